@@ -1,0 +1,68 @@
+"""echodrift: what a recommender does to taste, before you ship it.
+
+Everything is imported when it is first used, so that `import echodrift` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import BadInput, EchodriftError, ExitCode, PolicyError, StorageError
+    from .policies.testing import check_policy
+    from .scenarios.api import loop, run
+    from .scenarios.files import load_study
+    from .scenarios.result import Result
+    from .scenarios.spec import Arm, Study
+
+    __version__: str
+
+__all__ = [
+    "Arm",
+    "BadInput",
+    "EchodriftError",
+    "ExitCode",
+    "PolicyError",
+    "Result",
+    "StorageError",
+    "Study",
+    "__version__",
+    "check_policy",
+    "load_study",
+    "loop",
+    "run",
+]
+
+_HOMES = {
+    "Arm": "scenarios.spec",
+    "BadInput": "errors",
+    "EchodriftError": "errors",
+    "ExitCode": "errors",
+    "PolicyError": "errors",
+    "Result": "scenarios.result",
+    "StorageError": "errors",
+    "Study": "scenarios.spec",
+    "check_policy": "policies.testing",
+    "load_study": "scenarios.files",
+    "loop": "scenarios.api",
+    "run": "scenarios.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("echodrift")
+    elif name in _HOMES:
+        from importlib import import_module
+
+        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

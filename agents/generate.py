@@ -1,0 +1,168 @@
+"""Draw a world: catalog, population and ties, every part from its own named stream."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInput
+from .behavior import Behavior
+from .graphs import draw_graph
+from .items import NEVER, Items
+from .lifetimes import Lifetimes, draw_lifetimes
+from .settings import Group, WorldConfig
+from .users import Users
+from .values import fill_demand_and_target
+from .world import World
+
+
+class Randomness(Protocol):
+    """What a world needs of `echodrift.sim.streams.Streams`."""
+
+    def __call__(self, name: str, round: int = 0) -> np.random.Generator: ...
+
+    def key(self, name: str) -> np.uint64: ...
+
+
+def generate(config: WorldConfig, behavior: Behavior, streams: Randomness, horizon: int, slate: int) -> World:
+    """Return the world of one seed, laid out for `horizon` rounds of slates of `slate` items.
+
+    Topic t has weight π_t ∝ t^−topic_skew. Items: mixture (1 − blend)·e_t + blend·Dirichlet(0.05), quality
+    N(0, quality_sd²). Users: see `draw_users`. Source: DESIGN §3.
+    """
+    if slate > config.items:
+        raise BadInput(
+            f"platform.slate = {slate} is larger than the catalog (world.items = {config.items}). "
+            f"Set platform.slate to at most {config.items}."
+        )
+    lives = draw_lifetimes(config, config.items, horizon, slate, streams)
+    items = draw_items(config, lives, streams)
+    users = draw_users(config, behavior, streams)
+    graph = draw_graph(config.graph, users.community, config.influence_spread, streams("graph"))
+    world = World(behavior, items, users, graph, config.idiosyncrasy, streams.key("world.idiosyncrasy"))
+    fill_demand_and_target(world)
+    return world
+
+
+def topic_weights(topics: int, skew: float) -> NDArray[np.float64]:
+    """Return π (topics,), π_t ∝ t^−skew for t = 1…topics."""
+    weights = np.arange(1, topics + 1, dtype=float) ** -skew
+    return weights / weights.sum()
+
+
+def pick(weights: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return categorical draws by inversion: weights (n, m) or (m,), draws (n,) in (0, 1)."""
+    cumulative = np.cumsum(np.broadcast_to(weights, (draws.size, weights.shape[-1])), axis=1)
+    return (cumulative < draws[:, None] * cumulative[:, -1:]).sum(axis=1)
+
+
+def draw_items(config: WorldConfig, lives: Lifetimes, streams: Randomness) -> Items:
+    """Return the catalog and all newborn items; `demand` and `niche` are still to be filled."""
+    total, topics = lives.birth.size, config.topics
+    pi = topic_weights(topics, config.topic_skew)
+    primary = pick(pi, streams("items.topic").random(total))
+    mixture = config.blend * streams("items.blend").dirichlet(np.full(topics, 0.05), total)
+    mixture[np.arange(total), primary] += 1 - config.blend
+    read = primary.copy()
+    if topics > 1:
+        wrong = streams("items.tag_noise").random(total) < config.tag_noise
+        shift = 1 + streams("items.wrong_tag").integers(0, topics - 1, total)
+        read[wrong] = (primary[wrong] + shift[wrong]) % topics
+    return Items(
+        topics=mixture.astype(np.float32),
+        quality=(config.quality_sd * streams("items.quality").standard_normal(total)).astype(np.float32),
+        provider=pick(topic_weights(config.providers, 1.0), streams("items.provider").random(total)).astype(np.int32),
+        birth=lives.birth,
+        retirement=lives.retirement,
+        tag=np.eye(topics, dtype=np.float32)[read],
+        catalog=config.items,
+        demand=np.zeros(total),
+        niche=np.zeros(total, bool),
+    )
+
+
+def draw_users(config: WorldConfig, behavior: Behavior, streams: Randomness) -> Users:
+    """Return the population: K tastes each, every one focused on one topic, with shares dominant first.
+
+    The topics of a user's tastes are drawn without replacement, each with probability `homophily` from
+    the community's own topic distribution, a Dirichlet draw around π, else from π (or the group's skew).
+    """
+    count, topics = config.users, config.topics
+    groups = config.groups or [Group(name="everyone", share=1.0)]
+    group = pick(np.array([g.share for g in groups]), streams("users.group").random(count)).astype(np.int32)
+    community = (np.arange(count, dtype=np.int64) * config.communities // count).astype(np.int32)
+    shares = _shares(config, groups, group, streams)
+    width = shares.shape[1]
+
+    def per_group(values: list) -> NDArray[np.float64]:
+        return np.array(values, float)[group]
+
+    pi = np.array([topic_weights(topics, config.topic_skew if g.topic_skew is None else g.topic_skew) for g in groups])
+    base = topic_weights(topics, config.topic_skew)
+    spread = np.maximum(config.community_focus * topics * base, 1e-3)
+    own = streams("communities.topics").dirichlet(spread, config.communities)
+    homophily = per_group([config.homophily if g.homophily is None else g.homophily for g in groups])
+    tastes = _tastes(config, pi[group], own[community], homophily, width, streams)
+
+    attention = per_group([g.attention or behavior.attention for g in groups])
+    attention += behavior.attention_sd * streams("users.attention").standard_normal(count)
+    activity = per_group([g.activity or behavior.activity for g in groups])
+    activity += behavior.activity_sd * streams("users.activity").standard_normal(count)
+    outside = per_group([behavior.outside if g.outside is None else g.outside for g in groups])
+    outside += behavior.outside_sd * streams("users.outside").standard_normal(count)
+    appetite = per_group([g.appetite or behavior.appetite for g in groups])
+    wander = behavior.appetite_spread
+    appetite += streams("users.appetite").integers(-wander, wander + 1, count)
+    return Users(
+        tastes=tastes,
+        shares=shares,
+        neutral=shares.copy(),
+        tastes_start=tastes.copy(),
+        shares_start=shares.copy(),
+        n_tastes=(shares > 0).sum(axis=1).astype(np.int32),
+        community=community,
+        group=group,
+        group_names=tuple(g.name for g in groups),
+        activity=np.clip(activity, 0.02, 1.0).astype(np.float32),
+        attention=np.clip(attention, 0.01, 1.0 if behavior.examination == "cascade" else 20.0).astype(np.float32),
+        appetite=np.maximum(appetite, 1).astype(np.int32),
+        outside=outside.astype(np.float32),
+        quality_weight=per_group([g.quality_weight for g in groups]).astype(np.float32),
+        fatigue=np.zeros((count, topics), np.float32),
+        target=np.zeros((count, topics), np.float32),
+    )
+
+
+def _shares(config: WorldConfig, groups: list[Group], group, streams: Randomness) -> NDArray[np.float32]:
+    """Return (users, K) shares, dominant first, zero where a group has fewer tastes than another."""
+    lists = [config.taste_shares if g.taste_shares is None else g.taste_shares for g in groups]
+    width = max(config.tastes if chosen == "dirichlet" else len(chosen) for chosen in lists)
+    drawn = streams("users.shares").dirichlet(np.full(config.tastes, config.taste_concentration), group.size)
+    drawn = np.maximum(-np.sort(-drawn, axis=1), 1e-6)
+    table = np.zeros((group.size, width))
+    for g, chosen in enumerate(lists):
+        if chosen == "dirichlet":
+            table[group == g, : config.tastes] = drawn[group == g]
+        else:
+            table[group == g, : len(chosen)] = chosen
+    return (table / table.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _tastes(config: WorldConfig, pi, own, homophily, width: int, streams: Randomness) -> NDArray[np.float32]:
+    """Return (users, width, topics): (1 − focus) of Dirichlet(1) plus `taste_focus` on a topic of its own."""
+    count, topics = pi.shape
+    tastes = (1 - config.taste_focus) * streams("users.taste_rest").dirichlet(np.ones(topics), (count, width))
+    free = np.ones((count, topics))
+    rows = np.arange(count)
+    source = streams("users.taste_source").random((count, width))
+    draw = streams("users.taste_topic").random((count, width))
+    for k in range(width):
+        weights = np.where((source[:, k] < homophily)[:, None], own, pi) * free
+        # A community so narrow that its topics are used up falls back to all topics that are left.
+        weights = np.where(weights.sum(axis=1, keepdims=True) > 1e-12, weights, pi * free)
+        topic = pick(weights, draw[:, k])
+        tastes[rows, k, topic] += config.taste_focus
+        free[rows, topic] = 0
+    return tastes.astype(np.float32)

@@ -1,0 +1,118 @@
+"""Draw the social graph that a generated world asks for, through networkx."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInput
+from .settings import (
+    BarabasiAlbert,
+    EdgeList,
+    GraphConfig,
+    NoGraph,
+    PowerlawCluster,
+    StochasticBlock,
+    WattsStrogatz,
+)
+from .social_graph import SocialGraph, draw_influence, from_pairs
+
+
+def draw_graph(
+    config: GraphConfig, community: NDArray[np.int32], spread: float, rng: np.random.Generator
+) -> SocialGraph:
+    """Return the ties between users. community (users,) matters to the stochastic block model only.
+
+    On the Watts–Strogatz ring users stand in order of their ids, and so do communities: neighbors are
+    mostly of one community.
+    """
+    users = community.size
+    _check_size(config, users)
+    source, target, directed = _pairs(config, community, rng)
+    indptr, indices = from_pairs(source, target, users, directed=directed)
+    return SocialGraph(indptr, indices, draw_influence(indices.size, spread, rng))
+
+
+def _pairs(config, community, rng) -> tuple[NDArray[np.int32], NDArray[np.int32], bool]:
+    users = community.size
+    if isinstance(config, NoGraph) or users == 1:
+        return np.empty(0, np.int32), np.empty(0, np.int32), False
+    if isinstance(config, EdgeList):
+        return *_read_pairs(config.path, users), config.directed
+    import networkx as nx
+
+    if isinstance(config, WattsStrogatz):
+        graph = nx.watts_strogatz_graph(users, config.degree, config.rewiring, seed=rng)
+    elif isinstance(config, BarabasiAlbert):
+        graph = nx.barabasi_albert_graph(users, config.attach, seed=rng)
+    elif isinstance(config, PowerlawCluster):
+        graph = nx.powerlaw_cluster_graph(users, config.attach, config.triangle, seed=rng)
+    else:
+        return *_block_model(config, community, rng), False
+    edges = np.array(graph.edges, dtype=np.int32).reshape(-1, 2)
+    return edges[:, 0], edges[:, 1], False
+
+
+def _block_model(config: StochasticBlock, community, rng):
+    """Return the ties of networkx's stochastic block model, with its nodes put back in order of user id."""
+    import networkx as nx
+
+    members = [np.flatnonzero(community == c) for c in np.unique(community)]
+    sizes = np.array([group.size for group in members], float)
+    n = sizes.sum()
+    inside = config.degree * config.within / np.maximum(sizes - 1, 1)
+    outside = config.degree * (1 - config.within) / max(n - sizes.mean(), 1)
+    probability = np.full((sizes.size, sizes.size), min(1.0, outside))
+    np.fill_diagonal(probability, np.minimum(1.0, inside))
+    graph = nx.stochastic_block_model(sizes.astype(int).tolist(), probability.tolist(), seed=rng, sparse=True)
+    edges = np.array(graph.edges, dtype=np.int64).reshape(-1, 2)
+    order = np.concatenate(members).astype(np.int32)
+    return order[edges[:, 0]], order[edges[:, 1]]
+
+
+def _check_size(config: GraphConfig, users: int) -> None:
+    if isinstance(config, WattsStrogatz) and users > 1 and config.degree >= users:
+        raise BadInput(
+            f"world.graph.degree = {config.degree} needs more than {config.degree} users, but world.users = "
+            f"{users}. Lower the degree or raise world.users."
+        )
+    if isinstance(config, BarabasiAlbert | PowerlawCluster) and config.attach >= users:
+        raise BadInput(
+            f"world.graph.attach = {config.attach} needs more than {config.attach} users, but world.users = "
+            f"{users}. Lower attach or raise world.users."
+        )
+
+
+def _read_pairs(path: str, users: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    file = Path(path).expanduser()
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"world.graph.path: cannot read {file}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"world.graph.path: {file} is not a text file; it needs two columns of user numbers.") from None
+    lines = text.splitlines()
+    delimiter = "\t" if lines and "\t" in lines[0] else ","
+    pairs = []
+    for number, row in enumerate(csv.reader(lines, delimiter=delimiter), start=1):
+        if not row:
+            continue
+        try:
+            pair = (int(row[0]), int(row[1]))
+        except (ValueError, IndexError):
+            if number == 1:
+                continue  # a header
+            raise BadInput(f"{file}, row {number}: expected two user numbers, found {','.join(row)!r}.") from None
+        if not (0 <= min(pair) and max(pair) < users):
+            raise BadInput(
+                f"{file}, row {number}: user {max(pair) if max(pair) >= users else min(pair)} does not exist; "
+                f"users are numbered 0 to {users - 1} (world.users = {users})."
+            )
+        pairs.append(pair)
+    if not pairs:
+        raise BadInput(f"world.graph.path: {file} holds no ties; it needs two columns of user numbers.")
+    array = np.array(pairs, dtype=np.int32)
+    return array[:, 0], array[:, 1]

@@ -1,0 +1,53 @@
+"""The catalog: what every item truly is, when it is born and when it retires."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEVER = np.iinfo(np.int32).max
+"""Retirement round of an item that stays."""
+
+
+@dataclass
+class Items:
+    """Struct of arrays over all items that live at some time of the run; ids are in order of birth.
+
+    Rows are laid out for the whole horizon at the start, so ids and draws never shift; an item exists
+    for anyone only from its birth round on.
+    """
+
+    topics: NDArray[np.float32]
+    """(items, topics) true topic mixture; rows sum to one."""
+    quality: NDArray[np.float32]
+    """(items,) utility that every user agrees on, in Gumbel noise units."""
+    provider: NDArray[np.int32]
+    """(items,) who made it."""
+    birth: NDArray[np.int32]
+    """(items,) first round in which it can be shown; the round-0 catalog is born at the start of the warm-up."""
+    retirement: NDArray[np.int32]
+    """(items,) first round in which it can no longer be shown; `NEVER` if it stays."""
+    tag: NDArray[np.float32]
+    """(items, topics) what the platform reads; rows sum to one."""
+    catalog: int
+    """Size of the round-0 catalog: the items 0…catalog−1."""
+    demand: NDArray[np.float64]
+    """(items,) true demand Σ_u Σ_k s_uk softmax_i(v_uki) over round-0 users, in users; the normalizer
+    of the softmax is that of the round-0 catalog, so a newborn's demand is on the same scale."""
+    niche: NDArray[np.bool_]
+    """(items,) demand in the bottom 80 % of the round-0 catalog (with a real log: of observed popularity)."""
+    names: list[str] | None = None
+    """Labels from a real log, for reports."""
+
+    def __len__(self) -> int:
+        return self.topics.shape[0]
+
+    def born(self, round: int) -> int:
+        """Return how many items exist by a round: ids below it."""
+        return int(np.searchsorted(self.birth, round, side="right"))
+
+    def live(self, round: int) -> NDArray[np.bool_]:
+        """Return (items,) true where an item can be shown in a round."""
+        return (self.birth <= round) & (self.retirement > round)

@@ -1,0 +1,166 @@
+"""The fields of a generated world: catalog, population, graph, groups."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ..config import Config
+
+
+class WattsStrogatz(Config):
+    """Ring lattice with random shortcuts: high clustering, short paths (Watts & Strogatz 1998)."""
+
+    kind: Literal["watts_strogatz"] = "watts_strogatz"
+    degree: int = Field(10, ge=2)
+    """Friends per user (even)."""
+    rewiring: float = Field(0.1, ge=0, le=1)
+    """Share of lattice ties replaced by random ones."""
+
+
+class BarabasiAlbert(Config):
+    """Preferential attachment: a heavy-tailed degree (Barabási & Albert 1999)."""
+
+    kind: Literal["barabasi_albert"] = "barabasi_albert"
+    attach: int = Field(5, ge=1)
+    """Ties that each new user brings."""
+
+
+class PowerlawCluster(Config):
+    """Preferential attachment with triangles (Holme & Kim 2002)."""
+
+    kind: Literal["powerlaw_cluster"] = "powerlaw_cluster"
+    attach: int = Field(5, ge=1)
+    """Ties that each new user brings."""
+    triangle: float = Field(0.5, ge=0, le=1)
+    """Probability that a new tie closes a triangle."""
+
+
+class StochasticBlock(Config):
+    """Stochastic block model over the communities (Holland et al. 1983)."""
+
+    kind: Literal["stochastic_block"] = "stochastic_block"
+    degree: float = Field(10, gt=0)
+    """Mean friends per user."""
+    within: float = Field(0.8, ge=0, le=1)
+    """Share of ties that stay inside the community."""
+
+
+class EdgeList(Config):
+    """Ties read from a file with two columns of user numbers (0…users−1)."""
+
+    kind: Literal["edges"] = "edges"
+    path: str
+    """CSV or TSV, with or without a header; one tie per row."""
+    directed: bool = False
+    """Whether a row means only that the first follows the second."""
+
+
+class NoGraph(Config):
+    """No ties at all."""
+
+    kind: Literal["none"] = "none"
+
+
+GraphConfig = Annotated[
+    WattsStrogatz | BarabasiAlbert | PowerlawCluster | StochasticBlock | EdgeList | NoGraph,
+    Field(discriminator="kind"),
+]
+
+
+class Group(Config):
+    """A part of the population with values of its own; what is omitted comes from the world or the behavior."""
+
+    name: str = Field(min_length=1)
+    """Label in split measures and plots."""
+    share: float = Field(gt=0, le=1)
+    """Part of the users."""
+    taste_shares: list[float] | None = None
+    """As `world.taste_shares`, at most as many tastes."""
+    topic_skew: float | None = Field(None)
+    """As `world.topic_skew` for the topics of this group's tastes; 0 = all topics alike, negative = rare topics first."""
+    homophily: float | None = Field(None, ge=0, le=1)
+    """As `world.homophily`."""
+    quality_weight: float = Field(1.0)
+    """How much commonly agreed quality counts; below 1 for lovers of the niche."""
+    activity: float | None = Field(None, gt=0, le=1)
+    """As `behavior.activity`."""
+    attention: float | None = Field(None, gt=0)
+    """As `behavior.attention`."""
+    appetite: int | None = Field(None, ge=1, le=32)
+    """As `behavior.appetite`."""
+    outside: float | None = None
+    """As `behavior.outside`."""
+
+
+class WorldConfig(Config):
+    """A generated world."""
+
+    users: int = Field(1000, ge=1)
+    """Number of users."""
+    items: int = Field(2000, ge=1)
+    """Size of the round-0 catalog."""
+    topics: int = Field(24, ge=1)
+    """Number of topics."""
+    topic_skew: float = Field(1.0, ge=0)
+    """Topic t has weight π_t ∝ t^−topic_skew in the catalog and in tastes."""
+    blend: float = Field(0.2, ge=0, le=1)
+    """Part of an item's mixture that is not its primary topic."""
+    quality_sd: float = Field(1.0, ge=0)
+    """Spread of item quality."""
+    providers: int = Field(200, ge=1)
+    """Number of providers; items are spread over them with a heavy tail."""
+    tag_noise: float = Field(0.1, ge=0, le=1)
+    """Probability that the platform's tag of an item names a wrong topic."""
+    idiosyncrasy: float = Field(0.5, ge=0)
+    """Spread of the fixed user-item effect outside any low-rank structure."""
+    taste_shares: list[float] | Literal["dirichlet"] = [0.6, 0.3, 0.1]
+    """Shares of a user's tastes, largest first (they are normalized), or drawn from a Dirichlet and sorted."""
+    tastes: int = Field(3, ge=1, le=16)
+    """Number of tastes, when the shares are drawn."""
+    taste_concentration: float = Field(1.0, gt=0)
+    """Parameter of that Dirichlet."""
+    taste_focus: float = Field(0.85, gt=0, le=1)
+    """Weight of a taste's own topic; the rest is spread by a Dirichlet over all topics."""
+    communities: int = Field(8, ge=1)
+    """Number of communities of equal expected size."""
+    community_focus: float = Field(0.3, gt=0)
+    """Dirichlet concentration (times topics × π) of a community's topics; small = communities far apart."""
+    homophily: float = Field(0.7, ge=0, le=1)
+    """Probability that a taste's topic comes from the user's community instead of from π."""
+    graph: GraphConfig = WattsStrogatz()
+    """Who knows whom; ties form inside communities first for Watts–Strogatz (neighbors on the ring)."""
+    influence_spread: float = Field(0.5, ge=0)
+    """Spread (of the log) of influence over ties; 0 = all friends count the same."""
+    groups: list[Group] = []
+    """Populations mixed by share; empty = one population."""
+    arrivals: float = Field(0.0, ge=0)
+    """New items per round (mean of a Poisson)."""
+    retirements: Literal["match"] | float = "match"
+    """Items that leave per round: as many as arrive, or a mean of their own."""
+    retire: Literal["oldest", "random"] = "oldest"
+    """Which items leave."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> WorldConfig:
+        if self.groups:
+            total = sum(group.share for group in self.groups)
+            if abs(total - 1) > 1e-6:
+                raise ValueError(f"the shares of world.groups add up to {total:g}; they must add up to 1")
+            names = [group.name for group in self.groups]
+            if len(set(names)) < len(names):
+                raise ValueError("two of world.groups have the same name")
+        for shares in [self.taste_shares, *(group.taste_shares for group in self.groups)]:
+            if isinstance(shares, list):
+                if not shares or min(shares) <= 0:
+                    raise ValueError("taste_shares must be a list of positive numbers, largest first")
+                if sorted(shares, reverse=True) != shares:
+                    raise ValueError("taste_shares must be in descending order: dominant first, minority last")
+                if len(shares) > self.topics:
+                    raise ValueError(f"{len(shares)} taste_shares need at least as many topics (topics = {self.topics})")
+        if self.taste_shares == "dirichlet" and self.tastes > self.topics:
+            raise ValueError(f"tastes = {self.tastes} needs at least as many topics (topics = {self.topics})")
+        if isinstance(self.retirements, float) and self.retirements < 0:
+            raise ValueError("retirements must be 0 or more items per round")
+        return self

@@ -1,0 +1,58 @@
+"""What items are worth to people, before noise: v_uki for whole catalogs at once, and what follows at round 0."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .surroundings import surroundings
+from .world import World
+
+NICHE = 0.8
+"""Part of the round-0 catalog, least demanded first, that counts as niche."""
+_CELLS = 2_000_000
+"""Values (users × tastes × items) held at once while demand is summed."""
+
+
+def item_values(
+    world: World, users: NDArray[np.int32], n_items: int, *, start: bool = False, around: bool = False
+) -> NDArray[np.float32]:
+    """Return v (B, K, n_items): value of each of the items 0…n_items−1 under each taste, without noise.
+
+    start: use the tastes of round 0 instead of today's. around: include friends and fatigue as of now.
+    """
+    people, items, behavior = world.users, world.items, world.behavior
+    tastes = (people.tastes_start if start else people.tastes)[users]
+    batch, k, topics = tastes.shape
+    values = (tastes.reshape(batch * k, topics) @ items.topics[:n_items].T).reshape(batch, k, n_items)
+    values *= np.float32(behavior.match)
+    base = people.quality_weight[users, None] * items.quality[None, :n_items]
+    if world.idiosyncrasy:
+        base = base + world.idiosyncrasies(users, n_items)
+    if around:
+        base = base + surroundings(world, users, n_items)
+    values += base[:, None, :]
+    return values
+
+
+def fill_demand_and_target(world: World) -> None:
+    """Fill `items.demand`, `items.niche` and `users.target` of a world at round 0, in place.
+
+    demand_i = Σ_u Σ_k s_uk softmax_i(v_uki) and target_u = Σ_k s_uk Σ_i softmax_i(v_uki)·x_i, without
+    friends and fatigue. The softmax is over the round-0 catalog; newborns are put on the same scale.
+    """
+    people, items = world.users, world.items
+    total, catalog = len(items), items.catalog
+    step = max(1, _CELLS // max(1, total * people.shares.shape[1]))
+    demand = np.zeros(total)
+    for first in range(0, len(people), step):
+        users = np.arange(first, min(first + step, len(people)), dtype=np.int32)
+        values = item_values(world, users, total, start=True)
+        values -= values[:, :, :catalog].max(axis=2, keepdims=True)
+        np.exp(values, out=values)
+        weights = people.shares_start[users] / values[:, :, :catalog].sum(axis=2)
+        wanted = np.einsum("uk,ukn->un", weights, values)
+        demand += wanted.sum(axis=0, dtype=np.float64)
+        people.target[users] = wanted[:, :catalog] @ items.topics[:catalog]
+    items.demand[:] = demand
+    items.niche[:] = demand < np.quantile(demand[:catalog], NICHE)

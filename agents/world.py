@@ -1,0 +1,62 @@
+"""The world of one run: catalog, population, ties, and what has happened to them so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..philox import normals
+from .behavior import Behavior
+from .items import Items
+from .social_graph import SocialGraph
+from .users import Users
+
+_CACHED_PAIRS = 2**25
+"""Most user-item pairs whose idiosyncrasy is kept in memory (128 MiB); beyond, it is drawn anew."""
+
+
+@dataclass
+class World:
+    """All hidden state. The platform never sees this object, only an Observation built from it."""
+
+    behavior: Behavior
+    items: Items
+    users: Users
+    graph: SocialGraph
+    idiosyncrasy: float
+    """Standard deviation of the fixed user-item effect that lies outside any low-rank structure."""
+    idiosyncrasy_key: np.uint64
+    """Key of its counter-based draws, so that it needs no memory (`echodrift.philox.normal`)."""
+    taken: NDArray[np.int64] = field(init=False)
+    """(items,) how often each item has been taken so far, warm-up included."""
+    recent: NDArray[np.int32] = field(init=False)
+    """(users, memory × takes_per_round) ring of items taken in the last rounds, −1 where empty;
+    round t writes the block (t mod memory)."""
+
+    def __post_init__(self) -> None:
+        self.taken = np.zeros(len(self.items), np.int64)
+        self.recent = np.full((len(self.users), self.behavior.memory * self.takes_per_round), -1, np.int32)
+
+    @cached_property
+    def takes_per_round(self) -> int:
+        """Width of one round in `recent`: the largest appetite, plus one for word of mouth."""
+        return int(self.users.appetite.max()) + 1
+
+    def recent_block(self, round: int) -> NDArray[np.int32]:
+        """Return the (users, takes_per_round) part of `recent` that belongs to a round."""
+        start = (round % self.behavior.memory) * self.takes_per_round
+        return self.recent[:, start : start + self.takes_per_round]
+
+    def idiosyncrasies(self, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
+        """Return the fixed effects (len(users), n_items) of the items 0…n_items−1."""
+        if len(self.users) * len(self.items) <= _CACHED_PAIRS:
+            return self._all_idiosyncrasies[users, :n_items]
+        return np.float32(self.idiosyncrasy) * normals(self.idiosyncrasy_key, users, n_items)
+
+    @cached_property
+    def _all_idiosyncrasies(self) -> NDArray[np.float32]:
+        everyone = np.arange(len(self.users), dtype=np.int32)
+        return np.float32(self.idiosyncrasy) * normals(self.idiosyncrasy_key, everyone, len(self.items))

@@ -1,0 +1,56 @@
+"""Errors that a person can act on, and the exit codes they map to."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the command line answers to the shell (table in docs/exit-codes.md)."""
+
+    OK = 0
+    BUG = 1
+    """An error that echodrift did not foresee; `--debug` shows the traceback."""
+    BAD_INPUT = 2
+    """A wrong key, value, file or name: nothing was started, nothing was written."""
+    GATE_FAILED = 3
+    GATE_UNDECIDED = 4
+    RUN_FAILED = 5
+    """The study finished, but at least one of its runs is a row with an error."""
+    STORAGE = 6
+    """The output folder cannot be written: read-only, full, or it holds another study."""
+    INTERRUPTED = 130
+    """Ctrl-C: finished runs are kept and the same command goes on from there."""
+
+
+class EchodriftError(Exception):
+    """Base of all errors that carry one clear message for a person.
+
+    The message says what was wrong, where (file, key, row), what is allowed, and what to type.
+    """
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class BadInput(EchodriftError):
+    """A study, option, file or component that cannot be used as given."""
+
+
+class StorageError(EchodriftError):
+    """An output folder that cannot be used."""
+
+    exit_code = ExitCode.STORAGE
+
+
+class PolicyError(EchodriftError):
+    """A policy or reranker broke its contract (wrong shape, unavailable item, NaN)."""
+
+    exit_code = ExitCode.RUN_FAILED
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """Return ' Did you mean "x"?' for the closest allowed name, or an empty string."""
+    close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
+    return f' Did you mean "{close[0]}"?' if close else ""

@@ -1,0 +1,134 @@
+"""A study as written: world, behavior, platform, arms, grid, seeds. One TOML file, validated as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from ..agents.behavior import Behavior
+from ..agents.settings import WorldConfig
+from ..config import Config
+from ..sim.platform import Platform
+
+
+class LogConfig(Config):
+    """A world inferred from a real log (the twin of that log)."""
+
+    log: str
+    """Interactions: CSV, TSV, Parquet, or MovieLens `.dat` / `u.data`."""
+    items: str | None = None
+    """Item file with a genre column."""
+    social: str | None = None
+    """Edge list of users, with the user ids of the log."""
+    tags: str | None = None
+    """Item–tag pairs."""
+    user_column: str | None = None
+    """Column of the user id, where it is not recognized."""
+    item_column: str | None = None
+    """Column of the item id, where it is not recognized."""
+    rating_column: str | None = None
+    """Column of the rating, play count or weight, where it is not recognized."""
+    time_column: str | None = None
+    """Column of the timestamp, where it is not recognized."""
+    min_rating: float | None = Field(None, ge=0)
+    """Keep only interactions with at least this rating."""
+    user_core: int = Field(5, ge=0)
+    """Keep users with at least this many items (applied with item_core until nothing changes)."""
+    item_core: int = Field(1, ge=0)
+    """Keep items with at least this many users."""
+    topics: int | Literal["auto"] = "auto"
+    """Number of topics, where they are learned from tags or from co-consumption; "auto" = chosen on held-out data."""
+    max_tastes: int = Field(3, ge=1, le=16)
+    """Most tastes per user; how many each has is chosen by the data."""
+    tag_noise: float = Field(0.1, ge=0, le=1)
+    """Probability that the platform's tag of an item names a wrong topic."""
+    idiosyncrasy: float = Field(0.5, ge=0)
+    """Spread of the fixed user-item effect outside any low-rank structure."""
+    influence_spread: float = Field(0.5, ge=0)
+    """Spread (of the log) of influence over ties."""
+    arrivals: float = Field(0.0, ge=0)
+    """New items per round, drawn like the catalog's."""
+    retirements: Literal["match"] | float = "match"
+    """Items that leave per round: as many as arrive, or a mean of their own."""
+    retire: Literal["oldest", "random"] = "random"
+    """Which items leave."""
+
+
+def _which_world(value: Any) -> str:
+    """Tell a world of a log from a generated one: the first names its `log`."""
+    from_log = isinstance(value, LogConfig) or (isinstance(value, dict) and "log" in value)
+    return "[log]" if from_log else "[generated]"
+
+
+AnyWorld = Annotated[
+    Annotated[WorldConfig, Tag("[generated]")] | Annotated[LogConfig, Tag("[log]")],
+    Discriminator(_which_world),
+]
+
+
+class Arm(Config):
+    """One named policy configuration."""
+
+    name: str = Field(min_length=1)
+    """Label in tables and plots."""
+    policy: dict[str, Any]
+    """`kind` and the fields of that policy; `organic`, `oracle_item` and `oracle_slate` are the reference arms."""
+    rerank: list[dict[str, Any]] = []
+    """Rerankers, applied in order."""
+    platform: dict[str, Any] = {}
+    """Platform fields that differ in this arm (e.g. learn_from)."""
+
+
+class Study(Config):
+    """A world, behavior, one or more arms, an optional grid, and seeds."""
+
+    name: str = Field(min_length=1)
+    """The question, as a title."""
+    description: str = ""
+    """What the study is about and how its settings were chosen; shown in the report."""
+    rounds: int = Field(150, ge=1, le=1_000_000)
+    """Rounds of the loop."""
+    seeds: int | list[int] = Field(20)
+    """How many seeds (0…n−1), or which."""
+    world: AnyWorld = WorldConfig()
+    """A generated world, or one inferred from a real log (when `log` is given)."""
+    behavior: Behavior = Behavior()
+    """The human side of the loop."""
+    platform: Platform = Platform()
+    """What every arm shares."""
+    arms: list[Arm] = Field(min_length=1)
+    """What is compared."""
+    reference: str | None = None
+    """Arm that the others are compared with; the first one when omitted."""
+    primary: list[str] = ["niche_consumed", "minority_hit_rate", "community_gap", "welfare"]
+    """Measures named beforehand, on which conclusions rest."""
+    measures: list[str] = []
+    """Measures to take; all of them when empty."""
+    split_by: list[Literal["group", "community"]] = []
+    """Also report measures that are means over users for each group or community."""
+    grid: dict[str, list[Any]] = {}
+    """Dotted key → values; every combination is run."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _some_seeds(cls, value: int | list[int]) -> int | list[int]:
+        if isinstance(value, int):
+            if not 1 <= value <= 100_000:
+                raise ValueError(f"must be 1 to 100000 seeds, or a list of seeds, but is {value}")
+            return value
+        if not value or min(value) < 0 or max(value) >= 2**63:
+            raise ValueError("a list of seeds holds at least one number, each from 0 to 2^63 - 1")
+        if len(set(value)) < len(value):
+            raise ValueError("the same seed is listed twice")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        names = [arm.name for arm in self.arms]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f'two arms are named "{twice[0]}"; give each arm its own name')
+        if self.reference is not None and self.reference not in names:
+            raise ValueError(f'reference = "{self.reference}" is not the name of an arm ({", ".join(names)})')
+        return self

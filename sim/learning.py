@@ -1,0 +1,68 @@
+"""What the policy may learn from: everything, the warm-up only, or an organic log of the same size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ..policies.interactions import InteractionLog, Interactions, Source
+
+if TYPE_CHECKING:
+    from .loop import Simulation
+
+MOST_PASSES = 50
+"""Extra organic visits per round and user, at most, to bring the organic log to the arm's size."""
+
+
+class LearningLog:
+    """The part of the log that `platform.learn_from` opens to the policy."""
+
+    def __init__(self, own: InteractionLog, kind: Literal["all", "warmup"] = "all") -> None:
+        self._own = own
+        self._limit = len(own) if kind == "warmup" else None
+
+    def view(self) -> Interactions:
+        """Return what may be learned from now."""
+        log = self._own.view()
+        return log if self._limit is None else log.where(slice(0, self._limit))  # type: ignore[arg-type]
+
+    def follow(self, round: int, entries: int) -> None:
+        """Take note that the arm's own log has grown by `entries` in a round."""
+
+
+class OrganicLog(LearningLog):
+    """An organic log that grows exactly as fast as the arm's own, from the paired world without a recommender.
+
+    The twin world runs beside the arm with the same seed. Where a round there brings more interactions
+    than the arm's, a random part of them is kept; where it brings fewer, its users make further organic
+    visits that are logged but change nobody (so the twin's own course stays that of the organic arm).
+    """
+
+    def __init__(self, own: InteractionLog, twin: Simulation) -> None:
+        super().__init__(own)
+        self._twin = twin
+        self._log = InteractionLog()
+        start = own.view()
+        self._log.append(start.user, start.item, start.round, start.rank, start.source)
+
+    def view(self) -> Interactions:
+        return self._log.view()
+
+    def follow(self, round: int, entries: int) -> None:
+        before = len(self._twin.log)
+        self._twin.step()
+        new = self._twin.log.view().where(slice(before, None))  # type: ignore[arg-type]
+        users, items = [new.user], [new.item]
+        found, turn = len(new), 0
+        while found < entries and turn < MOST_PASSES:
+            turn += 1
+            more_users, more_items = self._twin.extra_visits(round, turn)
+            users.append(more_users)
+            items.append(more_items)
+            found += more_users.size
+        user, item = np.concatenate(users), np.concatenate(items)
+        if user.size > entries:
+            keep = np.sort(self._twin.streams("learning.keep", round).permutation(user.size)[:entries])
+            user, item = user[keep], item[keep]
+        self._log.append(user, item, round, 0, Source.ORGANIC)

@@ -1,0 +1,294 @@
+"""The loop: one world and one platform, closed round after round.
+
+`Simulation.PHASES` is the order of a round. Everything that happens in echodrift happens in one of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..agents.choice import ChoiceKeys, Choices, visit
+from ..agents.drift import drift_fatigue, drift_shares, drift_tastes, rewire, word_of_mouth
+from ..agents.organic import organic_slates
+from ..agents.world import World
+from ..errors import BadInput
+from ..philox import uniforms
+from ..policies.interactions import Blocked, Exposures, Friends, InteractionLog, Interactions, Observation, Source
+from .learning import LearningLog, OrganicLog
+from .platform import Platform
+from .recommender import NoRecommender, Recommender
+from .streams import Streams
+
+
+@dataclass
+class Now:
+    """The round in progress; each phase fills in its part."""
+
+    round: int
+    users: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    """(B,) visitors, ascending."""
+    organic: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+    """(B,) visits off the slate."""
+    slates: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
+    """(B, slate)"""
+    choices: Choices | None = None
+    told_users: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    """(w,) who took an item by word of mouth."""
+    told_items: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    """(w,) and which."""
+    seen: Observation | None = None
+
+
+class Simulation:
+    """One run: a world, a recommender, and what the platform has seen.
+
+    Args:
+        world: the hidden truth at round 0 (see `agents.generate`, `scenarios.twin`).
+        platform: slate length, refits, what is learned from.
+        recommender: what fills the slates.
+        streams: all randomness of the run.
+        horizon: most rounds the world is laid out for.
+        history: a real log seen before round 0; it replaces the warm-up.
+        twin: the paired organic simulation, needed when `platform.learn_from` is "organic".
+    """
+
+    PHASES = (
+        "arrive",
+        "observe",
+        "fit",
+        "recommend",
+        "choose",
+        "hear",
+        "measure",
+        "record",
+        "drift",
+    )
+
+    def __init__(
+        self,
+        world: World,
+        platform: Platform,
+        recommender: Recommender,
+        streams: Streams,
+        horizon: int,
+        history: Interactions | None = None,
+        twin: Simulation | None = None,
+    ) -> None:
+        self.world = world
+        self.platform = platform
+        self.recommender = recommender
+        self.streams = streams
+        self.horizon = horizon
+        self.round = 0
+        self.log = InteractionLog()
+        self.blocked = Blocked(len(world.users), len(world.items))
+        self.exposures: deque[Exposures] = deque(maxlen=platform.keep_exposures)
+        self.friends = _visible_ties(world, platform, streams)
+        self.observers: list = []
+        """Objects with `observe(simulation, now)`, called in the measure phase."""
+        self._keys = {name: streams.key(name) for name in _DECISIONS}
+        self._choice_keys = ChoiceKeys.of(streams)
+        self._everyone = np.arange(len(world.users), dtype=np.int32)
+        if history is not None:
+            self._import(history)
+        else:
+            self._warm_up()
+        if platform.learn_from == "organic":
+            if twin is None:
+                raise BadInput('platform.learn_from = "organic" needs the paired organic simulation')
+            self.learning: LearningLog = OrganicLog(self.log, twin)
+        else:
+            self.learning = LearningLog(self.log, platform.learn_from)
+
+    def step(self) -> Now:
+        """Run one round through all phases and return what happened in it."""
+        if self.round >= self.horizon:
+            raise BadInput(f"this world is laid out for {self.horizon} rounds; build it with more (rounds = …)")
+        now = Now(self.round)
+        for phase in self.PHASES:
+            getattr(self, phase)(now)
+        self.round += 1
+        return now
+
+    def arrive(self, now: Now) -> None:
+        """End cool-downs and let people decide who visits, on or off the slate."""
+        self._end_cooldowns(now.round)
+        who = uniforms(self._keys["visit.active"], now.round % 2**32, self._everyone, 2)
+        now.users = self._everyone[who[:, 0] < self.world.users.activity]
+        share = 1.0 if isinstance(self.recommender, NoRecommender) else self.world.behavior.organic
+        now.organic = who[now.users, 1] < share
+
+    def observe(self, now: Now) -> None:
+        """Put together what the platform may see: nothing of it refers to hidden state."""
+        items = self.world.items
+        born = items.born(now.round)
+        now.seen = Observation(
+            round=now.round,
+            n_users=len(self.world.users),
+            n_items=born,
+            log=self.learning.view(),
+            tags=_read_only(items.tag[:born]),
+            live=items.live(now.round)[:born],
+            blocked=self.blocked,
+            friends=self.friends(),
+            exposures=tuple(self.exposures),
+        )
+
+    def fit(self, now: Now) -> None:
+        """Refit when due: at round 0 and every `retrain_every` rounds; a frozen log is learned once."""
+        once = self.platform.learn_from == "warmup"
+        due = now.round == 0 if once else now.round % self.platform.retrain_every == 0
+        if due:
+            self.recommender.fit(now.seen, self.streams)
+
+    def recommend(self, now: Now) -> None:
+        """Fill every visitor's slate, from the recommender or from the street."""
+        n = self.platform.slate
+        now.slates = np.full((now.users.size, n), -1, np.int32)
+        if now.organic.any():
+            now.slates[now.organic] = self._street(now.round, now.users[now.organic])
+        served = ~now.organic
+        if served.any():
+            users = now.users[served]
+            now.slates[served] = self.recommender.slates(self.world, now.seen, users, n, self.streams)
+
+    def choose(self, now: Now) -> None:
+        """Examine and choose."""
+        now.choices = visit(self.world, now.round, now.users, now.slates, self._choice_keys)
+
+    def hear(self, now: Now) -> None:
+        """Word of mouth."""
+        now.told_users, now.told_items = word_of_mouth(
+            self.world, now.round, now.users, self.blocked.bits, now.choices.taken, self._keys["word_of_mouth"]
+        )
+
+    def measure(self, now: Now) -> None:
+        """Show the round to the observers, with the world as people acted on it."""
+        for observer in self.observers:
+            observer.observe(self, now)
+
+    def record(self, now: Now) -> None:
+        """Log what was taken and shown, start cool-downs, and let the world remember."""
+        before = len(self.log)
+        choices = now.choices
+        rows, columns = np.nonzero(choices.taken >= 0)
+        source = np.where(now.organic[rows], np.int8(Source.ORGANIC), np.int8(Source.SLATE))
+        items, ranks = choices.taken[rows, columns], choices.ranks[rows, columns]
+        self.log.append(now.users[rows], items, now.round, ranks, source)
+        self.log.append(now.told_users, now.told_items, now.round, 0, Source.SOCIAL)
+        if self.exposures.maxlen:
+            self.exposures.append(Exposures(now.round, now.users, now.slates, now.organic))
+        self._remember(now)
+        self._start_cooldowns(before)
+        self.learning.follow(now.round, len(self.log) - before)
+
+    def drift(self, now: Now) -> None:
+        """People change: shares and their neutral shadow, tastes, fatigue, ties."""
+        choices, world = now.choices, self.world
+        if now.users.size:
+            shares = world.users.shares[now.users].astype(np.float64)
+            mean_hit = float((shares * np.nan_to_num(choices.hit)).sum(axis=1).mean())
+            satisfied = choices.taken[:, 0] >= 0
+            drift_shares(
+                world, now.round, now.users, choices.intents, satisfied, mean_hit,
+                self._choice_keys.intent, self._keys["drift.neutral"],
+            )  # fmt: skip
+            drift_tastes(world, now.users, choices.intents, choices.taken)
+        drift_fatigue(world, now.users, now.slates)
+        rewire(world, now.round, self._keys["rewire"])
+
+    def extra_visits(self, round: int, turn: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return (users, items) of further organic visits in a round that change nobody; turn = 1, 2, …"""
+        who = uniforms(self.streams.key(f"extra.{turn}.active"), round % 2**32, self._everyone, 1)
+        users = self._everyone[who[:, 0] < self.world.users.activity]
+        keys = ChoiceKeys(*(self.streams.key(f"extra.{turn}.{part}") for part in ("intent", "depth", "noise", "outside")))
+        taken = visit(self.world, round, users, self._street(round, users, f"extra.{turn}."), keys).taken
+        rows, columns = np.nonzero(taken >= 0)
+        return users[rows], taken[rows, columns]
+
+    def _street(self, round: int, users: NDArray[np.int32], prefix: str = "") -> NDArray[np.int32]:
+        keys = [self.streams.key(prefix + name) for name in ("organic.items", "organic.order")]
+        return organic_slates(self.world, round, users, self.platform.slate, self.blocked.bits, *keys)
+
+    def _warm_up(self) -> None:
+        """Organic rounds before round 0, with drift off: the platform's first log, the same for every arm."""
+        for round in range(-self.platform.warmup, 0):
+            now = Now(round)
+            self.arrive(now)
+            now.organic = np.ones(now.users.size, bool)
+            now.slates = self._street(round, now.users)
+            self.choose(now)
+            self.hear(now)
+            before = len(self.log)
+            rows, columns = np.nonzero(now.choices.taken >= 0)
+            items, ranks = now.choices.taken[rows, columns], now.choices.ranks[rows, columns]
+            self.log.append(now.users[rows], items, round, ranks, Source.ORGANIC)
+            self.log.append(now.told_users, now.told_items, round, 0, Source.SOCIAL)
+            self._remember(now)
+            self._start_cooldowns(before)
+
+    def _import(self, history: Interactions) -> None:
+        """Take over a real log as what happened before round 0."""
+        world = self.world
+        self.log.append(history.user, history.item, history.round, history.rank, history.source)
+        world.taken += np.bincount(history.item, minlength=len(world.items))
+        width = world.recent.shape[1]
+        late = history.round >= -world.behavior.memory
+        user, item = history.user[late], history.item[late]
+        # The latest entries of each user, oldest in the block that is overwritten first.
+        order = np.lexsort((-np.arange(user.size), user))
+        user, item = user[order], item[order]
+        place = np.arange(user.size) - np.searchsorted(user, user, side="left")
+        fits = place < width
+        world.recent[user[fits], width - 1 - place[fits]] = item[fits]
+        if world.behavior.repeat == "never":
+            self.blocked.set(history.user, history.item)
+        elif world.behavior.repeat:
+            cooling = history.round >= -world.behavior.repeat
+            self.blocked.set(history.user[cooling], history.item[cooling])
+
+    def _remember(self, now: Now) -> None:
+        world, taken = self.world, now.choices.taken
+        flat = taken[taken >= 0]
+        world.taken += np.bincount(np.concatenate([flat, now.told_items]), minlength=len(world.items))
+        block = world.recent_block(now.round)
+        block[:] = -1
+        block[now.users, : taken.shape[1]] = taken
+        block[now.told_users, -1] = now.told_items
+
+    def _start_cooldowns(self, before: int) -> None:
+        if self.world.behavior.repeat:
+            new = self.log.view().where(slice(before, None))  # type: ignore[arg-type]
+            self.blocked.set(new.user, new.item)
+
+    def _end_cooldowns(self, round: int) -> None:
+        repeat = self.world.behavior.repeat
+        if repeat in (0, "never"):
+            return
+        log = self.log.view()
+        ended = round - repeat - 1
+        first, last = np.searchsorted(log.round, [ended, ended + 1])
+        self.blocked.clear(log.user[first:last], log.item[first:last])
+
+
+_DECISIONS = ("visit.active", "word_of_mouth", "drift.neutral", "rewire")
+
+
+def _visible_ties(world: World, platform: Platform, streams: Streams):
+    """Return a function that gives the ties the platform sees now; ties that rewire stay seen or unseen."""
+    graph = world.graph
+    if platform.hidden_ties == 0:
+        return lambda: Friends(_read_only(graph.indptr), _read_only(graph.indices))
+    seen = streams("platform.ties").random(graph.ties) >= platform.hidden_ties
+    indptr = np.concatenate([[0], np.cumsum(seen)])[graph.indptr]
+    return lambda: Friends(indptr, graph.indices[seen])
+
+
+def _read_only(array: NDArray) -> NDArray:
+    view = array.view()
+    view.flags.writeable = False
+    return view

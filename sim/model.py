@@ -1,0 +1,62 @@
+"""The loop as a Mesa model: `step()` runs one round, `agents` are views of the users."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import mesa
+from mesa.agent import AgentSet
+
+from ..agents.user_agent import User
+from ..agents.world import World
+from .loop import Now, Simulation
+
+
+class Rows(Protocol):
+    """What collects a row of measures per round (`analysis.recorder.Recorder`)."""
+
+    rows: list[dict[str, float]]
+
+
+class FeedbackLoop(mesa.Model):
+    """A `Simulation` that looks like any Mesa model.
+
+    `model.agents` (made on first use), `select`, `agg`, DataCollector and Mesa's visualization work as
+    usual; the step itself is vectorized. All randomness comes from the run's named streams: Mesa's own
+    generators (`model.random`, `model.rng`) are seeded but never drawn from.
+    """
+
+    def __init__(self, simulation: Simulation, recorder: Rows | None = None) -> None:
+        super().__init__(seed=simulation.streams.seed)
+        self.simulation = simulation
+        self.recorder = recorder
+        self.last: Now | None = None
+        """What happened in the last round."""
+
+    @property
+    def world(self) -> World:
+        """The hidden truth."""
+        return self.simulation.world
+
+    @property
+    def round(self) -> int:
+        """The round that the next step runs."""
+        return self.simulation.round
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """The last round's measures; empty before the first step."""
+        return self.recorder.rows[-1] if self.recorder and self.recorder.rows else {}
+
+    def step(self) -> None:
+        """Run one round."""
+        self.last = self.simulation.step()
+        self.running = self.simulation.round < self.simulation.horizon
+
+    @property
+    def agents(self) -> AgentSet:
+        """All users, as views of their rows; registered on first use (a second per 150,000 users)."""
+        if not self._agents:
+            for row in range(len(self.world.users)):
+                User(self, self.world, row)
+        return self._all_agents

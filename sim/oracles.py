@@ -1,0 +1,156 @@
+"""The yardsticks: rankings at perfect knowledge of people, never of today's intent or noise (DESIGN §6).
+
+They read the truth and therefore do not live in `policies/`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..agents.choice import MAX_LOG_ODDS, Objective
+from ..agents.values import item_values
+from ..agents.world import World
+
+def oracle_items(
+    world: World, users: NDArray[np.int32], n: int, available: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return (items, scores), each (B, n): items by their own probability of being taken, Σ_k s_k o_k/(1+o_k).
+
+    available (B, n_items) says what may be shown. Ties go to the lower id; −1 and −inf pad.
+    """
+    odds = _odds(world, users, available.shape[1])
+    shares, tastes = world.users.shares[users], world.users.n_tastes[users]
+    return _best_alone(odds, shares, tastes, available, n)
+
+
+def oracle_slates(
+    world: World,
+    users: NDArray[np.int32],
+    n: int,
+    available: NDArray[np.bool_],
+    objective: Objective = "hit",
+) -> NDArray[np.int32]:
+    """Return slates (B, n) built greedily for the list as a whole: append argmax_i Σ_k s_k[G(S_k + o_ki) − G(S_k)].
+
+    G(S) = S/(1+S) for "hit" (somebody finds something), log(1+S) for "surplus"; S_k sums the odds under
+    taste k so far. The cascade multiplies all gains of a step alike and so does not change the choice.
+    Every step looks at all items: gains are compared in float32, ties go to the lower id.
+    """
+    odds = _odds(world, users, available.shape[1])
+    shares = world.users.shares[users]
+    return _greedy(odds, shares, world.users.n_tastes[users], available, n, objective == "surplus")
+
+
+def _odds(world: World, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
+    """Return o = exp(v − v_0), float32 (B, K, n_items), with friends and fatigue as of now."""
+    values = item_values(world, users, n_items, around=True)
+    values -= world.users.outside[users, None, None]
+    np.minimum(values, np.float32(MAX_LOG_ODDS), out=values)
+    return np.exp(values, out=values)
+
+
+@njit(cache=True)
+def _best_alone(odds, shares, n_tastes, available, n):
+    count, kinds, items = odds.shape
+    out = np.full((count, n), -1, np.int32)
+    scores = np.full((count, n), -np.inf, np.float32)
+    total = np.empty(items, np.float32)
+    start = np.ones(kinds, np.float32)
+    for b in range(count):
+        for i in range(items):
+            total[i] = np.float32(0.0) if available[b, i] else np.float32(-np.inf)
+        _add_gains(odds[b], start, shares[b], n_tastes[b], False, total, total)
+        for step in range(min(n, items)):
+            chosen = _first_largest(total)
+            if total[chosen] == np.float32(-np.inf):
+                break
+            out[b, step], scores[b, step] = chosen, total[chosen]
+            total[chosen] = np.float32(-np.inf)
+    return out, scores
+
+
+@njit(cache=True)
+def _greedy(odds, shares, n_tastes, available, n, surplus):
+    count, kinds, items = odds.shape
+    out = np.full((count, n), -1, np.int32)
+    closed = np.empty(items, np.float32)
+    total = np.empty(items, np.float32)
+    whole = np.empty(items, np.float32)
+    for b in range(count):
+        so_far = np.ones(kinds, np.float32)
+        for i in range(items):
+            closed[i] = np.float32(0.0) if available[b, i] else np.float32(-np.inf)
+        for step in range(min(n, items)):
+            total[:] = closed
+            _add_gains(odds[b], so_far, shares[b], n_tastes[b], surplus, whole, total)
+            chosen = _first_largest(total)
+            if closed[chosen] != 0.0:
+                break
+            closed[chosen] = np.float32(-np.inf)
+            out[b, step] = chosen
+            for k in range(n_tastes[b]):
+                so_far[k] += odds[b, k, chosen]
+    return out
+
+
+@njit(cache=True)
+def _add_gains(odds, so_far, shares, tastes, surplus, whole, total):
+    for k in range(tastes):
+        if surplus:
+            _add_log(odds[k], so_far[k], shares[k], whole, total)
+        else:
+            _add_hit(odds[k], so_far[k], shares[k], total)
+
+
+# numpy's error model: a check for division by zero would keep these two loops off the vector units.
+@njit(cache=True, error_model="numpy")
+def _add_hit(odds, so_far, share, total):
+    """Add share·[F(S + o) − F(S)] = share·o / ((1 + S)(1 + S + o)); so_far is 1 + S."""
+    scale = share / so_far
+    for i in range(odds.size):
+        total[i] += scale * odds[i] / (so_far + odds[i])
+
+
+@njit(cache=True, error_model="numpy")
+def _add_log(odds, so_far, share, whole, total):
+    """Add share·log((1 + S + o)/(1 + S)); so_far is 1 + S.
+
+    The logarithm is taken apart into exponent and mantissa m, log m = 2 artanh((m − 1)/(m + 1)) by its
+    series to the 11th power (error below 2e-7), because only such a loop runs on vector units.
+    """
+    half, one = np.float32(0.5), np.float32(1.0)
+    for i in range(odds.size):
+        whole[i] = one + odds[i] / so_far
+    bits = whole.view(np.int32)
+    for i in range(odds.size):
+        exponent = np.float32((bits[i] >> 23) - 127)
+        bits[i] = (bits[i] & 0x7FFFFF) | 0x3F800000
+        total[i] += share * np.float32(0.6931472) * exponent
+    for i in range(odds.size):
+        t = (whole[i] - one) / (whole[i] + one)
+        s = t * t
+        series = one + s * (
+            np.float32(1 / 3)
+            + s * (np.float32(0.2) + s * (np.float32(1 / 7) + s * (np.float32(1 / 9) + s * np.float32(1 / 11))))
+        )
+        total[i] += share * t * series / half
+
+
+# Without NaN the largest element does not depend on the order of comparison, so this stays exact.
+@njit(cache=True, fastmath={"nnan", "nsz"})
+def _largest(values):
+    best = values[0]
+    for i in range(values.size):
+        best = max(best, values[i])
+    return best
+
+
+@njit(cache=True)
+def _first_largest(values):
+    best = _largest(values)
+    for i in range(values.size):
+        if values[i] == best:
+            return i
+    return 0

@@ -1,0 +1,119 @@
+"""What stands between an Observation and the slates: a policy with its rerankers, an oracle, or nothing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ..agents.choice import Objective
+from ..agents.world import World
+from ..config import Config
+from ..errors import PolicyError
+from ..policies.base import Policy, Reranker
+from ..policies.interactions import Observation
+from ..policies.validation import validate_ranking
+from .oracles import oracle_items, oracle_slates
+from .streams import Streams
+
+_BLOCK = 256
+"""Users that an oracle values at once: bounds memory to block × tastes × items."""
+
+
+class Recommender(ABC):
+    """Fills slates. Only the oracles look at the world."""
+
+    def fit(self, seen: Observation, streams: Streams) -> None:
+        """Learn from what has been seen; called when a refit is due."""
+
+    @abstractmethod
+    def slates(
+        self, world: World, seen: Observation, users: NDArray[np.int32], n: int, streams: Streams
+    ) -> NDArray[np.int32]:
+        """Return slates (B, n), −1 where the catalog was exhausted."""
+
+
+class Recommended(Recommender):
+    """A policy and the rerankers behind it, in order."""
+
+    def __init__(self, policy: Policy, rerankers: list[Reranker]) -> None:
+        self.policy = policy
+        self.rerankers = rerankers
+
+    def fit(self, seen: Observation, streams: Streams) -> None:
+        self.policy.fit(seen, streams("policy.fit", seen.round))
+
+    def slates(self, world, seen, users, n, streams) -> NDArray[np.int32]:
+        wanted = [max(n, reranker.candidates) for reranker in self.rerankers]
+        # What each stage must hand on: as much as any later stage wants to choose from.
+        lengths = [min(max(wanted[i:], default=n), seen.n_items) for i in range(len(wanted))] + [n]
+        ranking = self.policy.rank(seen, users, lengths[0], streams("policy.rank", seen.round))
+        validate_ranking(ranking, seen, users, lengths[0])
+        for place, reranker in enumerate(self.rerankers):
+            rng = streams(f"rerank.{place}", seen.round)
+            ranking = reranker.rerank(ranking, seen, lengths[place + 1], rng)
+            validate_ranking(ranking, seen, users, lengths[place + 1])
+        return ranking.items
+
+
+class NoRecommender(Recommender):
+    """The reference world: every visit is organic."""
+
+    def slates(self, world, seen, users, n, streams) -> NDArray[np.int32]:
+        raise PolicyError("the organic arm has no slates: every visit is organic")
+
+
+class OracleItemConfig(Config):
+    """No fields."""
+
+
+class OracleItem(Recommender):
+    """Ranks by each item's own probability of being taken: the best item-wise relevance can do."""
+
+    Config = OracleItemConfig
+
+    def __init__(self, **fields) -> None:
+        self.config = self.Config(**fields)
+
+    def slates(self, world, seen, users, n, streams) -> NDArray[np.int32]:
+        return _in_blocks(users, lambda part: oracle_items(world, part, n, seen.available(part))[0])
+
+
+class OracleSlateConfig(Config):
+    """What the slate is built for."""
+
+    objective: Literal["hit", "surplus"] = Field("hit")
+    """ "hit": the chance that something is taken; "surplus": the expected value of the best item taken."""
+
+
+class OracleSlate(Recommender):
+    """Fills the slate as a whole: covers a user's tastes in proportion to what each still gains."""
+
+    Config = OracleSlateConfig
+
+    def __init__(self, **fields) -> None:
+        self.config = self.Config(**fields)
+
+    def slates(self, world, seen, users, n, streams) -> NDArray[np.int32]:
+        objective: Objective = self.config.objective
+        return _in_blocks(users, lambda part: oracle_slates(world, part, n, seen.available(part), objective))
+
+
+def _in_blocks(users, fill) -> NDArray[np.int32]:
+    parts = [fill(users[start : start + _BLOCK]) for start in range(0, users.size, _BLOCK)]
+    return np.concatenate(parts)
+
+
+class OrganicConfig(Config):
+    """No fields."""
+
+
+REFERENCE_ARMS = {
+    "organic": (OrganicConfig, NoRecommender, "no recommender: every visit is organic"),
+    "oracle_item": (OracleItemConfig, OracleItem, "ranks by each item's true probability of being taken"),
+    "oracle_slate": (OracleSlateConfig, OracleSlate, "fills the whole slate at perfect knowledge of tastes"),
+}
+"""Arms that may read the truth: kind → (configuration, recommender, what it is)."""

@@ -1,0 +1,76 @@
+"""The oracles against brute force."""
+
+import itertools
+
+import numpy as np
+import pytest
+from echodrift.agents.choice import slate_value
+from echodrift.agents.values import item_values
+from echodrift.sim.oracles import oracle_items, oracle_slates
+
+USERS = np.arange(60, dtype=np.int32)
+
+
+def odds_of(world, users):
+    values = item_values(world, users, len(world.items), around=True).astype(float)
+    return np.exp(values - world.users.outside[users, None, None])
+
+
+@pytest.fixture
+def available():
+    free = np.random.default_rng(0).random((60, 80)) < 0.6
+    free[5] = False
+    free[5, :3] = True
+    return free
+
+
+def test_oracle_item_ranks_by_the_probability_of_being_taken_alone(make_world, available):
+    world = make_world()
+    odds = odds_of(world, USERS)
+    alone = (world.users.shares[:, :, None] * odds / (1 + odds)).sum(axis=1)
+    alone[~available] = -1
+    items, scores = oracle_items(world, USERS, 5, available)
+    assert items[5].tolist()[3:] == [-1, -1] and set(items[5, :3]) == {0, 1, 2}
+    for user in range(60):
+        best = np.sort(alone[user][available[user]])[::-1][:5]
+        assert scores[user, : best.size] == pytest.approx(best, rel=1e-5)
+        assert alone[user, items[user, : best.size]] == pytest.approx(best, rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["hit", "surplus"])
+def test_oracle_slate_is_the_greedy_slate(make_simulation, everything, available, objective):
+    simulation = make_simulation(behavior=everything)
+    for _ in range(4):
+        simulation.step()
+    world = simulation.world
+    value = {"hit": lambda s: s / (1 + s), "surplus": np.log1p}[objective]
+    odds, shares = odds_of(world, USERS), world.users.shares.astype(float)
+    slates = oracle_slates(world, USERS, 5, available, objective)
+    assert np.all(slates[5, 3:] == -1)
+    for user in range(60):
+        so_far, free = np.zeros(3), available[user].copy()
+        for item in slates[user][slates[user] >= 0]:
+            gain = shares[user] @ (value(so_far[:, None] + odds[user]) - value(so_far)[:, None])
+            assert free[item] and gain[item] >= gain[free].max() * (1 - 1e-5)
+            free[item], so_far = False, so_far + odds[user, :, item]
+
+
+@pytest.mark.parametrize("objective", ["hit", "surplus"])
+def test_greedy_is_within_its_bound_of_the_best_set(make_world, objective):
+    world = make_world(users=12, items=12, behavior={"attention": 1.0, "attention_sd": 0}, slate=3, graph={"kind": "none"})
+    users = np.arange(12, dtype=np.int32)
+    greedy = oracle_slates(world, users, 3, np.ones((12, 12), bool), objective)
+    reached = slate_value(world, users, greedy, objective)
+    for user in users:
+        sets = np.array(list(itertools.combinations(range(12), 3)), dtype=np.int32)
+        best = slate_value(world, np.full(len(sets), user, np.int32), sets, objective).max()
+        assert (1 - 1 / np.e) * best <= reached[user] <= best + 1e-6
+
+
+def test_list_coverage_beats_item_relevance_for_minorities(make_world):
+    """Perfect item-wise relevance neglects a minority taste that a slate built as a whole serves."""
+    world = make_world(users=300, items=300, topics=10, slate=5)
+    users = np.arange(300, dtype=np.int32)
+    free = np.ones((300, 300), bool)
+    item_wise, whole = oracle_items(world, users, 5, free)[0], oracle_slates(world, users, 5, free)
+    assert slate_value(world, users, whole, "hit").mean() > slate_value(world, users, item_wise, "hit").mean()
