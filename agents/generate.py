@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..errors import BadInput
 from .behavior import Behavior
-from .graphs import draw_graph
-from .items import NEVER, Items
+from .graphs import check_graph, draw_graph
+from .items import Items
 from .lifetimes import Lifetimes, draw_lifetimes
 from .settings import Group, WorldConfig
 from .users import Users
@@ -32,11 +32,7 @@ def generate(config: WorldConfig, behavior: Behavior, streams: Randomness, horiz
     Topic t has weight π_t ∝ t^−topic_skew. Items: mixture (1 − blend)·e_t + blend·Dirichlet(0.05), quality
     N(0, quality_sd²). Users: see `draw_users`. Source: DESIGN §3.
     """
-    if slate > config.items:
-        raise BadInput(
-            f"platform.slate = {slate} is larger than the catalog (world.items = {config.items}). "
-            f"Set platform.slate to at most {config.items}."
-        )
+    check_world(config, slate)
     lives = draw_lifetimes(config, config.items, horizon, slate, streams)
     items = draw_items(config, lives, streams)
     users = draw_users(config, behavior, streams)
@@ -44,6 +40,16 @@ def generate(config: WorldConfig, behavior: Behavior, streams: Randomness, horiz
     world = World(behavior, items, users, graph, config.idiosyncrasy, streams.key("world.idiosyncrasy"))
     fill_demand_and_target(world)
     return world
+
+
+def check_world(config: WorldConfig, slate: int) -> None:
+    """Raise BadInput for what only shows when fields are held against each other or against files."""
+    if slate > config.items:
+        raise BadInput(
+            f"platform.slate = {slate} is larger than the catalog (world.items = {config.items}). "
+            f"Set platform.slate to at most {config.items}."
+        )
+    check_graph(config.graph, config.users)
 
 
 def topic_weights(topics: int, skew: float) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ def draw_graph(
     mostly of one community.
     """
     users = community.size
-    _check_size(config, users)
+    check_graph(config, users)
     source, target, directed = _pairs(config, community, rng)
     indptr, indices = from_pairs(source, target, users, directed=directed)
     return SocialGraph(indptr, indices, draw_influence(indices.size, spread, rng))
@@ -73,13 +73,16 @@ def _block_model(config: StochasticBlock, community, rng):
     return order[edges[:, 0]], order[edges[:, 1]]
 
 
-def _check_size(config: GraphConfig, users: int) -> None:
+def check_graph(config: GraphConfig, users: int) -> None:
+    """Raise BadInput where a graph does not fit the number of users, or its file cannot be used."""
+    if isinstance(config, EdgeList):
+        _read_pairs(config.path, users)
     if isinstance(config, WattsStrogatz) and users > 1 and config.degree >= users:
         raise BadInput(
             f"world.graph.degree = {config.degree} needs more than {config.degree} users, but world.users = "
             f"{users}. Lower the degree or raise world.users."
         )
-    if isinstance(config, BarabasiAlbert | PowerlawCluster) and config.attach >= users:
+    if isinstance(config, BarabasiAlbert | PowerlawCluster) and users > 1 and config.attach >= users:
         raise BadInput(
             f"world.graph.attach = {config.attach} needs more than {config.attach} users, but world.users = "
             f"{users}. Lower attach or raise world.users."

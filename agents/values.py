@@ -29,7 +29,7 @@ def item_values(
     base = people.quality_weight[users, None] * items.quality[None, :n_items]
     if world.idiosyncrasy:
         base = base + world.idiosyncrasies(users, n_items)
-    if around:
+    if around and (behavior.social or behavior.fatigue):
         base = base + surroundings(world, users, n_items)
     values += base[:, None, :]
     return values

@@ -69,8 +69,7 @@ class Recorder:
             blocked=simulation.blocked.bits,
         )
         row: dict[str, float] = {"round": now.round}
-        for measure in self.measures:
-            row.update(measure.update(round))
+        row.update(self.measures.update(round))
         self.rows.append(row)
         self._lorenz.add(now.round, round.shown_counts, round.taken_counts, round.live)
 

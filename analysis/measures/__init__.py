@@ -1,0 +1,139 @@
+"""Measures: what happened to exposure, tastes, echo and welfare, streamed round by round.
+
+`MEASURES` says which class fills which column; classes are loaded when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ...errors import BadInput, did_you_mean
+from .base import RECENT, Column, Measure, Round, Setup, SplitMeasure, UserMeasure
+
+__all__ = [
+    "MEASURES",
+    "RECENT",
+    "Column",
+    "Measure",
+    "MeasureSet",
+    "Round",
+    "Setup",
+    "SplitMeasure",
+    "UserMeasure",
+    "build",
+    "catalog",
+    "measure_class",
+]
+
+MEASURES: dict[str, str] = {
+    "niche_exposure": "exposure:NicheExposure",
+    "niche_consumed": "exposure:NicheExposure",
+    "niche_demand": "exposure:NicheDemand",
+    "exposure_gini": "exposure:Concentration",
+    "exposure_gini_consumed": "exposure:Concentration",
+    "coverage": "exposure:Coverage",
+    "coverage_consumed": "exposure:Coverage",
+    "extinct_share": "exposure:Extinction",
+    "extinct_share_consumed": "exposure:Extinction",
+    "average_popularity": "popularity:AveragePopularity",
+    "average_popularity_consumed": "popularity:AveragePopularity",
+    "popularity_lift": "popularity:PopularityLift",
+    "popularity_lift_consumed": "popularity:PopularityLift",
+    "exhausted_share": "exhaustion:Exhaustion",
+    "minority_hit_rate": "tastes:HitRates",
+    "dominant_hit_rate": "tastes:HitRates",
+    "satisfied_visits": "tastes:SatisfiedVisits",
+    "minority_share": "tastes:TasteShares",
+    "minority_share_neutral": "tastes:TasteShares",
+    "dominant_share": "tastes:TasteShares",
+    "effective_tastes": "tastes:EffectiveTastes",
+    "effective_tastes_distinct": "tastes:EffectiveTastes",
+    "miscalibration": "calibration:Miscalibration",
+    "miscalibration_current": "calibration:CurrentMiscalibration",
+    "homogenization": "echo:Homogenization",
+    "community_gap": "echo:CommunityGap",
+    "intra_user_diversity": "diversity:IntraUserDiversity",
+    "inter_user_diversity": "diversity:InterUserDiversity",
+    "taste_assortativity": "ties:TasteAssortativity",
+    "modularity": "ties:Modularity",
+    "welfare": "welfare:Welfare",
+    "welfare_start": "welfare:Welfare",
+    "regret": "regret:Regret",
+}
+"""Column → module and class in this package, in the order of tables and reports."""
+
+
+def measure_class(column: str) -> type[Measure]:
+    """Return the class that fills a column; an unknown name raises BadInput with the closest match."""
+    if column not in MEASURES:
+        raise BadInput(
+            f'unknown measure "{column}".{did_you_mean(column, MEASURES)} '
+            "`echodrift list measures` shows all of them."
+        )
+    module, name = MEASURES[column].split(":")
+    return getattr(import_module(f".{module}", __name__), name)
+
+
+def catalog() -> list[Column]:
+    """Return every column that can be asked for, in the order of `MEASURES`."""
+    return [_described(name) for name in MEASURES]
+
+
+def _described(column: str) -> Column:
+    return next(found for found in measure_class(column).columns if found.name == column)
+
+
+class MeasureSet:
+    """The measures of one run: give it every round, in order, and it returns that round's values."""
+
+    def __init__(self, setup: Setup, columns: Iterable[str]) -> None:
+        wanted = dict.fromkeys(columns)
+        classes = dict.fromkeys(measure_class(name) for name in wanted)
+        self._setup = setup.fresh()
+        self.measures: tuple[Measure, ...] = tuple(kind(self._setup) for kind in classes)
+        """One instance per class, in the order of their first column."""
+        self.columns: tuple[Column, ...] = tuple(
+            column
+            for name in wanted
+            for column in _with_splits(_described(name), measure_class(name), self._setup)
+        )
+        """What `update` returns, in that order: every column, followed by its splits."""
+
+    def __iter__(self) -> Iterator[Measure]:
+        return iter(self.measures)
+
+    def update(self, round: Round) -> dict[str, float]:
+        """Take in one round; return a value per column, NaN where it is undefined or not due."""
+        values: dict[str, float] = {}
+        for measure in self.measures:
+            values.update(measure.update(round))
+        return {column.name: values[column.name] for column in self.columns}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that a checkpoint keeps: all that measures remember of past rounds."""
+        return self._setup.state()
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned, in a set with the same columns."""
+        self._setup.restore(state)
+
+
+def _with_splits(column: Column, kind: type[Measure], setup: Setup) -> list[Column]:
+    labels = setup.splits if kind.splits else ()
+    twins = [
+        replace(column, name=f"{column.name}:{label}", title=f"{column.title}, {label}") for label in labels
+    ]
+    return [column, *twins]
+
+
+def build(setup: Setup, columns: Iterable[str] | None = None) -> MeasureSet:
+    """Return the measures that fill the given columns (names of `MEASURES`), or all of them when omitted.
+
+    An empty selection means all, too. An unknown name raises BadInput with the closest match.
+    """
+    return MeasureSet(setup, list(columns or ()) or list(MEASURES))

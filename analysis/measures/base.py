@@ -1,0 +1,238 @@
+"""What a measure is, and what it sees of a round."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar, Literal, TypeVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...agents.behavior import RECENT
+from ...agents.world import World
+from .rows import ratios, row_counts
+
+__all__ = ["RECENT", "Column", "Measure", "Round", "Setup", "SplitMeasure", "Terms", "UserMeasure"]
+
+Tool = TypeVar("Tool")
+Terms = dict[str, tuple[NDArray[Any], NDArray[Any]]]
+"""Column → numerators and denominators, one of each per user."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round as the measures see it: slates, choices, intents, and the world that people acted on.
+
+    Measures run after the choice and before anything of it is recorded or drifts: tastes, shares, ties,
+    cool-downs and what friends took are those of the moment of the visit. B = visits of the round (users ascending), n = slate length.
+    """
+
+    index: int
+    world: World
+    users: NDArray[np.int32]
+    """(B,) who visited."""
+    slates: NDArray[np.int32]
+    """(B, n) what each visit was shown, −1 where shorter."""
+    organic: NDArray[np.bool_]
+    """(B,) visit off the slate."""
+    intents: NDArray[np.int32]
+    """(B,) the taste acted on."""
+    depth: NDArray[np.int32]
+    """(B,) ranks examined."""
+    taken: NDArray[np.int32]
+    """(B, m) items taken from the slate, best first, −1 where fewer."""
+    surplus: NDArray[np.float64]
+    """(B,) Σ over taken items of (v + ε) − (v_0 + ε_0)."""
+    surplus_start: NDArray[np.float64]
+    """(B,) the same items and noise valued at round-0 tastes."""
+    hit: NDArray[np.float64]
+    """(B, K) P(at least one item taken | intent k, this slate), in closed form; NaN for unused tastes."""
+    told_users: NDArray[np.int32]
+    """(w,) users who took an item by word of mouth."""
+    told_items: NDArray[np.int32]
+    """(w,) and which."""
+    blocked: NDArray[np.uint8]
+    """(users, ceil(items / 8)) bit set of pairs in their cool-down (see `echodrift.policies.interactions.Blocked`)."""
+
+    @cached_property
+    def shown_counts(self) -> NDArray[np.int64]:
+        """(items,) how often each item was on a slate this round."""
+        flat = self.slates.ravel()
+        return np.bincount(flat[flat >= 0], minlength=len(self.world.items))
+
+    @cached_property
+    def taken_counts(self) -> NDArray[np.int64]:
+        """(items,) how often each item was taken this round, from slates (word of mouth excluded)."""
+        flat = self.taken.ravel()
+        return np.bincount(flat[flat >= 0], minlength=len(self.world.items))
+
+    @cached_property
+    def live(self) -> NDArray[np.bool_]:
+        """(items,)"""
+        return self.world.items.live(self.index)
+
+    @cached_property
+    def slots(self) -> NDArray[np.int64]:
+        """(B,) how many items each visit was shown."""
+        return row_counts(self.slates)
+
+    @cached_property
+    def takes(self) -> NDArray[np.int64]:
+        """(B,) how many items each visit took from its slate."""
+        return row_counts(self.taken)
+
+    @cached_property
+    def visit_weights(self) -> NDArray[np.float64]:
+        """(B,) 1 / activity, so that a mean over visitors counts every user equally."""
+        return 1.0 / self.world.users.activity[self.users].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a measure knows when the run starts, at round 0, before the first visit."""
+
+    world: World
+    slate: int
+    """Slots of a slate."""
+    popularity: NDArray[np.int64]
+    """(items,) times taken before round 0 (warm-up or imported log); frozen for the whole run."""
+    key: np.uint64
+    """Key for a fixed, seed-determined panel of users or pairs, the same in every arm."""
+    profile_popularity: NDArray[np.float64]
+    """(users,) mean of `popularity` over what the user took before round 0, every take counted (see
+    `popularity.profile_popularity`); NaN for a user who took nothing."""
+    splits: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Label ("group=niche", "community=3") → (users,) mask of the users it stands for."""
+    _tools: dict[type, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def shared(self, tool: type[Tool]) -> Tool:
+        """Return this setup's only instance of a helper that several measures need, e.g. the window."""
+        if tool not in self._tools:
+            self._tools[tool] = tool(self)  # type: ignore[call-arg]
+        return self._tools[tool]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what the helpers remember of past rounds, as arrays for a checkpoint."""
+        return {
+            f"{tool.__name__}.{name}": array
+            for tool, instance in self._tools.items()
+            if hasattr(instance, "state")
+            for name, array in instance.state().items()
+        }
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned."""
+        for tool, instance in self._tools.items():
+            if hasattr(instance, "restore"):
+                prefix = f"{tool.__name__}."
+                own = {
+                    name.removeprefix(prefix): array
+                    for name, array in state.items()
+                    if name.startswith(prefix)
+                }
+                instance.restore(own)
+
+    def fresh(self) -> Setup:
+        """Return the same setup without helpers, so that a new run shares nothing with an earlier one."""
+        return replace(self, _tools={})
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column that a measure fills, and how to read it."""
+
+    name: str
+    title: str
+    """Plain words, for axes and tables."""
+    unit: str
+    """"share", "nats", "items", … ; empty where it has none."""
+    low: float
+    high: float
+    """Range of possible values (may be infinite)."""
+    better: Literal["higher", "lower", "neither"]
+    """Which way is good for users; "neither" where that depends."""
+    family: Literal["exposure", "tastes", "echo", "welfare"]
+
+
+class Measure(ABC):
+    """A streaming measure: sees every round once, keeps bounded memory.
+
+    Docstrings say formula, range, direction and source.
+    """
+
+    columns: ClassVar[tuple[Column, ...]]
+    every: ClassVar[int] = 1
+    """Rounds between evaluations; NaN in between."""
+    splits: ClassVar[bool] = False
+    """Whether the measure can be split by group or community."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+
+    @abstractmethod
+    def update(self, round: Round) -> dict[str, float]:
+        """Take in one round; return a value per column (NaN where undefined or not due)."""
+
+
+class SplitMeasure(Measure):
+    """A measure that is a ratio of two sums over users, so that it can be split by group or community.
+
+    Where the setup has splits, every column has a twin per label, `column:label`: the same ratio over
+    those users alone.
+    """
+
+    splits: ClassVar[bool] = True
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._labels = tuple(setup.splits)
+        masks = [np.asarray(setup.splits[label], bool) for label in self._labels]
+        self._masks = np.array(masks, bool).reshape(len(masks), len(setup.world.users))
+
+    @abstractmethod
+    def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
+        """Return users (n,), none twice, and per column numerators (n,) and denominators (n,).
+
+        A user whose numerator or denominator is not finite is left out. Called in due rounds only.
+        """
+
+    @final
+    def update(self, round: Round) -> dict[str, float]:
+        """Return the ratio of the sums for every column and label; NaN where the denominator is 0."""
+        names = [column.name for column in self.columns]
+        if round.index % self.every:
+            twins = [f"{name}:{label}" for name in names for label in self._labels]
+            return dict.fromkeys(names + twins, np.nan)
+        users, terms = self.terms(round)
+        values: dict[str, float] = {}
+        for name in names:
+            above, below = (np.asarray(part, np.float64) for part in terms[name])
+            whole, *parts = ratios(above, below, users, self._masks).tolist()
+            values[name] = whole
+            values.update({f"{name}:{label}": part for label, part in zip(self._labels, parts, strict=True)})
+        return values
+
+
+class UserMeasure(SplitMeasure):
+    """A mean over the visitors of a round that counts every user equally, however often they visit.
+
+    Visitors are weighted by 1 / activity (Hájek's estimator of the mean over all users); a visitor
+    whose value is NaN is left out.
+    """
+
+    @abstractmethod
+    def per_user(self, round: Round) -> dict[str, NDArray[np.float64]]:
+        """Return a value per visit (B,) for every column, NaN where undefined."""
+
+    @final
+    def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
+        """Return each visitor's weighted value and weight."""
+        weights = round.visit_weights
+        per_user = self.per_user(round)
+        return round.users, {
+            name: (weights * value, np.where(np.isnan(value), 0.0, weights))
+            for name, value in per_user.items()
+        }

@@ -1,0 +1,36 @@
+"""The table of all columns in docs/measures.md: `python -m echodrift.analysis.measures.describe` prints it."""
+
+from __future__ import annotations
+
+import math
+
+from . import MEASURES, catalog, measure_class
+
+
+def table() -> str:
+    """Return a Markdown table with one row per column, in the order of the catalog."""
+    rows = ["| column | what | unit | range | good | every | splits |", "|---|---|---|---|---|---|---|"]
+    for column in catalog():
+        kind = measure_class(column.name)
+        module = MEASURES[column.name].split(":")[0]
+        cells = (
+            f"[`{column.name}`](../analysis/measures/{module}.py)",
+            column.title,
+            column.unit,
+            _range(column.low, column.high),
+            column.better,
+            "round" if kind.every == 1 else f"{kind.every} rounds",
+            "yes" if kind.splits else "",
+        )
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _range(low: float, high: float) -> str:
+    left = "(−∞" if math.isinf(low) else f"[{low:g}".replace("-", "−")
+    right = "∞)" if math.isinf(high) else f"{high:.4g}]"
+    return f"{left}, {right}"
+
+
+if __name__ == "__main__":
+    print(table(), end="")

@@ -1,0 +1,152 @@
+"""Echo: how much of the same people consume, within and between communities."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .base import Column, Measure, Round, Setup
+from .panel import panel_rng
+from .window import Window
+
+PAIRS = 1000
+"""Pairs of users on each panel."""
+SAMPLE = 5
+"""Distinct items of each user that are compared; users with fewer are left out."""
+
+
+class Homogenization(Measure):
+    """Mean set Jaccard |A ∩ B| / |A ∪ B| of what two random users took in the last 20 rounds.
+
+    From slates and by word of mouth alike: it is about what people consume, whatever the way. On
+    subsamples of 5 distinct items each, since Jaccard grows with set size; not one random subsample but
+    the exact expectation over all of them. 1,000 fixed random pairs; a pair in which a user took fewer
+    than 5 distinct items is left out. Range [0, 1]; high = everyone consumes the same.
+    """
+
+    columns: ClassVar = (
+        Column("homogenization", "overlap of what two users take (Jaccard)", "", 0, 1, "neither", "echo"),
+    )
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._window = setup.shared(Window)
+        everyone = np.zeros(len(setup.world.users), np.int64)
+        self._pairs = draw_pairs(everyone, True, panel_rng(setup.key, "pairs"))
+
+    def update(self, round: Round) -> dict[str, float]:
+        """Take in the round and compare the pairs."""
+        window = self._window.see(round)
+        return {"homogenization": mean_overlap(window, self._pairs)}
+
+
+class CommunityGap(Measure):
+    """Overlap (as in `homogenization`) of pairs inside a community minus that of pairs across communities.
+
+    1,000 fixed random pairs of each kind. Range [−1, 1]; 0 = communities do not matter; high = each
+    community has its own items. NaN with a single community.
+    """
+
+    columns: ClassVar = (
+        Column("community_gap", "overlap inside minus across communities", "", -1, 1, "neither", "echo"),
+    )
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._window = setup.shared(Window)
+        community = setup.world.users.community
+        self._within = draw_pairs(community, True, panel_rng(setup.key, "pairs within"))
+        self._between = draw_pairs(community, False, panel_rng(setup.key, "pairs between"))
+
+    def update(self, round: Round) -> dict[str, float]:
+        """Take in the round and compare both kinds of pairs."""
+        window = self._window.see(round)
+        return {"community_gap": mean_overlap(window, self._within) - mean_overlap(window, self._between)}
+
+
+def draw_pairs(
+    labels: NDArray, same: bool, rng: np.random.Generator, count: int = PAIRS
+) -> NDArray[np.int32]:
+    """Return (count, 2) pairs of different users, uniform among those with the same (different) labels (users,).
+
+    With replacement; (0, 2) where there is no such pair.
+    """
+    _, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    partners = sizes[group] - 1 if same else labels.size - sizes[group]
+    total = partners.sum()
+    if total == 0:
+        return np.empty((0, 2), np.int32)
+    first = rng.choice(labels.size, count, p=partners / total)
+    place = rng.integers(0, partners[first])
+    # Users sorted by label: those who share a label are one block, everyone else is around it.
+    order = np.argsort(group, kind="stable")
+    position = np.empty(labels.size, np.int64)
+    position[order] = np.arange(labels.size)
+    starts = (np.cumsum(sizes) - sizes)[group[first]]
+    if same:
+        place = starts + place
+        place += place >= position[first]
+    else:
+        place += np.where(place >= starts, sizes[group[first]], 0)
+    return np.stack([first, order[place]], axis=1).astype(np.int32)
+
+
+def mean_overlap(window: Window, pairs: NDArray[np.int32], sample: int = SAMPLE) -> float:
+    """Return the mean expected Jaccard of equal-size subsamples over the pairs (P, 2), NaN without any."""
+    baskets = window.baskets()
+    choose = _binomials(baskets.items.shape[1], sample)
+    total, count = _overlap(baskets.items, baskets.distinct, pairs, window.shown.size, choose)
+    return total / count if count else np.nan
+
+
+@cache
+def _binomials(most: int, sample: int) -> NDArray[np.float64]:
+    """Return (most + 1, sample + 1) with C(n, k) in row n, column k."""
+    table = [[math.comb(n, k) for k in range(sample + 1)] for n in range(most + 1)]
+    return np.array(table, np.float64)
+
+
+@njit(cache=True)
+def _overlap(items, distinct, pairs, n_items, choose):
+    """Return the sum of expected Jaccards, and how many pairs had enough items; choose[n, k] = C(n, k)."""
+    sample = choose.shape[1] - 1
+    owner = np.full(n_items, -1, np.int64)
+    total = 0.0
+    count = 0
+    for p in range(pairs.shape[0]):
+        first, second = pairs[p, 0], pairs[p, 1]
+        if distinct[first] < sample or distinct[second] < sample:
+            continue
+        for j in range(distinct[first]):
+            owner[items[first, j]] = p
+        common = 0
+        for j in range(distinct[second]):
+            common += owner[items[second, j]] == p
+        count += 1
+        if common > 0:
+            total += _expected_jaccard(distinct[first], distinct[second], common, choose)
+    return total, count
+
+
+@njit(cache=True)
+def _expected_jaccard(first, second, common, choose):
+    """Return E|A'∩B'|/|A'∪B'| for random subsamples of equal size from sets with `common` shared items.
+
+    x = shared items in A' is hypergeometric; given x, so is the number y of them in B'.
+    """
+    sample = choose.shape[1] - 1
+    mean = 0.0
+    for x in range(1, min(sample, common) + 1):
+        if sample - x > first - common:
+            continue
+        inner = 0.0
+        for y in range(1, x + 1):
+            if sample - y <= second - x:
+                inner += choose[x, y] * choose[second - x, sample - y] * y / (2 * sample - y)
+        mean += choose[common, x] * choose[first - common, sample - x] * inner
+    return mean / (choose[first, sample] * choose[second, sample])

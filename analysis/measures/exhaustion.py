@@ -1,0 +1,80 @@
+"""Exhaustion: how much of what people want most is in its cool-down."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ...agents.values import item_values
+from .base import Column, Round, Setup, SplitMeasure, Terms
+from .panel import EVERY, UserPanel
+
+MOST_VALUED = 50
+"""Items of a user that count as most valued."""
+
+
+class Exhaustion(SplitMeasure):
+    """Share of a user's 50 most valued live items that are blocked by their cool-down now.
+
+    Value = the user's demand Σ_k s_uk softmax_i(v_uki) at round-0 tastes and shares, without friends and
+    fatigue. Mean over a fixed panel of 200 users, equally weighted, every 5 rounds. Range [0, 1]; low is
+    good: above 0.2 other measures show users running out of items rather than the recommender at work
+    (DESIGN §3). It has no twin for consumption.
+    """
+
+    columns: ClassVar = (
+        Column("exhausted_share", "most valued items used up", "share", 0, 1, "lower", "exposure"),
+    )
+    every: ClassVar = EVERY
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._users = setup.shared(UserPanel).users
+        self._order: NDArray[np.int32] | None = None
+
+    def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
+        """Look up the most valued live items of the panel in the bit set."""
+        bits = round.blocked[self._users]
+        if not bits.any():
+            share = np.zeros(self._users.size)
+        else:
+            if self._order is None:
+                self._order = most_wanted(self.setup, self._users)
+            share = _blocked_share(bits, self._order, round.live, MOST_VALUED)
+        return self._users, {"exhausted_share": (share, np.ones(self._users.size))}
+
+
+def most_wanted(setup: Setup, users: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return (B, items): all items of the horizon by descending round-0 demand of each user."""
+    world = setup.world
+    total = len(world.items)
+    order = np.empty((users.size, total), np.int32)
+    for start in range(0, users.size, 16):
+        part = users[start : start + 16]
+        values = item_values(world, part, total, start=True)
+        odds = np.exp(values - values[:, :, : world.items.catalog].max(axis=2, keepdims=True))
+        # The normalizer of each taste is the round-0 catalog's, so that newborns never change an order.
+        weights = world.users.shares_start[part] / odds[:, :, : world.items.catalog].sum(axis=2)
+        demand = np.einsum("uk,ukn->un", weights, odds)
+        order[start : start + 16] = np.argsort(-demand, axis=1, kind="stable")
+    return order
+
+
+@njit(cache=True)
+def _blocked_share(bits, order, live, most):
+    share = np.full(order.shape[0], np.nan)
+    for p in range(order.shape[0]):
+        found = 0
+        blocked = 0
+        for item in order[p]:
+            if found == most:
+                break
+            if live[item]:
+                found += 1
+                blocked += (bits[p, item >> 3] >> (item & 7)) & 1
+        if found > 0:
+            share[p] = blocked / found
+    return share

@@ -1,0 +1,160 @@
+"""Exposure: which items are shown, and the same for what is taken from slates (`…_consumed`).
+
+Word of mouth never counts here, organic slates do: an item on any slate was exposed.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import RECENT, Column, Measure, Round, Setup, SplitMeasure, Terms
+from .rows import row_sums
+from .window import Window
+
+
+class NicheExposure(SplitMeasure):
+    """Share of the round's slots, and of its takes from slates, whose item is niche.
+
+    Range [0, 1]; neither direction is good by itself: read it beside `niche_demand`. An item is niche
+    when its true demand is in the bottom 80 % (DESIGN §3).
+    """
+
+    columns: ClassVar = (
+        Column("niche_exposure", "niche items among the shown", "share", 0, 1, "neither", "exposure"),
+        Column("niche_consumed", "niche items among the taken", "share", 0, 1, "neither", "exposure"),
+    )
+
+    def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
+        """Count slots and takes, and the niche ones among them."""
+        niche = round.world.items.niche
+        return round.users, {
+            "niche_exposure": (row_sums(round.slates, niche), round.slots),
+            "niche_consumed": (row_sums(round.taken, niche), round.takes),
+        }
+
+
+class NicheDemand(Measure):
+    """Share of true demand that falls on niche items, among the items that are live now.
+
+    Σ demand over live niche items / Σ demand over live items. Range [0, 1]. Constant while the catalog
+    is; the level that niche exposure and consumption are compared with.
+    """
+
+    columns: ClassVar = (
+        Column("niche_demand", "niche items in true demand", "share", 0, 1, "neither", "exposure"),
+    )
+
+    def update(self, round: Round) -> dict[str, float]:
+        """Sum demand over the live catalog."""
+        items = round.world.items
+        total = items.demand[round.live].sum()
+        niche = items.demand[round.live & items.niche].sum()
+        return {"niche_demand": float(niche / total) if total > 0 else np.nan}
+
+
+def gini(counts: NDArray) -> float:
+    """Return the Gini coefficient of non-negative counts (n,): 0 = all equal, (n − 1)/n = one has all.
+
+    G = 2 Σ_j j·x_(j) / (n Σ x) − (n + 1)/n with x ascending (METHODS 0). NaN where all are 0.
+    """
+    total = counts.sum()
+    if total == 0:
+        return np.nan
+    n = counts.size
+    ranks = np.arange(1, n + 1, dtype=np.float64)
+    return max(0.0, float(2 * (ranks @ np.sort(counts)) / (n * total) - (n + 1) / n))
+
+
+class Concentration(Measure):
+    """Gini coefficient, over the live items, of slots (and of takes from slates) in the last 20 rounds.
+
+    A window, not the single round: with one round's few slots the coefficient measures mostly how
+    many slots there were. Range [0, 1); high = few items get everything. Formula: METHODS 0.
+    """
+
+    columns: ClassVar = (
+        Column("exposure_gini", "concentration of exposure (Gini)", "", 0, 1, "neither", "exposure"),
+        Column(
+            "exposure_gini_consumed", "concentration of consumption (Gini)", "", 0, 1, "neither", "exposure"
+        ),
+    )
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._window = setup.shared(Window)
+
+    def update(self, round: Round) -> dict[str, float]:
+        """Take in the round and evaluate the window."""
+        window = self._window.see(round)
+        return {
+            "exposure_gini": gini(window.shown[round.live]),
+            "exposure_gini_consumed": gini(window.taken[round.live]),
+        }
+
+
+class Coverage(Measure):
+    """Share of the live items that were on (or taken from) at least one slate in the last 20 rounds.
+
+    Cov = |∪ slates ∩ live| / |live| over the window (METHODS 0). Range [0, 1].
+    """
+
+    columns: ClassVar = (
+        Column("coverage", "items shown at least once in 20 rounds", "share", 0, 1, "neither", "exposure"),
+        Column(
+            "coverage_consumed",
+            "items taken at least once in 20 rounds",
+            "share",
+            0,
+            1,
+            "neither",
+            "exposure",
+        ),
+    )
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._window = setup.shared(Window)
+
+    def update(self, round: Round) -> dict[str, float]:
+        """Take in the round and evaluate the window."""
+        window = self._window.see(round)
+        return {
+            "coverage": _share(window.shown[round.live] > 0),
+            "coverage_consumed": _share(window.taken[round.live] > 0),
+        }
+
+
+class Extinction(Measure):
+    """Share of the live items at least 20 rounds old that nobody was shown (took) in the last 20 rounds.
+
+    Age counts from birth, or from round 0 for what was born before. Range [0, 1]; NaN before round 20
+    and where no live item is that old.
+    """
+
+    columns: ClassVar = (
+        Column("extinct_share", "items not shown for 20 rounds", "share", 0, 1, "neither", "exposure"),
+        Column(
+            "extinct_share_consumed", "items not taken for 20 rounds", "share", 0, 1, "neither", "exposure"
+        ),
+    )
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._window = setup.shared(Window)
+
+    def update(self, round: Round) -> dict[str, float]:
+        """Take in the round and evaluate the window."""
+        window = self._window.see(round)
+        age = round.index - np.maximum(round.world.items.birth, 0)
+        old = round.live & (age >= RECENT)
+        return {
+            "extinct_share": _share(window.shown[old] == 0),
+            "extinct_share_consumed": _share(window.taken[old] == 0),
+        }
+
+
+def _share(flags: NDArray[np.bool_]) -> float:
+    return float(flags.mean()) if flags.size else np.nan

@@ -1,0 +1,64 @@
+"""Summaries of a run: one number per column from its course over the rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+START = 5
+"""Rounds that make up the start level."""
+END = 20
+"""Rounds that make up the end level."""
+SMOOTH = 10
+"""Rounds of the trailing mean in which the half-life is read."""
+
+
+def niche_half_life(rounds: ArrayLike, niche_exposure: ArrayLike) -> tuple[float, bool]:
+    """Return (half-life in rounds, censored) of a run's niche exposure.
+
+    The half-life is the time from the first round to the first round in which the trailing 10-round mean
+    (shorter at the beginning) is at or below half of the start level, the mean of the first 5 rounds. A
+    run that never halves is right-censored: (its length so far, True). A run that starts at 0, or without
+    a value, has nothing to halve: (NaN, True). NaN values are left out of the means.
+    """
+    when, values = np.asarray(rounds, float), np.asarray(niche_exposure, float)
+    start = _mean(values[:START])
+    if not start > 0:
+        return np.nan, True
+    for last in range(values.size):
+        if _mean(values[max(0, last + 1 - SMOOTH) : last + 1]) <= start / 2:
+            return float(when[last] - when[0]), False
+    return float(when[-1] - when[0]), True
+
+
+def end_level(values: ArrayLike) -> float:
+    """Return the mean of the last 20 rounds, NaN values left out."""
+    return _mean(np.asarray(values, float)[-END:])
+
+
+def change(values: ArrayLike) -> float:
+    """Return the mean of the last 20 rounds minus that of the first 5, NaN values left out."""
+    return end_level(values) - _mean(np.asarray(values, float)[:START])
+
+
+def summarize(rounds: ArrayLike, columns: Mapping[str, ArrayLike]) -> dict[str, float]:
+    """Return `column_end` and `column_change` of every column, and the half-life where it can be read.
+
+    `niche_half_life` and `niche_half_life_censored` (1 = never halved) come with `niche_exposure`.
+    """
+    summary: dict[str, float] = {}
+    for name, values in columns.items():
+        summary[f"{name}_end"] = end_level(values)
+        summary[f"{name}_change"] = change(values)
+    if "niche_exposure" in columns:
+        half_life, censored = niche_half_life(rounds, columns["niche_exposure"])
+        summary["niche_half_life"] = half_life
+        summary["niche_half_life_censored"] = float(censored)
+    return summary
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if values.size else np.nan

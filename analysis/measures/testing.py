@@ -1,0 +1,243 @@
+"""Random worlds and rounds, and the contract suite that every measure passes: `check_measure`."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import sys
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...agents.behavior import Behavior
+from ...agents.items import NEVER, Items
+from ...agents.social_graph import SocialGraph
+from ...agents.users import Users
+from ...agents.world import World
+from .base import Measure, Round, Setup
+from .popularity import profile_popularity
+
+
+def random_world(
+    rng: np.random.Generator,
+    users: int = 30,
+    items: int = 40,
+    topics: int = 5,
+    tastes: int = 3,
+    communities: int = 3,
+    degree: int = 4,
+    appetite: int = 2,
+    newborn: int = 0,
+) -> World:
+    """Return a world without structure: everything is drawn at random, nothing by the model's rules.
+
+    newborn: items beyond the catalog, one born a round from round 1 on, each matched by a retirement.
+    """
+    total = items + newborn
+    mixtures = rng.dirichlet(np.full(topics, 0.3), total).astype(np.float32)
+    birth = np.concatenate([np.full(items, -(2**20)), 1 + np.arange(newborn)]).astype(np.int32)
+    retirement = np.full(total, NEVER, np.int32)
+    retirement[: min(newborn, items - 1)] = 1 + np.arange(min(newborn, items - 1))
+    demand = rng.gamma(0.5, size=total)
+    count = rng.integers(1, tastes + 1, users).astype(np.int32)
+    shares = -np.sort(-rng.dirichlet(np.ones(tastes), users), axis=1) + 1e-3
+    shares = np.where(np.arange(tastes) < count[:, None], shares, 0)
+    shares = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+    degree = min(degree, users - 1)
+    friends = [rng.choice(np.delete(np.arange(users), u), degree, replace=False) for u in range(users)]
+    points = rng.dirichlet(np.full(topics, 0.3), (users, tastes)).astype(np.float32)
+    return World(
+        behavior=Behavior(),
+        items=Items(
+            topics=mixtures,
+            quality=rng.standard_normal(total).astype(np.float32),
+            provider=np.zeros(total, np.int32),
+            birth=birth,
+            retirement=retirement,
+            tag=mixtures,
+            catalog=items,
+            demand=demand,
+            niche=demand < np.quantile(demand, 0.8),
+        ),
+        users=Users(
+            tastes=points,
+            shares=shares,
+            neutral=shares.copy(),
+            tastes_start=points.copy(),
+            shares_start=shares.copy(),
+            n_tastes=count,
+            community=rng.integers(0, communities, users).astype(np.int32),
+            group=np.zeros(users, np.int32),
+            group_names=("everyone",),
+            activity=rng.uniform(0.1, 1, users).astype(np.float32),
+            attention=np.full(users, 0.85, np.float32),
+            appetite=np.full(users, appetite, np.int32),
+            outside=rng.normal(4, 0.5, users).astype(np.float32),
+            quality_weight=np.ones(users, np.float32),
+            fatigue=np.zeros((users, topics), np.float32),
+            target=rng.dirichlet(np.full(topics, 0.3), users).astype(np.float32),
+        ),
+        graph=SocialGraph(
+            indptr=np.arange(users + 1, dtype=np.int64) * degree,
+            indices=np.concatenate(friends).astype(np.int32),
+            influence=np.ones(users * degree, np.float32),
+        ),
+        idiosyncrasy=0.5,
+        idiosyncrasy_key=np.uint64(7),
+    )
+
+
+def random_setup(
+    world: World,
+    rng: np.random.Generator,
+    slate: int = 10,
+    splits: dict[str, NDArray[np.bool_]] | None = None,
+) -> Setup:
+    """Return a setup with a random log before round 0: three takes per user."""
+    users = np.repeat(np.arange(len(world.users), dtype=np.int32), 3)
+    taken = rng.integers(0, world.items.catalog, users.size).astype(np.int32)
+    popularity = np.bincount(taken, minlength=len(world.items))
+    profile = profile_popularity(popularity, users, taken, len(world.users))
+    return Setup(world, slate, popularity, np.uint64(11), profile, splits or {})
+
+
+def random_round(
+    world: World, rng: np.random.Generator, index: int = 0, slate: int = 10, active: float | None = None
+) -> Round:
+    """Return a round of random visits; slates differ in length, and some visits take nothing.
+
+    active: share of users who visit; by default each with their own activity.
+    """
+    people = world.users
+    chance = people.activity if active is None else active
+    visitors = np.flatnonzero(rng.random(len(people)) < chance).astype(np.int32)
+    live = np.flatnonzero(world.items.live(index))
+    most, width = int(people.appetite.max()), min(slate, live.size)
+    shown = np.full((visitors.size, slate), -1, np.int32)
+    taken = np.full((visitors.size, most), -1, np.int32)
+    if visitors.size:
+        # A random run through a shuffled catalog: distinct items per slate, cheap for large worlds.
+        shuffled = rng.permutation(live)
+        start = rng.integers(0, live.size, (visitors.size, 1))
+        shown[:, :width] = shuffled[(start + np.arange(width)) % live.size]
+        shown[np.arange(slate) >= rng.integers(0, 2 * slate, visitors.size)[:, None]] = -1
+        found = np.minimum((shown >= 0).sum(axis=1), rng.integers(0, most + 1, visitors.size))
+        columns = min(most, slate)
+        taken[:, :columns] = np.where(np.arange(columns) < found[:, None], shown[:, :columns], -1)
+    told = np.flatnonzero(rng.random(visitors.size) < 0.2)
+    hit = rng.random((visitors.size, people.shares.shape[1]))
+    hit[np.arange(hit.shape[1]) >= people.n_tastes[visitors][:, None]] = np.nan
+    surplus = np.where(taken[:, 0] >= 0, rng.exponential(size=visitors.size), 0.0)
+    return Round(
+        index=index,
+        world=world,
+        users=visitors,
+        slates=shown,
+        organic=np.zeros(visitors.size, bool),
+        intents=np.zeros(visitors.size, np.int32),
+        depth=(shown >= 0).sum(axis=1).astype(np.int32),
+        taken=taken,
+        surplus=surplus,
+        surplus_start=surplus - rng.exponential(size=visitors.size),
+        hit=hit,
+        told_users=visitors[told],
+        told_items=rng.choice(live, told.size).astype(np.int32),
+        blocked=rng.integers(0, 256, (len(people), (len(world.items) + 7) // 8)).astype(np.uint8),
+    )
+
+
+def check_measure(kind: type[Measure], seed: int = 0) -> None:
+    """Raise AssertionError where a measure breaks its contract; the built-in ones all pass, yours should.
+
+    Checked: a documented class; a value in range for every column and nothing else, also in rounds
+    without visitors or takes; NaN where not due; splits that exist, stay in range, and equal the whole
+    for a split of everybody; the same values for a second run; inputs and global RNG untouched; memory
+    that does not grow with rounds; the state of a run carries on in another.
+    """
+    assert kind.__doc__, f"{kind.__name__} has no docstring (formula, range, direction, source)"
+    rng = np.random.default_rng(seed)
+    world = random_world(rng, newborn=10)
+    everybody = np.ones(len(world.users), bool)
+    splits = {"all": everybody, "none": ~everybody, "even": np.arange(len(world.users)) % 2 == 0}
+    setup = random_setup(world, rng, splits=splits)
+    shares = [None, None, 0.0, 1.0, None]
+    rounds = [random_round(world, rng, index, active=shares[index % 5]) for index in range(60)]
+    before, global_state = _picture(world, rounds), _global_state()
+
+    first, second = setup.fresh(), setup.fresh()
+    measure, again = kind(first), kind(second)
+    sizes = []
+    for round in rounds:
+        values = measure.update(round)
+        _check_values(kind, values, round.index, list(splits))
+        if round.index == 40:
+            second.restore(copy.deepcopy(first.state()))
+        elif round.index > 40:
+            _same(values, again.update(round), "a run resumed from state() differs")
+        sizes.append(_size(measure))
+    assert max(sizes[40:]) <= max(sizes[:40]), "memory grows with rounds"
+    one, other = kind(setup.fresh()), kind(setup.fresh())
+    for round in rounds[:25]:
+        _same(one.update(round), other.update(round), "two runs differ")
+    assert _picture(world, rounds) == before, "an input was changed"
+    assert _global_state() == global_state, "the global RNG was used"
+
+
+def _global_state() -> str:
+    return repr((np.random.get_state(), random.getstate()))  # noqa: NPY002
+
+
+def _check_values(kind: type[Measure], values: dict[str, float], index: int, labels: list[str]) -> None:
+    ranges = {column.name: (column.low, column.high) for column in kind.columns}
+    if kind.splits:
+        ranges |= {f"{name}:{label}": span for name, span in list(ranges.items()) for label in labels}
+    assert set(values) == set(ranges), f"columns {sorted(values)} instead of {sorted(ranges)}"
+    for name, value in values.items():
+        low, high = ranges[name]
+        assert isinstance(value, float), f"{name} is a {type(value).__name__}, not a float"
+        assert math.isnan(value) or low - 1e-9 <= value <= high + 1e-9, f"{name} = {value} is out of range"
+        assert index % kind.every == 0 or math.isnan(value), f"{name} has a value in round {index}"
+    if kind.splits:
+        for column in kind.columns:
+            whole, part = values[column.name], values[f"{column.name}:all"]
+            assert np.isclose(whole, part, equal_nan=True), (
+                f"{column.name} split by everybody is {part}, not {whole}"
+            )
+            assert math.isnan(values[f"{column.name}:none"]), f"{column.name} split by nobody has a value"
+
+
+def _same(one: dict[str, float], other: dict[str, float], message: str) -> None:
+    assert one.keys() == other.keys() and np.array_equal(
+        list(one.values()), list(other.values()), equal_nan=True
+    ), message
+
+
+def _picture(world: World, rounds: list[Round]) -> list[bytes]:
+    """Return the bytes of all inputs; caches that are filled on first use do not count."""
+    parts = [world.items, world.users, world.graph, *rounds]
+    names = [[name for name in part.__dataclass_fields__ if name != "world"] for part in parts]
+    return [
+        np.ascontiguousarray(getattr(part, name)).tobytes()
+        for part, own in zip(parts, names, strict=True)
+        for name in own
+        if isinstance(getattr(part, name), np.ndarray)
+    ]
+
+
+def _size(value: Any, seen: set[int] | None = None) -> int:
+    """Return about how many bytes an object keeps, the world left out."""
+    seen = set() if seen is None else seen
+    if isinstance(value, World | type) or id(value) in seen:
+        return 0
+    seen.add(id(value))
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, Mapping):
+        return sum(_size(part, seen) for pair in value.items() for part in pair)
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return 8 * len(value) + sum(_size(part, seen) for part in value)
+    return sys.getsizeof(value) + _size(getattr(value, "__dict__", {}), seen)

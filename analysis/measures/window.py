@@ -1,0 +1,127 @@
+"""The last rounds, kept once for all measures that look back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .base import RECENT, Round, Setup
+
+
+class Baskets(NamedTuple):
+    """What every user took in the window, packed: the different items first, then the repetitions."""
+
+    items: NDArray[np.int32]
+    """(users, most takes in a window); row u holds takes[u] items, the rest is undefined."""
+    distinct: NDArray[np.int64]
+    """(users,) how many different items."""
+    takes: NDArray[np.int64]
+    """(users,) how many items, repetitions included."""
+
+
+class Window:
+    """What was shown and taken in the last `RECENT` rounds. Get it with `setup.shared(Window)`.
+
+    Memory: 2 × users × RECENT × (largest appetite + 1) and 2 × items × RECENT int32, whatever the number
+    of rounds. Every measure that uses it calls `see` once a round; calls after the first do nothing.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        people, items = len(setup.world.users), len(setup.world.items)
+        self.width = int(setup.world.users.appetite.max(initial=1)) + 1
+        """Takes of one user in one round: the largest appetite, plus one for word of mouth."""
+        self.consumed = np.full((people, RECENT * self.width), -1, np.int32)
+        """(users, RECENT × width) items taken, word of mouth included, −1 where none; in no useful order."""
+        self.shown = np.zeros(items, np.int64)
+        """(items,) slots in the window."""
+        self.taken = np.zeros(items, np.int64)
+        """(items,) takes from slates in the window, word of mouth excluded."""
+        self._shown = np.zeros((RECENT, items), np.int32)
+        self._taken = np.zeros((RECENT, items), np.int32)
+        self._last: int | None = None
+        self._baskets: Baskets | None = None
+        self._packed: int | None = None
+
+    def see(self, round: Round) -> Window:
+        """Take in a round unless that has happened, and return the window that ends with it."""
+        if round.index == self._last:
+            return self
+        if self._last is not None:
+            if round.index < self._last:
+                raise ValueError(f"round {round.index} came after round {self._last}")
+            for missed in range(max(self._last + 1, round.index - RECENT), round.index):
+                self._clear(missed % RECENT)
+        slot = round.index % RECENT
+        self._clear(slot)
+        self._shown[slot], self._taken[slot] = round.shown_counts, round.taken_counts
+        self.shown += self._shown[slot]
+        self.taken += self._taken[slot]
+        _fill(self.consumed, slot * self.width, round.users, round.taken)
+        self.consumed[round.told_users, (slot + 1) * self.width - 1] = round.told_items
+        self._last = round.index
+        return self
+
+    def baskets(self) -> Baskets:
+        """Return what every user took, word of mouth included; valid until the next round is seen."""
+        if self._baskets is None:
+            people = self.consumed.shape[0]
+            self._baskets = Baskets(
+                np.empty_like(self.consumed), np.zeros(people, np.int64), np.zeros(people, np.int64)
+            )
+        if self._packed != self._last:
+            _pack(self.consumed, self.shown.size, *self._baskets)
+            self._packed = self._last
+        return self._baskets
+
+    def _clear(self, slot: int) -> None:
+        self.shown -= self._shown[slot]
+        self.taken -= self._taken[slot]
+        self._shown[slot] = self._taken[slot] = 0
+        self.consumed[:, slot * self.width : (slot + 1) * self.width] = -1
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that a checkpoint keeps."""
+        last = np.array([] if self._last is None else [self._last], np.int64)
+        return {"consumed": self.consumed, "shown": self._shown, "taken": self._taken, "last": last}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned."""
+        self.consumed[:] = state["consumed"]
+        self._shown[:], self._taken[:] = state["shown"], state["taken"]
+        self.shown[:], self.taken[:] = self._shown.sum(axis=0), self._taken.sum(axis=0)
+        self._last = int(state["last"][0]) if state["last"].size else None
+        self._packed = None
+
+
+@njit(cache=True)
+def _fill(consumed, start, users, taken):
+    for b in range(users.size):
+        for m in range(taken.shape[1]):
+            consumed[users[b], start + m] = taken[b, m]
+
+
+@njit(cache=True)
+def _pack(consumed, n_items, items, distinct, takes):
+    width = consumed.shape[1]
+    seen = np.zeros(n_items, np.int64)
+    for u in range(consumed.shape[0]):
+        front, back = 0, width
+        for j in range(width):
+            item = consumed[u, j]
+            if item < 0:
+                continue
+            if seen[item] != u + 1:
+                seen[item] = u + 1
+                items[u, front] = item
+                front += 1
+            else:
+                back -= 1
+                items[u, back] = item
+        distinct[u] = front
+        takes[u] = front + width - back
+        for j in range(width - back):
+            items[u, front + j] = items[u, back + j]
