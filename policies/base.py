@@ -1,0 +1,130 @@
+"""The contracts between the loop and anything that ranks: Policy, Reranker, LogTransform."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ..config import Config
+from .fields import validated
+from .interactions import FloatArray, IntArray, Observation
+from .topk import top_k_dense, top_k_factors
+
+State = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Ranked items for some users, best first."""
+
+    users: IntArray
+    """(B,)"""
+    items: IntArray
+    """(B, n) int32; −1 pads the end of a row where the catalog was exhausted."""
+    scores: FloatArray
+    """(B, n) float32, in the policy's own unit; −inf where the item is −1."""
+
+
+class Component:
+    """Something with a `kind` and a validated configuration. Construct it with keyword arguments.
+
+    A field that is unknown, out of range or not a plain value raises BadInput.
+    """
+
+    kind: ClassVar[str] = ""
+    """The name in study files; the registry sets it."""
+    Config: ClassVar[type[Config]] = Config
+    """The fields it accepts."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.config = validated(self.kind or type(self).__name__, self.Config, fields)
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{key}={value!r}" for key, value in self.config.model_dump().items())
+        return f"{type(self).__name__}({fields})"
+
+
+class Policy(Component, ABC):
+    """Ranks items for users from what the platform has observed."""
+
+    @abstractmethod
+    def fit(self, seen: Observation, rng: Generator) -> None:
+        """Learn from `seen.log`. Called when a refit is due; a warm start is welcome."""
+
+    @abstractmethod
+    def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
+        """Return the best n items for each user, only available ones, none twice."""
+
+    def state(self) -> State | None:
+        """Return what a checkpoint must keep (arrays only); None: the run restarts from round 0."""
+        return None
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned."""
+        raise NotImplementedError(f"{type(self).__name__} has no restore() to match its state()")
+
+
+class ScorePolicy(Policy):
+    """A policy that scores every item for a block of users; ranking is shared."""
+
+    block: ClassVar[int] = 256
+    """Users scored at once: bounds memory to block × items."""
+
+    @abstractmethod
+    def scores(self, seen: Observation, users: IntArray, rng: Generator) -> FloatArray:
+        """Return (B, n_items) float32 scores; higher is better. A new array on every call."""
+
+    @final
+    def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
+        """Score block by block and keep the best n available items; ties go to the lower id."""
+        items = np.empty((users.size, n), np.int32)
+        best = np.empty((users.size, n), np.float32)
+        for start in range(0, users.size, self.block):
+            part = users[start : start + self.block]
+            rows = slice(start, start + part.size)
+            items[rows], best[rows] = top_k_dense(
+                self.scores(seen, part, rng), part, n, seen.live, seen.blocked
+            )
+        return Ranking(users, items, best)
+
+
+class FactorPolicy(Policy):
+    """A policy whose score is an inner product of user and item factors; ranking takes the fast path."""
+
+    @abstractmethod
+    def factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return user factors (B, d) and item factors (n_items, d), C-contiguous float32."""
+
+    @final
+    def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
+        """Keep the best n available items by inner product; ties go to the lower id."""
+        of_users, of_items = self.factors(seen, users)
+        items, scores = top_k_factors(of_users, of_items, users, n, seen.live, seen.blocked)
+        return Ranking(users, items, scores)
+
+
+class Reranker(Component, ABC):
+    """Turns one ranking into another, usually shorter one."""
+
+    @property
+    @abstractmethod
+    def candidates(self) -> int:
+        """How many ranked items it wants to choose from, per user."""
+
+    @abstractmethod
+    def rerank(self, ranking: Ranking, seen: Observation, n: int, rng: Generator) -> Ranking:
+        """Return n of the ranked items per user, in the order to show them."""
+
+
+class LogTransform(Component, ABC):
+    """What the platform does to its log before learning: debiasing, purging, windows."""
+
+    @abstractmethod
+    def prepare(self, seen: Observation) -> Observation:
+        """Return the observation that the policy is fitted on."""

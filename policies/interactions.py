@@ -1,0 +1,243 @@
+"""What the platform has seen: the interaction log, exposures, tags and visible ties, never the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import sparse
+
+IntArray = NDArray[np.int32]
+FloatArray = NDArray[np.float32]
+
+
+class Source(IntEnum):
+    """Where an interaction came from."""
+
+    SLATE = 0
+    ORGANIC = 1
+    SOCIAL = 2
+    """Word of mouth: taken because a friend took it."""
+    IMPORTED = 3
+    """A row of a real log, from before round 0."""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """The interaction log in time order: one entry per item taken. All arrays have shape (n,)."""
+
+    user: IntArray
+    item: IntArray
+    round: IntArray
+    """Round of the interaction; negative in the warm-up and in an imported log."""
+    rank: NDArray[np.int16]
+    """1-based rank on the slate it was taken from; 0 where there was none."""
+    source: NDArray[np.int8]
+    """A `Source`."""
+
+    def __len__(self) -> int:
+        return int(self.user.size)
+
+    @staticmethod
+    def empty() -> Interactions:
+        """Return a log without entries."""
+        return Interactions(
+            np.empty(0, np.int32),
+            np.empty(0, np.int32),
+            np.empty(0, np.int32),
+            np.empty(0, np.int16),
+            np.empty(0, np.int8),
+        )
+
+    def where(self, keep: NDArray[np.bool_]) -> Interactions:
+        """Return the entries for which `keep` (n,) is true."""
+        return Interactions(
+            self.user[keep], self.item[keep], self.round[keep], self.rank[keep], self.source[keep]
+        )
+
+
+class InteractionLog:
+    """A growing log: appends are amortized, `view()` is a read-only window on what is there."""
+
+    _types = (np.int32, np.int32, np.int32, np.int16, np.int8)
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self._columns = [np.empty(capacity, kind) for kind in self._types]
+        self._size = 0
+
+    def append(self, user, item, round, rank, source) -> None:
+        """Append entries; `user` (n,) sets the length, the others are arrays (n,) or scalars."""
+        count = len(user)
+        while self._size + count > self._columns[0].size:
+            self._columns = [np.concatenate([column, np.empty_like(column)]) for column in self._columns]
+        window = slice(self._size, self._size + count)
+        for column, values in zip(self._columns, (user, item, round, rank, source), strict=True):
+            column[window] = values
+        self._size += count
+
+    def __len__(self) -> int:
+        return self._size
+
+    def view(self) -> Interactions:
+        """Return the log so far without copying; the arrays refuse writes."""
+        columns: list[Any] = [column[: self._size] for column in self._columns]
+        for column in columns:
+            column.flags.writeable = False
+        return Interactions(*columns)
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """The slates of one round."""
+
+    round: int
+    users: IntArray
+    """(B,) ascending."""
+    slates: IntArray
+    """(B, n) items in rank order, −1 where the slate was shorter."""
+    organic: NDArray[np.bool_]
+    """(B,) true where the visit was off the platform's slate."""
+
+
+class Blocked:
+    """The (user, item) pairs that must not be recommended now, as a bit set of shape (users, items).
+
+    A pair is blocked while its cool-down runs (`behavior.repeat`). Memory: users × items / 8 bytes.
+    """
+
+    def __init__(self, users: int, items: int) -> None:
+        self.n_items = items
+        self.bits = np.zeros((users, (items + 7) // 8), np.uint8)
+
+    def set(self, users: IntArray, items: IntArray) -> None:
+        """Block the pairs users[j], items[j]."""
+        _set_bits(self.bits, users, items)
+
+    def clear(self, users: IntArray, items: IntArray) -> None:
+        """Free the pairs users[j], items[j]."""
+        _clear_bits(self.bits, users, items)
+
+    def rows(self, users: IntArray) -> NDArray[np.bool_]:
+        """Return a dense (B, items) array, true where blocked."""
+        packed = self.bits[users]
+        return np.unpackbits(packed, axis=1, count=self.n_items, bitorder="little").astype(bool)
+
+
+@njit(cache=True)
+def is_blocked(bits, user, item):
+    """Return whether the pair's bit is set."""
+    return (bits[user, item >> 3] >> (item & 7)) & 1 != 0
+
+
+@njit(cache=True)
+def _set_bits(bits, users, items):
+    for j in range(users.size):
+        bits[users[j], items[j] >> 3] |= np.uint8(1 << (items[j] & 7))
+
+
+@njit(cache=True)
+def _clear_bits(bits, users, items):
+    for j in range(users.size):
+        bits[users[j], items[j] >> 3] &= np.uint8(255 ^ (1 << (items[j] & 7)))
+
+
+def count_pairs(log: Interactions, n_users: int, n_items: int) -> sparse.csr_matrix:
+    """Return (n_users, n_items) float32: how often each user took each item; rows sorted by item.
+
+    Two counting sorts: about four times faster than scipy's way from pairs to compressed rows.
+    """
+    indptr, indices, data = _count_pairs(log.user, log.item, n_users, n_items)
+    matrix = sparse.csr_matrix((n_users, n_items), dtype=np.float32)
+    matrix.indptr, matrix.indices, matrix.data = indptr, indices, data
+    matrix.has_canonical_format = True
+    return matrix
+
+
+@njit(cache=True)
+def _count_pairs(user, item, n_users, n_items):
+    start = np.zeros(n_items + 1, np.int64)
+    for j in range(item.size):
+        start[item[j] + 1] += 1
+    start = np.cumsum(start)
+    by_item = np.empty(item.size, np.int32)
+    for j in range(item.size):
+        by_item[start[item[j]]] = j
+        start[item[j]] += 1
+    first = np.zeros(n_users + 1, np.int64)
+    for j in range(user.size):
+        first[user[j] + 1] += 1
+    first = np.cumsum(first)
+    # equal pairs come one after the other here, so a row is merged while it is filled
+    indices, data = np.empty(user.size, np.int32), np.empty(user.size, np.float32)
+    filled = first[:-1].copy()
+    for j in by_item:
+        u = user[j]
+        at = filled[u]
+        if at > first[u] and indices[at - 1] == item[j]:
+            data[at - 1] += 1
+        else:
+            indices[at], data[at] = item[j], 1
+            filled[u] += 1
+    indptr = np.zeros(n_users + 1, np.int32)
+    size = 0
+    for u in range(n_users):
+        for at in range(first[u], filled[u]):
+            indices[size], data[size] = indices[at], data[at]
+            size += 1
+        indptr[u + 1] = size
+    return indptr, indices[:size].copy(), data[:size].copy()
+
+
+@dataclass(frozen=True)
+class Friends:
+    """The social ties that the platform can see, in compressed rows: user u follows indices[indptr[u]:indptr[u+1]]."""
+
+    indptr: NDArray[np.int64]
+    """(users + 1,)"""
+    indices: IntArray
+    """(ties,)"""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that a policy may read in a round. Ids are dense: users 0…n_users−1, items 0…n_items−1."""
+
+    round: int
+    n_users: int
+    n_items: int
+    """Items born so far; an id never changes or returns."""
+    log: Interactions
+    """What the policy may learn from (see `platform.learn_from`)."""
+    tags: FloatArray
+    """(n_items, topics) what the platform reads off each item; rows sum to one, and may be wrong."""
+    live: NDArray[np.bool_]
+    """(n_items,) false once an item has retired."""
+    blocked: Blocked
+    """Pairs in their cool-down."""
+    friends: Friends
+    exposures: tuple[Exposures, ...] = field(default=())
+    """The slates of the last rounds, oldest first (`platform.keep_exposures`)."""
+
+    @cached_property
+    def counts(self) -> sparse.csr_matrix:
+        """(n_users, n_items) float32: how often each user took each item in `log`."""
+        return count_pairs(self.log, self.n_users, self.n_items)
+
+    @cached_property
+    def popularity(self) -> NDArray[np.int64]:
+        """(n_items,) how often each item was taken in `log`."""
+        return np.bincount(self.log.item, minlength=self.n_items)
+
+    def since(self, round: int) -> Interactions:
+        """Return the entries of `log` at or after a round (the log is in time order)."""
+        start = int(np.searchsorted(self.log.round, round, side="left"))
+        return self.log.where(slice(start, None))  # type: ignore[arg-type]
+
+    def available(self, users: IntArray) -> NDArray[np.bool_]:
+        """Return (B, n_items): live and not in the user's cool-down. Dense: prefer `topk` for many users."""
+        return self.live & ~self.blocked.rows(users)[:, : self.n_items]

@@ -1,0 +1,217 @@
+"""Matrix factorization for implicit feedback, by the `implicit` library: ALS or BPR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Literal
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from scipy import sparse
+
+from ..config import Config as BaseConfig
+from ..errors import PolicyError
+from . import als
+from .base import FactorPolicy, State
+from .interactions import FloatArray, IntArray, Observation, count_pairs
+from .threads import one_thread
+from .ties import tie_key, tie_order
+
+TIE = 1e-6
+"""Spread of the scores of items without factors, which would all be 0, around 0."""
+_BY_MODEL: dict[str, dict[str, float]] = {
+    "als": {"regularization": 1.0, "iterations": 15, "refit_iterations": 1},
+    "bpr": {"regularization": 0.01, "iterations": 100, "refit_iterations": 10},
+}
+
+
+class MatrixFactorization(FactorPolicy):
+    """score(u, i) = ⟨w_u, h_i⟩, learned from how often each user took each item.
+
+    ALS (Hu, Koren and Volinsky, ICDM 2008) minimizes Σ_ui c_ui (p_ui − ⟨w_u, h_i⟩)² + λ(Σ‖w_u‖² + Σ‖h_i‖²),
+    p_ui = 1 and c_ui = 1 + confidence·count_ui where user u took item i, else p_ui = 0 and c_ui = 1. (The
+    library takes c itself as its matrix, times its own alpha, which stays 1.) λ is the same for every row,
+    not scaled by its number of entries: choose it anew for every `dim` before comparing dimensions.
+
+    BPR (Rendle et al., UAI 2009) ascends log σ(⟨w_u, h_i⟩ + b_i − ⟨w_u, h_j⟩ − b_j) over distinct pairs (u, i)
+    of the log and items j that u never took. The library draws j by popularity (from the entries of the log),
+    one draw per pair and iteration; counts play no role.
+
+    A refit starts from the last factors (`warm_start`) and runs `refit_iterations`; up to 16 dimensions ALS
+    does the library's steps in its own compiled code (`als.sweep`). An item that nobody has
+    taken has zero factors and thus score 0, in an order drawn at fit; a user without entries gets the most
+    taken items. Cost per iteration: O(pairs·dim + (users + items)·dim²); ranking as a factor model.
+    """
+
+    kind = "matrix_factorization"
+
+    class Config(BaseConfig):
+        dim: int = Field(32, ge=1, le=4096)
+        """Dimensions of the factors."""
+        model: Literal["als", "bpr"] = "als"
+        """Least squares on all pairs, or pairwise ranking."""
+        regularization: float | None = Field(None, ge=0)
+        """λ; 1 for als and 0.01 for bpr when omitted."""
+        confidence: float = Field(10.0, ge=0)
+        """als: weight of one take, against 1 for a pair that was never taken."""
+        binary: bool = False
+        """als: use whether a pair was taken, not how often."""
+        learning_rate: float = Field(0.05, gt=0)
+        """bpr: step size."""
+        iterations: int | None = Field(None, ge=1)
+        """Passes of a fit from scratch; 15 for als and 100 for bpr when omitted."""
+        refit_iterations: int | None = Field(None, ge=1)
+        """Passes of a refit with warm start; 1 for als and 10 for bpr when omitted."""
+        warm_start: bool = True
+        """Start a refit from the last factors."""
+        window: int | None = Field(None, ge=1)
+        """Learn from the last so many rounds only; all time when omitted."""
+
+        @model_validator(mode="before")
+        @classmethod
+        def _fill_in(cls, data: Any) -> Any:
+            # the configuration spells out what is used, so that a study file says it too
+            defaults = _BY_MODEL["bpr" if data.get("model") == "bpr" else "als"]
+            unset = [name for name in defaults if data.get(name) is None]
+            return {**data, **{name: defaults[name] for name in unset}}
+
+    config: Config
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        self._users: FloatArray | None = None
+        self._items: FloatArray | None = None
+        self._taken: FloatArray | None = None
+        self._warm = np.empty(0, bool)
+        self._key = np.uint64(0)
+
+    def fit(self, seen: Observation, rng: Generator) -> None:
+        """Factorize the counts; from the last factors if there are any."""
+        window = self.config.window
+        log = seen.log if window is None else seen.since(seen.round - window)
+        counts = seen.counts if window is None else count_pairs(log, seen.n_users, seen.n_items)
+        self._key = tie_key(rng)
+        self._taken = np.bincount(log.item, minlength=seen.n_items).astype(np.float32)
+        self._warm = np.diff(counts.indptr) > 0
+        if counts.nnz == 0:
+            self._users = self._items = None
+            return
+        weights = np.ones_like(counts.data) if self.config.binary else counts.data
+        if self.config.model == "als":
+            with np.errstate(over="ignore"):  # shows as factors that are not finite, which is reported
+                weights = 1 + np.float32(self.config.confidence) * weights
+        # rows are sorted, so the library reorders nothing in the arrays shared with seen.counts
+        matrix = sparse.csr_matrix((weights, counts.indices, counts.indptr), shape=counts.shape)
+        with one_thread():
+            self._factorize(matrix, self._taken > 0, rng)
+
+    def _factorize(self, matrix: sparse.csr_matrix, taken: NDArray[np.bool_], rng: Generator) -> None:
+        users, items = self._users, self._items
+        if self.config.warm_start and users is not None and items is not None:
+            users = self._fresh_rows(users, self._warm, rng)
+            items = self._fresh_rows(items, taken, rng)
+            if self.config.model == "bpr":
+                users[:, -1] = 1  # meets the item's bias
+            if self.config.model == "als" and self.config.dim <= als.MAX_DIM:
+                transpose = matrix.T.tocsr()
+                for _ in range(self.config.refit_iterations or 1):
+                    als.sweep(matrix, transpose, users, items, self.config.regularization or 0.0)
+            else:
+                users, items = self._by_library(matrix, rng, users, items)
+        else:
+            users, items = self._by_library(matrix, rng)
+        if not (np.isfinite(users).all() and np.isfinite(items).all()):
+            remedy = (
+                "raise regularization, or lower confidence or dim"
+                if self.config.model == "als"
+                else "lower learning_rate, or raise regularization"
+            )
+            raise PolicyError(f"the factors of {self!r} became NaN or infinite: {remedy}")
+        self._users, self._items = users, items
+
+    def _by_library(self, matrix: sparse.csr_matrix, rng: Generator, users=None, items=None) -> Any:
+        """Return the factors that `implicit` finds, from given ones or from its own random start."""
+        from implicit.recommender_base import ModelFitError
+
+        model = self._model(rng)
+        if users is not None and items is not None:
+            model.iterations = self.config.refit_iterations
+            model.user_factors, model.item_factors = users, items
+        # a failed fit leaves factors that are not finite, which the caller reports with the settings
+        with suppress(ModelFitError):
+            model.fit(matrix, show_progress=False)
+        return model.user_factors, model.item_factors
+
+    def _model(self, rng: Generator) -> Any:
+        config = self.config
+        shared = {
+            "factors": config.dim,
+            "regularization": config.regularization,
+            "iterations": config.iterations,
+            "num_threads": 1,
+            "random_state": rng,
+        }
+        if config.model == "als":
+            from implicit.cpu.als import AlternatingLeastSquares
+
+            return AlternatingLeastSquares(alpha=1.0, **shared)
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+        return BayesianPersonalizedRanking(learning_rate=config.learning_rate, **shared)
+
+    def _fresh_rows(self, factors: FloatArray, used: NDArray[np.bool_], rng: Generator) -> FloatArray:
+        """Add rows for newborns, and draw as the library does for rows that are used for the first time."""
+        grown = np.zeros((used.size, factors.shape[1]), np.float32)
+        grown[: factors.shape[0]] = factors
+        width = self.config.dim
+        new = np.flatnonzero(used & ~grown[:, :width].any(axis=1))
+        draws = rng.random((new.size, factors.shape[1]), dtype=np.float32)
+        grown[new] = (
+            draws * np.float32(0.01) if self.config.model == "als" else (draws - np.float32(0.5)) / width
+        )
+        return grown
+
+    def factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return user and item factors with two more columns: the order of unknown items, and popularity.
+
+        A user with history has (w_u, 1, 0), one without (0, 0, 1).
+        """
+        if self._taken is None:
+            raise PolicyError("matrix_factorization: rank() before fit()")
+        width = 0 if self._items is None else self._items.shape[1]
+        of_items = np.zeros((seen.n_items, width + 2), np.float32)
+        ties = tie_order(self._key, seen.n_items).astype(np.float32)
+        of_items[:, -1] = ties
+        of_items[: self._taken.size, -1] += self._taken
+        of_users = np.zeros((len(users), width + 2), np.float32)
+        if self._users is None or self._items is None:
+            of_users[:, -1] = 1
+            return of_users, of_items
+        of_items[: self._items.shape[0], :width] = self._items
+        unknown = ~of_items[:, :width].any(axis=1)
+        of_items[unknown, -2] = np.float32(TIE) * (ties[unknown] - np.float32(0.5))
+        warm = self._warm[users]
+        of_users[warm, :width] = self._users[users[warm]]
+        of_users[:, -2], of_users[:, -1] = warm, ~warm
+        return of_users, of_items
+
+    def state(self) -> State:
+        """Return the factors, counts and the key of the tie order."""
+        if self._taken is None:
+            return {}
+        state: State = {"taken": self._taken, "warm": self._warm, "key": np.array(self._key)}
+        if self._users is not None and self._items is not None:
+            state |= {"users": self._users, "items": self._items}
+        return state
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned."""
+        if not state:
+            return
+        self._taken, self._warm = np.array(state["taken"]), np.array(state["warm"])
+        self._key = np.uint64(state["key"])
+        self._users = np.array(state["users"]) if "users" in state else None
+        self._items = np.array(state["items"]) if "items" in state else None

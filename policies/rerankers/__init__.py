@@ -1,0 +1,1 @@
+"""Rerankers: one ranking in, another out. One file per method."""
