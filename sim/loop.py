@@ -18,6 +18,7 @@ from ..agents.world import World
 from ..errors import BadInput
 from ..philox import uniforms
 from ..policies.interactions import Blocked, Exposures, Friends, InteractionLog, Interactions, Observation, Source
+from ..policies.threads import one_thread
 from .learning import LearningLog, OrganicLog
 from .platform import Platform
 from .recommender import NoRecommender, Recommender
@@ -109,8 +110,9 @@ class Simulation:
         if self.round >= self.horizon:
             raise BadInput(f"this world is laid out for {self.horizon} rounds; build it with more (rounds = …)")
         now = Now(self.round)
-        for phase in self.PHASES:
-            getattr(self, phase)(now)
+        with one_thread():
+            for phase in self.PHASES:
+                getattr(self, phase)(now)
         self.round += 1
         return now
 

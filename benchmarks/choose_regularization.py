@@ -1,0 +1,105 @@
+"""Choose a factor model's regularization for each dimension on the log that the platform starts with.
+
+    python benchmarks/choose_regularization.py default
+    python benchmarks/choose_regularization.py movielens --set world.log=… --set world.items=…
+
+A comparison of dimensions at one common regularization says nothing: what suits 64 dimensions starves 8,
+and the other way round. So for each dimension every value is fitted on 80 % of each user's items in the
+log from before round 0 (the organic warm-up, or the real log) and asked to rank the other 20 % among all
+items not in the training part; NDCG@10, mean over seeds that no study uses. What it prints is what the
+library studies say about themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+from echodrift import Arm, load_study
+from echodrift.policies.interactions import Blocked, Interactions, Observation
+from echodrift.policies.registry import build_policy
+from echodrift.scenarios.build import build_simulation
+from echodrift.scenarios.files import parse_set
+from echodrift.sim.loop import Now
+from threadpoolctl import threadpool_limits
+
+SEEDS = range(1000, 1005)
+REGULARIZATION = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+CONFIDENCE = (1.0, 3.0, 10.0, 30.0)
+
+
+def first_log(study, seed: int) -> Observation:
+    """Return what the platform sees at round 0."""
+    arm = Arm(name="organic", policy={"kind": "organic"})
+    simulation, _ = build_simulation(study.model_copy(update={"rounds": 1}), arm, seed)
+    now = Now(0)
+    simulation.observe(now)
+    return now.seen
+
+
+def split(seen: Observation, rng: np.random.Generator, share: float = 0.2):
+    """Return (observation of the training part, held-out pairs): a share of each user's distinct items."""
+    pairs = np.unique(seen.log.user.astype(np.int64) * seen.n_items + seen.log.item)
+    user = pairs // seen.n_items
+    order = np.lexsort((rng.random(pairs.size), user))
+    place = np.arange(pairs.size) - np.searchsorted(user[order], user[order])
+    held = np.zeros(pairs.size, bool)
+    held[order] = place < np.floor(share * np.bincount(user, minlength=seen.n_users))[user[order]]
+    out = pairs[held]
+    entry = seen.log.user.astype(np.int64) * seen.n_items + seen.log.item
+    train: Interactions = seen.log.where(~np.isin(entry, out))
+    blocked = Blocked(seen.n_users, seen.n_items)
+    blocked.set(train.user, train.item)
+    return replace(seen, log=train, blocked=blocked), (out // seen.n_items, out % seen.n_items)
+
+
+def ndcg(policy, train: Observation, held, n: int = 10) -> float:
+    """Return the mean NDCG@n over users with held-out items."""
+    users = np.unique(held[0]).astype(np.int32)
+    ranked = policy.rank(train, users, n, np.random.default_rng(0)).items
+    wanted = np.zeros((train.n_users, train.n_items), bool)
+    wanted[held] = True
+    hits = np.take_along_axis(wanted[users], np.maximum(ranked, 0), axis=1) & (ranked >= 0)
+    discount = 1 / np.log2(np.arange(2, n + 2))
+    ideal = np.cumsum(discount)[np.minimum(wanted[users].sum(axis=1), n) - 1]
+    return float(((hits * discount).sum(axis=1) / ideal).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study")
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--dims", type=int, nargs="+", default=[8, 64])
+    parser.add_argument("--seeds", type=int, default=len(SEEDS))
+    options = parser.parse_args()
+    study = load_study(options.study, [parse_set(text) for text in options.overrides])
+    parts = []
+    for seed in SEEDS[: options.seeds]:
+        parts.append(split(first_log(study, seed), np.random.default_rng(seed)))
+    popular = [ndcg(fitted("popularity", train), train, held) for train, held in parts]
+    print(f"{study.name}: {len(parts[0][0].log)} entries to train on, popularity NDCG@10 {np.mean(popular):.4f}")
+    for dim in options.dims:
+        found = []
+        for confidence in CONFIDENCE:
+            for regularization in REGULARIZATION:
+                fields = {"dim": dim, "confidence": confidence, "regularization": regularization}
+                scores = [ndcg(fitted("matrix_factorization", train, **fields), train, held) for train, held in parts]
+                found.append((float(np.mean(scores)), confidence, regularization))
+                error = np.std(scores) / np.sqrt(len(scores))
+                print(f"  dim {dim}  confidence {confidence:g}  regularization {regularization:g}"
+                      f"  NDCG@10 {np.mean(scores):.4f} ± {error:.4f}", flush=True)
+        best = max(found)
+        print(f"dim {dim}: best confidence = {best[1]:g}, regularization = {best[2]:g} (NDCG@10 {best[0]:.4f})")
+
+
+def fitted(kind: str, train: Observation, **fields):
+    """Return a policy fitted on the training part."""
+    policy = build_policy({"kind": kind, **fields})
+    policy.fit(train, np.random.default_rng(0))
+    return policy
+
+
+if __name__ == "__main__":
+    with threadpool_limits(1):
+        main()

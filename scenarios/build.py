@@ -1,0 +1,145 @@
+"""From a study as written to things that run: worlds, recommenders, simulations, loops."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ..agents.generate import check_world, generate
+from ..agents.settings import WorldConfig
+from ..agents.world import World
+from ..analysis.recorder import Recorder
+from ..config import Config
+from ..errors import BadInput
+from ..policies.interactions import Interactions
+from ..policies.registry import build_policy, build_reranker
+from ..policies.threads import one_thread
+from ..sim.loop import Simulation
+from ..sim.platform import Platform
+from ..sim.recommender import REFERENCE_ARMS, NoRecommender, Recommended, Recommender
+from ..sim.streams import Streams
+from .complaints import complaints
+from .keys import written
+from .spec import Arm, LogConfig, Study
+
+if TYPE_CHECKING:
+    from ..sim.model import FeedbackLoop
+
+
+class Run:
+    """One arm × seed, ready to step."""
+
+    def __init__(self, study: Study, arm: Arm, seed: int) -> None:
+        self.rounds = study.rounds
+        with one_thread():
+            self.simulation, self.notes = build_simulation(study, arm, seed)
+            self.recorder = Recorder(self.simulation, study.rounds, study.measures, study.split_by)
+
+    def step(self) -> dict[str, float]:
+        """Run one round and return its row of measures."""
+        self.simulation.step()
+        return self.recorder.rows[-1]
+
+    def lorenz(self) -> dict[str, list]:
+        """Return the Lorenz curves at start and end (columns when, what, x, y)."""
+        return self.recorder.lorenz()
+
+
+def build_run(study: Study, arm: Arm, seed: int) -> Run:
+    """Return a run; grid values are already put into the study."""
+    return Run(study, arm, seed)
+
+
+def build_loop(study: Study, arm: Arm, seed: int) -> FeedbackLoop:
+    """Return the same run as a Mesa model."""
+    from ..sim.model import FeedbackLoop
+
+    run = Run(study, arm, seed)
+    return FeedbackLoop(run.simulation, run.recorder)
+
+
+def check_study(study: Study) -> None:
+    """Check what the schema cannot, before any work: components, slate against catalog, files of the world."""
+    slate = 0
+    for arm in study.arms:
+        build_recommender(arm)
+        slate = max(slate, arm_platform(study, arm).slate)
+    if isinstance(study.world, WorldConfig):
+        check_world(study.world, slate)
+    else:
+        from .twin import check_log
+
+        check_log(study.world, slate)
+
+
+def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, list[str]]:
+    """Return the simulation of one arm and seed, and notes about its world for the report."""
+    platform = arm_platform(study, arm)
+    recommender = build_recommender(arm)
+    streams = Streams(seed)
+    world, history, notes = build_world(study, streams)
+    twin = None
+    if platform.learn_from == "organic":
+        # A world of its own, from the same streams: what happens there never touches the arm's.
+        twin_world, twin_history, _ = build_world(study, Streams(seed))
+        plain = platform.model_copy(update={"learn_from": "all", "keep_exposures": 0})
+        twin = Simulation(twin_world, plain, NoRecommender(), Streams(seed), study.rounds, twin_history)
+    return Simulation(world, platform, recommender, streams, study.rounds, history, twin), notes
+
+
+def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | None, list[str]]:
+    """Return the world of a seed, the real log it has seen (None if generated), and notes about it."""
+    slate = max(arm_platform(study, arm).slate for arm in study.arms)
+    if isinstance(study.world, WorldConfig):
+        return generate(study.world, study.behavior, streams, study.rounds, slate), None, []
+    from .twin import twin
+
+    found = _inferred(study.world, study.behavior)
+    world, history = twin(study.world, study.behavior, streams, study.rounds, slate, found)
+    return world, history, list(found.notes)
+
+
+@lru_cache(maxsize=4)
+def _inferred(config: LogConfig, behavior):
+    """Infer a log's world once per process: it does not depend on the seed."""
+    from .twin import infer
+
+    return infer(config, behavior)
+
+
+def arm_platform(study: Study, arm: Arm) -> Platform:
+    """Return the study's platform with the arm's own values put in."""
+    try:
+        return Platform(**{**study.platform.model_dump(), **arm.platform})
+    except ValidationError as error:
+        raise BadInput(f'arm "{arm.name}": {_told(error, arm.platform, Platform, "platform.")}') from None
+
+
+def build_recommender(arm: Arm) -> Recommender:
+    """Return what fills the arm's slates; errors name the arm."""
+    try:
+        fields: dict[str, Any] = dict(arm.policy)
+        kind = fields.get("kind")
+        if kind in REFERENCE_ARMS:
+            return _reference_arm(kind, fields, arm)
+        return Recommended(build_policy(fields), [build_reranker(spec) for spec in arm.rerank])
+    except BadInput as error:
+        raise BadInput(f'arm "{arm.name}": {error}') from None
+
+
+def _reference_arm(kind: str, fields: dict[str, Any], arm: Arm) -> Recommender:
+    if arm.rerank:
+        raise BadInput(f'policy kind = "{kind}" is a reference arm and cannot be reranked. Remove `rerank`.')
+    config, recommender, _ = REFERENCE_ARMS[kind]
+    fields.pop("kind")
+    try:
+        config(**fields)
+    except ValidationError as error:
+        raise BadInput(_told(error, fields, config, "policy.")) from None
+    return recommender(**fields)
+
+
+def _told(error: ValidationError, data: dict[str, Any], config: type[Config], prefix: str) -> str:
+    return "; ".join(f"{prefix}{written(way)}: {text}" for way, text in complaints(error, data, config))

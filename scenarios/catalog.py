@@ -1,0 +1,151 @@
+"""What can be put into a study, and what a study amounts to, in plain text."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+
+from ..agents.settings import WorldConfig
+from ..errors import EchodriftError
+from .files import dump, library, read_toml
+from .plan import expand, seeds_of
+from .spec import Study
+
+Row = tuple[str, str]
+"""Name, one line about it."""
+
+FEW_SEEDS = 20
+"""Below this a comparison rests on little."""
+
+
+def policies() -> list[Row]:
+    """Return the policies, the reference arms last."""
+    from ..policies.registry import kinds, policy_class
+    from ..sim.recommender import REFERENCE_ARMS
+
+    rows = [(name, _first_line(policy_class(name))) for name in kinds("policies")]
+    return rows + [(name, f"(reference arm) {text}") for name, (_, _, text) in REFERENCE_ARMS.items()]
+
+
+def rerankers() -> list[Row]:
+    """Return the rerankers."""
+    from ..policies.registry import kinds, reranker_class
+
+    return [(name, _first_line(reranker_class(name))) for name in kinds("rerankers")]
+
+
+def measures() -> list[Row]:
+    """Return the measures, which are columns of the tables, with unit, range and direction."""
+    from ..analysis.measures import catalog
+
+    rows = []
+    for column in catalog():
+        unit = f" [{column.unit}]" if column.unit else ""
+        good = "" if column.better == "neither" else f", {column.better} is better"
+        rows.append(
+            (column.name, f"{column.title}{unit}, {column.low:g} to {column.high:g}{good} ({column.family})")
+        )
+    return rows
+
+
+def studies() -> list[Row]:
+    """Return the studies of the library with their questions."""
+    rows = []
+    for name, path in library().items():
+        try:
+            rows.append((name, str(read_toml(path).get("name", ""))))
+        except EchodriftError as error:
+            rows.append((name, f"(cannot be read: {str(error).splitlines()[0]})"))
+    return rows
+
+
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").split("\n")[0]
+
+
+def describe(study: Study) -> str:
+    """Return what a study does: question, arms, grid, runs, world, size of the results, every setting."""
+    plan = expand(study)
+    seeds = seeds_of(study)
+    lines = [study.name, ""]
+    if study.description:
+        lines += [study.description.strip(), ""]
+    lines += ["Arms"]
+    reference = study.reference or study.arms[0].name
+    for arm in study.arms:
+        then = "".join(f", then {_component(reranker)}" for reranker in arm.rerank)
+        own = "".join(f", platform.{key} = {value}" for key, value in arm.platform.items())
+        mark = "  (reference)" if arm.name == reference else ""
+        lines.append(f"  {arm.name}: {_component(arm.policy)}{then}{own}{mark}")
+    if study.grid:
+        lines += ["", "Grid (every combination)"]
+        lines += [
+            f"  {key} = {', '.join(str(value) for value in values)}" for key, values in study.grid.items()
+        ]
+    distinct = len({run.key for run in plan})
+    shared = f", {distinct} of them distinct" if distinct < len(plan) else ""
+    points = len(plan) // (len(seeds) * len(study.arms))
+    rounds = sum(run.study.rounds for run in plan)
+    product = f"{len(study.arms)} arms × {points} grid point{_s(points)} × {len(seeds)} seed{_s(len(seeds))}"
+    lines += [
+        "",
+        "Runs",
+        f"  {product} = {len(plan)} runs{shared}, {rounds:,} rounds in all",
+        f"  rounds.parquet: {rounds:,} rows, about {_megabytes(rounds * (len(study.measures) or 33) * 8)}",
+        "",
+        "World",
+        f"  {_world(study)}",
+        "",
+        "Every setting (defaults included)",
+        *(f"  {line}" for line in dump(study).splitlines()),
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _component(fields: dict[str, object]) -> str:
+    rest = ", ".join(f"{key} = {value}" for key, value in fields.items() if key != "kind")
+    return f"{fields['kind']} ({rest})" if rest else str(fields["kind"])
+
+
+def _world(study: Study) -> str:
+    world = study.world
+    if not isinstance(world, WorldConfig):
+        return f"inferred from {world.log}"
+    visits = study.rounds * world.users * round(1000 * study.behavior.activity) // 1000
+    return (
+        f"generated: {world.users:,} users, {world.items:,} items, {world.topics} topics, {world.graph.kind} graph; "
+        f"about {visits:,} visits in a run, slates of {study.platform.slate}"
+    )
+
+
+def _megabytes(size: float) -> str:
+    return f"{max(size / 1e6, 0.1):.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
+def warnings(study: Study) -> list[str]:
+    """Return what is allowed but makes conclusions weak, one sentence each."""
+    found = []
+    seeds = len(seeds_of(study))
+    if seeds < FEW_SEEDS:
+        found.append(
+            f"{seeds} seed{_s(seeds)}: intervals will be wide; {FEW_SEEDS} or more where a conclusion is drawn"
+        )
+    if len(study.arms) == 1:
+        found.append("one arm: there is nothing to compare it with; an organic arm shows what the loop adds")
+    found += _short_runs(study)
+    if study.measures:
+        absent = [name for name in study.primary if name not in study.measures]
+        if absent:
+            found.append(f"primary names {', '.join(absent)}, which measures leaves out")
+    return found
+
+
+def _short_runs(study: Study) -> Iterable[str]:
+    if study.rounds < 40:
+        yield f"{study.rounds} rounds: summaries are means over the last 20, so the start of the run weighs in"
+    if study.platform.retrain_every > study.rounds:
+        yield f"retrain_every = {study.platform.retrain_every} is longer than the run: nothing is ever learned from it"

@@ -1,0 +1,93 @@
+"""Dotted keys into a study: `behavior.reinforcement`, `arms[MF].policy.dim`, `world.groups[0].share`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import BadInput, did_you_mean
+
+Step = str | int
+
+_NAME = re.compile(r"[^.\[\]]+")
+_NUMBER = re.compile(r"\[(\d{1,6})\]")
+
+
+def steps(data: Any, key: str) -> list[Step]:
+    """Return the way through `data` that a dotted key names.
+
+    A bracket picks an element of a list: by its `name` (an arm, a group), else by its number from 0.
+    Tables on the way need not exist yet; list elements must. What follows `grid.` is one key, dots
+    included. Raises BadInput, without saying which file or option the key came from.
+    """
+    way: list[Step] = []
+    here, rest = data, key
+    while True:
+        if way == ["grid"]:
+            return ["grid", rest]
+        match = _NAME.match(rest)
+        if match is None:
+            raise BadInput(
+                f'"{key}" is not a dotted key; write it like behavior.reinforcement or arms[MF].policy.dim'
+            )
+        if not isinstance(here, dict):
+            raise BadInput(f'"{key}": {written(way)} is not a table, so it has no key "{match[0]}"')
+        way.append(match[0])
+        here, rest = here.get(match[0], {}), rest[match.end() :]
+        while rest.startswith("["):
+            index, rest = _element(here, rest, key, way)
+            way.append(index)
+            here = here[index]
+        if not rest:
+            return way
+        if not rest.startswith(".") or len(rest) == 1:
+            raise BadInput(f'"{key}" is not a dotted key: "{rest}" was not expected after {written(way)}')
+        rest = rest[1:]
+
+
+def _element(here: Any, rest: str, key: str, way: list[Step]) -> tuple[int, str]:
+    if not isinstance(here, list):
+        raise BadInput(f'"{key}": {written(way)} is not a list, so it has no elements to pick with [ ]')
+    names = {
+        part["name"]: i for i, part in enumerate(here) if isinstance(part, dict) and _text(part.get("name"))
+    }
+    for name in sorted(names, key=len, reverse=True):
+        if rest.startswith(f"[{name}]"):
+            return names[name], rest[len(name) + 2 :]
+    number = _NUMBER.match(rest)
+    if number and int(number[1]) < len(here):
+        return int(number[1]), rest[number.end() :]
+    wanted = rest[1:].split("]")[0]
+    choices = (
+        ", ".join(f"[{name}]" for name in names) or f"[0] to [{len(here) - 1}]"
+        if here
+        else "none, it is empty"
+    )
+    raise BadInput(
+        f'"{key}": {written(way)} has no element [{wanted}]; it has {choices}.{did_you_mean(wanted, names)}'
+    )
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def assign(data: dict[str, Any], key: str, value: Any) -> list[Step]:
+    """Put a value where a dotted key points, making tables on the way; return that way."""
+    way = steps(data, key)
+    here: Any = data
+    for step in way[:-1]:
+        here = here.setdefault(step, {}) if isinstance(step, str) else here[step]
+    if isinstance(here, dict | list):
+        here[way[-1]] = value  # type: ignore[index]
+        return way
+    raise BadInput(f'"{key}": {written(way[:-1])} is not a table')
+
+
+def written(way: Sequence[Step]) -> str:
+    """Return steps as a dotted key: `arms[2].policy.dim`."""
+    out = ""
+    for step in way:
+        out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
+    return out

@@ -1,0 +1,164 @@
+"""Topics of a count matrix: probabilistic latent semantic analysis with smoothed estimates.
+
+P(word | document) = Σ_t θ_dt φ_tw (Hofmann, "Probabilistic latent semantic analysis", UAI 1999), fitted by
+EM on the nonzero counts. Both factors carry a Dirichlet prior as pseudo-counts (maximum a posteriori):
+a document leans to the mean mixture, a topic to the mean word frequencies, so rare documents are not
+given sharp topics on thin evidence. All of it is deterministic; one sweep costs nonzeros × topics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import svds
+
+DOCUMENT_PRIOR = 1.0
+"""Pseudo-words of a document, spread as the mean mixture."""
+WORD_PRIOR = 50.0
+"""Pseudo-words of a topic, spread as the overall word frequencies."""
+CANDIDATES = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
+"""Numbers of topics that are tried. More would leave a user with 50 items too little evidence per topic."""
+HELD_OUT = 0.1
+"""Share of the nonzero pairs that is hidden while the number of topics is chosen."""
+PATIENCE = 3
+"""Candidates in a row without improvement after which the search stops."""
+
+
+@dataclass(frozen=True)
+class Plsa:
+    """A fitted factorization."""
+
+    theta: NDArray[np.float64]
+    """(documents, topics) mixtures; rows sum to one."""
+    phi: NDArray[np.float64]
+    """(words, topics) P(word | topic); columns sum to one."""
+
+
+def fit(
+    matrix: sparse.csr_matrix, topics: int, sweeps: int = 40, embedding: NDArray[np.float64] | None = None
+) -> Plsa:
+    """Fit `topics` topics to non-negative counts (documents, words); rows may be empty.
+
+    embedding: what `embed` returned for this matrix at a rank of at least `topics`, to save its cost.
+    """
+    matrix = sparse.csr_matrix(matrix, dtype=np.float64)
+    theta = _start(matrix, topics, embed(matrix, topics) if embedding is None else embedding)
+    frequency = np.asarray(matrix.sum(axis=0)).ravel() / matrix.sum()
+    phi = _m_step_words(matrix.T @ theta, frequency)
+    for _ in range(sweeps):
+        of_document, of_word = _expected(matrix.indptr, matrix.indices, matrix.data, theta, phi)
+        mean = of_document.sum(axis=0) / matrix.sum()
+        theta = of_document + DOCUMENT_PRIOR * mean
+        theta /= theta.sum(axis=1, keepdims=True)
+        phi = _m_step_words(of_word, frequency)
+    return Plsa(theta, phi)
+
+
+def choose_topics(
+    matrix: sparse.csr_matrix, candidates: tuple[int, ...] = CANDIDATES
+) -> tuple[int, dict[int, float]]:
+    """Return the number of topics that predicts hidden pairs best, and the score of each number tried.
+
+    A tenth of the pairs is hidden (a fixed pseudo-random choice; documents with one word keep it). The
+    score is the mean of log P(word | document) over hidden pairs, weighted by their counts capped at 5.
+    The smallest number within one standard error of the best paired difference is taken.
+    """
+    matrix = sparse.csr_matrix(matrix, dtype=np.float64)
+    document = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    rng = np.random.Generator(np.random.PCG64(20))
+    hidden = (rng.random(matrix.nnz) < HELD_OUT) & (np.diff(matrix.indptr)[document] > 1)
+    if hidden.sum() < 20:
+        return min(candidates[0], *matrix.shape), {}
+    shown = matrix.copy()
+    shown.data[hidden] = 0
+    shown.eliminate_zeros()
+    rows, words = document[hidden], matrix.indices[hidden]
+    weight = np.minimum(matrix.data[hidden], 5.0)
+    logs: dict[int, NDArray[np.float64]] = {}
+    best = None
+    candidates = tuple(topics for topics in candidates if topics < min(matrix.shape))
+    embedding = embed(shown, max(candidates, default=1))
+    for topics in candidates:
+        model = fit(shown, topics, embedding=embedding)
+        logs[topics] = np.log(np.einsum("nt,nt->n", model.theta[rows], model.phi[words]) + 1e-12)
+        if best is None or _mean(logs[topics], weight) > _mean(logs[best], weight):
+            best = topics
+        elif list(logs).index(topics) - list(logs).index(best) >= PATIENCE:
+            break
+    if best is None:
+        return 1, {}
+    chosen = next(topics for topics in logs if _as_good(logs[topics], logs[best], weight))
+    return chosen, {tried: _mean(values, weight) for tried, values in logs.items()}
+
+
+def _as_good(logs: NDArray[np.float64], best: NDArray[np.float64], weight: NDArray[np.float64]) -> bool:
+    """Return whether the mean difference to the best is within one standard error of zero."""
+    gap = best - logs
+    error = np.sqrt(np.average((gap - _mean(gap, weight)) ** 2, weights=weight) / gap.size)
+    return _mean(gap, weight) <= error
+
+
+def _mean(values: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    return float(np.average(values, weights=weight))
+
+
+def _m_step_words(counts: NDArray[np.float64], frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+    phi = counts + WORD_PRIOR * frequency[:, None]
+    return phi / phi.sum(axis=0)
+
+
+def embed(matrix: sparse.csr_matrix, rank: int) -> NDArray[np.float64]:
+    """Return (documents, rank) scaled left singular vectors of the counts, largest first.
+
+    Counts enter by their square root, columns are divided by the root of their norm, so that common
+    words do not drive what follows.
+    """
+    weights = sparse.csr_matrix(matrix, dtype=np.float64).sqrt()
+    columns = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=0)).ravel())
+    weights = weights @ sparse.diags(1 / np.sqrt(np.maximum(columns, 1e-12)))
+    rank = max(1, min(rank, min(matrix.shape) - 1))
+    left, values, _ = svds(weights, k=rank, v0=np.ones(min(matrix.shape)))
+    order = np.argsort(-values, kind="stable")
+    return left[:, order] * values[order]
+
+
+def _start(matrix: sparse.csr_matrix, topics: int, embedding: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return softened k-means clusters of the documents' directions in the embedding."""
+    from sklearn.cluster import KMeans
+
+    embedding = embedding[:, :topics].astype(np.float32)
+    length = np.linalg.norm(embedding, axis=1)
+    used = length > 1e-9 * length.max()
+    embedding[used] /= length[used, None]
+    size = np.asarray(matrix.sum(axis=1)).ravel()
+    means = KMeans(min(topics, int(used.sum())), n_init=4, max_iter=20, random_state=0)
+    labels = means.fit(embedding[used], sample_weight=np.sqrt(size[used])).labels_
+    theta = np.full((matrix.shape[0], topics), 0.3 / topics)
+    theta[np.flatnonzero(used), labels] += 0.7
+    return theta / theta.sum(axis=1, keepdims=True)
+
+
+@njit(cache=True)
+def _expected(indptr, indices, data, theta, phi):
+    """Return expected counts (documents, topics) and (words, topics) under the current factors."""
+    documents, topics = theta.shape
+    of_document = np.zeros((documents, topics))
+    of_word = np.zeros((phi.shape[0], topics))
+    share = np.empty(topics)
+    for d in range(documents):
+        for p in range(indptr[d], indptr[d + 1]):
+            w = indices[p]
+            total = 0.0
+            for t in range(topics):
+                share[t] = theta[d, t] * phi[w, t]
+                total += share[t]
+            scale = data[p] / total
+            for t in range(topics):
+                part = share[t] * scale
+                of_document[d, t] += part
+                of_word[w, t] += part
+    return of_document, of_word

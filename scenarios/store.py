@@ -1,0 +1,187 @@
+"""Finished runs on disk: each in a folder of its own that appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import itertools
+import json
+import math
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import StorageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEMPORARY = ".unfinished-"
+"""Start of the names of files and folders that are being written."""
+_COUNTER = itertools.count()
+
+
+@dataclass
+class Record:
+    """What is known about a finished or failed run, apart from its tables."""
+
+    key: str
+    label: str
+    status: str
+    """ "ok" or "failed"."""
+    error: str = ""
+    """Type and message of what went wrong; empty when nothing did."""
+    traceback: str = ""
+    seconds: float = 0.0
+    summaries: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    """Table → SHA-256."""
+
+
+class RunStore:
+    """The folder of finished runs. Safe to use from several processes that write different runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, key: str) -> Record | None:
+        """Return the record of a run, or None where there is none that is whole.
+
+        Whole: the record is readable, belongs to this key, and every table has the content that the
+        record says. A run that failed has a record and no tables.
+        """
+        place = self.folder / key
+        try:
+            outer = json.loads((place / "run.json").read_text("utf-8"))
+            inner = outer["record"]
+            if outer["sha256"] != _digest(_canonical(inner)) or inner["key"] != key:
+                return None
+            record = Record(**{**inner, "summaries": {k: _unpack(v) for k, v in inner["summaries"].items()}})
+            for name, digest in record.files.items():
+                if _digest((place / name).read_bytes()) != digest:
+                    return None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return record
+
+    def table(self, key: str, name: str) -> pd.DataFrame:
+        """Return a table of a finished run: "rounds" or "lorenz"."""
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / key / f"{name}.parquet")
+
+    def write(self, record: Record, tables: dict[str, pd.DataFrame]) -> None:
+        """Write a run whole: into a folder beside its place, then moved there in one step.
+
+        Raises StorageError naming the file that could not be written; nothing is left behind.
+        """
+        temporary = self.folder / f"{TEMPORARY}{record.key}-{os.getpid()}-{next(_COUNTER)}"
+        content = {f"{name}.parquet": parquet(table) for name, table in tables.items()}
+        record.files = {name: _digest(data) for name, data in content.items()}
+        inner = asdict(record)
+        inner["summaries"] = {name: _pack(value) for name, value in record.summaries.items()}
+        outer = {"sha256": _digest(_canonical(inner)), "record": inner}
+        content["run.json"] = json.dumps(outer, indent=1).encode()
+        at = temporary
+        try:
+            temporary.mkdir(parents=True)
+            for name, data in content.items():
+                at = temporary / name
+                write_synced(at, data)
+            at = self.folder / record.key
+            self._move_in(temporary, at)
+            _sync_folder(self.folder)
+        except OSError as error:
+            raise cannot_write(
+                self.folder / record.key / at.name if at.parent == temporary else at, error
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _move_in(self, temporary: Path, place: Path) -> None:
+        if place.exists():
+            shutil.rmtree(place)
+        try:
+            os.replace(temporary, place)
+        except OSError:
+            # A worker whose parent was killed may have finished the same run in this very moment.
+            if self.read(place.name) is None:
+                raise
+
+    def clear_unfinished(self) -> None:
+        """Remove what writers that were killed left behind. Only while no other process writes here."""
+        for leftover in self.folder.glob(f"{TEMPORARY}*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    """Return a table as the bytes of a Parquet file; the same table gives the same bytes."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, engine="pyarrow", index=False)
+    return buffer.getvalue()
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a new file and wait until the disk has it."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file by new content in one step; raises StorageError and leaves the old file as it was."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}-{next(_COUNTER)}")
+    try:
+        write_synced(temporary, data)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> StorageError:
+    """Return the StorageError for a path that could not be written, in words."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        why = "the disk is full"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        why = "it is read-only or belongs to somebody else"
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+        why = "a file is in the way"
+    else:
+        why = "the system refused"
+    return StorageError(f"cannot write {path}: {why} ({error.strerror or error})")
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _pack(value: float) -> float | str:
+    return float(value) if math.isfinite(value) else repr(float(value))
+
+
+def _unpack(value: float | str) -> float:
+    return float(value)

@@ -1,0 +1,126 @@
+"""One run from start to end: build, step, summarize, write. This is what a worker process does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import StorageError
+from .plan import PlannedRun
+from .spec import Arm, Study
+from .store import Record, RunStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LAST = 20
+"""Rounds at the end of a run that its summaries are means over."""
+
+
+class Steppable(Protocol):
+    """What a builder returns."""
+
+    rounds: int
+    notes: list[str]
+
+    def step(self) -> dict[str, float]: ...
+
+    def lorenz(self) -> Any: ...
+
+
+Builder = Callable[[Study, Arm, int], Steppable]
+
+
+def build(study: Study, arm: Arm, seed: int) -> Steppable:
+    """Return the run that a study describes (imported when first needed: it brings the whole model)."""
+    from .build import build_run
+
+    return build_run(study, arm, seed)
+
+
+def carry_out(
+    run: PlannedRun, store: RunStore, builder: Builder, tick: Callable[[], None] | None = None
+) -> Record:
+    """Do one run and write it; whatever goes wrong inside it becomes its record.
+
+    tick: called after every round. Raises StorageError when the result cannot be written.
+    """
+    import pandas as pd
+
+    began = time.perf_counter()
+    record, tables = Record(run.key, run.label, "ok"), {}
+    try:
+        built = builder(run.study, run.arm, run.seed)
+        rows = []
+        for _ in range(built.rounds):
+            rows.append(dict(built.step()))
+            if tick is not None:
+                tick()
+        rounds = pd.DataFrame(rows).drop(columns=["arm", "seed", "round"], errors="ignore")
+        rounds.insert(0, "round", range(len(rounds)))
+        record.summaries = summaries(rounds)
+        record.notes = [str(note) for note in built.notes]
+        tables = {"rounds": rounds, "lorenz": pd.DataFrame(built.lorenz())}
+    except StorageError:
+        raise
+    except Exception as error:  # noqa: BLE001  a run may fail in any way, and that is its result
+        record.status = "failed"
+        record.error = f"{type(error).__name__}: {error}"
+        record.traceback = traceback.format_exc()
+    record.seconds = round(time.perf_counter() - began, 3)
+    store.write(record, tables)
+    return record
+
+
+def carry_out_alone(run: PlannedRun, store: RunStore, builder: Builder) -> Record:
+    """Do one run in a worker process: one thread, and Ctrl-C left to the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with one_thread():
+        return carry_out(run, store, builder)
+
+
+def summaries(rounds: pd.DataFrame) -> dict[str, float]:
+    """Return the mean of every measure over the last rounds, and the niche half-life.
+
+    Rounds in which a measure was not due or not defined are left out; NaN where none is left.
+    """
+    last = rounds.tail(LAST)
+    found = {name: float(last[name].mean()) for name in rounds.columns if name != "round"}
+    if "niche_exposure" in rounds:
+        from ..analysis.measures.summaries import niche_half_life
+
+        half_life, censored = niche_half_life(rounds["round"].to_numpy(), rounds["niche_exposure"].to_numpy())
+        found |= {"niche_half_life": float(half_life), "niche_half_life_censored": float(censored)}
+    return found
+
+
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep numerical libraries to one thread, those already loaded and those still to come."""
+    from threadpoolctl import threadpool_limits
+
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
