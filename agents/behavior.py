@@ -12,49 +12,49 @@ from ..config import Config
 class Behavior(Config):
     """The human side of the loop. Values and noise are in units of the standard Gumbel."""
 
-    match: float = Field(6.0, ge=0)
+    match: float = Field(default=6.0, ge=0)
     """Weight of ⟨taste, item topics⟩ in the value of an item."""
-    outside: float = Field(4.0)
+    outside: float = Field(default=4.0)
     """v_0: value of taking nothing. A visit takes items whose value plus noise beats it."""
-    outside_sd: float = Field(0.5, ge=0)
+    outside_sd: float = Field(default=0.5, ge=0)
     """Spread of v_0 over users."""
-    attention: float = Field(0.85, gt=0)
+    attention: float = Field(default=0.85, gt=0)
     """Cascade: probability to go on from one rank to the next (at most 1). Power: exponent of r^−η."""
-    attention_sd: float = Field(0.05, ge=0)
+    attention_sd: float = Field(default=0.05, ge=0)
     """Spread of attention over users (clipped to its range)."""
     examination: Literal["cascade", "power"] = "cascade"
     """P(rank r is reached) = attention^(r−1) (cascade) or r^−attention (power)."""
-    appetite: int = Field(2, ge=1, le=32)
+    appetite: int = Field(default=2, ge=1, le=32)
     """Most items taken in one visit; people consume only a few."""
-    appetite_spread: int = Field(0, ge=0, le=16)
+    appetite_spread: int = Field(default=0, ge=0, le=16)
     """A user's appetite is uniform on appetite ± spread, at least 1."""
-    activity: float = Field(0.5, gt=0, le=1)
+    activity: float = Field(default=0.5, gt=0, le=1)
     """Probability that a user visits in a round."""
-    activity_sd: float = Field(0.15, ge=0)
+    activity_sd: float = Field(default=0.15, ge=0)
     """Spread of activity over users (clipped to [0.02, 1])."""
-    organic: float = Field(0.1, ge=0, le=1)
+    organic: float = Field(default=0.1, ge=0, le=1)
     """Share of visits off the slate."""
-    organic_popularity: float = Field(0.5, ge=0, le=2)
+    organic_popularity: float = Field(default=0.5, ge=0, le=2)
     """b: an organic visit sees items with probability ∝ (1 + times taken)^b; 0 is blind."""
-    repeat: int | Literal["never"] = Field(0)
+    repeat: int | Literal["never"] = Field(default=0)
     """Rounds before a user may take the same item again; 0 = at once, "never" = once only."""
-    reinforcement: float = Field(0.02, ge=0, lt=1)
+    reinforcement: float = Field(default=0.02, ge=0, lt=1)
     """ρ: a satisfied visit moves the shares toward its taste, s ← s + ρ(e_z − s)."""
-    disappointment: float = Field(0.02, ge=0, lt=1)
+    disappointment: float = Field(default=0.02, ge=0, lt=1)
     """ρ₋: an unsatisfied visit moves them away, bounded so that no share turns negative."""
-    movement: float = Field(0.01, ge=0, lt=1)
+    movement: float = Field(default=0.01, ge=0, lt=1)
     """δ: a taste moves toward each item it took, a ← (1 − δ)a + δx."""
-    fatigue: float = Field(0.0, ge=0)
+    fatigue: float = Field(default=0.0, ge=0)
     """Loss of value per unit of recent exposure to the item's topics."""
-    fatigue_recovery: float = Field(0.2, gt=0, le=1)
+    fatigue_recovery: float = Field(default=0.2, gt=0, le=1)
     """Share of fatigue that a round of rest removes."""
-    social: float = Field(0.0, ge=0)
+    social: float = Field(default=0.0, ge=0)
     """Value added when all (influence-weighted) friends took the item recently."""
-    word_of_mouth: float = Field(0.0, ge=0, le=1)
+    word_of_mouth: float = Field(default=0.0, ge=0, le=1)
     """Probability per visit of also taking an item that a friend took recently, whatever its taste."""
-    memory: int = Field(20, ge=1, le=200)
+    memory: int = Field(default=20, ge=1, le=200)
     """Rounds for which friends' consumption counts as recent."""
-    rewiring: float = Field(0.0, ge=0, le=1)
+    rewiring: float = Field(default=0.0, ge=0, le=1)
     """Probability per round that a user swaps the least similar friend for a similar friend-of-friend."""
 
 

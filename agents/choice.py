@@ -91,6 +91,7 @@ class _Scratch(NamedTuple):
     """Buffers for one user at a time."""
 
     values: np.ndarray
+    reaches: np.ndarray
     friends: np.ndarray
     mark: np.ndarray
     version: np.ndarray
@@ -127,6 +128,7 @@ def _scratch(world: World, width: int) -> _Scratch:
     items = len(world.items) if world.behavior.social else 1
     return _Scratch(
         values=np.zeros((world.users.shares.shape[1], width)),
+        reaches=np.zeros(width + 1),
         friends=np.zeros(items),
         mark=np.zeros(items, np.int64),
         version=np.zeros(items, np.int64),
@@ -139,6 +141,16 @@ def reach(attention, power, rank):
     if power:
         return float(rank) ** -np.float64(attention)
     return np.float64(attention) ** (rank - 1)
+
+
+# The order of this sum is the compiler's choice, made once per machine type: it lets vector units work
+# and stays the same from run to run.
+@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _dot(a, b):
+    total = 0.0
+    for t in range(a.size):
+        total += np.float64(a[t]) * np.float64(b[t])
+    return total
 
 
 @njit(cache=True)
@@ -162,29 +174,29 @@ def _value_slate(people, scratch, u, slate):
         if people.social != 0.0 and scratch.version[item] == u + 1:
             base += people.social * scratch.friends[item]
         if people.fatigue_rate != 0.0:
-            tired = 0.0
-            for t in range(topics.shape[1]):
-                tired += np.float64(people.fatigue[u, t]) * np.float64(topics[item, t])
-            base -= people.fatigue_rate * tired
+            base -= people.fatigue_rate * _dot(people.fatigue[u], topics[item])
         for k in range(people.n_tastes[u]):
-            dot = 0.0
-            for t in range(topics.shape[1]):
-                dot += np.float64(people.tastes[u, k, t]) * np.float64(topics[item, t])
-            scratch.values[k, j] = people.match * dot + base
+            scratch.values[k, j] = people.match * _dot(people.tastes[u, k], topics[item]) + base
     return length
 
 
 @njit(cache=True)
-def _expected(values, length, outside, attention, power, surplus):
+def _reaches(attention, power, length, reaches):
+    """Fill P(rank is examined) of the first ranks, and 0 behind the last."""
+    for j in range(length):
+        reaches[j] = reach(attention, power, j + 1)
+    reaches[length] = 0.0
+
+
+@njit(cache=True)
+def _expected(values, length, outside, reaches, surplus):
     """Return the mean over the cascade's depth r of Σo/(1+Σo) on the first r ranks, or of log(1+Σo)."""
     odds = 0.0
     total = 0.0
     for j in range(length):
         odds += math.exp(min(values[j] - outside, MAX_LOG_ODDS))
-        stops = reach(attention, power, j + 1)
-        if j + 1 < length:
-            stops -= reach(attention, power, j + 2)
-        total += stops * (math.log1p(odds) if surplus else odds / (1.0 + odds))
+        worth = math.log1p(odds) if surplus else odds / (1.0 + odds)
+        total += (reaches[j] - reaches[j + 1]) * worth
     return total
 
 
@@ -217,11 +229,12 @@ def _visits(people, scratch, round, users, slates, keys):
         z = draw_taste(people.shares[u], people.n_tastes[u], uniform(keys[0], round, u, 0))
         intents[b] = z
         length = _value_slate(people, scratch, u, slates[b])
-        attention, outside = people.attention[u], np.float64(people.outside[u])
+        outside, reaches = np.float64(people.outside[u]), scratch.reaches
+        _reaches(people.attention[u], people.power, length, reaches)
         for k in range(people.n_tastes[u]):
-            hit[b, k] = _expected(scratch.values[k], length, outside, attention, people.power, False)
+            hit[b, k] = _expected(scratch.values[k], length, outside, reaches, False)
         reached = uniform(keys[1], round, u, 0)
-        while depth[b] < length and reached < reach(attention, people.power, depth[b] + 1):
+        while depth[b] < length and reached < reaches[depth[b]]:
             depth[b] += 1
         bar = outside + gumbel(keys[3], round, u, 0)
         appetite = people.appetite[u]
@@ -241,10 +254,8 @@ def _visits(people, scratch, round, users, slates, keys):
             ranks[b, place] = j + 1
             found = min(found + 1, appetite)
         for m in range(found):
-            moved = 0.0
-            for t in range(topics.shape[1]):
-                change = np.float64(people.tastes_start[u, z, t]) - np.float64(people.tastes[u, z, t])
-                moved += change * np.float64(topics[taken[b, m], t])
+            item = topics[taken[b, m]]
+            moved = _dot(people.tastes_start[u, z], item) - _dot(people.tastes[u, z], item)
             surplus[b] += best[m]
             surplus_start[b] += best[m] + people.match * moved
     return intents, depth, taken, ranks, surplus, surplus_start, hit
@@ -256,11 +267,11 @@ def _slate_values(people, scratch, users, slates, surplus):
     for b in range(users.size):
         u = users[b]
         length = _value_slate(people, scratch, u, slates[b])
+        outside, reaches = np.float64(people.outside[u]), scratch.reaches
+        _reaches(people.attention[u], people.power, length, reaches)
         for k in range(people.n_tastes[u]):
-            share = np.float64(people.shares[u, k])
-            out[b] += share * _expected(
-                scratch.values[k], length, np.float64(people.outside[u]), people.attention[u], people.power, surplus
-            )
+            value = _expected(scratch.values[k], length, outside, reaches, surplus)
+            out[b] += np.float64(people.shares[u, k]) * value
     return out
 
 

@@ -13,9 +13,9 @@ class WattsStrogatz(Config):
     """Ring lattice with random shortcuts: high clustering, short paths (Watts & Strogatz 1998)."""
 
     kind: Literal["watts_strogatz"] = "watts_strogatz"
-    degree: int = Field(10, ge=2)
+    degree: int = Field(default=10, ge=2)
     """Friends per user (even)."""
-    rewiring: float = Field(0.1, ge=0, le=1)
+    rewiring: float = Field(default=0.1, ge=0, le=1)
     """Share of lattice ties replaced by random ones."""
 
 
@@ -23,7 +23,7 @@ class BarabasiAlbert(Config):
     """Preferential attachment: a heavy-tailed degree (Barabási & Albert 1999)."""
 
     kind: Literal["barabasi_albert"] = "barabasi_albert"
-    attach: int = Field(5, ge=1)
+    attach: int = Field(default=5, ge=1)
     """Ties that each new user brings."""
 
 
@@ -31,9 +31,9 @@ class PowerlawCluster(Config):
     """Preferential attachment with triangles (Holme & Kim 2002)."""
 
     kind: Literal["powerlaw_cluster"] = "powerlaw_cluster"
-    attach: int = Field(5, ge=1)
+    attach: int = Field(default=5, ge=1)
     """Ties that each new user brings."""
-    triangle: float = Field(0.5, ge=0, le=1)
+    triangle: float = Field(default=0.5, ge=0, le=1)
     """Probability that a new tie closes a triangle."""
 
 
@@ -41,9 +41,9 @@ class StochasticBlock(Config):
     """Stochastic block model over the communities (Holland et al. 1983)."""
 
     kind: Literal["stochastic_block"] = "stochastic_block"
-    degree: float = Field(10, gt=0)
+    degree: float = Field(default=10, gt=0)
     """Mean friends per user."""
-    within: float = Field(0.8, ge=0, le=1)
+    within: float = Field(default=0.8, ge=0, le=1)
     """Share of ties that stay inside the community."""
 
 
@@ -78,17 +78,17 @@ class Group(Config):
     """Part of the users."""
     taste_shares: list[float] | None = None
     """As `world.taste_shares`, at most as many tastes."""
-    topic_skew: float | None = Field(None)
+    topic_skew: float | None = Field(default=None)
     """As `world.topic_skew` for the topics of this group's tastes; 0 = all topics alike, negative = rare topics first."""
-    homophily: float | None = Field(None, ge=0, le=1)
+    homophily: float | None = Field(default=None, ge=0, le=1)
     """As `world.homophily`."""
-    quality_weight: float = Field(1.0)
+    quality_weight: float = Field(default=1.0)
     """How much commonly agreed quality counts; below 1 for lovers of the niche."""
-    activity: float | None = Field(None, gt=0, le=1)
+    activity: float | None = Field(default=None, gt=0, le=1)
     """As `behavior.activity`."""
-    attention: float | None = Field(None, gt=0)
+    attention: float | None = Field(default=None, gt=0)
     """As `behavior.attention`."""
-    appetite: int | None = Field(None, ge=1, le=32)
+    appetite: int | None = Field(default=None, ge=1, le=32)
     """As `behavior.appetite`."""
     outside: float | None = None
     """As `behavior.outside`."""
@@ -97,45 +97,45 @@ class Group(Config):
 class WorldConfig(Config):
     """A generated world."""
 
-    users: int = Field(1000, ge=1)
+    users: int = Field(default=1000, ge=1)
     """Number of users."""
-    items: int = Field(2000, ge=1)
+    items: int = Field(default=2000, ge=1)
     """Size of the round-0 catalog."""
-    topics: int = Field(24, ge=1)
+    topics: int = Field(default=24, ge=1)
     """Number of topics."""
-    topic_skew: float = Field(1.0, ge=0)
+    topic_skew: float = Field(default=1.0, ge=0)
     """Topic t has weight π_t ∝ t^−topic_skew in the catalog and in tastes."""
-    blend: float = Field(0.2, ge=0, le=1)
+    blend: float = Field(default=0.2, ge=0, le=1)
     """Part of an item's mixture that is not its primary topic."""
-    quality_sd: float = Field(1.0, ge=0)
+    quality_sd: float = Field(default=1.0, ge=0)
     """Spread of item quality."""
-    providers: int = Field(200, ge=1)
+    providers: int = Field(default=200, ge=1)
     """Number of providers; items are spread over them with a heavy tail."""
-    tag_noise: float = Field(0.1, ge=0, le=1)
+    tag_noise: float = Field(default=0.1, ge=0, le=1)
     """Probability that the platform's tag of an item names a wrong topic."""
-    idiosyncrasy: float = Field(0.5, ge=0)
+    idiosyncrasy: float = Field(default=0.5, ge=0)
     """Spread of the fixed user-item effect outside any low-rank structure."""
     taste_shares: list[float] | Literal["dirichlet"] = [0.6, 0.3, 0.1]
     """Shares of a user's tastes, largest first (they are normalized), or drawn from a Dirichlet and sorted."""
-    tastes: int = Field(3, ge=1, le=16)
+    tastes: int = Field(default=3, ge=1, le=16)
     """Number of tastes, when the shares are drawn."""
-    taste_concentration: float = Field(1.0, gt=0)
+    taste_concentration: float = Field(default=1.0, gt=0)
     """Parameter of that Dirichlet."""
-    taste_focus: float = Field(0.85, gt=0, le=1)
+    taste_focus: float = Field(default=0.85, gt=0, le=1)
     """Weight of a taste's own topic; the rest is spread by a Dirichlet over all topics."""
-    communities: int = Field(8, ge=1)
+    communities: int = Field(default=8, ge=1)
     """Number of communities of equal expected size."""
-    community_focus: float = Field(0.3, gt=0)
+    community_focus: float = Field(default=0.3, gt=0)
     """Dirichlet concentration (times topics × π) of a community's topics; small = communities far apart."""
-    homophily: float = Field(0.7, ge=0, le=1)
+    homophily: float = Field(default=0.7, ge=0, le=1)
     """Probability that a taste's topic comes from the user's community instead of from π."""
     graph: GraphConfig = WattsStrogatz()
     """Who knows whom; ties form inside communities first for Watts–Strogatz (neighbors on the ring)."""
-    influence_spread: float = Field(0.5, ge=0)
+    influence_spread: float = Field(default=0.5, ge=0)
     """Spread (of the log) of influence over ties; 0 = all friends count the same."""
     groups: list[Group] = []
     """Populations mixed by share; empty = one population."""
-    arrivals: float = Field(0.0, ge=0)
+    arrivals: float = Field(default=0.0, ge=0)
     """New items per round (mean of a Poisson)."""
     retirements: Literal["match"] | float = "match"
     """Items that leave per round: as many as arrive, or a mean of their own."""

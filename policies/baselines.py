@@ -59,7 +59,7 @@ class Popularity(Policy):
     kind = "popularity"
 
     class Config(BaseConfig):
-        window: int | None = Field(None, ge=1)
+        window: int | None = Field(default=None, ge=1)
         """Count the last so many rounds only; all time when omitted."""
 
     config: Config

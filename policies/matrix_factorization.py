@@ -49,25 +49,25 @@ class MatrixFactorization(FactorPolicy):
     kind = "matrix_factorization"
 
     class Config(BaseConfig):
-        dim: int = Field(32, ge=1, le=4096)
+        dim: int = Field(default=32, ge=1, le=4096)
         """Dimensions of the factors."""
         model: Literal["als", "bpr"] = "als"
         """Least squares on all pairs, or pairwise ranking."""
-        regularization: float | None = Field(None, ge=0)
+        regularization: float | None = Field(default=None, ge=0)
         """λ; 1 for als and 0.01 for bpr when omitted."""
-        confidence: float = Field(10.0, ge=0)
+        confidence: float = Field(default=10.0, ge=0)
         """als: weight of one take, against 1 for a pair that was never taken."""
         binary: bool = False
         """als: use whether a pair was taken, not how often."""
-        learning_rate: float = Field(0.05, gt=0)
+        learning_rate: float = Field(default=0.05, gt=0)
         """bpr: step size."""
-        iterations: int | None = Field(None, ge=1)
+        iterations: int | None = Field(default=None, ge=1)
         """Passes of a fit from scratch; 15 for als and 100 for bpr when omitted."""
-        refit_iterations: int | None = Field(None, ge=1)
+        refit_iterations: int | None = Field(default=None, ge=1)
         """Passes of a refit with warm start; 1 for als and 10 for bpr when omitted."""
         warm_start: bool = True
         """Start a refit from the last factors."""
-        window: int | None = Field(None, ge=1)
+        window: int | None = Field(default=None, ge=1)
         """Learn from the last so many rounds only; all time when omitted."""
 
         @model_validator(mode="before")

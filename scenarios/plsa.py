@@ -24,6 +24,8 @@ CANDIDATES = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 """Numbers of topics that are tried. More would leave a user with 50 items too little evidence per topic."""
 HELD_OUT = 0.1
 """Share of the nonzero pairs that is hidden while the number of topics is chosen."""
+CLUSTERED = 4000
+"""Documents, the largest first, from which the starting clusters come."""
 PATIENCE = 3
 """Candidates in a row without improvement after which the search stops."""
 
@@ -127,18 +129,23 @@ def embed(matrix: sparse.csr_matrix, rank: int) -> NDArray[np.float64]:
 
 
 def _start(matrix: sparse.csr_matrix, topics: int, embedding: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return softened k-means clusters of the documents' directions in the embedding."""
+    """Return softened k-means clusters of the documents' directions in the embedding.
+
+    The centers come from the `CLUSTERED` largest documents; every document joins the nearest.
+    """
     from sklearn.cluster import KMeans
 
     embedding = embedding[:, :topics].astype(np.float32)
     length = np.linalg.norm(embedding, axis=1)
-    used = length > 1e-9 * length.max()
+    used = np.flatnonzero(length > 1e-9 * length.max())
     embedding[used] /= length[used, None]
     size = np.asarray(matrix.sum(axis=1)).ravel()
-    means = KMeans(min(topics, int(used.sum())), n_init=4, max_iter=20, random_state=0)
-    labels = means.fit(embedding[used], sample_weight=np.sqrt(size[used])).labels_
+    largest = used[np.argsort(-size[used], kind="stable")[:CLUSTERED]]
+    directions = len(np.unique(embedding[largest].round(5), axis=0))
+    means = KMeans(min(topics, directions), n_init=4, max_iter=20, random_state=0)
+    means.fit(embedding[largest], sample_weight=np.sqrt(size[largest]))
     theta = np.full((matrix.shape[0], topics), 0.3 / topics)
-    theta[np.flatnonzero(used), labels] += 0.7
+    theta[used, means.predict(embedding[used])] += 0.7
     return theta / theta.sum(axis=1, keepdims=True)
 
 

@@ -31,23 +31,23 @@ class LogConfig(Config):
     """Column of the rating, play count or weight, where it is not recognized."""
     time_column: str | None = None
     """Column of the timestamp, where it is not recognized."""
-    min_rating: float | None = Field(None, ge=0)
+    min_rating: float | None = Field(default=None, ge=0)
     """Keep only interactions with at least this rating."""
-    user_core: int = Field(5, ge=0)
+    user_core: int = Field(default=5, ge=0)
     """Keep users with at least this many items (applied with item_core until nothing changes)."""
-    item_core: int = Field(1, ge=0)
+    item_core: int = Field(default=1, ge=0)
     """Keep items with at least this many users."""
     topics: int | Literal["auto"] = "auto"
     """Number of topics, where they are learned from tags or from co-consumption; "auto" = chosen on held-out data."""
-    max_tastes: int = Field(3, ge=1, le=16)
+    max_tastes: int = Field(default=3, ge=1, le=16)
     """Most tastes per user; how many each has is chosen by the data."""
-    tag_noise: float = Field(0.1, ge=0, le=1)
+    tag_noise: float = Field(default=0.1, ge=0, le=1)
     """Probability that the platform's tag of an item names a wrong topic."""
-    idiosyncrasy: float = Field(0.5, ge=0)
+    idiosyncrasy: float = Field(default=0.5, ge=0)
     """Spread of the fixed user-item effect outside any low-rank structure."""
-    influence_spread: float = Field(0.5, ge=0)
+    influence_spread: float = Field(default=0.5, ge=0)
     """Spread (of the log) of influence over ties."""
-    arrivals: float = Field(0.0, ge=0)
+    arrivals: float = Field(default=0.0, ge=0)
     """New items per round, drawn like the catalog's."""
     retirements: Literal["match"] | float = "match"
     """Items that leave per round: as many as arrive, or a mean of their own."""
@@ -87,9 +87,9 @@ class Study(Config):
     """The question, as a title."""
     description: str = ""
     """What the study is about and how its settings were chosen; shown in the report."""
-    rounds: int = Field(150, ge=1, le=1_000_000)
+    rounds: int = Field(default=150, ge=1, le=1_000_000)
     """Rounds of the loop."""
-    seeds: int | list[int] = Field(20)
+    seeds: int | list[int] = Field(default=20)
     """How many seeds (0…n−1), or which."""
     world: AnyWorld = WorldConfig()
     """A generated world, or one inferred from a real log (when `log` is given)."""

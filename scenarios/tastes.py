@@ -40,8 +40,8 @@ FOLDS = 3
 """Parts of a history, each held out once; items take turns in order of id."""
 SHORT = 2 * FOLDS
 """A shorter history gets one taste."""
-SWEEPS = 25
-"""EM iterations per number of tastes."""
+SWEEPS = 60
+"""EM iterations with one taste; with K, a K-th of them (each starts from the fit with one taste fewer)."""
 CLIMBS = 2
 """Gradient steps per M-step."""
 _FASTEST = 40.0
@@ -192,7 +192,7 @@ def _em(indptr, item, tastes, shares, patterns: Patterns, catalog: Catalog) -> t
     """Return tastes and shares after EM from a start."""
     users, k, topics = tastes.shape
     rate = min(4 / catalog.match, _FASTEST) if catalog.match else 0.0
-    for _ in range(SWEEPS):
+    for _ in range(SWEEPS // k):
         weight, pull, _, _, expected = _likelihood(indptr, item, tastes, shares, catalog, True)
         shares = weight + SHARE_PRIOR
         shares /= shares.sum(axis=1, keepdims=True)

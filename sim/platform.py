@@ -15,16 +15,16 @@ MAX_SLATE = 128
 class Platform(Config):
     """What every arm of a study shares, unless an arm says otherwise in its own `platform`."""
 
-    slate: int = Field(10, ge=1, le=MAX_SLATE)
+    slate: int = Field(default=10, ge=1, le=MAX_SLATE)
     """Items shown in a visit."""
-    warmup: int = Field(15, ge=0)
+    warmup: int = Field(default=15, ge=0)
     """Organic rounds before round 0 that give the platform its first log (a real log replaces them)."""
-    retrain_every: int = Field(5, ge=1)
+    retrain_every: int = Field(default=5, ge=1)
     """Rounds between refits."""
     learn_from: Literal["all", "organic", "warmup"] = "all"
     """What the policy learns from: everything; an organic log of the same size from the paired world
     without a recommender; or only what came before round 0. all − organic is the loop's own effect."""
-    hidden_ties: float = Field(0.0, ge=0, le=1)
+    hidden_ties: float = Field(default=0.0, ge=0, le=1)
     """Share of social ties that the platform does not see."""
-    keep_exposures: int = Field(20, ge=0)
+    keep_exposures: int = Field(default=20, ge=0)
     """Rounds of past slates that policies can read."""

@@ -85,7 +85,7 @@ class OracleItem(Recommender):
 class OracleSlateConfig(Config):
     """What the slate is built for."""
 
-    objective: Literal["hit", "surplus"] = Field("hit")
+    objective: Literal["hit", "surplus"] = Field(default="hit")
     """ "hit": the chance that something is taken; "surplus": the expected value of the best item taken."""
 
 

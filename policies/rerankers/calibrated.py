@@ -56,13 +56,13 @@ class Calibrated(Reranker):
     kind = "calibrated"
 
     class Config(BaseConfig):
-        weight: float = Field(0.5, ge=0, le=1)
+        weight: float = Field(default=0.5, ge=0, le=1)
         """λ: 0 keeps the order of the scores, 1 looks at topics only."""
-        candidates: int = Field(200, ge=1, le=100_000)
+        candidates: int = Field(default=200, ge=1, le=100_000)
         """How many ranked items to choose from, per user."""
-        window: int | None = Field(None, ge=1)
+        window: int | None = Field(default=None, ge=1)
         """Target from the last so many rounds of history; all of it when omitted."""
-        half_life: float | None = Field(None, gt=0)
+        half_life: float | None = Field(default=None, gt=0)
         """Rounds after which an entry of the history counts half; no decay when omitted."""
         scale: Literal["minmax", "softmax"] = "minmax"
         """How scores are made comparable: (s − min)/(max − min) or softmax, over each user's candidates."""
@@ -70,7 +70,7 @@ class Calibrated(Reranker):
         """Divide the slate so far by its final or by its current total rank weight."""
         rank_weight: Literal["none", "log", "reciprocal"] = "none"
         """Weight of rank r in q: 1, 1/log2(r + 1) or 1/r."""
-        alpha: float = Field(ALPHA, gt=0, le=1)
+        alpha: float = Field(default=ALPHA, gt=0, le=1)
         """Share of p mixed into q."""
 
     config: Config
