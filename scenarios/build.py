@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from ..agents.behavior import Behavior
 from ..agents.generate import check_world, generate
 from ..agents.settings import WorldConfig
 from ..agents.world import World
@@ -69,8 +70,6 @@ def check_study(study: Study) -> None:
     if isinstance(study.world, WorldConfig):
         check_world(study.world, slate)
     else:
-        from .twin import check_log
-
         check_log(study.world, slate)
 
 
@@ -96,17 +95,36 @@ def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | N
         return generate(study.world, study.behavior, streams, study.rounds, slate), None, []
     from .twin import twin
 
-    found = _inferred(study.world, study.behavior)
+    found = _inferred(study.world, study.behavior.match)
     world, history = twin(study.world, study.behavior, streams, study.rounds, slate, found)
     return world, history, list(found.notes)
 
 
 @lru_cache(maxsize=4)
-def _inferred(config: LogConfig, behavior):
-    """Infer a log's world once per process: it does not depend on the seed."""
+def _inferred(config: LogConfig, match: float):
+    """Infer a log's world once per process: it depends neither on the seed nor on the rest of behavior."""
     from .twin import infer
 
-    return infer(config, behavior)
+    return infer(config, Behavior(match=match))
+
+
+def check_log(config: LogConfig, slate: int) -> None:
+    """Raise BadInput for files of a log that cannot be used, and for a slate longer than its catalog."""
+    from .logs import read_log
+    from .metadata import read_items, read_tags, read_ties
+
+    log = read_log(config)
+    if config.items is not None:
+        read_items(config.items, log.items, config.item_column)
+    if config.tags is not None:
+        read_tags(config.tags, log.items, config.item_column)
+    if config.social is not None:
+        read_ties(config.social, log.users)
+    if slate > len(log.items):
+        raise BadInput(
+            f"platform.slate = {slate} is larger than the catalog: {config.log} has {len(log.items)} items after "
+            f"its filters. Set platform.slate to at most {len(log.items)}."
+        )
 
 
 def arm_platform(study: Study, arm: Arm) -> Platform:
