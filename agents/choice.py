@@ -213,7 +213,7 @@ def draw_taste(shares, n_tastes, draw):
 
 @njit(cache=True)
 def _visits(people, scratch, round, users, slates, keys):
-    count, width, kinds = users.size, slates.shape[1], people.shares.shape[1]
+    count, kinds = users.size, people.shares.shape[1]
     topics = people.topics
     most = people.appetite.max()
     intents = np.zeros(count, np.int32)

@@ -36,7 +36,9 @@ def drift_shares(
     if rates == (0.0, 0.0):
         return
     _move(people.shares, users, intents, satisfied, *rates)
-    shadow, served = _shadow(people.neutral, people.n_tastes, users, round % 2**32, mean_hit, intent_key, neutral_key)
+    shadow, served = _shadow(
+        people.neutral, people.n_tastes, users, round % 2**32, mean_hit, intent_key, neutral_key
+    )
     _move(people.neutral, users, shadow, served, *rates)
 
 

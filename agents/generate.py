@@ -79,7 +79,9 @@ def draw_items(config: WorldConfig, lives: Lifetimes, streams: Randomness) -> It
     return Items(
         topics=mixture.astype(np.float32),
         quality=(config.quality_sd * streams("items.quality").standard_normal(total)).astype(np.float32),
-        provider=pick(topic_weights(config.providers, 1.0), streams("items.provider").random(total)).astype(np.int32),
+        provider=pick(topic_weights(config.providers, 1.0), streams("items.provider").random(total)).astype(
+            np.int32
+        ),
         birth=lives.birth,
         retirement=lives.retirement,
         tag=np.eye(topics, dtype=np.float32)[read],
@@ -105,7 +107,9 @@ def draw_users(config: WorldConfig, behavior: Behavior, streams: Randomness) -> 
     def per_group(values: list) -> NDArray[np.float64]:
         return np.array(values, float)[group]
 
-    pi = np.array([topic_weights(topics, config.topic_skew if g.topic_skew is None else g.topic_skew) for g in groups])
+    pi = np.array(
+        [topic_weights(topics, config.topic_skew if g.topic_skew is None else g.topic_skew) for g in groups]
+    )
     base = topic_weights(topics, config.topic_skew)
     spread = np.maximum(config.community_focus * topics * base, 1e-3)
     own = streams("communities.topics").dirichlet(spread, config.communities)
@@ -132,7 +136,9 @@ def draw_users(config: WorldConfig, behavior: Behavior, streams: Randomness) -> 
         group=group,
         group_names=tuple(g.name for g in groups),
         activity=np.clip(activity, 0.02, 1.0).astype(np.float32),
-        attention=np.clip(attention, 0.01, 1.0 if behavior.examination == "cascade" else 20.0).astype(np.float32),
+        attention=np.clip(attention, 0.01, 1.0 if behavior.examination == "cascade" else 20.0).astype(
+            np.float32
+        ),
         appetite=np.maximum(appetite, 1).astype(np.int32),
         outside=outside.astype(np.float32),
         quality_weight=per_group([g.quality_weight for g in groups]).astype(np.float32),

@@ -96,7 +96,9 @@ def _read_pairs(path: str, users: int) -> tuple[NDArray[np.int32], NDArray[np.in
     except OSError as error:
         raise BadInput(f"world.graph.path: cannot read {file}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise BadInput(f"world.graph.path: {file} is not a text file; it needs two columns of user numbers.") from None
+        raise BadInput(
+            f"world.graph.path: {file} is not a text file; it needs two columns of user numbers."
+        ) from None
     lines = text.splitlines()
     delimiter = "\t" if lines and "\t" in lines[0] else ","
     pairs = []
@@ -108,7 +110,9 @@ def _read_pairs(path: str, users: int) -> tuple[NDArray[np.int32], NDArray[np.in
         except (ValueError, IndexError):
             if number == 1:
                 continue  # a header
-            raise BadInput(f"{file}, row {number}: expected two user numbers, found {','.join(row)!r}.") from None
+            raise BadInput(
+                f"{file}, row {number}: expected two user numbers, found {','.join(row)!r}."
+            ) from None
         if not (0 <= min(pair) and max(pair) < users):
             raise BadInput(
                 f"{file}, row {number}: user {max(pair) if max(pair) >= users else min(pair)} does not exist; "

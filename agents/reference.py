@@ -35,7 +35,8 @@ def visit_one(world: World, round: int, user: int, slate: NDArray[np.int32], key
     shown = [int(item) for item in slate if item >= 0]
     draw = uniform(keys.depth, round, user, 0)
     attention = float(people.attention[user])
-    depth = sum(draw < _reach(behavior.examination, attention, rank) for rank in range(1, len(shown) + 1))
+    examined = [draw < _reach(behavior.examination, attention, rank) for rank in range(1, len(shown) + 1)]
+    depth = int(sum(examined))
     bar = float(people.outside[user]) + gumbel(keys.outside, round, user, 0)
     gains = []
     for slot, item in enumerate(shown[:depth]):

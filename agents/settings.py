@@ -156,9 +156,13 @@ class WorldConfig(Config):
                 if not shares or min(shares) <= 0:
                     raise ValueError("taste_shares must be a list of positive numbers, largest first")
                 if sorted(shares, reverse=True) != shares:
-                    raise ValueError("taste_shares must be in descending order: dominant first, minority last")
+                    raise ValueError(
+                        "taste_shares must be in descending order: dominant first, minority last"
+                    )
                 if len(shares) > self.topics:
-                    raise ValueError(f"{len(shares)} taste_shares need at least as many topics (topics = {self.topics})")
+                    raise ValueError(
+                        f"{len(shares)} taste_shares need at least as many topics (topics = {self.topics})"
+                    )
         if self.taste_shares == "dirichlet" and self.tastes > self.topics:
             raise ValueError(f"tastes = {self.tastes} needs at least as many topics (topics = {self.topics})")
         if isinstance(self.retirements, float) and self.retirements < 0:

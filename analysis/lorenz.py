@@ -22,7 +22,7 @@ class LorenzRecord:
     """Sums what was shown and taken over the first and the last `window` rounds of a run."""
 
     def __init__(self, items: int, rounds: int, window: int) -> None:
-        self._spans = {"start": range(0, min(window, rounds)), "end": range(max(0, rounds - window), rounds)}
+        self._spans = {"start": range(min(window, rounds)), "end": range(max(0, rounds - window), rounds)}
         self._sums = {when: np.zeros((2, items), np.int64) for when in self._spans}
         self._live = {when: np.zeros(items, bool) for when in self._spans}
 

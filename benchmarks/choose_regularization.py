@@ -67,7 +67,7 @@ def ndcg(policy, train: Observation, held, n: int = 10) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Choose regularization for each dimension.")
     parser.add_argument("study")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--dims", type=int, nargs="+", default=[8, 64])
@@ -78,19 +78,29 @@ def main() -> None:
     for seed in SEEDS[: options.seeds]:
         parts.append(split(first_log(study, seed), np.random.default_rng(seed)))
     popular = [ndcg(fitted("popularity", train), train, held) for train, held in parts]
-    print(f"{study.name}: {len(parts[0][0].log)} entries to train on, popularity NDCG@10 {np.mean(popular):.4f}")
+    print(
+        f"{study.name}: {len(parts[0][0].log)} entries to train on, popularity NDCG@10 {np.mean(popular):.4f}"
+    )
     for dim in options.dims:
         found = []
         for confidence in CONFIDENCE:
             for regularization in REGULARIZATION:
                 fields = {"dim": dim, "confidence": confidence, "regularization": regularization}
-                scores = [ndcg(fitted("matrix_factorization", train, **fields), train, held) for train, held in parts]
+                scores = [
+                    ndcg(fitted("matrix_factorization", train, **fields), train, held)
+                    for train, held in parts
+                ]
                 found.append((float(np.mean(scores)), confidence, regularization))
                 error = np.std(scores) / np.sqrt(len(scores))
-                print(f"  dim {dim}  confidence {confidence:g}  regularization {regularization:g}"
-                      f"  NDCG@10 {np.mean(scores):.4f} ± {error:.4f}", flush=True)
+                print(
+                    f"  dim {dim}  confidence {confidence:g}  regularization {regularization:g}"
+                    f"  NDCG@10 {np.mean(scores):.4f} ± {error:.4f}",
+                    flush=True,
+                )
         best = max(found)
-        print(f"dim {dim}: best confidence = {best[1]:g}, regularization = {best[2]:g} (NDCG@10 {best[0]:.4f})")
+        print(
+            f"dim {dim}: best confidence = {best[1]:g}, regularization = {best[2]:g} (NDCG@10 {best[0]:.4f})"
+        )
 
 
 def fitted(kind: str, train: Observation, **fields):

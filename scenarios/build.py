@@ -12,7 +12,6 @@ from ..agents.generate import check_world, generate
 from ..agents.settings import WorldConfig
 from ..agents.world import World
 from ..analysis.recorder import Recorder
-from ..config import Config
 from ..errors import BadInput
 from ..policies.interactions import Interactions
 from ..policies.registry import build_policy, build_reranker
@@ -21,8 +20,7 @@ from ..sim.loop import Simulation
 from ..sim.platform import Platform
 from ..sim.recommender import REFERENCE_ARMS, NoRecommender, Recommended, Recommender
 from ..sim.streams import Streams
-from .complaints import complaints
-from .keys import written
+from .complaints import explain
 from .spec import Arm, LogConfig, Study
 
 if TYPE_CHECKING:
@@ -95,17 +93,17 @@ def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | N
         return generate(study.world, study.behavior, streams, study.rounds, slate), None, []
     from .twin import twin
 
-    found = _inferred(study.world, study.behavior.match)
+    found = _inferred(study.world.model_dump_json(), study.behavior.match)
     world, history = twin(study.world, study.behavior, streams, study.rounds, slate, found)
     return world, history, list(found.notes)
 
 
 @lru_cache(maxsize=4)
-def _inferred(config: LogConfig, match: float):
+def _inferred(config: str, match: float):
     """Infer a log's world once per process: it depends neither on the seed nor on the rest of behavior."""
     from .twin import infer
 
-    return infer(config, Behavior(match=match))
+    return infer(LogConfig.model_validate_json(config), Behavior(match=match))
 
 
 def check_log(config: LogConfig, slate: int) -> None:
@@ -132,7 +130,7 @@ def arm_platform(study: Study, arm: Arm) -> Platform:
     try:
         return Platform(**{**study.platform.model_dump(), **arm.platform})
     except ValidationError as error:
-        raise BadInput(f'arm "{arm.name}": {_told(error, arm.platform, Platform, "platform.")}') from None
+        raise BadInput(explain(error, Platform, f'arm "{arm.name}", platform')) from None
 
 
 def build_recommender(arm: Arm) -> Recommender:
@@ -155,9 +153,5 @@ def _reference_arm(kind: str, fields: dict[str, Any], arm: Arm) -> Recommender:
     try:
         config(**fields)
     except ValidationError as error:
-        raise BadInput(_told(error, fields, config, "policy.")) from None
+        raise BadInput(explain(error, config, f"policy {kind}")) from None
     return recommender(**fields)
-
-
-def _told(error: ValidationError, data: dict[str, Any], config: type[Config], prefix: str) -> str:
-    return "; ".join(f"{prefix}{written(way)}: {text}" for way, text in complaints(error, data, config))

@@ -206,7 +206,7 @@ def _rows_of(table: Table, column: str, items: list[str]) -> tuple[NDArray[np.in
 def _listed_genres(cells: NDArray, rows: NDArray[np.int64]) -> tuple[sparse.csr_matrix, list[str]]:
     lists = []
     for row in rows:
-        listed = [part.strip() for part in cells[row].split("|")] if row >= 0 else []
+        listed = [part.strip() for part in str(cells[row]).split("|")] if row >= 0 else []
         lists.append(
             sorted({part for part in listed if part and part.lower() not in (NO_GENRE, "nan", "none")})
         )

@@ -135,17 +135,17 @@ def _start(matrix: sparse.csr_matrix, topics: int, embedding: NDArray[np.float64
     """
     from sklearn.cluster import KMeans
 
-    embedding = embedding[:, :topics].astype(np.float32)
-    length = np.linalg.norm(embedding, axis=1)
+    directions = embedding[:, :topics].astype(np.float32)
+    length = np.linalg.norm(directions, axis=1)
     used = np.flatnonzero(length > 1e-9 * length.max())
-    embedding[used] /= length[used, None]
+    directions[used] /= length[used, None]
     size = np.asarray(matrix.sum(axis=1)).ravel()
     largest = used[np.argsort(-size[used], kind="stable")[:CLUSTERED]]
-    directions = len(np.unique(embedding[largest].round(5), axis=0))
-    means = KMeans(min(topics, directions), n_init=4, max_iter=20, random_state=0)
-    means.fit(embedding[largest], sample_weight=np.sqrt(size[largest]))
+    distinct = len(np.unique(directions[largest].round(5), axis=0))
+    means = KMeans(min(topics, distinct), n_init=4, max_iter=20, random_state=0)
+    means.fit(directions[largest], sample_weight=np.sqrt(size[largest]))
     theta = np.full((matrix.shape[0], topics), 0.3 / topics)
-    theta[used, means.predict(embedding[used])] += 0.7
+    theta[used, means.predict(directions[used])] += 0.7
     return theta / theta.sum(axis=1, keepdims=True)
 
 

@@ -9,7 +9,7 @@ from .tastes import Tastes
 
 PSEUDO = 1.0
 """Pseudo-count by which an item's ratio of observed to expected users leans to 1."""
-SWEEPS = 8
+SWEEPS = 6
 """Fixed-point iterations."""
 _CELLS = 2_000_000
 """Values held at once."""

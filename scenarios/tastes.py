@@ -11,9 +11,9 @@ A taste in the simulator is focused on one topic. That enters as a conjugate pri
 like those its pattern would take, where a pattern is a taste with weight `FOCUS` on one topic, or one spread
 evenly over all topics; the pattern that explains the items of a taste best is looked up again in every
 E-step. Without it the mixture is hardly identified: a sharper taste beside a blurred one explains a
-history as well as two alike. Components enter one at a time, each with the pattern that promises the
-user's history most. How many stay is decided per user on
-held-out items: three folds, and each further taste must gain `GAIN` nats.
+history as well as two alike. EM starts from the patterns with the largest shares in a mixture of all
+patterns as they are, which has one optimum only. How many tastes stay is decided per user on held-out
+items: three folds, and each further taste must gain `GAIN` nats.
 
 All users move together: an iteration costs pairs × K × topics plus users × K × prototypes × topics.
 """
@@ -32,16 +32,18 @@ SHARE_PRIOR = 0.5
 """Pseudo-items per taste that keep a share off zero."""
 FOCUS = 0.85
 """Weight of its own topic in a focused taste."""
-ENTRY = 0.2
-"""Share with which a taste enters beside others."""
-GAIN = 1.0
+SHARE_FLOOR = 1e-3
+"""Added to the share that a taste starts with."""
+PATTERN_SWEEPS = 40
+"""EM iterations for the shares of the patterns."""
+GAIN = 2.0
 """Nats of held-out log-likelihood that one more taste must bring."""
 FOLDS = 3
 """Parts of a history, each held out once; items take turns in order of id."""
 SHORT = 2 * FOLDS
 """A shorter history gets one taste."""
-SWEEPS = 60
-"""EM iterations with one taste; with K, a K-th of them (each starts from the fit with one taste fewer)."""
+SWEEPS = 50
+"""EM iterations with one taste; with K, a K-th of them: a single taste, which starts furthest away, needs most."""
 CLIMBS = 2
 """Gradient steps per M-step."""
 _FASTEST = 40.0
@@ -150,22 +152,17 @@ def _held_out(user, item, users: int, catalog: Catalog, most: int) -> NDArray[np
 
 
 def _fits(user, item, users: int, catalog: Catalog, most: int) -> list[tuple[NDArray, NDArray]]:
-    """Return tastes and shares with 1…most components, each grown from the one before."""
+    """Return tastes and shares with 1…most components, each started from the patterns that fit best."""
     indptr = np.searchsorted(user, np.arange(users + 1))
-    topics = catalog.topics.shape[1]
     patterns = Patterns.of(catalog)
-    tastes, shares = np.empty((users, 0, topics)), np.empty((users, 0))
+    table = np.exp(catalog.match * (catalog.topics @ patterns.points.T) - patterns.log_z)
+    weight = _pattern_shares(indptr, item, table, PATTERN_SWEEPS)
+    first = np.argsort(-weight, axis=1, kind="stable")
     fits = []
     for k in range(1, most + 1):
-        entry = 1.0 if k == 1 else ENTRY
-        now = np.zeros(item.size) if k == 1 else _likelihood(indptr, item, tastes, shares, catalog)[3]
-        gain = _promise(
-            indptr, item, now, patterns.points, patterns.log_z, catalog.topics, catalog.match, entry
-        )
-        tastes = np.concatenate([tastes, patterns.points[gain.argmax(axis=1)][:, None]], axis=1)
-        shares = np.concatenate([(1 - entry) * shares, np.full((users, 1), entry)], axis=1)
-        tastes, shares = _em(indptr, item, tastes, shares, patterns, catalog)
-        fits.append((tastes, shares))
+        shares = np.take_along_axis(weight, first[:, :k], axis=1) + SHARE_FLOOR
+        shares /= shares.sum(axis=1, keepdims=True)
+        fits.append(_em(indptr, item, patterns.points[first[:, :k]], shares, patterns, catalog))
     return fits
 
 
@@ -193,7 +190,7 @@ def _em(indptr, item, tastes, shares, patterns: Patterns, catalog: Catalog) -> t
     users, k, topics = tastes.shape
     rate = min(4 / catalog.match, _FASTEST) if catalog.match else 0.0
     for _ in range(SWEEPS // k):
-        weight, pull, _, _, expected = _likelihood(indptr, item, tastes, shares, catalog, True)
+        weight, pull, _, _, expected = _likelihood(indptr, item, tastes, shares, catalog)
         shares = weight + SHARE_PRIOR
         shares /= shares.sum(axis=1, keepdims=True)
         fit = catalog.match * (pull @ patterns.points.T) - weight[:, :, None] * patterns.log_z
@@ -207,14 +204,13 @@ def _em(indptr, item, tastes, shares, patterns: Patterns, catalog: Catalog) -> t
     return tastes, shares
 
 
-def _likelihood(indptr, item, tastes, shares, catalog: Catalog, expected: bool = False):
-    """Return what `_e_step` returns; with `expected`, also E_a[x] (users, K, topics)."""
+def _likelihood(indptr, item, tastes, shares, catalog: Catalog):
+    """Return what `_e_step` returns, and E_a[x] (users, K, topics)."""
     users, k, topics = tastes.shape
-    log_z, mean = catalog.log_z(tastes.reshape(-1, topics))
-    with np.errstate(divide="ignore"):
-        log_shares = np.log(shares)
-    step = _e_step(indptr, item, tastes, log_shares - log_z.reshape(users, k), catalog.topics, catalog.match)
-    return (*step, mean.reshape(users, k, topics)) if expected else step
+    log_z, expected = catalog.log_z(tastes.reshape(-1, topics))
+    base = np.log(shares) - log_z.reshape(users, k)
+    weight, pull, of_user, of_pair = _e_step(indptr, item, tastes, base, catalog.topics, catalog.match)
+    return weight, pull, of_user, of_pair, expected.reshape(users, k, topics)
 
 
 def _sorted(tastes: NDArray, shares: NDArray, count: NDArray) -> Tastes:
@@ -264,19 +260,23 @@ def _e_step(indptr, item, tastes, base, topics, match):
 
 
 @njit(cache=True)
-def _promise(indptr, item, now, probes, log_z, topics, match, entry):
-    """Return (users, probes): gain in log-likelihood when a probe enters with share `entry`.
-
-    now (pairs,): log-likelihood of each pair under the tastes that are there.
-    """
-    users, n_probes, n_topics = indptr.size - 1, probes.shape[0], probes.shape[1]
-    gain = np.zeros((users, n_probes))
+def _pattern_shares(indptr, item, table, sweeps):
+    """Return (users, patterns): shares of a mixture of fixed patterns; table (items, patterns) their odds."""
+    users, patterns = indptr.size - 1, table.shape[1]
+    shares = np.full((users, patterns), 1.0 / patterns)
+    part, weight = np.empty(patterns), np.empty(patterns)
     for u in range(users):
-        for p in range(indptr[u], indptr[u + 1]):
-            x = topics[item[p]]
-            for g in range(n_probes):
-                dot = 0.0
-                for t in range(n_topics):
-                    dot += probes[g, t] * x[t]
-                gain[u, g] += np.log(1 - entry + entry * np.exp(match * dot - log_z[g] - now[p]))
-    return gain
+        length = max(1, indptr[u + 1] - indptr[u])
+        for _ in range(sweeps):
+            weight[:] = 0.0
+            for p in range(indptr[u], indptr[u + 1]):
+                total = 0.0
+                for g in range(patterns):
+                    part[g] = shares[u, g] * table[item[p], g]
+                    total += part[g]
+                for g in range(patterns):
+                    weight[g] += part[g] / total
+            if indptr[u + 1] > indptr[u]:
+                for g in range(patterns):
+                    shares[u, g] = weight[g] / length
+    return shares

@@ -62,6 +62,8 @@ def infer(config: LogConfig, behavior: Behavior) -> Twin:
     Of `behavior` only `match` is used, so a result may be shared by studies that differ in the rest.
     Topics come from tags, else genres, else co-consumption. Raises BadInput for files that cannot be used.
     """
+    # Loaded before the limit is set, or its own threads escape it.
+    import sklearn.cluster  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     log = read_log(config)

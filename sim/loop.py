@@ -17,7 +17,15 @@ from ..agents.organic import organic_slates
 from ..agents.world import World
 from ..errors import BadInput
 from ..philox import uniforms
-from ..policies.interactions import Blocked, Exposures, Friends, InteractionLog, Interactions, Observation, Source
+from ..policies.interactions import (
+    Blocked,
+    Exposures,
+    Friends,
+    InteractionLog,
+    Interactions,
+    Observation,
+    Source,
+)
 from ..policies.threads import one_thread
 from .learning import LearningLog, OrganicLog
 from .platform import Platform
@@ -36,12 +44,14 @@ class Now:
     """(B,) visits off the slate."""
     slates: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
     """(B, slate)"""
-    choices: Choices | None = None
+    choices: Choices = field(init=False)
+    """What happened in the visits (from the choose phase on)."""
     told_users: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     """(w,) who took an item by word of mouth."""
     told_items: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     """(w,) and which."""
-    seen: Observation | None = None
+    seen: Observation = field(init=False)
+    """What the platform sees (from the observe phase on)."""
 
 
 class Simulation:
@@ -108,7 +118,9 @@ class Simulation:
     def step(self) -> Now:
         """Run one round through all phases and return what happened in it."""
         if self.round >= self.horizon:
-            raise BadInput(f"this world is laid out for {self.horizon} rounds; build it with more (rounds = …)")
+            raise BadInput(
+                f"this world is laid out for {self.horizon} rounds; build it with more (rounds = …)"
+            )
         now = Now(self.round)
         with one_thread():
             for phase in self.PHASES:
@@ -165,7 +177,12 @@ class Simulation:
     def hear(self, now: Now) -> None:
         """Word of mouth."""
         now.told_users, now.told_items = word_of_mouth(
-            self.world, now.round, now.users, self.blocked.bits, now.choices.taken, self._keys["word_of_mouth"]
+            self.world,
+            now.round,
+            now.users,
+            self.blocked.bits,
+            now.choices.taken,
+            self._keys["word_of_mouth"],
         )
 
     def measure(self, now: Now) -> None:
@@ -207,7 +224,9 @@ class Simulation:
         """Return (users, items) of further organic visits in a round that change nobody; turn = 1, 2, …"""
         who = uniforms(self.streams.key(f"extra.{turn}.active"), round % 2**32, self._everyone, 1)
         users = self._everyone[who[:, 0] < self.world.users.activity]
-        keys = ChoiceKeys(*(self.streams.key(f"extra.{turn}.{part}") for part in ("intent", "depth", "noise", "outside")))
+        keys = ChoiceKeys(
+            *(self.streams.key(f"extra.{turn}.{part}") for part in ("intent", "depth", "noise", "outside"))
+        )
         taken = visit(self.world, round, users, self._street(round, users, f"extra.{turn}."), keys).taken
         rows, columns = np.nonzero(taken >= 0)
         return users[rows], taken[rows, columns]

@@ -13,6 +13,7 @@ from ..agents.choice import MAX_LOG_ODDS, Objective
 from ..agents.values import item_values
 from ..agents.world import World
 
+
 def oracle_items(
     world: World, users: NDArray[np.int32], n: int, available: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -133,7 +134,8 @@ def _add_log(odds, so_far, share, whole, total):
         s = t * t
         series = one + s * (
             np.float32(1 / 3)
-            + s * (np.float32(0.2) + s * (np.float32(1 / 7) + s * (np.float32(1 / 9) + s * np.float32(1 / 11))))
+            + s
+            * (np.float32(0.2) + s * (np.float32(1 / 7) + s * (np.float32(1 / 9) + s * np.float32(1 / 11))))
         )
         total[i] += share * t * series / half
 

@@ -72,5 +72,7 @@ def real_logs() -> Path:
     beside = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
     folder = Path(os.environ.get("ECHODRIFT_DATA", beside))
     if not (folder / "ml-latest-small").is_dir():
-        pytest.skip(f"no real logs: set ECHODRIFT_DATA to the folder that holds ml-latest-small (looked in {folder})")
+        pytest.skip(
+            f"no real logs: set ECHODRIFT_DATA to the folder that holds ml-latest-small (looked in {folder})"
+        )
     return folder

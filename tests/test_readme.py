@@ -56,7 +56,13 @@ def environment(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(("make", "kill"))])
 def test_command(command, workplace):
     done = subprocess.run(
-        small(command), shell=True, cwd=workplace, env=environment(workplace), capture_output=True, text=True
+        small(command),
+        shell=True,
+        cwd=workplace,
+        env=environment(workplace),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -65,7 +71,9 @@ def test_command(command, workplace):
 def test_make_target_exists(command):
     if shutil.which("make") is None:
         pytest.skip("no make on this machine")
-    done = subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -75,7 +83,11 @@ def test_make_run_makes_a_report(tmp_path):
     if shutil.which("make") is None or not (ROOT / ".venv" / ".run").exists():
         pytest.skip("not run through make: there is no .venv that make built")
     done = subprocess.run(
-        ["make", "run", f"OUT={tmp_path / 'out'}", "ARGS=--seeds 1 --rounds 3"], cwd=ROOT, capture_output=True, text=True
+        ["make", "run", f"OUT={tmp_path / 'out'}", "ARGS=--seeds 1 --rounds 3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "Report:" in done.stdout and (tmp_path / "out" / "report.html").stat().st_size > 50_000
@@ -87,7 +99,12 @@ def test_python_block(number, workplace):
     code = blocks("python")[number]
     (workplace / "my_package.py").write_text(blocks("python")[0])
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=workplace, env=environment(workplace), capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=workplace,
+        env=environment(workplace),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -70,7 +70,9 @@ def test_hit_probability_and_surplus_agree_with_simulated_visits(make_world, exa
 
 
 def test_appetite_bounds_what_is_taken_and_the_best_come_first(make_world):
-    world = make_world(behavior={"appetite": 2, "appetite_spread": 1, "outside": -5.0, "attention": 1.0, "attention_sd": 0})
+    world = make_world(
+        behavior={"appetite": 2, "appetite_spread": 1, "outside": -5.0, "attention": 1.0, "attention_sd": 0}
+    )
     users = np.arange(60, dtype=np.int32)
     slates = np.tile(np.arange(5, dtype=np.int32), (60, 1))
     choices = visit(world, 0, users, slates, KEYS)

@@ -38,7 +38,9 @@ def test_expected_change_of_shares_is_the_identity(make_world):
 
 def test_nothing_moves_on_average_when_every_taste_is_served_alike_but_users_wander(make_world):
     shares, rates = np.array([0.6, 0.3, 0.1]), (0.04, 0.02)
-    world = one_type_world(make_world, 40_000, shares.tolist(), reinforcement=rates[0], disappointment=rates[1])
+    world = one_type_world(
+        make_world, 40_000, shares.tolist(), reinforcement=rates[0], disappointment=rates[1]
+    )
     users = np.arange(40_000, dtype=np.int32)
     intents, satisfied = draw_visits(world, np.random.default_rng(1), [0.7] * 3)
     drift_shares(world, 0, users, intents, satisfied, 0.7, INTENT, NEUTRAL)
@@ -61,7 +63,8 @@ def test_shadow_repeats_the_shares_where_service_is_neutral(make_world):
 
     for round in range(20):
         intents = np.array(
-            [draw_taste(world.users.shares[u], 3, uniform(INTENT, round, u, 0)) for u in users], dtype=np.int32
+            [draw_taste(world.users.shares[u], 3, uniform(INTENT, round, u, 0)) for u in users],
+            dtype=np.int32,
         )
         drift_shares(world, round, users, intents, np.ones(50, bool), 1.0, INTENT, NEUTRAL)
         assert np.array_equal(world.users.shares, world.users.neutral)
@@ -86,7 +89,9 @@ def test_taste_moves_toward_what_was_taken_item_by_item(make_world):
     taken = np.array([[7, 8], [3, -1]], np.int32)
     drift_tastes(world, users, intents, taken)
     x = world.items.topics
-    assert world.users.tastes[4, 0] == pytest.approx(0.75 * (0.75 * before[4, 0] + 0.25 * x[7]) + 0.25 * x[8], abs=1e-6)
+    assert world.users.tastes[4, 0] == pytest.approx(
+        0.75 * (0.75 * before[4, 0] + 0.25 * x[7]) + 0.25 * x[8], abs=1e-6
+    )
     assert world.users.tastes[9, 2] == pytest.approx(0.75 * before[9, 2] + 0.25 * x[3], abs=1e-6)
     untouched = np.ones_like(before, bool)
     untouched[4, 0] = untouched[9, 2] = False
@@ -106,7 +111,9 @@ def test_fatigue_builds_up_by_exposure_and_recovers(make_world):
 
 
 def test_word_of_mouth_copies_friends_in_proportion_to_influence(make_world):
-    world = make_world(users=400, behavior={"word_of_mouth": 0.6}, graph={"kind": "watts_strogatz", "degree": 4})
+    world = make_world(
+        users=400, behavior={"word_of_mouth": 0.6}, graph={"kind": "watts_strogatz", "degree": 4}
+    )
     graph = world.graph
     # Every friend took one item of their own, so an item names the friend it came from.
     world.recent[:] = -1
@@ -126,7 +133,10 @@ def test_word_of_mouth_copies_friends_in_proportion_to_influence(make_world):
             weight.append((graph.influence[ties] * match).sum() / graph.influence[ties].sum())
     assert total / (400 * rounds) == pytest.approx(0.6, abs=4.5 * np.sqrt(0.24 / (400 * rounds)))
     # E[w_picked] = Σ w² when friends are picked in proportion to w.
-    shares = [graph.influence[a:b] / graph.influence[a:b].sum() for a, b in zip(graph.indptr, graph.indptr[1:], strict=False)]
+    shares = [
+        graph.influence[a:b] / graph.influence[a:b].sum()
+        for a, b in zip(graph.indptr, graph.indptr[1:], strict=False)
+    ]
     assert np.mean(weight) == pytest.approx(np.mean([(s**2).sum() for s in shares]), abs=0.01)
 
 
@@ -168,7 +178,14 @@ def test_rewiring_swaps_the_least_similar_friend_for_a_friend_of_a_friend(make_w
 
 @pytest.mark.parametrize("rate", ["reinforcement", "movement", "fatigue", "word_of_mouth", "rewiring"])
 def test_a_rate_of_zero_switches_the_effect_off(make_simulation, rate):
-    off = {"reinforcement": 0, "disappointment": 0, "movement": 0, "fatigue": 0, "word_of_mouth": 0, "rewiring": 0}
+    off = {
+        "reinforcement": 0,
+        "disappointment": 0,
+        "movement": 0,
+        "fatigue": 0,
+        "word_of_mouth": 0,
+        "rewiring": 0,
+    }
     kept = {
         "reinforcement": lambda w: (w.users.shares, w.users.neutral),
         "movement": lambda w: (w.users.tastes,),

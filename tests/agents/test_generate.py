@@ -27,7 +27,14 @@ def test_items_follow_their_distributions(make_world):
 
 
 def test_tastes_are_distinct_focused_and_follow_homophily(make_world):
-    narrow = make_world(users=3000, topics=10, taste_shares=[0.5, 0.3, 0.2], homophily=1.0, communities=3, community_focus=0.05)
+    narrow = make_world(
+        users=3000,
+        topics=10,
+        taste_shares=[0.5, 0.3, 0.2],
+        homophily=1.0,
+        communities=3,
+        community_focus=0.05,
+    )
     topic = narrow.users.tastes.argmax(axis=2)
     assert all(np.unique(row).size == 3 for row in topic[:200])
     assert np.take_along_axis(narrow.users.tastes, topic[:, :, None], 2).min() > 0.84

@@ -10,7 +10,9 @@ KEYS = [Streams(2).key("organic.items"), Streams(2).key("organic.order")]
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
 def test_first_item_is_drawn_in_proportion_to_popularity(make_world, exponent):
-    world = make_world(users=4000, items=10, topics=3, behavior={"organic_popularity": exponent}, graph={"kind": "none"})
+    world = make_world(
+        users=4000, items=10, topics=3, behavior={"organic_popularity": exponent}, graph={"kind": "none"}
+    )
     world.taken[:] = np.arange(10) ** 2
     users = np.arange(4000, dtype=np.int32)
     seen = organic_slates(world, 0, users, 1, np.zeros((4000, 2), np.uint8), *KEYS)
@@ -20,7 +22,9 @@ def test_first_item_is_drawn_in_proportion_to_popularity(make_world, exponent):
 
 
 def test_without_replacement_it_agrees_with_successive_sampling(make_world):
-    world = make_world(users=6000, items=5, topics=3, behavior={"organic_popularity": 1.0}, slate=2, graph={"kind": "none"})
+    world = make_world(
+        users=6000, items=5, topics=3, behavior={"organic_popularity": 1.0}, slate=2, graph={"kind": "none"}
+    )
     world.taken[:] = [0, 1, 3, 7, 15]
     users = np.arange(6000, dtype=np.int32)
     seen = organic_slates(world, 0, users, 2, np.zeros((6000, 1), np.uint8), *KEYS)

@@ -57,7 +57,9 @@ def test_oracle_slate_is_the_greedy_slate(make_simulation, everything, available
 
 @pytest.mark.parametrize("objective", ["hit", "surplus"])
 def test_greedy_is_within_its_bound_of_the_best_set(make_world, objective):
-    world = make_world(users=12, items=12, behavior={"attention": 1.0, "attention_sd": 0}, slate=3, graph={"kind": "none"})
+    world = make_world(
+        users=12, items=12, behavior={"attention": 1.0, "attention_sd": 0}, slate=3, graph={"kind": "none"}
+    )
     users = np.arange(12, dtype=np.int32)
     greedy = oracle_slates(world, users, 3, np.ones((12, 12), bool), objective)
     reached = slate_value(world, users, greedy, objective)

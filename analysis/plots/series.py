@@ -1,0 +1,86 @@
+"""From a table of rounds to curves: mean over seeds with a 95 % t band, thinned where rounds are many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..statistics import t_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_POINTS = 300
+"""Curves with more rounds are averaged over bins of equal width."""
+
+ENDS = 20
+"""Rounds that "start" and "end" stand for."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean over seeds by round; `half` is the half width of the 95 % t band, NaN with one seed."""
+
+    rounds: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    half: NDArray[np.float64]
+
+
+def curves(rounds: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[str, Curve]]:
+    """Return column → arm → curve, for the arms that have any finite value in that column.
+
+    Rounds at which the measure was not evaluated are skipped. Beyond `MOST_POINTS` rounds each run
+    is first averaged over bins of `bin_width` rounds, so the band stays one over seeds.
+    """
+    import pandas as pd
+
+    arm, arms = pd.factorize(rounds["arm"])
+    seed, seeds = pd.factorize(rounds["seed"])
+    width = bin_width(rounds)
+    place = rounds["round"].to_numpy(np.int64) // width
+    shape = (len(arms), int(place.max(initial=-1)) + 1, len(seeds))
+    found: dict[str, dict[str, Curve]] = {}
+    for column in columns:
+        found[column] = {}
+        if column not in rounds.columns:
+            continue
+        values = rounds[column].to_numpy(np.float64, na_value=np.nan)
+        seen = np.isfinite(values)
+        at = (arm[seen], place[seen], seed[seen])
+        total, count = np.zeros(shape), np.zeros(shape)
+        np.add.at(total, at, values[seen])
+        np.add.at(count, at, 1)
+        mean, half, _, n = t_interval(np.divide(total, count, out=np.full(shape, np.nan), where=count > 0))
+        for i, name in enumerate(arms):
+            some = n[i] > 0
+            if some.any():
+                when = (np.flatnonzero(some) * width + (width - 1) / 2).astype(np.float64)
+                found[column][str(name)] = Curve(when, mean[i, some], half[i, some])
+    return found
+
+
+def bin_width(rounds: pd.DataFrame) -> int:
+    """Rounds that one point of a curve averages over (1 = every round is shown)."""
+    return -(-int(rounds["round"].max() + 1) // MOST_POINTS) if len(rounds) else 1
+
+
+def ends(rounds: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean per arm over the first and the last `ENDS` rounds: index arm, columns start and end."""
+    import pandas as pd
+
+    if column not in rounds.columns or not len(rounds):
+        return pd.DataFrame(columns=["start", "end"], dtype=float)
+    last = rounds["round"].max()
+    parts = {
+        "start": rounds[rounds["round"] < ENDS],
+        "end": rounds[rounds["round"] > last - ENDS],
+    }
+    # Per run first: a run with fewer evaluated rounds counts as much as any other.
+    means = {
+        k: part.groupby(["arm", "seed"])[column].mean().groupby("arm").mean() for k, part in parts.items()
+    }
+    return pd.DataFrame(means).dropna(how="all")

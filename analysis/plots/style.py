@@ -1,0 +1,143 @@
+"""One look for every figure: an arm keeps its letter, color, dash and marker everywhere."""
+
+from __future__ import annotations
+
+import io
+import string
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+INK, MUTED, RULE = "#1a1a1a", "#5c5c5c", "#d9d9d9"
+DPI = 200
+
+# Okabe & Ito (2008) without its yellow, which is lost on white; black is the reference arm's.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F5AA8")
+_INKS = ("#005A8C", "#B04D00", "#00714F", "#A34D7C", "#1F7CB4", "#9A6A00", "#63428A")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.4, 1.2)), (0, (6, 1.5, 1.4, 1.5)))
+_MARKERS = ("s", "^", "D", "v", "P", "X", "o", "<", ">", "h", "*")
+
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.0,
+    "text.parse_math": False,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8.0,
+    "axes.formatter.useoffset": False,
+    "axes.unicode_minus": True,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 4.0,
+    "svg.hashsalt": "echodrift",
+    "svg.fonttype": "path",
+    "path.simplify": True,
+}
+
+
+@dataclass(frozen=True)
+class ArmStyle:
+    """How one arm looks."""
+
+    name: str
+    letter: str
+    """Label at line ends and in tables."""
+    color: str
+    ink: str
+    """The color, dark enough for text on white."""
+    dash: Any
+    marker: str
+
+
+def arm_styles(arms: Sequence[str], reference: str | None = None) -> dict[str, ArmStyle]:
+    """Give every arm of a study its look, in the study's order; the reference (default: first) is black."""
+    reference = reference if reference in arms else next(iter(arms), None)
+    styles, place = {}, 0
+    for i, name in enumerate(arms):
+        letter = string.ascii_uppercase[i % 26] * (i // 26 + 1)
+        if name == reference:
+            styles[name] = ArmStyle(name, letter, "#000000", "#000000", "-", "o")
+            continue
+        hue = place % len(_COLORS)
+        dash = _DASHES[place % len(_DASHES)]
+        marker = _MARKERS[place % len(_MARKERS)]
+        styles[name] = ArmStyle(name, letter, _COLORS[hue], _INKS[hue], dash, marker)
+        place += 1
+    return styles
+
+
+def styles_for(
+    frame: Any, styles: Mapping[str, ArmStyle] | None, reference: str | None = None
+) -> Mapping[str, ArmStyle]:
+    """Return the given styles, or new ones for the arms of a frame in order of appearance."""
+    return arm_styles(list(dict.fromkeys(frame["arm"])), reference) if styles is None else styles
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Settings under which figures are made and saved; a glyph that the font lacks is drawn as a box."""
+    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def clean(text: str, longest: int = 200) -> str:
+    """One printable line; where it is too long the middle is left out, so that endings still tell names apart."""
+    text = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(str(text).split()))
+    if len(text) <= longest:
+        return text
+    tail = longest // 3
+    return f"{text[: longest - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
+
+
+def render(figure: Figure, kind: str) -> bytes:
+    """Return a figure as a PNG or SVG file ("png" | "svg"); the same figure gives the same bytes."""
+    file = io.BytesIO()
+    with look():
+        if kind == "svg":
+            figure.savefig(file, format="svg", metadata={"Date": None})
+        else:
+            _png(figure, file)
+    return file.getvalue()
+
+
+def _png(figure: Figure, file: io.BytesIO) -> None:
+    """Write with a palette of 256 colors: a quarter of the size, and no difference that an eye sees."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    own = figure.dpi
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+    figure.set_dpi(own)
+    few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    # The palette is a hair off: white must stay white.
+    few.putpalette([255 if level >= 252 else level for level in few.getpalette() or []])
+    few.save(file, "png", dpi=(DPI, DPI))
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure to a .png or .svg file."""
+    path.write_bytes(render(figure, path.suffix[1:]))

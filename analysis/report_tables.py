@@ -1,0 +1,233 @@
+"""What the report says in words and tables: answers, setup, warnings, how to reproduce."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .plots.columns import describe, known, write_difference, write_value
+from .plots.comparisons import half_lives
+from .results import END, Point, Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEW_SEEDS = 20
+"""Below this many seeds the report says that its intervals are wide."""
+
+EXHAUSTED = 0.2
+"""Above this share of most-valued items used up, the report warns."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison in words."""
+
+    arm: str
+    verdict: str
+    good: str
+    """What a clear difference means for users: "better", "worse" or nothing."""
+    difference: str
+    interval: str
+    value: str
+    reference_value: str
+    n: int
+    missing: str
+    p: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """All arms on one measure."""
+
+    measure: str
+    title: str
+    unit: str
+    primary: bool
+    split: bool
+    cells: list[Cell]
+
+
+def blocks(comparison: pd.DataFrame, primary: Sequence[str]) -> list[Block]:
+    """Comparison rows by measure: primary ones first, in the study's order, then those of the tables."""
+    order = list(dict.fromkeys([*primary, *known(), *comparison["measure"]]))
+    found = []
+    for measure in order:
+        part = comparison[comparison["measure"] == measure]
+        if part.empty or (measure not in primary and not (part["n"] > 0).any()):
+            continue
+        column = describe(measure)
+        found.append(
+            Block(
+                measure=measure,
+                title=column.title,
+                unit=column.unit,
+                primary=measure in primary,
+                split=":" in measure,
+                cells=[_cell(row) for row in part.to_dict("records")],
+            )
+        )
+    return found
+
+
+def _cell(row: Mapping[str, Any]) -> Cell:
+    column = describe(row["measure"])
+    good = ""
+    if row["verdict"] in ("higher", "lower") and column.better != "neither":
+        good = "better" if row["verdict"] == column.better else "worse"
+    known_width = row["low"] == row["low"]
+    interval = f"{write_difference(column, row['low'])} to {write_difference(column, row['high'])}"
+    return Cell(
+        arm=row["arm"],
+        verdict=row["verdict"],
+        good=good,
+        difference=write_difference(column, row["difference"]),
+        interval=interval if known_width else "–",
+        value=write_value(column, row["mean_arm"]),
+        reference_value=write_value(column, row["mean_reference"]),
+        n=row["n"],
+        missing=", ".join(str(seed) for seed in row["missing"]),
+        p=""
+        if row["p_holm"] != row["p_holm"]
+        else (f"{row['p_holm']:.3f}" if row["p_holm"] >= 0.001 else "< 0.001"),
+        reason=row["reason"],
+    )
+
+
+def glance(found: Sequence[Block]) -> tuple[list[Block], list[tuple[str, list[Cell]]]]:
+    """The primary blocks, and one row per arm with its cell for each of them."""
+    heads = [block for block in found if block.primary]
+    arms = list(dict.fromkeys(cell.arm for block in heads for cell in block.cells))
+    cells = [{cell.arm: cell for cell in block.cells} for block in heads]
+    return heads, [(arm, [by_arm[arm] for by_arm in cells]) for arm in arms]
+
+
+def half_life_rows(point: Point, arms: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Arm, median niche half-life in words, and in how many seeds it halved; empty where nobody measured it."""
+    found = half_lives(point.runs)
+    rows = []
+    for arm in arms:
+        if arm in found:
+            survival = found[arm][2]
+            halved = f"{survival.events} of {survival.n}" if survival.n else "–"
+            rows.append((arm, str(survival), halved))
+    return rows if any(halved != "–" for _, _, halved in rows) else []
+
+
+def arm_rows(results: Results) -> list[dict[str, str]]:
+    """Arms as a table: name, policy, rerankers, what differs on the platform."""
+    rows = []
+    for arm in results.study["arms"]:
+        rows.append(
+            {
+                "name": arm["name"],
+                "policy": _component(arm.get("policy", {})),
+                "rerank": "; then ".join(_component(step) for step in arm.get("rerank", [])),
+                "platform": ", ".join(
+                    f"{key} = {_written(value)}" for key, value in arm.get("platform", {}).items()
+                ),
+            }
+        )
+    return rows
+
+
+def _component(config: Mapping[str, Any]) -> str:
+    fields = ", ".join(f"{key} = {_written(value)}" for key, value in config.items() if key != "kind")
+    return f"{config.get('kind', '')} ({fields})" if fields else str(config.get("kind", ""))
+
+
+def settings(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as (dotted key, value in TOML's words)."""
+    rows = []
+    for key, value in part.items():
+        if isinstance(value, Mapping):
+            rows += settings(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
+            for i, entry in enumerate(value):
+                rows += settings(entry, f"{prefix}{key}[{i}].")
+        else:
+            rows.append((f"{prefix}{key}", _written(value)))
+    return rows
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def failures(results: Results) -> list[dict[str, str]]:
+    """Failed runs: arm, grid point, seed, error."""
+    failed = results.runs[results.runs["status"] != "ok"]
+    return [
+        {
+            "arm": row["arm"],
+            "point": ", ".join(f"{key} = {row[key]}" for key in results.grid),
+            "seed": str(row["seed"]),
+            "error": str(row["error"])
+            if isinstance(row.get("error"), str) and row["error"]
+            else "no message",
+        }
+        for row in failed.to_dict("records")
+    ]
+
+
+def warnings(results: Results) -> list[str]:
+    """What a reader must know before believing a number."""
+    found = []
+    ok = results.runs[results.runs["status"] == "ok"]
+    seeds = results.runs["seed"].nunique()
+    if len(ok) < len(results.runs):
+        found.append(
+            f"{len(results.runs) - len(ok)} of {len(results.runs)} runs failed. Their seeds are left out of the "
+            "comparisons of their arm; the errors are listed below."
+        )
+    if ok.empty:
+        found.append("No run finished, so there is nothing to compare.")
+        return found
+    if results.reference not in set(ok["arm"]):
+        found.append(
+            f'No run of the reference arm "{results.reference}" finished: no arm can be compared with it.'
+        )
+    if seeds < FEW_SEEDS:
+        found.append(
+            f"{seeds} {'seed' if seeds == 1 else 'seeds'}: "
+            + ("there are no intervals at all. " if seeds == 1 else "intervals are wide. ")
+            + f"Take this as a first look; {FEW_SEEDS} seeds is the default where a conclusion is drawn."
+        )
+    rounds = int(results.rounds["round"].max()) + 1
+    if rounds < 2 * END:
+        found.append(
+            f"The runs have {rounds} {'round' if rounds == 1 else 'rounds'}: the averages at their start and end "
+            f"({END} rounds each) overlap, and nothing can be said about the long run."
+        )
+    absent = [name for name in results.primary if name not in results.measures]
+    if absent:
+        found.append(f"Primary measures that were not taken in this study: {', '.join(absent)}.")
+    return found + _exhaustion(results)
+
+
+def _exhaustion(results: Results) -> list[str]:
+    found = []
+    for point in results.points:
+        if "exhausted_share" not in point.runs:
+            continue
+        share = point.runs.groupby("arm", sort=False)["exhausted_share"].mean()
+        over = share[share > EXHAUSTED]
+        if len(over):
+            where = f" at {point.label}" if point.label else ""
+            arms = ", ".join(f"{arm} ({100 * value:.0f} %)" for arm, value in over.items())
+            found.append(
+                f"People have used up more than {100 * EXHAUSTED:.0f} % of the items they value most{where}: {arms}. "
+                "Niche exposure then rises because favorites are no longer available, not because the recommender "
+                "found the niche; other curves move for the same reason. Allow repeats (behavior.repeat) or let "
+                "new items arrive (world.arrivals) before drawing conclusions."
+            )
+    return found
+
+
+def facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the manifest says beyond command, notes and the tables that have a place of their own."""
+    placed = {"command", "reproduce", "notes", "versions", "hashes", "study", "study_sha256", "seeds"}
+    return settings({key: value for key, value in manifest.items() if key not in placed})
