@@ -11,9 +11,11 @@ A taste in the simulator is focused on one topic. That enters as a conjugate pri
 like those its pattern would take, where a pattern is a taste with weight `FOCUS` on one topic, or one spread
 evenly over all topics; the pattern that explains the items of a taste best is looked up again in every
 E-step. Without it the mixture is hardly identified: a sharper taste beside a blurred one explains a
-history as well as two alike. EM starts from the patterns with the largest shares in a mixture of all
-patterns as they are, which has one optimum only. How many tastes stay is decided per user on held-out
-items: three folds, and each further taste must gain `GAIN` nats.
+history as well as two alike. EM finds the nearest optimum only, so it starts twice, and the better result
+is kept per user: from the patterns with the largest shares in a mixture of all patterns as they are
+(where histories fall apart into topics), and from the fit with one taste fewer plus the most promising
+pattern (where a broad main taste has a focused one beside it). How many tastes stay is decided per user
+on held-out items: three folds, and each further taste must gain `GAIN` nats.
 
 All users move together: an iteration costs pairs × K × topics plus users × K × prototypes × topics.
 """
@@ -26,30 +28,30 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .choice_model import Catalog, Patterns
+
 PRIOR = 10.0
 """Pseudo-items per taste, as its pattern would take them."""
 SHARE_PRIOR = 0.5
 """Pseudo-items per taste that keep a share off zero."""
-FOCUS = 0.85
-"""Weight of its own topic in a focused taste."""
 SHARE_FLOOR = 1e-3
 """Added to the share that a taste starts with."""
 PATTERN_SWEEPS = 40
 """EM iterations for the shares of the patterns."""
-GAIN = 2.0
+ENTRY = 0.2
+"""Share with which a taste enters beside those that are there."""
+GAIN = 1.0
 """Nats of held-out log-likelihood that one more taste must bring."""
 FOLDS = 3
 """Parts of a history, each held out once; items take turns in order of id."""
 SHORT = 2 * FOLDS
 """A shorter history gets one taste."""
-SWEEPS = 50
+SWEEPS = 45
 """EM iterations with one taste; with K, a K-th of them: a single taste, which starts furthest away, needs most."""
 CLIMBS = 2
 """Gradient steps per M-step."""
 _FASTEST = 40.0
 """Bound on 4 / match, so that a match near zero cannot overflow."""
-PROTOTYPES = 256
-"""Points that stand for the catalog in Z(a); exact where no more mixtures exist."""
 
 
 @dataclass(frozen=True)
@@ -62,55 +64,6 @@ class Tastes:
     """(users, K) dominant first, 0 where unused; rows sum to one."""
     count: NDArray[np.int32]
     """(users,) how many each has, 1…K."""
-
-
-@dataclass(frozen=True)
-class Catalog:
-    """What the choice model needs of the items: their mixtures, and few points that stand for them in Z."""
-
-    topics: NDArray[np.float32]
-    """(items, topics)"""
-    quality: NDArray[np.float32]
-    """(items,)"""
-    points: NDArray[np.float32]
-    """(prototypes, topics)"""
-    log_mass: NDArray[np.float32]
-    """(prototypes,) log Σ exp(q) over the items each stands for."""
-    match: float
-
-    def log_z(self, tastes: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return log Z (n,) and E_a[x] (n, topics) for tastes (n, topics)."""
-        values = tastes.astype(np.float32) @ (np.float32(self.match) * self.points.T)
-        values += self.log_mass
-        top = values.max(axis=1, keepdims=True)
-        values -= top
-        np.exp(values, out=values)
-        total = values.sum(axis=1, keepdims=True)
-        expected = (values @ self.points) / total
-        return (top + np.log(total))[:, 0], expected
-
-
-def catalog_of(topics: NDArray, quality: NDArray, match: float) -> Catalog:
-    """Return the items with their prototypes: the distinct mixtures, or else weighted k-means centers."""
-    mixtures, member = np.unique(np.round(topics, 4), axis=0, return_inverse=True)
-    mass = np.exp(np.asarray(quality, np.float64))
-    if len(mixtures) > PROTOTYPES:
-        from sklearn.cluster import KMeans
-
-        means = KMeans(PROTOTYPES, n_init=1, init="random", max_iter=15, random_state=0)
-        member = means.fit(topics, sample_weight=np.sqrt(mass)).labels_
-    groups = int(member.max()) + 1
-    total = np.bincount(member, mass, minlength=groups)
-    points = np.stack([np.bincount(member, mass * column, minlength=groups) for column in topics.T], axis=1)
-    used = total > 0
-    points, total = points[used] / total[used, None], total[used]
-    return Catalog(
-        topics.astype(np.float32),
-        quality.astype(np.float32),
-        points.astype(np.float32),
-        np.log(total).astype(np.float32),
-        match,
-    )
 
 
 def find_tastes(
@@ -152,7 +105,7 @@ def _held_out(user, item, users: int, catalog: Catalog, most: int) -> NDArray[np
 
 
 def _fits(user, item, users: int, catalog: Catalog, most: int) -> list[tuple[NDArray, NDArray]]:
-    """Return tastes and shares with 1…most components, each started from the patterns that fit best."""
+    """Return tastes and shares with 1…most components, each the better of two starts."""
     indptr = np.searchsorted(user, np.arange(users + 1))
     patterns = Patterns.of(catalog)
     table = np.exp(catalog.match * (catalog.topics @ patterns.points.T) - patterns.log_z)
@@ -162,55 +115,60 @@ def _fits(user, item, users: int, catalog: Catalog, most: int) -> list[tuple[NDA
     for k in range(1, most + 1):
         shares = np.take_along_axis(weight, first[:, :k], axis=1) + SHARE_FLOOR
         shares /= shares.sum(axis=1, keepdims=True)
-        fits.append(_em(indptr, item, patterns.points[first[:, :k]], shares, patterns, catalog))
+        tastes, shares, score = _em(indptr, item, patterns.points[first[:, :k]], shares, patterns, catalog)
+        if k > 1:
+            fewer, of_fewer = fits[-1]
+            others, parts = _grow(indptr, item, fewer, of_fewer, table, patterns, catalog)
+            others, parts, rival = _em(indptr, item, others, parts, patterns, catalog)
+            better = rival > score
+            tastes[better], shares[better] = others[better], parts[better]
+        fits.append((tastes, shares))
     return fits
 
 
-@dataclass(frozen=True)
-class Patterns:
-    """Typical tastes: focused on each topic, and (last) even over all."""
-
-    points: NDArray[np.float64]
-    """(topics + 1, topics)"""
-    log_z: NDArray[np.float32]
-    """(topics + 1,)"""
-    expected: NDArray[np.float32]
-    """(topics + 1, topics) mean topics of the items that each would take."""
-
-    @classmethod
-    def of(cls, catalog: Catalog) -> Patterns:
-        topics = catalog.topics.shape[1]
-        even = np.full((1, topics), 1 / topics)
-        points = np.concatenate([FOCUS * np.eye(topics) + (1 - FOCUS) * even, even])
-        return cls(points, *catalog.log_z(points))
+def _grow(
+    indptr, item, tastes, shares, table, patterns: Patterns, catalog: Catalog
+) -> tuple[NDArray, NDArray]:
+    """Return tastes and shares with one more, the pattern that promises the history most at share `ENTRY`."""
+    now = _likelihood(indptr, item, tastes, shares, catalog)[3]
+    best = _promise(indptr, item, np.exp(now), table, ENTRY).argmax(axis=1)
+    tastes = np.concatenate([tastes, patterns.points[best][:, None]], axis=1)
+    return tastes, np.concatenate([(1 - ENTRY) * shares, np.full((len(shares), 1), ENTRY)], axis=1)
 
 
-def _em(indptr, item, tastes, shares, patterns: Patterns, catalog: Catalog) -> tuple[NDArray, NDArray]:
-    """Return tastes and shares after EM from a start."""
+def _em(
+    indptr, item, tastes, shares, patterns: Patterns, catalog: Catalog
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Return tastes, shares and the objective (users,), log-likelihood plus log prior, after EM from a start."""
     users, k, topics = tastes.shape
-    rate = min(4 / catalog.match, _FASTEST) if catalog.match else 0.0
+    match = catalog.match
+    rate = min(4 / match, _FASTEST) if match else 0.0
     for _ in range(SWEEPS // k):
-        weight, pull, _, _, expected = _likelihood(indptr, item, tastes, shares, catalog)
+        weight, pull, _, _, expected, _ = _likelihood(indptr, item, tastes, shares, catalog)
         shares = weight + SHARE_PRIOR
         shares /= shares.sum(axis=1, keepdims=True)
-        fit = catalog.match * (pull @ patterns.points.T) - weight[:, :, None] * patterns.log_z
-        prior = patterns.expected[fit.argmax(axis=2)]
-        goal = (pull + PRIOR * prior) / (weight + PRIOR)[:, :, None]
+        pattern = patterns.nearest(weight, pull, match)
+        goal = (pull + PRIOR * patterns.expected[pattern]) / (weight + PRIOR)[:, :, None]
         for climb in range(CLIMBS):
             if climb:
                 expected = catalog.log_z(tastes.reshape(-1, topics))[1].reshape(users, k, topics)
             tastes = np.maximum(tastes * np.exp(rate * (goal - expected)), 1e-9)
             tastes /= tastes.sum(axis=2, keepdims=True)
-    return tastes, shares
+    weight, pull, likelihood, _, _, log_z = _likelihood(indptr, item, tastes, shares, catalog)
+    pattern = patterns.nearest(weight, pull, match)
+    towards = match * ((tastes - patterns.points[pattern]) * patterns.expected[pattern]).sum(axis=2)
+    prior = PRIOR * (towards - log_z + patterns.log_z[pattern]) + SHARE_PRIOR * np.log(shares)
+    return tastes, shares, likelihood + prior.sum(axis=1)
 
 
 def _likelihood(indptr, item, tastes, shares, catalog: Catalog):
-    """Return what `_e_step` returns, and E_a[x] (users, K, topics)."""
+    """Return what `_e_step` returns, then E_a[x] (users, K, topics) and log Z (users, K)."""
     users, k, topics = tastes.shape
     log_z, expected = catalog.log_z(tastes.reshape(-1, topics))
-    base = np.log(shares) - log_z.reshape(users, k)
+    log_z = log_z.reshape(users, k)
+    base = np.log(shares) - log_z
     weight, pull, of_user, of_pair = _e_step(indptr, item, tastes, base, catalog.topics, catalog.match)
-    return weight, pull, of_user, of_pair, expected.reshape(users, k, topics)
+    return weight, pull, of_user, of_pair, expected.reshape(users, k, topics), log_z
 
 
 def _sorted(tastes: NDArray, shares: NDArray, count: NDArray) -> Tastes:
@@ -280,3 +238,18 @@ def _pattern_shares(indptr, item, table, sweeps):
                 for g in range(patterns):
                     shares[u, g] = weight[g] / length
     return shares
+
+
+@njit(cache=True)
+def _promise(indptr, item, now, table, entry):
+    """Return (users, patterns): gain in log-likelihood when a pattern enters with share `entry`.
+
+    now (pairs,): odds of each pair under the tastes that are there.
+    """
+    users, patterns = indptr.size - 1, table.shape[1]
+    gain = np.zeros((users, patterns))
+    for u in range(users):
+        for p in range(indptr[u], indptr[u + 1]):
+            for g in range(patterns):
+                gain[u, g] += np.log(1 - entry + entry * table[item[p], g] / now[p])
+    return gain

@@ -18,13 +18,14 @@ from ..agents.world import World
 from ..errors import BadInput
 from ..policies.interactions import Interactions, Source
 from ..sim.streams import Streams
+from .choice_model import catalog_of
 from .communities import find_communities
 from .logs import Log, read_log
 from .metadata import Ties, read_items, read_tags, read_ties
 from .quality import find_quality
 from .scale import organic_values, shift_to
 from .spec import LogConfig
-from .tastes import Tastes, catalog_of, find_tastes
+from .tastes import Tastes, find_tastes
 from .topics import ItemTopics, topics_from_genres, topics_from_tags, topics_from_users
 
 HISTORY_ROUNDS = 20

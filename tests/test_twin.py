@@ -9,11 +9,12 @@ from echodrift.agents.behavior import Behavior
 from echodrift.agents.items import NEVER
 from echodrift.errors import BadInput
 from echodrift.policies.interactions import Source
+from echodrift.scenarios.choice_model import catalog_of
 from echodrift.scenarios.communities import find_communities
 from echodrift.scenarios.quality import find_quality, model_demand
 from echodrift.scenarios.scale import ORGANIC_SATISFACTION, organic_values, satisfaction, shift_to
 from echodrift.scenarios.spec import LogConfig
-from echodrift.scenarios.tastes import Tastes, catalog_of, find_tastes
+from echodrift.scenarios.tastes import Tastes, find_tastes
 from echodrift.scenarios.twin import activity_of, infer, observed_niche, twin
 from echodrift.sim.streams import Streams
 
@@ -43,12 +44,12 @@ def planted(users, length, topics=12, items=3000, seed=0):
 
 @pytest.mark.slow
 def test_planted_tastes_are_recovered():
-    """Stated tolerance, 60 choices each: K right for 88 % of the users, dominant topic for 93 % (the draws
+    """Stated tolerance, 60 choices each: K right for 90 % of the users, dominant topic for 93 % (the draws
     themselves part from the planted order for about 4 %), shares within .08 on average where K is right."""
     user, item, x, quality, truth = planted(400, 60)
     found = find_tastes(user, item, 400, catalog_of(x, quality, MATCH), 3)
     right = found.count == truth.count
-    assert right.mean() > 0.88
+    assert right.mean() > 0.9
     same = found.tastes[:, 0].argmax(axis=1) == truth.tastes[:, 0].argmax(axis=1)
     assert same.mean() > 0.93
     several = right & (truth.count > 1)
@@ -297,7 +298,7 @@ def check_real(config, found):
     demand = model_demand(found.tastes, weight, found.topics.mixtures, found.quality, MATCH)
     assert np.corrcoef(demand, counts)[0, 1] > 0.99
     kinds = np.bincount(found.tastes.count, minlength=4)[1:] / len(found.log.users)
-    assert kinds.min() > 0.1 and abs(found.niche.mean() - 0.8) < 0.02
+    assert kinds.min() > 0.05 and abs(found.niche.mean() - 0.8) < 0.02
     world, _ = twin(config, Behavior(), Streams(0), 10, 10, found)
     people, items = world.users, world.items
     values = organic_values(people.tastes, people.shares, items.topics, items.quality, counts, MATCH, 0.5)
