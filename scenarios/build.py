@@ -91,7 +91,7 @@ def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | N
     slate = max(arm_platform(study, arm).slate for arm in study.arms)
     if isinstance(study.world, WorldConfig):
         return generate(study.world, study.behavior, streams, study.rounds, slate), None, []
-    from .twin import twin
+    from .real_logs.twin import twin
 
     found = _inferred(study.world.model_dump_json(), study.behavior.match)
     world, history = twin(study.world, study.behavior, streams, study.rounds, slate, found)
@@ -101,15 +101,15 @@ def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | N
 @lru_cache(maxsize=4)
 def _inferred(config: str, match: float):
     """Infer a log's world once per process: it depends neither on the seed nor on the rest of behavior."""
-    from .twin import infer
+    from .real_logs.twin import infer
 
     return infer(LogConfig.model_validate_json(config), Behavior(match=match))
 
 
 def check_log(config: LogConfig, slate: int) -> None:
     """Raise BadInput for files of a log that cannot be used, and for a slate longer than its catalog."""
-    from .logs import read_log
-    from .metadata import read_items, read_tags, read_ties
+    from .real_logs.logs import read_log
+    from .real_logs.metadata import read_items, read_tags, read_ties
 
     log = read_log(config)
     if config.items is not None:

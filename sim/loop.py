@@ -58,7 +58,7 @@ class Simulation:
     """One run: a world, a recommender, and what the platform has seen.
 
     Args:
-        world: the hidden truth at round 0 (see `agents.generate`, `scenarios.twin`).
+        world: the hidden truth at round 0 (see `agents.generate`, `scenarios.real_logs.twin`).
         platform: slate length, refits, what is learned from.
         recommender: what fills the slates.
         streams: all randomness of the run.

@@ -8,6 +8,7 @@ look at the difference, and say in CHANGELOG.md why it moved.
 """
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def test_default_study_gives_its_golden_figures():
     numbers = [c for c in result.runs.select_dtypes("number").columns if c not in skip]
     table = result.runs.set_index("arm")[numbers]
     found = {
-        arm: {c: None if v != v else round(float(v), 5) for c, v in row.items()} for arm, row in table.iterrows()
+        arm: {c: None if math.isnan(v) else round(float(v), 5) for c, v in row.items()}
+        for arm, row in table.iterrows()
     }
     if os.environ.get("ECHODRIFT_GOLDEN") == "write":
         FILE.write_text(json.dumps(found, indent=1) + "\n")

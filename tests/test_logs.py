@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.errors import BadInput
-from echodrift.scenarios.logs import read_log
-from echodrift.scenarios.metadata import read_items, read_tags, read_ties
+from echodrift.scenarios.real_logs.logs import read_log
+from echodrift.scenarios.real_logs.metadata import read_items, read_tags, read_ties
 from echodrift.scenarios.spec import LogConfig
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from echodrift.errors import BadInput
-from echodrift.scenarios.plsa import CANDIDATES, choose_topics, embed, fit
-from echodrift.scenarios.topics import (
+from echodrift.scenarios.real_logs.plsa import CANDIDATES, choose_topics, embed, fit
+from echodrift.scenarios.real_logs.topics import (
     fill_from_users,
     topics_from_genres,
     topics_from_tags,

@@ -9,13 +9,13 @@ from echodrift.agents.behavior import Behavior
 from echodrift.agents.items import NEVER
 from echodrift.errors import BadInput
 from echodrift.policies.interactions import Source
-from echodrift.scenarios.choice_model import catalog_of
-from echodrift.scenarios.communities import find_communities
-from echodrift.scenarios.quality import find_quality, model_demand
-from echodrift.scenarios.scale import ORGANIC_SATISFACTION, organic_values, satisfaction, shift_to
+from echodrift.scenarios.real_logs.choice_model import catalog_of
+from echodrift.scenarios.real_logs.communities import find_communities
+from echodrift.scenarios.real_logs.quality import find_quality, model_demand
+from echodrift.scenarios.real_logs.scale import ORGANIC_SATISFACTION, organic_values, satisfaction, shift_to
+from echodrift.scenarios.real_logs.tastes import Tastes, find_tastes
+from echodrift.scenarios.real_logs.twin import activity_of, infer, observed_niche, twin
 from echodrift.scenarios.spec import LogConfig
-from echodrift.scenarios.tastes import Tastes, find_tastes
-from echodrift.scenarios.twin import activity_of, infer, observed_niche, twin
 from echodrift.sim.streams import Streams
 
 MATCH = 6.0

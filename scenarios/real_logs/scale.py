@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..agents.behavior import Behavior
+from ...agents.behavior import Behavior
 
 ORGANIC_SATISFACTION = 0.37
 """P(satisfied) of the reference visit, as in the default generated world at the end of its warm-up (five seeds: .36 to .38)."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInput
-from .spec import LogConfig
+from ...errors import BadInput
+from ..spec import LogConfig
 from .tables import Table, read_table
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ..errors import BadInput
+from ...errors import BadInput
 from .logs import ITEM, USER
 from .tables import Table, read_table
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ..errors import BadInput
+from ...errors import BadInput
 from .plsa import choose_topics, fit
 
 LABEL_WORDS = 3

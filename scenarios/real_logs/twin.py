@@ -8,23 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ..agents.behavior import Behavior
-from ..agents.items import Items
-from ..agents.lifetimes import draw_lifetimes
-from ..agents.social_graph import SocialGraph
-from ..agents.users import Users
-from ..agents.values import NICHE, fill_demand_and_target
-from ..agents.world import World
-from ..errors import BadInput
-from ..policies.interactions import Interactions, Source
-from ..sim.streams import Streams
+from ...agents.behavior import Behavior
+from ...agents.items import Items
+from ...agents.lifetimes import draw_lifetimes
+from ...agents.social_graph import SocialGraph
+from ...agents.users import Users
+from ...agents.values import NICHE, fill_demand_and_target
+from ...agents.world import World
+from ...errors import BadInput
+from ...policies.interactions import Interactions, Source
+from ...sim.streams import Streams
+from ..spec import LogConfig
 from .choice_model import catalog_of
 from .communities import find_communities
 from .logs import Log, read_log
 from .metadata import Ties, read_items, read_tags, read_ties
 from .quality import find_quality
 from .scale import organic_values, shift_to
-from .spec import LogConfig
 from .tastes import Tastes, find_tastes
 from .topics import ItemTopics, topics_from_genres, topics_from_tags, topics_from_users
 
@@ -44,7 +44,7 @@ class Twin:
     topics: ItemTopics
     tastes: Tastes
     quality: NDArray[np.float64]
-    """(items,) popularity left over after topics, on the scale of `scenarios.scale`."""
+    """(items,) popularity left over after topics, on the scale of `scenarios.real_logs.scale`."""
     community: NDArray[np.int32]
     """(users,)"""
     provider: NDArray[np.int32]

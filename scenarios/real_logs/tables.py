@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInput, did_you_mean
+from ...errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
