@@ -100,3 +100,12 @@ def normals(key, users, n_items):
                 if item + 1 < n_items:
                     out[b, item + 1] = radius * math.sin(angle)
     return out
+
+
+@njit(cache=True)
+def uniform_of_pairs(key, first, second):
+    """Return one uniform draw (n,) for each pair of ids first[j], second[j]."""
+    out = np.empty(first.size)
+    for j in range(first.size):
+        out[j] = uniform(key, 0, first[j], second[j])
+    return out

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..config import Config
 
@@ -28,7 +28,7 @@ class Behavior(Config):
     """Most items taken in one visit; people consume only a few."""
     appetite_spread: int = Field(default=0, ge=0, le=16)
     """A user's appetite is uniform on appetite ± spread, at least 1."""
-    activity: float = Field(default=0.5, gt=0, le=1)
+    activity: float = Field(default=0.5, ge=0.02, le=1)
     """Probability that a user visits in a round."""
     activity_sd: float = Field(default=0.15, ge=0)
     """Spread of activity over users (clipped to [0.02, 1])."""
@@ -36,7 +36,7 @@ class Behavior(Config):
     """Share of visits off the slate."""
     organic_popularity: float = Field(default=0.5, ge=0, le=2)
     """b: an organic visit sees items with probability ∝ (1 + times taken)^b; 0 is blind."""
-    repeat: int | Literal["never"] = Field(default=0)
+    repeat: Annotated[int, Field(ge=0)] | Literal["never"] = 0
     """Rounds before a user may take the same item again; 0 = at once, "never" = once only."""
     reinforcement: float = Field(default=0.02, ge=0, lt=1)
     """ρ: a satisfied visit moves the shares toward its taste, s ← s + ρ(e_z − s)."""
@@ -56,6 +56,20 @@ class Behavior(Config):
     """Rounds for which friends' consumption counts as recent."""
     rewiring: float = Field(default=0.0, ge=0, le=1)
     """Probability per round that a user swaps the least similar friend for a similar friend-of-friend."""
+
+    @model_validator(mode="after")
+    def _attention_fits(self) -> Behavior:
+        check_attention(self.attention, self.examination, "attention")
+        return self
+
+
+def check_attention(attention: float, examination: str, key: str) -> None:
+    """Raise ValueError for a probability above 1; as an exponent attention may be larger."""
+    if examination == "cascade" and attention > 1:
+        raise ValueError(
+            f"{key} = {attention:g} is a probability in a cascade: at most 1. For r^−{attention:g} set "
+            'examination = "power"'
+        )
 
 
 RECENT = 20

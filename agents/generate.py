@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput
-from .behavior import Behavior
+from .behavior import Behavior, check_attention
 from .graphs import check_graph, draw_graph
 from .items import Items
 from .lifetimes import Lifetimes, draw_lifetimes
@@ -32,7 +32,7 @@ def generate(config: WorldConfig, behavior: Behavior, streams: Randomness, horiz
     Topic t has weight π_t ∝ t^−topic_skew. Items: mixture (1 − blend)·e_t + blend·Dirichlet(0.05), quality
     N(0, quality_sd²). Users: see `draw_users`. Source: DESIGN §3.
     """
-    check_world(config, slate)
+    check_world(config, behavior, slate)
     lives = draw_lifetimes(config, config.items, horizon, slate, streams)
     items = draw_items(config, lives, streams)
     users = draw_users(config, behavior, streams)
@@ -42,13 +42,20 @@ def generate(config: WorldConfig, behavior: Behavior, streams: Randomness, horiz
     return world
 
 
-def check_world(config: WorldConfig, slate: int) -> None:
+def check_world(config: WorldConfig, behavior: Behavior, slate: int) -> None:
     """Raise BadInput for what only shows when fields are held against each other or against files."""
     if slate > config.items:
         raise BadInput(
             f"platform.slate = {slate} is larger than the catalog (world.items = {config.items}). "
             f"Set platform.slate to at most {config.items}."
         )
+    for group in config.groups:
+        try:
+            check_attention(
+                group.attention or 0.0, behavior.examination, f"world.groups[{group.name}].attention"
+            )
+        except ValueError as error:
+            raise BadInput(str(error)) from None
     check_graph(config.graph, config.users)
 
 
@@ -136,9 +143,7 @@ def draw_users(config: WorldConfig, behavior: Behavior, streams: Randomness) -> 
         group=group,
         group_names=tuple(g.name for g in groups),
         activity=np.clip(activity, 0.02, 1.0).astype(np.float32),
-        attention=np.clip(attention, 0.01, 1.0 if behavior.examination == "cascade" else 20.0).astype(
-            np.float32
-        ),
+        attention=clip_attention(attention, behavior),
         appetite=np.maximum(appetite, 1).astype(np.int32),
         outside=outside.astype(np.float32),
         quality_weight=per_group([g.quality_weight for g in groups]).astype(np.float32),
@@ -147,12 +152,23 @@ def draw_users(config: WorldConfig, behavior: Behavior, streams: Randomness) -> 
     )
 
 
+def clip_attention(attention: NDArray[np.float64], behavior: Behavior) -> NDArray[np.float32]:
+    """Return attention (users,) inside its range: a probability in a cascade, an exponent otherwise."""
+    most = 1.0 if behavior.examination == "cascade" else 20.0
+    return np.clip(attention, 0.01, most).astype(np.float32)
+
+
 def _shares(config: WorldConfig, groups: list[Group], group, streams: Randomness) -> NDArray[np.float32]:
     """Return (users, K) shares, dominant first, zero where a group has fewer tastes than another."""
     lists = [config.taste_shares if g.taste_shares is None else g.taste_shares for g in groups]
     width = max(config.tastes if chosen == "dirichlet" else len(chosen) for chosen in lists)
-    drawn = streams("users.shares").dirichlet(np.full(config.tastes, config.taste_concentration), group.size)
-    drawn = np.maximum(-np.sort(-drawn, axis=1), 1e-6)
+    # Gammas of a stream per taste, so that one taste more leaves the others' draws alone.
+    gammas = [
+        streams("users.shares", k).gamma(config.taste_concentration, size=group.size)
+        for k in range(config.tastes)
+    ]
+    drawn = np.maximum(-np.sort(-np.array(gammas).T, axis=1), 1e-12)
+    drawn = np.maximum(drawn / drawn.sum(axis=1, keepdims=True), 1e-6)
     table = np.zeros((group.size, width))
     for g, chosen in enumerate(lists):
         if chosen == "dirichlet":
@@ -165,16 +181,19 @@ def _shares(config: WorldConfig, groups: list[Group], group, streams: Randomness
 def _tastes(config: WorldConfig, pi, own, homophily, width: int, streams: Randomness) -> NDArray[np.float32]:
     """Return (users, width, topics): (1 − focus) of Dirichlet(1) plus `taste_focus` on a topic of its own."""
     count, topics = pi.shape
-    tastes = (1 - config.taste_focus) * streams("users.taste_rest").dirichlet(np.ones(topics), (count, width))
+    tastes = np.empty((count, width, topics), np.float32)
     free = np.ones((count, topics))
     rows = np.arange(count)
-    source = streams("users.taste_source").random((count, width))
-    draw = streams("users.taste_topic").random((count, width))
     for k in range(width):
-        weights = np.where((source[:, k] < homophily)[:, None], own, pi) * free
+        # A stream per taste, so that one taste more leaves the others' draws alone.
+        tastes[:, k] = (1 - config.taste_focus) * streams("users.taste_rest", k).dirichlet(
+            np.ones(topics), count
+        )
+        source, draw = streams("users.taste_topic", k).random((count, 2)).T
+        weights = np.where((source < homophily)[:, None], own, pi) * free
         # A community so narrow that its topics are used up falls back to all topics that are left.
         weights = np.where(weights.sum(axis=1, keepdims=True) > 1e-12, weights, pi * free)
-        topic = pick(weights, draw[:, k])
+        topic = pick(weights, draw)
         tastes[rows, k, topic] += config.taste_focus
         free[rows, topic] = 0
-    return tastes.astype(np.float32)
+    return tastes

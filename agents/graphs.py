@@ -63,8 +63,9 @@ def _block_model(config: StochasticBlock, community, rng):
     members = [np.flatnonzero(community == c) for c in np.unique(community)]
     sizes = np.array([group.size for group in members], float)
     n = sizes.sum()
-    inside = config.degree * config.within / np.maximum(sizes - 1, 1)
-    outside = config.degree * (1 - config.within) / max(n - sizes.mean(), 1)
+    within = config.within if sizes.size > 1 else 1.0
+    inside = config.degree * within / np.maximum(sizes - 1, 1)
+    outside = config.degree * (1 - within) / max(n - sizes.mean(), 1)
     probability = np.full((sizes.size, sizes.size), min(1.0, outside))
     np.fill_diagonal(probability, np.minimum(1.0, inside))
     graph = nx.stochastic_block_model(sizes.astype(int).tolist(), probability.tolist(), seed=rng, sparse=True)

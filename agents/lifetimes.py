@@ -54,15 +54,19 @@ def draw_lifetimes(config: Turnover, catalog: int, horizon: int, slate: int, str
     retirement = np.full(born.size, NEVER, np.int32)
     if not leavers.any():
         return Lifetimes(born, retirement)
-    # A key per item decides who goes first; drawn in order of id, so it does not depend on the horizon.
-    order = streams("items.retire_order").random(born.size)
     age_first = config.retire == "oldest"
+    # Drawn in order of id, so it does not depend on the horizon.
+    order = streams("items.retire_order").random(born.size)
     for round in np.flatnonzero(leavers):
         live = np.flatnonzero((born < round) & (retirement == NEVER))
         newborn = int(arrivals[round])
         leave = min(int(leavers[round]), live.size + newborn - slate)
         if leave <= 0:
             continue
-        first = np.lexsort((order[live], born[live])) if age_first else np.argsort(order[live], kind="stable")
+        if age_first:
+            first = np.lexsort((order[live], born[live]))
+        else:
+            # Anew every round: with one order for all time the unlucky would die as soon as they are born.
+            first = np.argsort(streams("items.retire", round).random(born.size)[live], kind="stable")
         retirement[live[first[:leave]]] = round
     return Lifetimes(born, retirement)

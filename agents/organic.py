@@ -10,7 +10,8 @@ from ..philox import uniform
 from .world import World
 
 TRIES = 64
-"""Draws per slot before a slate is left short; reached only where nearly all is in its cool-down."""
+"""Rejected draws per slot before the rest is drawn from what is still free: where a few items have nearly all
+the weight, or nearly all is in its cool-down."""
 
 
 def organic_slates(
@@ -25,7 +26,7 @@ def organic_slates(
     """Return slates (B, n): distinct live items drawn with probability ∝ (1 + times taken)^b, in random order.
 
     blocked: bit set (users, ceil(items / 8)) of pairs in their cool-down. Draws are successive and without
-    replacement (rejected draws are drawn again); −1 pads a slate that found too few items.
+    replacement (rejected draws are drawn again); −1 pads a slate where too few items are free.
     """
     live = np.flatnonzero(world.items.live(round)).astype(np.int32)
     weights = (1.0 + world.taken[live]) ** world.behavior.organic_popularity
@@ -54,7 +55,39 @@ def _draw(users, n, live, cumulative, blocked, round, key, order_key):
             if fresh:
                 out[b, found] = item
                 found += 1
+        if found < n:
+            found = _draw_rest(u, n, live, cumulative, blocked, round, key, slot, out[b], found)
         for j in range(found - 1, 0, -1):
             other = int(uniform(order_key, round, u, j) * (j + 1))
             out[b, j], out[b, other] = out[b, other], out[b, j]
     return out
+
+
+@njit(cache=True)
+def _draw_rest(u, n, live, cumulative, blocked, round, key, slot, slate, found):
+    """Fill what is missing by the same law, one slot at a time, over the items that are still free."""
+    weights = np.empty(live.size)
+    for place in range(live.size):
+        item = live[place]
+        weights[place] = cumulative[place] - (cumulative[place - 1] if place > 0 else 0.0)
+        if (blocked[u, item >> 3] >> (item & 7)) & 1:
+            weights[place] = 0.0
+        for j in range(found):
+            if slate[j] == item:
+                weights[place] = 0.0
+    while found < n:
+        aim = uniform(key, round, u, slot) * weights.sum()
+        slot += 1
+        chosen = -1
+        for place in range(live.size):
+            if weights[place] > 0.0:
+                chosen = place
+                aim -= weights[place]
+                if aim <= 0.0:
+                    break
+        if chosen < 0:
+            break
+        slate[found] = live[chosen]
+        weights[chosen] = 0.0
+        found += 1
+    return found

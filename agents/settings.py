@@ -13,7 +13,7 @@ class WattsStrogatz(Config):
     """Ring lattice with random shortcuts: high clustering, short paths (Watts & Strogatz 1998)."""
 
     kind: Literal["watts_strogatz"] = "watts_strogatz"
-    degree: int = Field(default=10, ge=2)
+    degree: int = Field(default=10, ge=2, multiple_of=2)
     """Friends per user (even)."""
     rewiring: float = Field(default=0.1, ge=0, le=1)
     """Share of lattice ties replaced by random ones."""
@@ -84,7 +84,7 @@ class Group(Config):
     """As `world.homophily`."""
     quality_weight: float = Field(default=1.0)
     """How much commonly agreed quality counts; below 1 for lovers of the niche."""
-    activity: float | None = Field(default=None, gt=0, le=1)
+    activity: float | None = Field(default=None, ge=0.02, le=1)
     """As `behavior.activity`."""
     attention: float | None = Field(default=None, gt=0)
     """As `behavior.attention`."""

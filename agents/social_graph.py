@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 class SocialGraph:
     """Directed ties in compressed rows; an undirected graph has both directions.
 
-    A user's number of ties never changes: rewiring replaces the target of a tie in place.
+    A user's number of ties never changes: rewiring replaces the target of a tie in place, so a mutual tie
+    turns into two one-way ones.
     """
 
     indptr: NDArray[np.int64]

@@ -61,6 +61,10 @@ class Policy(Component, ABC):
     def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
         """Return the best n items for each user, only available ones, none twice."""
 
+    def remarks(self) -> list[str]:
+        """Return what a user should know about the last fit, in sentences; "warning: …" reaches the report."""
+        return []
+
     def state(self) -> State | None:
         """Return what a checkpoint must keep (arrays only); None: the run restarts from round 0."""
         return None

@@ -72,7 +72,7 @@ class Popularity(Policy):
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Count how often each item was taken, and draw the order of ties."""
         window = self.config.window
-        log = seen.log if window is None else seen.since(seen.round - window)
+        log = seen.last(window)
         self._counts = np.bincount(log.item, minlength=seen.n_items)
         self._key = tie_key(rng)
 

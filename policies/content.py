@@ -52,7 +52,7 @@ class Content(FactorPolicy):
         """Average the tags of each user's history."""
         window, half_life = self.config.window, self.config.half_life
         self._profiles = topic_profiles(seen, window=window, half_life=half_life).astype(np.float32)
-        log = seen.log if window is None else seen.since(seen.round - window)
+        log = seen.last(window)
         taken = np.log1p(np.bincount(log.item, minlength=seen.n_items))
         self._prior = taken / max(taken.max(initial=0.0), np.log(2.0))
         self._key = tie_key(rng)

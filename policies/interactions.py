@@ -122,6 +122,14 @@ class Blocked:
         """Free the pairs users[j], items[j]."""
         _clear_bits(self.bits, users, items)
 
+    def visible(self, n_items: int) -> Blocked:
+        """Return a read-only view for a platform that knows of the first n_items items."""
+        view = Blocked.__new__(Blocked)
+        view.n_items = n_items
+        view.bits = self.bits.view()
+        view.bits.flags.writeable = False
+        return view
+
     def rows(self, users: IntArray) -> NDArray[np.bool_]:
         """Return a dense (B, items) array, true where blocked."""
         packed = self.bits[users]
@@ -221,17 +229,28 @@ class Observation:
     """Pairs in their cool-down."""
     friends: Friends
     exposures: tuple[Exposures, ...] = field(default=())
-    """The slates of the last rounds, oldest first (`platform.keep_exposures`)."""
+    """The slates behind `log`, of its last rounds, oldest first (`platform.keep_exposures`)."""
+    frozen: bool = False
+    """Whether `log` ends before round 0 for good (`platform.learn_from = "warmup"`)."""
 
     @cached_property
     def counts(self) -> sparse.csr_matrix:
         """(n_users, n_items) float32: how often each user took each item in `log`."""
         return count_pairs(self.log, self.n_users, self.n_items)
 
+    @property
+    def learned_until(self) -> int:
+        """First round that `log` cannot hold: the present, or 0 where the log is frozen. Windows end here."""
+        return 0 if self.frozen else self.round
+
     @cached_property
     def popularity(self) -> NDArray[np.int64]:
         """(n_items,) how often each item was taken in `log`."""
         return np.bincount(self.log.item, minlength=self.n_items)
+
+    def last(self, rounds: int | None) -> Interactions:
+        """Return the entries of the last so many rounds of what may be learned from; all of `log` for None."""
+        return self.log if rounds is None else self.since(self.learned_until - rounds)
 
     def since(self, round: int) -> Interactions:
         """Return the entries of `log` at or after a round (the log is in time order)."""

@@ -22,6 +22,8 @@ from .ties import tie_key, tie_order
 
 TIE = 1e-6
 """Spread of the scores of items without factors, which would all be 0, around 0."""
+COLLAPSED = 1e-4
+"""No score can reach beyond this where regularization has left no factors; a fitted one aims at 1."""
 _BY_MODEL: dict[str, dict[str, float]] = {
     "als": {"regularization": 1.0, "iterations": 15, "refit_iterations": 1},
     "bpr": {"regularization": 0.01, "iterations": 100, "refit_iterations": 10},
@@ -91,7 +93,7 @@ class MatrixFactorization(FactorPolicy):
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Factorize the counts; from the last factors if there are any."""
         window = self.config.window
-        log = seen.log if window is None else seen.since(seen.round - window)
+        log = seen.last(window)
         counts = seen.counts if window is None else count_pairs(log, seen.n_users, seen.n_items)
         self._key = tie_key(rng)
         self._taken = np.bincount(log.item, minlength=seen.n_items).astype(np.float32)
@@ -197,6 +199,20 @@ class MatrixFactorization(FactorPolicy):
         of_users[warm, :width] = self._users[users[warm]]
         of_users[:, -2], of_users[:, -1] = warm, ~warm
         return of_users, of_items
+
+    def remarks(self) -> list[str]:
+        """Warn where regularization has driven the factors of warm users to nothing."""
+        if self._users is None or self._items is None or not self._warm.any():
+            return []
+        scale = np.abs(self._users[self._warm]).max() * np.abs(self._items).max() * self.config.dim
+        if scale > COLLAPSED:
+            return []
+        warning = (
+            f"warning: regularization = {self.config.regularization:g} is too strong for this log: all factors are "
+            f"nearly 0, so the ranking of {self.kind} means nothing. Choose it on the log that the platform "
+            "starts with (benchmarks/choose_regularization.py)."
+        )
+        return [warning]
 
     def state(self) -> State:
         """Return the factors, counts and the key of the tie order."""

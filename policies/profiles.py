@@ -20,7 +20,7 @@ def topic_profiles(
     without any history has the population's, the mean over all entries; where the log is empty, that is the
     mean tag of the live catalog.
     """
-    log = seen.log if window is None else seen.since(seen.round - window)
+    log = seen.last(window)
     weights = np.ones(0)
     if half_life is not None:
         # the log is in time order, so the newest entry sets the scale and nothing underflows to 0/0

@@ -33,8 +33,13 @@ class Run:
     def __init__(self, study: Study, arm: Arm, seed: int) -> None:
         self.rounds = study.rounds
         with one_thread():
-            self.simulation, self.notes = build_simulation(study, arm, seed)
+            self.simulation, self._world_notes = build_simulation(study, arm, seed)
             self.recorder = Recorder(self.simulation, study.rounds, study.measures, study.split_by)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the report should tell about the world and the policy's fits so far."""
+        return [*self._world_notes, *self.simulation.recommender.remarks]
 
     def step(self) -> dict[str, float]:
         """Run one round and return its row of measures."""
@@ -66,7 +71,7 @@ def check_study(study: Study) -> None:
         build_recommender(arm)
         slate = max(slate, arm_platform(study, arm).slate)
     if isinstance(study.world, WorldConfig):
-        check_world(study.world, slate)
+        check_world(study.world, study.behavior, slate)
     else:
         check_log(study.world, slate)
 
@@ -76,14 +81,17 @@ def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, lis
     platform = arm_platform(study, arm)
     recommender = build_recommender(arm)
     streams = Streams(seed)
+    street = study.platform.slate
     world, history, notes = build_world(study, streams)
     twin = None
     if platform.learn_from == "organic":
         # A world of its own, from the same streams: what happens there never touches the arm's.
         twin_world, twin_history, _ = build_world(study, Streams(seed))
-        plain = platform.model_copy(update={"learn_from": "all", "keep_exposures": 0})
-        twin = Simulation(twin_world, plain, NoRecommender(), Streams(seed), study.rounds, twin_history)
-    return Simulation(world, platform, recommender, streams, study.rounds, history, twin), notes
+        plain = platform.model_copy(update={"learn_from": "all"})
+        twin = Simulation(
+            twin_world, plain, NoRecommender(), Streams(seed), study.rounds, twin_history, street=street
+        )
+    return Simulation(world, platform, recommender, streams, study.rounds, history, twin, street), notes
 
 
 def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | None, list[str]]:
@@ -126,7 +134,11 @@ def check_log(config: LogConfig, slate: int) -> None:
 
 
 def arm_platform(study: Study, arm: Arm) -> Platform:
-    """Return the study's platform with the arm's own values put in."""
+    """Return the study's platform with the arm's own values put in; the warm-up is the same for all arms."""
+    if "warmup" in arm.platform:
+        raise BadInput(
+            f'arm "{arm.name}", platform.warmup: the warm-up is the same for every arm; set it in [platform]'
+        )
     try:
         return Platform(**{**study.platform.model_dump(), **arm.platform})
     except ValidationError as error:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..policies.interactions import InteractionLog, Interactions, Source
+from ..errors import PolicyError
+from ..policies.interactions import Exposures, InteractionLog, Interactions, Source
 
 if TYPE_CHECKING:
     from .loop import Simulation
 
-MOST_PASSES = 50
+MOST_PASSES = 1000
 """Extra organic visits per round and user, at most, to bring the organic log to the arm's size."""
 
 
@@ -26,6 +28,10 @@ class LearningLog:
         """Return what may be learned from now."""
         log = self._own.view()
         return log if self._limit is None else log.where(slice(0, self._limit))  # type: ignore[arg-type]
+
+    def exposures(self, own: Iterable[Exposures]) -> Iterable[Exposures]:
+        """Return the slates behind what may be learned from; `own` are the arm's. None are kept of a warm-up."""
+        return own if self._limit is None else ()
 
     def follow(self, round: int, entries: int) -> None:
         """Take note that the arm's own log has grown by `entries` in a round."""
@@ -49,6 +55,9 @@ class OrganicLog(LearningLog):
     def view(self) -> Interactions:
         return self._log.view()
 
+    def exposures(self, own: Iterable[Exposures]) -> Iterable[Exposures]:
+        return self._twin.exposures
+
     def follow(self, round: int, entries: int) -> None:
         before = len(self._twin.log)
         self._twin.step()
@@ -61,6 +70,11 @@ class OrganicLog(LearningLog):
             users.append(more_users)
             items.append(more_items)
             found += more_users.size
+        if found < entries:
+            raise PolicyError(
+                f"round {round}: the organic world brought {found} interactions where the arm brought {entries}, so "
+                'learn_from = "organic" has no log of the same size. Lower behavior.outside or raise platform.slate.'
+            )
         user, item = np.concatenate(users), np.concatenate(items)
         if user.size > entries:
             keep = np.sort(self._twin.streams("learning.keep", round).permutation(user.size)[:entries])

@@ -16,7 +16,7 @@ from ..agents.drift import drift_fatigue, drift_shares, drift_tastes, rewire, wo
 from ..agents.organic import organic_slates
 from ..agents.world import World
 from ..errors import BadInput
-from ..philox import uniforms
+from ..philox import uniform_of_pairs, uniforms
 from ..policies.interactions import (
     Blocked,
     Exposures,
@@ -65,6 +65,7 @@ class Simulation:
         horizon: most rounds the world is laid out for.
         history: a real log seen before round 0; it replaces the warm-up.
         twin: the paired organic simulation, needed when `platform.learn_from` is "organic".
+        street: slate length of the warm-up, the same for every arm; the platform's own when omitted.
     """
 
     PHASES = (
@@ -88,6 +89,7 @@ class Simulation:
         horizon: int,
         history: Interactions | None = None,
         twin: Simulation | None = None,
+        street: int | None = None,
     ) -> None:
         self.world = world
         self.platform = platform
@@ -103,11 +105,12 @@ class Simulation:
         """Objects with `observe(simulation, now)`, called in the measure phase."""
         self._keys = {name: streams.key(name) for name in _DECISIONS}
         self._choice_keys = ChoiceKeys.of(streams)
+        self._known_tags = np.empty((0, 0), np.float32)
         self._everyone = np.arange(len(world.users), dtype=np.int32)
         if history is not None:
             self._import(history)
         else:
-            self._warm_up()
+            self._warm_up(street or platform.slate)
         if platform.learn_from == "organic":
             if twin is None:
                 raise BadInput('platform.learn_from = "organic" needs the paired organic simulation')
@@ -145,12 +148,20 @@ class Simulation:
             n_users=len(self.world.users),
             n_items=born,
             log=self.learning.view(),
-            tags=_read_only(items.tag[:born]),
+            tags=self._tags(born),
             live=items.live(now.round)[:born],
-            blocked=self.blocked,
+            blocked=self.blocked.visible(born),
             friends=self.friends(),
-            exposures=tuple(self.exposures),
+            exposures=tuple(self.learning.exposures(self.exposures)),
+            frozen=self.platform.learn_from == "warmup",
         )
+
+    def _tags(self, born: int) -> NDArray[np.float32]:
+        """Return a copy of the born items' tags, made anew only when there are new ones."""
+        if len(self._known_tags) != born:
+            self._known_tags = self.world.items.tag[:born].copy()
+            self._known_tags.flags.writeable = False
+        return self._known_tags
 
     def fit(self, now: Now) -> None:
         """Refit when due: at round 0 and every `retrain_every` rounds; a frozen log is learned once."""
@@ -227,21 +238,28 @@ class Simulation:
         keys = ChoiceKeys(
             *(self.streams.key(f"extra.{turn}.{part}") for part in ("intent", "depth", "noise", "outside"))
         )
-        taken = visit(self.world, round, users, self._street(round, users, f"extra.{turn}."), keys).taken
+        taken = visit(
+            self.world, round, users, self._street(round, users, prefix=f"extra.{turn}."), keys
+        ).taken
         rows, columns = np.nonzero(taken >= 0)
         return users[rows], taken[rows, columns]
 
-    def _street(self, round: int, users: NDArray[np.int32], prefix: str = "") -> NDArray[np.int32]:
+    def _street(
+        self, round: int, users: NDArray[np.int32], slate: int | None = None, prefix: str = ""
+    ) -> NDArray[np.int32]:
+        """Return organic slates (B, slate) of the platform's own length, or of another."""
         keys = [self.streams.key(prefix + name) for name in ("organic.items", "organic.order")]
-        return organic_slates(self.world, round, users, self.platform.slate, self.blocked.bits, *keys)
+        return organic_slates(
+            self.world, round, users, slate or self.platform.slate, self.blocked.bits, *keys
+        )
 
-    def _warm_up(self) -> None:
+    def _warm_up(self, slate: int) -> None:
         """Organic rounds before round 0, with drift off: the platform's first log, the same for every arm."""
         for round in range(-self.platform.warmup, 0):
             now = Now(round)
             self.arrive(now)
             now.organic = np.ones(now.users.size, bool)
-            now.slates = self._street(round, now.users)
+            now.slates = self._street(round, now.users, slate)
             self.choose(now)
             self.hear(now)
             before = len(self.log)
@@ -257,15 +275,17 @@ class Simulation:
         world = self.world
         self.log.append(history.user, history.item, history.round, history.rank, history.source)
         world.taken += np.bincount(history.item, minlength=len(world.items))
-        width = world.recent.shape[1]
         late = history.round >= -world.behavior.memory
         user, item = history.user[late], history.item[late]
-        # The latest entries of each user, oldest in the block that is overwritten first.
-        order = np.lexsort((-np.arange(user.size), user))
-        user, item = user[order], item[order]
-        place = np.arange(user.size) - np.searchsorted(user, user, side="left")
-        fits = place < width
-        world.recent[user[fits], width - 1 - place[fits]] = item[fits]
+        # The latest entries of each user and round, into the block that belongs to the round.
+        round = history.round[late]
+        order = np.lexsort((-np.arange(user.size), round, user))
+        user, item, round = user[order], item[order], round[order]
+        visit = np.unique(np.stack([user, round]), axis=1, return_inverse=True)[1].ravel()
+        place = np.arange(user.size) - np.searchsorted(visit, visit, side="left")
+        fits = place < world.takes_per_round
+        column = (round % world.behavior.memory) * world.takes_per_round + place
+        world.recent[user[fits], column[fits]] = item[fits]
         if world.behavior.repeat == "never":
             self.blocked.set(history.user, history.item)
         elif world.behavior.repeat:
@@ -304,7 +324,10 @@ def _visible_ties(world: World, platform: Platform, streams: Streams):
     graph = world.graph
     if platform.hidden_ties == 0:
         return lambda: Friends(_read_only(graph.indptr), _read_only(graph.indices))
-    seen = streams("platform.ties").random(graph.ties) >= platform.hidden_ties
+    # One draw for both directions: a tie that is hidden one way does not show the other way.
+    follower = np.repeat(np.arange(len(world.users)), np.diff(graph.indptr))
+    low, high = np.minimum(follower, graph.indices), np.maximum(follower, graph.indices)
+    seen = uniform_of_pairs(streams.key("platform.ties"), low, high) >= platform.hidden_ties
     indptr = np.concatenate([[0], np.cumsum(seen)])[graph.indptr]
     return lambda: Friends(indptr, graph.indices[seen])
 

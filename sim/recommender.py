@@ -26,6 +26,11 @@ _BLOCK = 256
 class Recommender(ABC):
     """Fills slates. Only the oracles look at the world."""
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know about the fits so far, each sentence once."""
+        return []
+
     def fit(self, seen: Observation, streams: Streams) -> None:
         """Learn from what has been seen; called when a refit is due."""
 
@@ -39,12 +44,18 @@ class Recommender(ABC):
 class Recommended(Recommender):
     """A policy and the rerankers behind it, in order."""
 
+    @property
+    def remarks(self) -> list[str]:
+        return self._remarks
+
     def __init__(self, policy: Policy, rerankers: list[Reranker]) -> None:
         self.policy = policy
         self.rerankers = rerankers
+        self._remarks: list[str] = []
 
     def fit(self, seen: Observation, streams: Streams) -> None:
         self.policy.fit(seen, streams("policy.fit", seen.round))
+        self._remarks += [remark for remark in self.policy.remarks() if remark not in self._remarks]
 
     def slates(self, world, seen, users, n, streams) -> NDArray[np.int32]:
         wanted = [max(n, reranker.candidates) for reranker in self.rerankers]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from echodrift.analysis.measures.summaries import change, end_level, niche_half_life, summarize
+from echodrift.analysis.measures.summaries import niche_half_life
 
 
 def test_half_life_of_a_step_waits_for_the_trailing_mean():
@@ -41,23 +41,3 @@ def test_what_never_halves_is_censored(values, expected):
 def test_half_life_counts_from_the_first_round():
     values = np.where(np.arange(60) < 30, 0.4, 0.0)
     assert niche_half_life(np.arange(100, 160), values) == (34, False)
-
-
-def test_missing_rounds_are_left_out_of_means():
-    values = np.full(60, np.nan)
-    values[::5] = np.arange(12)
-    assert end_level(values) == np.mean([8, 9, 10, 11])
-    assert change(values) == np.mean([8, 9, 10, 11]) - 0
-
-
-def test_summarize_names_its_columns():
-    rounds = np.arange(40)
-    summary = summarize(rounds, {"niche_exposure": np.full(40, 0.5), "welfare": rounds})
-    assert summary == {
-        "niche_exposure_end": 0.5,
-        "niche_exposure_change": 0.0,
-        "welfare_end": 29.5,
-        "welfare_change": 27.5,
-        "niche_half_life": 39.0,
-        "niche_half_life_censored": 1.0,
-    }

@@ -56,6 +56,7 @@ MEASURES: dict[str, str] = {
     "miscalibration": "calibration:Miscalibration",
     "miscalibration_current": "calibration:CurrentMiscalibration",
     "homogenization": "echo:Homogenization",
+    "pairs_compared": "echo:Homogenization",
     "community_gap": "echo:CommunityGap",
     "intra_user_diversity": "diversity:IntraUserDiversity",
     "inter_user_diversity": "diversity:InterUserDiversity",

@@ -16,21 +16,23 @@ from .window import Window
 
 PAIRS = 1000
 """Pairs of users on each panel."""
-SAMPLE = 5
-"""Distinct items of each user that are compared; users with fewer are left out."""
+SAMPLE = 2
+"""Distinct items of each user that are compared; users with fewer are left out. Small, because how many
+take more depends on the arm, and leaving them out would compare arms on different people."""
 
 
 class Homogenization(Measure):
     """Mean set Jaccard |A ∩ B| / |A ∪ B| of what two random users took in the last 20 rounds.
 
     From slates and by word of mouth alike: it is about what people consume, whatever the way. On
-    subsamples of 5 distinct items each, since Jaccard grows with set size; not one random subsample but
+    subsamples of 2 distinct items each, since Jaccard grows with set size; not one random subsample but
     the exact expectation over all of them. 1,000 fixed random pairs; a pair in which a user took fewer
-    than 5 distinct items is left out. Range [0, 1]; high = everyone consumes the same.
+    than 2 distinct items is left out, and `pairs_compared` is the share of pairs that is not. Range [0, 1]; high = everyone consumes the same.
     """
 
     columns: ClassVar = (
         Column("homogenization", "overlap of what two users take (Jaccard)", "", 0, 1, "neither", "echo"),
+        Column("pairs_compared", "pairs with enough to compare", "share", 0, 1, "neither", "echo"),
     )
 
     def __init__(self, setup: Setup) -> None:
@@ -42,7 +44,8 @@ class Homogenization(Measure):
     def update(self, round: Round) -> dict[str, float]:
         """Take in the round and compare the pairs."""
         window = self._window.see(round)
-        return {"homogenization": mean_overlap(window, self._pairs)}
+        overlap, compared = mean_overlap(window, self._pairs)
+        return {"homogenization": overlap, "pairs_compared": compared}
 
 
 class CommunityGap(Measure):
@@ -66,7 +69,8 @@ class CommunityGap(Measure):
     def update(self, round: Round) -> dict[str, float]:
         """Take in the round and compare both kinds of pairs."""
         window = self._window.see(round)
-        return {"community_gap": mean_overlap(window, self._within) - mean_overlap(window, self._between)}
+        within, between = mean_overlap(window, self._within)[0], mean_overlap(window, self._between)[0]
+        return {"community_gap": within - between}
 
 
 def draw_pairs(
@@ -96,12 +100,13 @@ def draw_pairs(
     return np.stack([first, order[place]], axis=1).astype(np.int32)
 
 
-def mean_overlap(window: Window, pairs: NDArray[np.int32], sample: int = SAMPLE) -> float:
-    """Return the mean expected Jaccard of equal-size subsamples over the pairs (P, 2), NaN without any."""
+def mean_overlap(window: Window, pairs: NDArray[np.int32], sample: int = SAMPLE) -> tuple[float, float]:
+    """Return the mean expected Jaccard of equal-size subsamples over the pairs (P, 2), and the share of
+    pairs that took enough to be compared; NaN without any."""
     baskets = window.baskets()
     choose = _binomials(baskets.items.shape[1], sample)
     total, count = _overlap(baskets.items, baskets.distinct, pairs, window.shown.size, choose)
-    return total / count if count else np.nan
+    return (total / count if count else np.nan), (count / len(pairs) if len(pairs) else np.nan)
 
 
 @cache

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 START = 5
 """Rounds that make up the start level."""
-END = 20
-"""Rounds that make up the end level."""
 SMOOTH = 10
 """Rounds of the trailing mean in which the half-life is read."""
 
@@ -31,32 +27,6 @@ def niche_half_life(rounds: ArrayLike, niche_exposure: ArrayLike) -> tuple[float
         if _mean(values[max(0, last + 1 - SMOOTH) : last + 1]) <= start / 2:
             return float(when[last] - when[0]), False
     return float(when[-1] - when[0]), True
-
-
-def end_level(values: ArrayLike) -> float:
-    """Return the mean of the last 20 rounds, NaN values left out."""
-    return _mean(np.asarray(values, float)[-END:])
-
-
-def change(values: ArrayLike) -> float:
-    """Return the mean of the last 20 rounds minus that of the first 5, NaN values left out."""
-    return end_level(values) - _mean(np.asarray(values, float)[:START])
-
-
-def summarize(rounds: ArrayLike, columns: Mapping[str, ArrayLike]) -> dict[str, float]:
-    """Return `column_end` and `column_change` of every column, and the half-life where it can be read.
-
-    `niche_half_life` and `niche_half_life_censored` (1 = never halved) come with `niche_exposure`.
-    """
-    summary: dict[str, float] = {}
-    for name, values in columns.items():
-        summary[f"{name}_end"] = end_level(values)
-        summary[f"{name}_change"] = change(values)
-    if "niche_exposure" in columns:
-        half_life, censored = niche_half_life(rounds, columns["niche_exposure"])
-        summary["niche_half_life"] = half_life
-        summary["niche_half_life_censored"] = float(censored)
-    return summary
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ...agents.behavior import Behavior
+from ...agents.generate import clip_attention
 from ...agents.items import Items
 from ...agents.lifetimes import draw_lifetimes
 from ...agents.social_graph import SocialGraph
@@ -260,7 +261,6 @@ def _users(found: Twin, behavior: Behavior, streams: Streams) -> Users:
     shares = found.tastes.shares.astype(np.float32)
     shares /= shares.sum(axis=1, keepdims=True)
     attention = behavior.attention + behavior.attention_sd * streams("users.attention").standard_normal(count)
-    most = 0.999 if behavior.examination == "cascade" else 20.0
     outside = behavior.outside + behavior.outside_sd * streams("users.outside").standard_normal(count)
     wander = behavior.appetite_spread
     appetite = behavior.appetite + streams("users.appetite").integers(-wander, wander + 1, count)
@@ -275,7 +275,7 @@ def _users(found: Twin, behavior: Behavior, streams: Streams) -> Users:
         group=np.zeros(count, np.int32),
         group_names=("everyone",),
         activity=activity_of(found.log.user_counts, behavior.activity).astype(np.float32),
-        attention=np.clip(attention, 0.05, most).astype(np.float32),
+        attention=clip_attention(attention, behavior),
         appetite=np.maximum(appetite, 1).astype(np.int32),
         outside=outside.astype(np.float32),
         quality_weight=np.ones(count, np.float32),

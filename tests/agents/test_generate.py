@@ -6,6 +6,7 @@ import pytest
 from echodrift.agents.behavior import Behavior
 from echodrift.agents.generate import generate, topic_weights
 from echodrift.agents.items import NEVER
+from echodrift.agents.lifetimes import draw_lifetimes
 from echodrift.agents.settings import WorldConfig
 from echodrift.agents.values import item_values
 from echodrift.errors import BadInput
@@ -195,3 +196,46 @@ def test_any_valid_world_is_sound(users, items, topics, skew, blend, focus, homo
         assert rows.sum(axis=-1) == pytest.approx(1, abs=1e-4)
     assert world.users.tastes.sum(axis=2) == pytest.approx(1, abs=1e-4)
     assert np.isfinite(world.items.demand).all()
+
+
+def test_random_retirement_does_not_look_at_age():
+    """A newborn's chance to leave is everybody's: the median life of 1,000 items with 10 leaving is 69 rounds."""
+    config = WorldConfig(items=1000, arrivals=10.0, retire="random")
+    lives = draw_lifetimes(config, 1000, 400, 10, Streams(0))
+    born = (lives.birth >= 1) & (lives.birth < 200)
+    life = lives.retirement[born].astype(float) - lives.birth[born]
+    assert np.median(life) == pytest.approx(np.log(2) / 0.01, rel=0.15)
+    early, late = lives.birth[born] < 100, lives.birth[born] >= 100
+    assert np.median(life[early]) == pytest.approx(np.median(life[late]), rel=0.3)
+
+
+def test_one_taste_more_leaves_the_others_as_they_were(make_world):
+    two, three = make_world(taste_shares=[0.6, 0.4]), make_world(taste_shares=[0.6, 0.3, 0.1])
+    assert np.array_equal(two.users.tastes, three.users.tastes[:, :2])
+
+
+def test_a_block_model_of_one_community_keeps_its_degree(make_world):
+    world = make_world(users=400, communities=1, graph={"kind": "stochastic_block", "degree": 10})
+    assert world.graph.ties / 400 == pytest.approx(10, abs=0.7)
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: Behavior(repeat=-3), "repeat"),
+        (lambda: Behavior(attention=1.5), "attention = 1.5 is a probability in a cascade"),
+        (lambda: Behavior(activity=0.001), "activity"),
+        (lambda: WorldConfig(graph={"kind": "watts_strogatz", "degree": 3}), "degree"),
+    ],
+)
+def test_values_that_would_be_changed_in_silence_are_refused(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+    assert Behavior(attention=1.5, examination="power").attention == 1.5
+
+
+def test_attention_of_a_group_is_checked_against_the_examination(make_world):
+    groups = [{"name": "a", "share": 1.0, "attention": 2.0}]
+    with pytest.raises(BadInput, match=r"world.groups\[a\].attention = 2 is a probability"):
+        make_world(groups=groups)
+    assert make_world(groups=groups, behavior={"examination": "power"}).users.attention.mean() > 1.5

@@ -48,3 +48,13 @@ def test_blocked_and_retired_items_never_appear_and_a_slate_may_be_short(make_wo
     assert set(np.unique(seen)) == {-1, 8, 9, 10, 11}
     assert np.all((seen >= 0).sum(axis=1) == 4)
     assert np.all(seen[:, 4:] == -1)
+
+
+def test_slates_fill_up_even_where_one_item_has_nearly_all_the_weight(make_world):
+    world = make_world(users=40, items=30, topics=3, behavior={"organic_popularity": 2.0}, slate=10)
+    world.taken[7] = 1_000_000
+    users = np.arange(40, dtype=np.int32)
+    seen = organic_slates(world, 0, users, 10, np.zeros((40, 4), np.uint8), *KEYS)
+    assert np.all(seen >= 0) and all(np.unique(row).size == 10 and 7 in row for row in seen)
+    others = np.bincount(seen[seen != 7], minlength=30)[np.arange(30) != 7]
+    assert others.min() > 0 and others.max() < 40

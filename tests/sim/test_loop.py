@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from echodrift.errors import BadInput
+from echodrift.errors import BadInput, PolicyError
 from echodrift.policies.base import Policy, Ranking
-from echodrift.policies.interactions import Source
+from echodrift.policies.interactions import Interactions, Source
 from echodrift.policies.registry import build_policy
 from echodrift.sim.loop import Simulation
 from echodrift.sim.platform import Platform
@@ -318,3 +318,84 @@ def test_simulation_without_its_twin_is_refused(make_simulation):
     with pytest.raises(BadInput, match="needs the paired organic simulation"):
         make_simulation(recommended(), platform={"learn_from": "organic"})
     assert Simulation.PHASES[0] == "arrive" and Streams(0).seed == 0
+
+
+def test_the_warm_up_does_not_depend_on_the_length_of_an_arms_slates(make_simulation, make_world):
+    worlds = [make_world(slate=10) for _ in range(2)]
+    logs = [
+        Simulation(
+            world, Platform(slate=slate, warmup=4), NoRecommender(), Streams(0), 30, street=5
+        ).log.view()
+        for world, slate in zip(worlds, (5, 10), strict=True)
+    ]
+    assert np.array_equal(logs[0].item, logs[1].item) and np.array_equal(logs[0].user, logs[1].user)
+
+
+def test_exposures_are_those_behind_the_log(make_simulation):
+    whole, frozen, organic = Spy(), Spy(), Spy()
+    course(make_simulation(Recommended(whole, [])), 6)
+    course(make_simulation(Recommended(frozen, []), platform={"learn_from": "warmup"}), 6)
+    twin = make_simulation(NoRecommender())
+    course(make_simulation(Recommended(organic, []), platform={"learn_from": "organic"}, twin=twin), 6)
+    assert len(whole.seen.exposures) == 5 and frozen.seen.exposures == ()
+    assert len(organic.seen.exposures) == 5 and all(shown.organic.all() for shown in organic.seen.exposures)
+
+
+def test_windows_end_where_a_frozen_log_ends(make_simulation):
+    spy = Spy()
+    course(make_simulation(Recommended(spy, []), platform={"learn_from": "warmup"}), 6)
+    assert spy.seen.frozen and np.all(spy.seen.last(2).round >= -2) and len(spy.seen.last(2)) > 0
+    moving = Spy()
+    course(make_simulation(Recommended(moving, [])), 6)
+    assert set(moving.seen.last(2).round) == {3, 4}
+
+
+def test_the_platform_knows_nothing_of_items_to_come(make_simulation):
+    spy = Spy()
+    simulation = make_simulation(Recommended(spy, []), arrivals=2.0)
+    course(simulation, 3)
+    born = simulation.world.items.born(2)
+    assert len(simulation.world.items) > born
+    assert spy.seen.blocked.n_items == born == len(spy.seen.tags) and spy.seen.tags.base is None
+    with pytest.raises(ValueError, match="read-only"):
+        spy.seen.blocked.bits[0] = 0
+
+
+def test_a_tie_is_hidden_in_both_directions_or_in_none(make_simulation):
+    spy = Spy()
+    course(make_simulation(Recommended(spy, []), platform={"hidden_ties": 0.5}, users=200), 1)
+    friends = spy.seen.friends
+    source = np.repeat(np.arange(200), np.diff(friends.indptr))
+    ties = set(zip(source.tolist(), friends.indices.tolist(), strict=True))
+    assert ties and all((b, a) in ties for a, b in ties)
+
+
+def test_an_imported_log_is_remembered_by_round(make_world):
+    world = make_world(behavior={"memory": 5, "appetite": 1})
+    history = Interactions(
+        user=np.array([3, 3, 3, 4], np.int32),
+        item=np.array([1, 2, 6, 5], np.int32),
+        round=np.array([-6, -2, -1, -5], np.int32),
+        rank=np.zeros(4, np.int16),
+        source=np.full(4, Source.IMPORTED, np.int8),
+    )
+    simulation = Simulation(world, Platform(slate=5), NoRecommender(), Streams(0), 30, history)
+    assert set(world.recent[3]) == {-1, 2, 6} and set(world.recent[4]) == {-1, 5}
+    assert 2 in world.recent_block(-2)[3] and 6 in world.recent_block(-1)[3] and 5 in world.recent_block(0)[4]
+    assert len(simulation.log) == 4 and world.taken[[1, 2, 5, 6]].tolist() == [1, 1, 1, 1]
+
+
+def test_an_organic_log_that_cannot_keep_up_is_an_error(make_simulation):
+    twin = make_simulation(NoRecommender(), behavior={"outside": 60.0})
+    arm = make_simulation(OracleSlate(), platform={"learn_from": "organic"}, twin=twin, users=60)
+    with pytest.raises(PolicyError, match="no log of the same size"):
+        course(arm, 1)
+
+
+def test_a_factor_model_regularized_to_nothing_says_so(make_simulation):
+    collapsed = recommended("matrix_factorization", dim=4, regularization=1e6)
+    course(make_simulation(collapsed), 6)
+    assert len(collapsed.remarks) == 1 and collapsed.remarks[0].startswith("warning: regularization = 1e+06")
+    fine = recommended("matrix_factorization", dim=4)
+    course(make_simulation(fine), 2)
+    assert not fine.remarks
