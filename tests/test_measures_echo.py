@@ -132,7 +132,7 @@ def test_communities_with_their_own_items_have_a_gap():
     rng = np.random.default_rng(0)
     world = random_world(rng, users=20, items=20, communities=2)
     setup = random_setup(world, rng)
-    measures = build(setup, ["community_gap", "homogenization"])
+    measures = build(setup, ["community_gap", "homogenization", "pairs_compared"])
     for index in range(20):
         round = random_round(world, rng, index, active=1.0)
         own = 10 * world.users.community[round.users]
