@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .errors import EchodriftError, ExitCode
+from .errors import BadInput, EchodriftError, ExitCode, was_interrupted
 
 EPILOG = (
     "Exit codes: 0 done; 1 unforeseen error; 2 bad input, nothing started; 3 gate failed; 4 gate undecided; "
@@ -75,6 +75,9 @@ def _guarded(command: Callable[..., int | None]) -> Callable[..., None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = ExitCode.OK
         except Exception as error:
+            if was_interrupted(error):
+                _say("Stopped.")
+                raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
             if options.get("debug"):
                 raise
             if isinstance(error, EchodriftError):
@@ -89,15 +92,26 @@ def _guarded(command: Callable[..., int | None]) -> Callable[..., None]:
     return guarded
 
 
-def _load(study: str, changes: list[str] | None, rounds: int | None = None, seeds: int | None = None):
-    from .scenarios.files import load_study, parse_set
+def _overrides(changes: list[str] | None, rounds: int | None = None, seeds: int | None = None) -> list[Any]:
+    from .scenarios.files import parse_set
 
     overrides = [parse_set(text) for text in changes or []]
     if rounds is not None:
         overrides.append((f"--rounds {rounds}", "rounds", rounds))
     if seeds is not None:
         overrides.append((f"--seeds {seeds}", "seeds", seeds))
-    return load_study(study, overrides)
+    return overrides
+
+
+def _checked(study: Any, overrides: list[Any]) -> list[str]:
+    """Check a study beyond its schema; a mistake about the key of an option names the option."""
+    from .scenarios.changes import blamed
+    from .scenarios.study import check_runnable
+
+    try:
+        return check_runnable(study)
+    except BadInput as error:
+        raise blamed(error, overrides) from None
 
 
 @app.command()
@@ -117,22 +131,29 @@ def run(
     debug: Debug = False,
 ) -> int:
     """Run a study (or go on with it) and write tables, figures and a report."""
+    from .scenarios.changes import changed
+    from .scenarios.files import load_study
     from .scenarios.progress import progress
-    from .scenarios.study import check_runnable, default_folder, run_study
+    from .scenarios.study import default_folder, run_study
 
-    chosen = _load(study, changes, rounds, seeds)
+    overrides = _overrides(changes, rounds, seeds)
+    chosen = load_study(study, overrides)
     folder = run_study(
         chosen,
         out or default_folder(chosen),
         jobs=jobs,
         backend=backend.value,
         progress=progress(not quiet),
-        checker=check_runnable,
+        checker=lambda whole: _checked(whole, overrides),
         command=["echodrift", *sys.argv[1:]],
+        changed=changed(study, overrides, chosen),
     )
     from .scenarios.result import Result
 
     result = Result(folder.path)
+    if not quiet:
+        for note in result.manifest["notes"]:
+            _say(f"note: {note}")
     if not no_report:
         page = _report(result, debug)
         if not quiet:
@@ -211,8 +232,9 @@ def schema(debug: Debug = False) -> None:
 def describe(study: StudyArgument = "default", changes: Set = None, debug: Debug = False) -> None:
     """Say what a study does: arms, grid, number of runs, world, every setting, size of the results."""
     from .scenarios.catalog import describe
+    from .scenarios.files import load_study
 
-    print(describe(_load(study, changes)))
+    print(describe(load_study(study, _overrides(changes))))
 
 
 @app.command()
@@ -220,11 +242,13 @@ def describe(study: StudyArgument = "default", changes: Set = None, debug: Debug
 def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = False) -> None:
     """Check a study without running it, and warn where its conclusions would stand on little."""
     from .scenarios.catalog import warnings
+    from .scenarios.files import load_study
     from .scenarios.plan import expand
-    from .scenarios.study import check_runnable
 
-    chosen = _load(study, changes)
-    check_runnable(chosen)
+    overrides = _overrides(changes)
+    chosen = load_study(study, overrides)
+    for note in _checked(chosen, overrides):
+        _say(f"note: {note}")
     runs = len(expand(chosen))
     for warning in warnings(chosen):
         print(f"warning: {warning}")
@@ -254,4 +278,8 @@ def main() -> None:
     # thread each, so that results do not depend on the number of cores.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:
+        _say("Stopped.")
+        sys.exit(int(ExitCode.INTERRUPTED))

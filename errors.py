@@ -50,6 +50,17 @@ class PolicyError(EchodriftError):
     exit_code = ExitCode.RUN_FAILED
 
 
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an exception: compiled code gives it back as the cause of a SystemError."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """Return ' Did you mean "x"?' for the closest allowed name, or an empty string."""
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)

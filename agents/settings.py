@@ -97,9 +97,9 @@ class Group(Config):
 class WorldConfig(Config):
     """A generated world."""
 
-    users: int = Field(default=1000, ge=1)
+    users: int = Field(default=1000, ge=1, le=10_000_000)
     """Number of users."""
-    items: int = Field(default=2000, ge=1)
+    items: int = Field(default=2000, ge=1, le=10_000_000)
     """Size of the round-0 catalog."""
     topics: int = Field(default=24, ge=1)
     """Number of topics."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StorageError
 from . import report_tables as tables
-from .results import END, Point, Results, read_results
+from .results import Point, Results, read_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,13 +53,15 @@ def build_report(folder: Path | str) -> Path:
     page = _environment().get_template("report.html.jinja").render(
         study=results.study,
         results=results,
-        end=END,
+        span=results.span,
+        few=tables.FEW_TO_SAY,
+        changed=tables.changes(results.manifest),
         styles=styles,
         warnings=tables.warnings(results),
-        notes=[str(note) for note in results.manifest.get("notes") or []],
+        notes=tables.notes(results.manifest),
         arms=tables.arm_rows(results),
         setup=[
-            (title, tables.settings(results.study.get(key) or {}))
+            (title, tables.setup_rows(results, key))
             for title, key in (("World", "world"), ("Behavior", "behavior"), ("Platform", "platform"))
         ],
         sections=SECTIONS,
@@ -71,7 +75,7 @@ def build_report(folder: Path | str) -> Path:
         source=(results.folder / "study.toml").read_text("utf-8"),
     )  # fmt: skip
     path = results.folder / "report.html"
-    _write(path, page.encode("utf-8"))
+    _write(path, page.encode("utf-8"), results.folder)
     return path
 
 
@@ -81,14 +85,16 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
 
     comparison = _compare(results, point)
     full = len(results.points) <= FULL_POINTS
-    plates = gallery(point, comparison, styles, results.reference, results.primary, full=full)
+    plates = gallery(
+        point, comparison, styles, results.reference, results.primary, span=results.span, full=full
+    )
     pictures: dict[str, list[dict[str, str]]] = {
         key: [] for key in ("answer", *(key for key, *_ in SECTIONS))
     }
     for plate in plates:
         name = plate.name if len(results.points) == 1 else f"{plate.name}-{point.number}"
         pictures[plate.section].append(_picture(results.folder, name, plate))
-    found = tables.blocks(comparison, results.primary)
+    found, equal = tables.set_apart(tables.blocks(comparison, results.primary))
     heads, rows = tables.glance(found)
     return {
         "label": point.label,
@@ -96,6 +102,7 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
         "heads": heads,
         "glance": rows,
         "blocks": found,
+        "equal": equal,
         "pictures": pictures,
         "half_lives": tables.half_life_rows(point, results.arms),
     }
@@ -146,8 +153,8 @@ def _picture(folder: Path, name: str, plate: Plate) -> dict[str, str]:
     from .plots import render
 
     png = render(plate.figure, "png")
-    _write(folder / "figures" / f"{name}.png", png)
-    _write(folder / "figures" / f"{name}.svg", render(plate.figure, "svg"))
+    _write(folder / "figures" / f"{name}.png", png, folder)
+    _write(folder / "figures" / f"{name}.svg", render(plate.figure, "svg"), folder)
     return {
         "name": name,
         "title": plate.title,
@@ -171,8 +178,8 @@ def _environment() -> Any:
     )
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole; what stood there stays when the new content cannot be written."""
+def _write(path: Path, content: bytes, study: Path) -> None:
+    """Replace a file of a study's folder as a whole; what stood there stays when it cannot be written."""
     waiting = path.with_name(f".unfinished-{path.name}-{os.getpid()}")
     try:
         path.parent.mkdir(exist_ok=True)
@@ -183,8 +190,19 @@ def _write(path: Path, content: bytes) -> None:
             leftover.unlink(missing_ok=True)
         raise StorageError(
             f"{path} cannot be written ({error.strerror or error}). The tables of the study are untouched; "
-            f"make room or give write permission, then type: echodrift report {path.parent}"
+            f"{_way_out(error)}, then type: echodrift report {shlex.quote(str(study))}"
         ) from error
+
+
+def _way_out(error: OSError) -> str:
+    """What helps against an error of writing."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "give yourself write permission to the folder"
+    if error.errno == errno.EROFS:
+        return "make the file system writable (or copy the folder to one that is, and name the copy)"
+    return "put that right"
 
 
 def _if_there(path: Path) -> Iterator[Path]:

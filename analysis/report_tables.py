@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 FEW_SEEDS = 20
 """Below this many seeds the report says that its intervals are wide."""
 
+FEW_TO_SAY = 5
+"""Below this many pairs of runs the report gives the numbers and no verdict."""
+
+WARNING = "warning:"
+"""A run's note that begins like this belongs at the top of the page."""
+
+_WITHOUT_USE = {"als": {"learning_rate"}, "bpr": {"confidence", "binary"}}
+"""Fields of a matrix factorization that its model does not read."""
+
 EXHAUSTED = 0.2
 """Above this share of most-valued items used up, the report warns."""
 
@@ -37,6 +46,8 @@ class Cell:
     missing: str
     p: str
     reason: str
+    equal: bool
+    """Arm and reference have the same value in every seed."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +86,20 @@ def blocks(comparison: pd.DataFrame, primary: Sequence[str]) -> list[Block]:
 
 def _cell(row: Mapping[str, Any]) -> Cell:
     column = describe(row["measure"])
+    equal = row["n"] > 0 and row["difference"] == 0 and (row["n"] == 1 or row["low"] == row["high"])
+    verdict = row["verdict"]
+    if equal:
+        verdict = "equal in every seed"
+    elif 0 < row["n"] < FEW_TO_SAY:
+        verdict = "too few seeds to say"
     good = ""
-    if row["verdict"] in ("higher", "lower") and column.better != "neither":
-        good = "better" if row["verdict"] == column.better else "worse"
+    if verdict in ("higher", "lower") and column.better != "neither":
+        good = "better" if verdict == column.better else "worse"
     known_width = row["low"] == row["low"]
     interval = f"{write_difference(column, row['low'])} to {write_difference(column, row['high'])}"
     return Cell(
         arm=row["arm"],
-        verdict=row["verdict"],
+        verdict=verdict,
         good=good,
         difference=write_difference(column, row["difference"]),
         interval=interval if known_width else "–",
@@ -91,10 +108,21 @@ def _cell(row: Mapping[str, Any]) -> Cell:
         n=row["n"],
         missing=", ".join(str(seed) for seed in row["missing"]),
         p=""
-        if row["p_holm"] != row["p_holm"]
+        if equal or row["p_holm"] != row["p_holm"]
         else (f"{row['p_holm']:.3f}" if row["p_holm"] >= 0.001 else "< 0.001"),
-        reason=row["reason"],
+        reason="" if equal and row["n"] > 1 else row["reason"],
+        equal=equal,
     )
+
+
+def set_apart(found: Sequence[Block]) -> tuple[list[Block], list[Block]]:
+    """Blocks with something to compare, and those (primary ones never) in which all arms are equal in every seed."""
+    equal = [
+        block
+        for block in found
+        if not block.primary and all(cell.equal and not cell.missing for cell in block.cells)
+    ]
+    return [block for block in found if block not in equal], equal
 
 
 def glance(found: Sequence[Block]) -> tuple[list[Block], list[tuple[str, list[Cell]]]]:
@@ -135,8 +163,33 @@ def arm_rows(results: Results) -> list[dict[str, str]]:
 
 
 def _component(config: Mapping[str, Any]) -> str:
-    fields = ", ".join(f"{key} = {_written(value)}" for key, value in config.items() if key != "kind")
+    hidden = {"kind"}
+    if config.get("kind") == "matrix_factorization":
+        hidden |= _WITHOUT_USE.get(config.get("model", "als"), set())
+    fields = ", ".join(f"{key} = {_written(value)}" for key, value in config.items() if key not in hidden)
     return f"{config.get('kind', '')} ({fields})" if fields else str(config.get("kind", ""))
+
+
+def setup_rows(results: Results, part: str) -> list[tuple[str, str]]:
+    """Settings of "world", "behavior" or "platform"; what a world from a log leaves without use says so."""
+    rows = settings(results.study.get(part) or {})
+    if part == "platform" and "log" in (results.study.get("world") or {}):
+        rows = [(key, "not used: the log replaces it" if key == "warmup" else value) for key, value in rows]
+    return rows
+
+
+def changes(manifest: Mapping[str, Any]) -> list[str]:
+    """Settings that differ from the study as written, as "key: old → new"."""
+    return [str(change) for change in manifest.get("changed") or []]
+
+
+def notes(manifest: Mapping[str, Any]) -> list[str]:
+    """Notes of the runs; those that warn have their place at the top of the page."""
+    return [str(note) for note in manifest.get("notes") or [] if not _warns(str(note))]
+
+
+def _warns(note: str) -> bool:
+    return note.lower().startswith(WARNING)
 
 
 def settings(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -183,6 +236,7 @@ def warnings(results: Results) -> list[str]:
             f"{len(results.runs) - len(ok)} of {len(results.runs)} runs failed. Their seeds are left out of the "
             "comparisons of their arm; the errors are listed below."
         )
+    found += _noted(results)
     if ok.empty:
         found.append("No run finished, so there is nothing to compare.")
         return found
@@ -194,18 +248,38 @@ def warnings(results: Results) -> list[str]:
         found.append(
             f"{seeds} {'seed' if seeds == 1 else 'seeds'}: "
             + ("there are no intervals at all. " if seeds == 1 else "intervals are wide. ")
+            + (f"With fewer than {FEW_TO_SAY} no verdict is given. " if seeds < FEW_TO_SAY else "")
             + f"Take this as a first look; {FEW_SEEDS} seeds is the default where a conclusion is drawn."
         )
     rounds = int(results.rounds["round"].max()) + 1
     if rounds < 2 * END:
         found.append(
             f"The runs have {rounds} {'round' if rounds == 1 else 'rounds'}: the averages at their start and end "
-            f"({END} rounds each) overlap, and nothing can be said about the long run."
+            f"({results.span} {'round' if results.span == 1 else 'rounds'} each) overlap, and nothing can be said "
+            "about the long run."
         )
     absent = [name for name in results.primary if name not in results.measures]
     if absent:
         found.append(f"Primary measures that were not taken in this study: {', '.join(absent)}.")
     return found + _exhaustion(results)
+
+
+def _noted(results: Results) -> list[str]:
+    """Warnings among the notes of the runs, each once with the arms it concerns."""
+    if "notes" not in results.runs:
+        return []
+    arms: dict[str, list[str]] = {}
+    for arm, text in zip(results.runs["arm"], results.runs["notes"], strict=True):
+        for note in text.splitlines() if isinstance(text, str) else []:
+            if _warns(note):
+                arms.setdefault(note[len(WARNING) :].strip(), []).append(arm)
+    found = []
+    for note, concerned in arms.items():
+        named = list(dict.fromkeys(concerned))
+        found.append(
+            f"{note[:1].upper()}{note[1:].rstrip('.')} ({'arm' if len(named) == 1 else 'arms'}: {', '.join(named)})."
+        )
+    return found
 
 
 def _exhaustion(results: Results) -> list[str]:
@@ -229,5 +303,15 @@ def _exhaustion(results: Results) -> list[str]:
 
 def facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the manifest says beyond command, notes and the tables that have a place of their own."""
-    placed = {"command", "reproduce", "notes", "versions", "hashes", "study", "study_sha256", "seeds"}
+    placed = {
+        "command",
+        "reproduce",
+        "notes",
+        "versions",
+        "hashes",
+        "study",
+        "study_sha256",
+        "seeds",
+        "changed",
+    }
     return settings({key: value for key, value in manifest.items() if key not in placed})

@@ -90,6 +90,12 @@ class Results:
             points.append(Point(number, values, *parts))
         return points
 
+    @cached_property
+    def span(self) -> int:
+        """Rounds that comparisons average over: the last `END`, or all of a shorter study."""
+        ran = self.rounds["round"].max() + 1 if len(self.rounds) else self.study.get("rounds", END)
+        return int(min(END, ran))
+
     def _with_ends(self) -> pd.DataFrame:
         """Runs with every measure's mean over the last `END` rounds of the run, NaN left out."""
         keys = ["arm", *self.grid, "seed"]

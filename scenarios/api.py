@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, did_you_mean
+from .changes import changed
 from .files import Override, load_study
 from .plan import seeds_of
 from .pool import Backend
@@ -42,11 +43,19 @@ def run(
 
     Raises BadInput before anything is started, StorageError where results cannot be written.
     """
-    chosen = load_study(study, overrides(rounds, seeds, set))
+    placed = overrides(rounds, seeds, set)
+    chosen = load_study(study, placed)
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
-        run_study(chosen, place, jobs=jobs, backend=backend, progress=_progress(progress))
+        run_study(
+            chosen,
+            place,
+            jobs=jobs,
+            backend=backend,
+            progress=_progress(progress),
+            changed=changed(study, placed, chosen),
+        )
     except KeyboardInterrupt:
         if temporary is None:
             raise
@@ -83,6 +92,10 @@ def overrides(
     rounds: int | None, seeds: int | list[int] | None, set: Mapping[str, Any] | None
 ) -> list[Override]:
     """Return what Python arguments put over a study."""
+    if set is not None and not isinstance(set, Mapping):
+        raise BadInput(
+            f'set={set!r}: must be a dictionary of dotted keys, for example set={{"behavior.reinforcement": 0.02}}'
+        )
     found: list[Override] = [(f"set={{{key!r}: …}}", key, value) for key, value in (set or {}).items()]
     if rounds is not None:
         found.append((f"rounds={rounds!r}", "rounds", rounds))

@@ -64,16 +64,19 @@ def build_loop(study: Study, arm: Arm, seed: int) -> FeedbackLoop:
     return FeedbackLoop(run.simulation, run.recorder)
 
 
-def check_study(study: Study) -> None:
-    """Check what the schema cannot, before any work: components, slate against catalog, files of the world."""
+def check_study(study: Study) -> list[str]:
+    """Check what the schema cannot, before any work: components, slate against catalog, files of the world.
+
+    Returns notes about the files: their sizes, and what in them was left out or merged.
+    """
     slate = 0
     for arm in study.arms:
         build_recommender(arm)
         slate = max(slate, arm_platform(study, arm).slate)
     if isinstance(study.world, WorldConfig):
         check_world(study.world, study.behavior, slate)
-    else:
-        check_log(study.world, slate)
+        return []
+    return check_log(study.world, slate)
 
 
 def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, list[str]]:
@@ -114,23 +117,29 @@ def _inferred(config: str, match: float):
     return infer(LogConfig.model_validate_json(config), Behavior(match=match))
 
 
-def check_log(config: LogConfig, slate: int) -> None:
-    """Raise BadInput for files of a log that cannot be used, and for a slate longer than its catalog."""
+def check_log(config: LogConfig, slate: int) -> list[str]:
+    """Raise BadInput for files of a log that cannot be used, and for a slate longer than its catalog.
+
+    Returns the size of the log after its filters, and the notes of its files.
+    """
     from .real_logs.logs import read_log
     from .real_logs.metadata import read_items, read_tags, read_ties
 
     log = read_log(config)
+    size = f"{len(log.users):,} users, {len(log.items):,} items, {len(log.user):,} interactions"
+    notes = [f"{config.log}: {size} after its filters.", *log.notes]
     if config.items is not None:
-        read_items(config.items, log.items, config.item_column)
+        notes += read_items(config.items, log.items, config.item_column).notes
     if config.tags is not None:
-        read_tags(config.tags, log.items, config.item_column)
+        notes += read_tags(config.tags, log.items, config.item_column)[2]
     if config.social is not None:
-        read_ties(config.social, log.users)
+        notes += read_ties(config.social, log.users).notes
     if slate > len(log.items):
         raise BadInput(
             f"platform.slate = {slate} is larger than the catalog: {config.log} has {len(log.items)} items after "
             f"its filters. Set platform.slate to at most {len(log.items)}."
         )
+    return notes
 
 
 def arm_platform(study: Study, arm: Arm) -> Platform:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterable
 
 from ..agents.settings import WorldConfig
@@ -43,9 +44,16 @@ def measures() -> list[Row]:
         unit = f" [{column.unit}]" if column.unit else ""
         good = "" if column.better == "neither" else f", {column.better} is better"
         rows.append(
-            (column.name, f"{column.title}{unit}, {column.low:g} to {column.high:g}{good} ({column.family})")
+            (
+                column.name,
+                f"{column.title}{unit}, {_bound(column.low)} to {_bound(column.high)}{good} ({column.family})",
+            )
         )
     return rows
+
+
+def _bound(value: float) -> str:
+    return f"{value:g}".replace("inf", "∞")
 
 
 def studies() -> list[Row]:
@@ -74,19 +82,20 @@ def describe(study: Study) -> str:
     reference = study.reference or study.arms[0].name
     for arm in study.arms:
         then = "".join(f", then {_component(reranker)}" for reranker in arm.rerank)
-        own = "".join(f", platform.{key} = {value}" for key, value in arm.platform.items())
+        own = "".join(f", platform.{key} = {_toml(value)}" for key, value in arm.platform.items())
         mark = "  (reference)" if arm.name == reference else ""
         lines.append(f"  {arm.name}: {_component(arm.policy)}{then}{own}{mark}")
     if study.grid:
         lines += ["", "Grid (every combination)"]
         lines += [
-            f"  {key} = {', '.join(str(value) for value in values)}" for key, values in study.grid.items()
+            f"  {key} = {', '.join(_toml(value) for value in values)}" for key, values in study.grid.items()
         ]
     distinct = len({run.key for run in plan})
     shared = f", {distinct} of them distinct" if distinct < len(plan) else ""
     points = len(plan) // (len(seeds) * len(study.arms))
     rounds = sum(run.study.rounds for run in plan)
-    product = f"{len(study.arms)} arms × {points} grid point{_s(points)} × {len(seeds)} seed{_s(len(seeds))}"
+    grid = f" × {points} grid point{_s(points)}" if study.grid else ""
+    product = f"{len(study.arms)} arm{_s(len(study.arms))}{grid} × {len(seeds)} seed{_s(len(seeds))}"
     lines += [
         "",
         "Runs",
@@ -97,13 +106,32 @@ def describe(study: Study) -> str:
         f"  {_world(study)}",
         "",
         "Every setting (defaults included)",
-        *(f"  {line}" for line in dump(study).splitlines()),
+        *(f"  {line}" for line in _settings(study)),
     ]
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _settings(study: Study) -> list[str]:
+    """Return the lines of the study as TOML without its description, which stands above, and an empty grid."""
+    lines = dump(study).splitlines()
+    return [
+        line
+        for line in lines
+        if not line.startswith("description = ") and not (line == "[grid]" and not study.grid)
+    ]
+
+
+def _toml(value: object) -> str:
+    """Return a value as TOML writes it on one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(inside)}" for key, inside in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(inside) for inside in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _component(fields: dict[str, object]) -> str:
-    rest = ", ".join(f"{key} = {value}" for key, value in fields.items() if key != "kind")
+    rest = ", ".join(f"{key} = {_toml(value)}" for key, value in fields.items() if key != "kind")
     return f"{fields['kind']} ({rest})" if rest else str(fields["kind"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ..agents.settings import WorldConfig
 from ..errors import BadInput, did_you_mean
 from .complaints import complaints
 from .keys import Step, assign, written
@@ -60,11 +62,22 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not a UTF-8 text file (byte {error.start}); save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path}: not valid TOML: {error}") from None
+        raise BadInput(f"{path}: not valid TOML: {error}{_line_of(path, str(error))}") from None
     except RecursionError:
         raise BadInput(f"{path}: not valid TOML: nested too deeply") from None
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: cannot be read: {error}") from None
+
+
+def _line_of(path: Path, problem: str) -> str:
+    """Return the text of the line that a TOML error names, to be put after it."""
+    number = re.search(r"at line (\d+)", problem)
+    if number is None:
+        return ""
+    # TOML ends lines with newlines only; other separators would shift the count.
+    lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    text = lines[int(number[1]) - 1].strip() if int(number[1]) <= len(lines) else ""
+    return f": {text[:77] + '…' if len(text) > 78 else text}" if text else ""
 
 
 def _siblings(path: Path) -> list[Path]:
@@ -116,17 +129,21 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
     else:
         raise BadInput(f"a study is a name, a path, a mapping or a Study, not {type(source).__name__}")
     data = _absolute(raw, base)
+    _check_grid_keys(data, label)
+    before = data.get("world")
+    before = dict(before) if isinstance(before, dict) else {}
     placed: list[tuple[list[Step], str]] = []
     for option, key, value in overrides:
         try:
             placed.append((assign(data, key, plain(value, option)), option))
         except BadInput as error:
             raise BadInput(f"{option}: {error}") from None
+    _check_kind_of_world(before, data.get("world"), placed, label)
     study = validate(Study, _absolute(data, Path()), label, placed)
     from .grid import grid_points
 
     points = grid_points(study, label)
-    spelled = spell_out(study, label)
+    spelled = spell_out(study, label, placed)
     for values, point in points:
         if values:
             spell_out(
@@ -148,14 +165,88 @@ def validate(
     try:
         return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        lines = []
-        for way, text in complaints(error, model):
-            options = [option for to, option in placed or () if way[: len(to)] == to]
-            parts = (options[-1] if options else label, written(way), text)
-            lines.append(": ".join(part for part in parts if part))
+        lines = [_line(label, way, text, data, placed or ()) for way, text in complaints(error, model)]
     except (RecursionError, ValueError) as error:
         lines = [f"{label or 'a value'}: too deep or too long ({error})"]
     raise BadInput("\n".join(lines))
+
+
+def _line(
+    label: str, way: list[Step], text: str, data: dict[str, Any], placed: Iterable[tuple[list[Step], str]]
+) -> str:
+    """Return a mistake with what it came from: the last option that can be behind it, else the file."""
+    options = [option for to, option in placed if _is_behind(to, way, text)]
+    key = by_name(way, data) if options else written(way)
+    return ": ".join(part for part in (options[-1] if options else label, key, text) if part)
+
+
+def _is_behind(to: list[Step], way: list[Step], text: str) -> bool:
+    """Whether an option that wrote to one place can be behind a mistake found at another."""
+    if way[: len(to)] == to:
+        return True
+    if to[: len(way)] == way:
+        # Found further up: the option made a table of an unknown name, or the text names its key.
+        return (
+            text.startswith("unknown key")
+            or re.search(rf"\b{re.escape(str(to[len(way)]))}\b", text) is not None
+        )
+    return text.startswith("is missing") and to[:-1] == way[:-1]
+
+
+def by_name(way: list[Step], data: dict[str, Any]) -> str:
+    """Return steps as a dotted key, an arm by its name."""
+    arms = data.get("arms")
+    if len(way) > 1 and way[0] == "arms" and isinstance(arms, list) and isinstance(way[1], int):
+        arm = arms[way[1]]
+        if isinstance(arm, dict) and isinstance(arm.get("name"), str):
+            return written([f"arms[{arm['name']}]", *way[2:]])
+    return written(way)
+
+
+def _check_grid_keys(data: dict[str, Any], label: str) -> None:
+    """Raise BadInput for a grid key without quotes, which TOML reads as a table in a table."""
+    grid = data.get("grid")
+    for key, inside in grid.items() if isinstance(grid, dict) else ():
+        way = [key]
+        while isinstance(inside, dict) and inside:
+            step = next(iter(inside))
+            way.append(step)
+            inside = inside[step]
+        if len(way) > 1:
+            raise BadInput(f'{label}: grid.{".".join(way)}: put the key in quotes: "{".".join(way)}" = …')
+
+
+def _check_kind_of_world(
+    before: dict[str, Any], world: Any, placed: list[tuple[list[Step], str]], label: str
+) -> None:
+    """Raise BadInput where options mix a generated world with one from a log."""
+    if not isinstance(world, dict) or "log" not in world:
+        return
+    generated, from_log = set(WorldConfig.model_fields), set(LogConfig.model_fields)
+    options = [(to, option) for to, option in placed if len(to) > 1 and to[0] == "world"]
+    left = [
+        key
+        for key, value in before.items()
+        if key in world
+        and world[key] == value
+        and (key not in from_log or key == "items" and _is_number(value))
+    ]
+    if "log" not in before and left:
+        log = next((option for to, option in options if to[1] == "log"), "world.log")
+        raise BadInput(
+            f"{log}: world.log makes this a world from a log, but {label} describes a generated one "
+            f"({', '.join(left)}). Type: echodrift run movielens --set world.log={world['log']} --set world.items=…"
+        )
+    for to, option in options:
+        if to[1] in generated - from_log:
+            raise BadInput(
+                f'{option}: a world from a log has no "{to[1]}": users, items and tastes come from the log. '
+                f"Allowed: {', '.join(sorted(from_log))}."
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
@@ -182,8 +273,11 @@ def input_files(study: Study) -> dict[str, str]:
     return {key: path for key, path in named.items() if path is not None}
 
 
-def spell_out(study: Study, label: str) -> Study:
-    """Return the study with every default of its policies and rerankers written down, and check them."""
+def spell_out(study: Study, label: str, placed: Iterable[tuple[list[Step], str]] = ()) -> Study:
+    """Return the study with every default of its policies and rerankers written down, and check them.
+
+    placed: as in `validate`.
+    """
     from ..sim.platform import Platform
     from .components import spelled_out
 
@@ -194,16 +288,27 @@ def spell_out(study: Study, label: str) -> Study:
         try:
             validate(Platform, merged, "")
         except BadInput as error:
-            raise BadInput(_prefixed(error, label, [*where, "platform"])) from None
+            raise BadInput(_prefixed(error, label, [*where, "platform"], study, placed)) from None
         try:
             arms.append(spelled_out(arm))
         except BadInput as error:
-            raise BadInput(_prefixed(error, label, where)) from None
+            raise BadInput(_prefixed(error, label, where, study, placed)) from None
     return study.model_copy(update={"arms": arms})
 
 
-def _prefixed(error: BadInput, label: str, way: list[Step]) -> str:
-    return "\n".join(f"{label}: {written(way)}.{line}" for line in str(error).splitlines())
+def _prefixed(
+    error: BadInput, label: str, way: list[Step], study: Study, placed: Iterable[tuple[list[Step], str]]
+) -> str:
+    placed = list(placed)
+    arms = {"arms": [{"name": arm.name} for arm in study.arms]}
+    lines = []
+    for line in str(error).splitlines():
+        key, _, text = line.partition(": ")
+        inner: list[Step] = [
+            int(step[1:-1]) if step.startswith("[") else step for step in re.findall(r"\[\d+\]|[^.\[]+", key)
+        ]
+        lines.append(_line(label, [*way, *inner], text, arms, placed))
+    return "\n".join(lines)
 
 
 def dump(study: Study) -> str:

@@ -52,10 +52,12 @@ class Folder:
             if not self.path.exists():
                 return
             if not self.path.is_dir():
-                raise StorageError(f"{self.path} is a file, not a folder; choose another --out")
+                raise StorageError(f"{self.path} is a file, not a folder; choose another folder with --out")
             entries = sorted(entry.name for entry in self.path.iterdir())
         except OSError as error:
-            raise StorageError(f"{self.path}: cannot be looked into: {error.strerror or error}") from None
+            raise StorageError(
+                f"{self.path}: cannot be looked into: {error.strerror or error}; choose another folder with --out"
+            ) from None
         ours = [name for name in entries if name.startswith(TEMPORARY)]
         held = next((file for file in (self._asked, self.path / "study.toml") if file.exists()), None)
         if held is not None and (held == self._asked or (self.path / MANIFEST).exists()):
@@ -64,7 +66,7 @@ class Folder:
             found = ", ".join(name for name in entries if name not in ours)
             raise StorageError(
                 f"{self.path} holds files that are not results of echodrift ({_short(found)}); "
-                f"choose another folder with --out, or empty this one"
+                f"choose another folder with --out"
             )
 
     def _runs_are_foreign(self) -> bool:
@@ -74,7 +76,7 @@ class Folder:
         return any(not entry.name.startswith((".lock", TEMPORARY)) for entry in self.store.folder.iterdir())
 
     def _check_same(self, held: Path, study: Study) -> None:
-        choose = f"choose another folder with --out, or remove this one: rm -r {self.path}"
+        choose = "choose another folder with --out"
         try:
             there = load_study(held)
             missing = cell_digests(there) - cell_digests(study)

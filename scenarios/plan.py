@@ -103,6 +103,8 @@ def study_digest(study: Study) -> str:
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a data file, or raise BadInput."""
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder; name the file in it")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from functools import partial
@@ -37,7 +38,7 @@ def carried_out(
             # Said when a study is stopped; what those tasks did is on disk and is taken over.
             warnings.filterwarnings("ignore", message=r".*tasks (have been successfully|which were still)")
             pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-            yield from pool(delayed(carry_out_alone)(run, store, builder) for run in todo)
+            yield from pool(delayed(carry_out_alone)(run, store, builder, os.getpid()) for run in todo)
     except TerminatedWorkerError:
         # Something killed a worker, most likely for its memory. Which run it was is not known, so the
         # rest are done one at a time, each in a process of its own.
@@ -53,7 +54,7 @@ def _one_by_one(todo: list[PlannedRun], store: RunStore, builder: Builder) -> It
         if found is None or found.status != "ok":
             with ProcessPoolExecutor(max_workers=1, env=dict.fromkeys(THREADS, "1")) as alone:
                 try:
-                    found = alone.submit(partial(carry_out_alone, run, store, builder)).result()
+                    found = alone.submit(partial(carry_out_alone, run, store, builder, os.getpid())).result()
                 except TerminatedWorkerError:
                     found = Record(
                         run.key, run.label, "failed", "the process of this run was killed (out of memory?)"

@@ -27,6 +27,8 @@ class Result:
         temporary: a folder that is to live as long as this object.
         """
         self.folder = Path(folder)
+        if not self.folder.exists():
+            raise BadInput(f"{self.folder}: there is no such folder")
         self.manifest: dict[str, Any] = Folder(self.folder).verify()
         self._temporary = temporary
 

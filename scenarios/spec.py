@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from ..agents.behavior import Behavior
 from ..agents.settings import WorldConfig
 from ..config import Config
+from ..errors import did_you_mean
 from ..sim.platform import Platform
 
 
@@ -115,7 +116,7 @@ class Study(Config):
     def _some_seeds(cls, value: int | list[int]) -> int | list[int]:
         if isinstance(value, int):
             if not 1 <= value <= 100_000:
-                raise ValueError(f"must be 1 to 100000 seeds, or a list of seeds, but is {value}")
+                raise ValueError("must be 1 to 100000 seeds, or a list of seeds")
             return value
         if not value or min(value) < 0 or max(value) >= 2**63:
             raise ValueError("a list of seeds holds at least one number, each from 0 to 2^63 - 1")
@@ -130,5 +131,8 @@ class Study(Config):
         if twice:
             raise ValueError(f'two arms are named "{twice[0]}"; give each arm its own name')
         if self.reference is not None and self.reference not in names:
-            raise ValueError(f'reference = "{self.reference}" is not the name of an arm ({", ".join(names)})')
+            raise ValueError(
+                f'reference = "{self.reference}" is not the name of an arm ({", ".join(names)}).'
+                f"{did_you_mean(self.reference, names)}"
+            )
         return self

@@ -150,16 +150,18 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:
-    """Return the StorageError for a path that could not be written, in words."""
+    """Return the StorageError for a path that could not be written: what is wrong, then what to do."""
+    what = "Choose another folder with --out."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         why = "the disk is full"
+        what = "Make room (or choose another folder with --out)."
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         why = "it is read-only or belongs to somebody else"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         why = "a file is in the way"
     else:
         why = "the system refused"
-    return StorageError(f"cannot write {path}: {why} ({error.strerror or error})")
+    return StorageError(f"cannot write {path}: {why} ({error.strerror or error})\n{what}")
 
 
 def _sync_folder(folder: Path) -> None:

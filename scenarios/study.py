@@ -44,8 +44,11 @@ class Interrupted(KeyboardInterrupt):
     exit_code = ExitCode.INTERRUPTED
 
 
-def check_runnable(study: Study) -> None:
-    """Check everything about a study that its schema cannot: every grid point builds, files are readable."""
+def check_runnable(study: Study) -> list[str]:
+    """Check everything about a study that its schema cannot: every grid point builds, files are readable.
+
+    Returns notes about the files, for a person to read.
+    """
     from ..analysis.measures import MEASURES
     from .build import check_study
 
@@ -57,8 +60,13 @@ def check_runnable(study: Study) -> None:
                 raise BadInput(
                     f'{key}: there is no measure "{name}".{close} `echodrift list measures` shows all'
                 )
+    for key, path in input_files(study).items():
+        if Path(path).is_dir():
+            raise BadInput(f"{key}: {path} is a folder; name the file in it")
+    notes: dict[str, None] = {}
     for _, point in grid_points(study):
-        check_study(point)
+        notes |= dict.fromkeys(check_study(point) or ())
+    return list(notes)
 
 
 def cores() -> int:
@@ -79,14 +87,16 @@ def run_study(
     backend: Backend = "loky",
     progress: Quiet | None = None,
     builder: Builder = build,
-    checker: Callable[[Study], None] = check_runnable,
+    checker: Callable[[Study], Any] = check_runnable,
     command: Sequence[str] = (),
+    changed: Sequence[str] = (),
 ) -> Folder:
     """Run what is not yet in `out` and write the tables there; return the folder.
 
     jobs: runs at a time, −1 for one per core. backend: "loky" (processes) or "threading". Everything
     is checked before the folder is made. A run that fails becomes a row with its error. The tables do
-    not depend on jobs, backend or interruptions (wall times aside).
+    not depend on jobs, backend or interruptions (wall times aside). changed: what options changed in
+    the study as written, for the manifest.
 
     Raises BadInput (nothing started), StorageError (finished runs are kept), Interrupted (Ctrl-C;
     finished runs are kept).
@@ -111,11 +121,11 @@ def run_study(
         try:
             _fill(records, plan, folder.store, jobs, backend, progress, builder)
             tables = collect(plan, records, folder.store)
-            _publish(folder, study, plan, tables, records, started, command)
+            _publish(folder, study, plan, tables, records, started, command, changed)
         except StorageError as error:
-            raise StorageError(
-                f"{error}\n{_kept(records, plan, out)} Then run the same command again."
-            ) from error
+            wrong, _, what = str(error).partition("\n")
+            then = f"{what} Then run the same command again.".strip()
+            raise StorageError(f"{wrong}\n{_kept(records, plan, out)} {then}") from error
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Stopped. {_kept(records, plan, out)} The same command goes on from there."
@@ -164,6 +174,7 @@ def _publish(
     records: dict[str, Record],
     started: datetime,
     command: Sequence[str],
+    changed: Sequence[str],
 ) -> None:
     notes = list(dict.fromkeys(note for run in plan for note in records[run.key].notes))
     manifest = {
@@ -171,6 +182,7 @@ def _publish(
         "study_sha256": study_digest(study),
         "command": shlex.join(command) or "echodrift.run(…) in Python",
         "reproduce": f"echodrift run {shlex.quote(str(folder.path / 'study.toml'))}",
+        "changed": list(changed),
         "seeds": seeds_of(study),
         "runs": len(plan),
         "failed": int((tables["runs"]["status"] == "failed").sum()),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import StorageError
+from ..errors import StorageError, was_interrupted
 from .plan import PlannedRun
 from .spec import Arm, Study
 from .store import Record, RunStore
@@ -44,11 +44,16 @@ def build(study: Study, arm: Arm, seed: int) -> Steppable:
 
 
 def carry_out(
-    run: PlannedRun, store: RunStore, builder: Builder, tick: Callable[[], None] | None = None
+    run: PlannedRun,
+    store: RunStore,
+    builder: Builder,
+    tick: Callable[[], None] | None = None,
+    before_writing: Callable[[], None] | None = None,
 ) -> Record:
     """Do one run and write it; whatever goes wrong inside it becomes its record.
 
-    tick: called after every round. Raises StorageError when the result cannot be written.
+    tick: called after every round; before_writing: once, before anything is written. Raises
+    StorageError when the result cannot be written, KeyboardInterrupt after Ctrl-C.
     """
     import pandas as pd
 
@@ -69,19 +74,34 @@ def carry_out(
     except StorageError:
         raise
     except Exception as error:  # noqa: BLE001  a run may fail in any way, and that is its result
+        if was_interrupted(error):
+            raise KeyboardInterrupt from None
         record.status = "failed"
         record.error = f"{type(error).__name__}: {error}"
         record.traceback = traceback.format_exc()
     record.seconds = round(time.perf_counter() - began, 3)
+    if before_writing is not None:
+        before_writing()
     store.write(record, tables)
     return record
 
 
-def carry_out_alone(run: PlannedRun, store: RunStore, builder: Builder) -> Record:
-    """Do one run in a worker process: one thread, and Ctrl-C left to the process that started it."""
+def carry_out_alone(run: PlannedRun, store: RunStore, builder: Builder, parent: int) -> Record:
+    """Do one run in a worker process: one thread, and Ctrl-C left to the process that started it.
+
+    parent: number of that process. When it is gone, the worker ends and writes nothing: nobody holds
+    the lock of the folder for it any more.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def quit_if_left_alone() -> None:
+        if os.getppid() != parent:
+            # At once: there is nobody to hand a result or an error to.
+            os._exit(1)
+
+    quit_if_left_alone()
     with one_thread():
-        return carry_out(run, store, builder)
+        return carry_out(run, store, builder, quit_if_left_alone, quit_if_left_alone)
 
 
 def summaries(rounds: pd.DataFrame) -> dict[str, float]:

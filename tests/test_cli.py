@@ -132,7 +132,10 @@ def test_what_was_run_can_be_run_again_from_its_own_file(tiny: Path, builder: ty
         (["check", "tiny.toml", "--set", "measures=['x']"], 2, 'measures: there is no measure "x".'),
         (["run", "tiny.toml", "--out", "tiny.toml"], 6, "tiny.toml is a file, not a folder"),
         (["run", "tiny.toml", "--out", "."], 6, "holds files that are not results of echodrift (tiny.toml)"),
-        (["report", "nowhere"], 6, "nowhere holds no results of echodrift"),
+        (["report", "nowhere"], 2, "nowhere: there is no such folder"),
+        (["check", "tiny.toml", "--set", "primary=['welfar']"], 2, "error: --set primary=['welfar']: primary: there is no measure"),
+        (["check", "tiny.toml", "--set", "grid={}", "--set", "world={log='.'}"], 2, "is a folder; name the file in it"),
+        (["run", "tiny.toml", "--rounds", "0", "--quiet"], 2, "--rounds 0: rounds: must be at least 1"),
     ],
 )  # fmt: skip
 def test_mistakes_get_one_message_and_write_nothing(
@@ -183,7 +186,7 @@ def test_another_study_in_the_folder(tiny: Path, builder: types.ModuleType) -> N
     assert err.splitlines() == [
         'error: o holds another study, "Is it tiny?". What differs:',
         "         world.items: 30 there, 31 now",
-        "       choose another folder with --out, or remove this one: rm -r o",
+        "       choose another folder with --out",
     ]
 
 
@@ -202,7 +205,9 @@ def test_a_full_disk(tiny: Path, builder: types.ModuleType, monkeypatch: pytest.
     assert code == ExitCode.STORAGE
     assert (
         "the disk is full (No space left on device)" in err
-        and "2 of 8 runs are finished and kept in o" in err
+        and "2 of 8 runs are finished and kept in o. Make room (or choose another folder with --out). "
+        "Then run the same command again."
+        in err
     )
     monkeypatch.undo()
     assert not list((tiny / "o").rglob(".unfinished*"))
@@ -212,6 +217,7 @@ def test_a_read_only_folder(tiny: Path, builder: types.ModuleType, monkeypatch: 
     monkeypatch.setattr(Path, "mkdir", raising(OSError(errno.EROFS, "Read-only file system")))
     code, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
     assert code == ExitCode.STORAGE and "cannot write o/runs: it is read-only" in err
+    assert err.endswith("Choose another folder with --out.\n")
     assert not (tiny / "o").exists()
 
 
@@ -225,6 +231,41 @@ def test_ctrl_c(tiny: Path, builder: types.ModuleType) -> None:
     code, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
     assert code == ExitCode.INTERRUPTED
     assert err == "Stopped. 4 of 8 runs are finished and kept in o. The same command goes on from there.\n"
+
+
+def test_ctrl_c_before_the_runs(tiny: Path, builder: types.ModuleType) -> None:
+    late = SystemError("a compiled function returned a result with an exception set")
+    late.__cause__ = KeyboardInterrupt()
+    for stop in (KeyboardInterrupt(), late):
+        builder.check_study = raising(stop)  # type: ignore[attr-defined]
+        assert call("run", "tiny.toml", "--out", "o") == (ExitCode.INTERRUPTED, "", "Stopped.\n")
+
+
+def test_what_options_changed_is_in_the_manifest(tiny: Path, builder: types.ModuleType) -> None:
+    more = ("--set", "arms[top].platform.slate=5", "--set", "world.users=20", "--seeds", "1")
+    assert call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--no-report", *more)[0] == 0
+    manifest = json.loads((tiny / "o/manifest.json").read_text())
+    assert sorted(manifest["changed"]) == ["arms[top].platform.slate: 4 → 5", "seeds: 2 → 1"]
+    assert call("run", "tiny.toml", "--jobs", "1", "--out", "p", "--no-report")[0] == 0
+    assert json.loads((tiny / "p/manifest.json").read_text())["changed"] == []
+    result = echodrift.run("tiny.toml", rounds=2, set={"world.graph": {"kind": "none"}})
+    assert result.manifest["changed"][0].split(":")[0] == "rounds"
+    assert any(
+        line.startswith("world.graph.kind: watts_strogatz → none") for line in result.manifest["changed"]
+    )
+
+
+def test_notes_about_a_log_are_told(tiny: Path, builder: types.ModuleType) -> None:
+    class Noted(Fake):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self.notes = ["3 rows were merged."]
+
+    builder.build_run = Noted  # type: ignore[attr-defined]
+    builder.check_study = lambda study: ["3 rows were merged."]  # type: ignore[attr-defined]
+    assert call("check", "tiny.toml")[2] == "note: 3 rows were merged.\n"
+    assert call("run", "tiny.toml", "--jobs", "1", "--out", "o")[2].count("note: 3 rows were merged.\n") == 1
+    assert "note" not in call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")[2]
 
 
 def test_an_unforeseen_error_is_one_line_unless_debugging(tiny: Path, builder: types.ModuleType) -> None:
@@ -266,6 +307,9 @@ def test_describe(tiny: Path) -> None:
         "attention = 0.85",
     ):
         assert part in out
+    assert out.count("A study for tests.") == 1
+    _, out, _ = call("describe", "tiny.toml", "--set", "grid={}")
+    assert "2 arms × 2 seeds = 4 runs" in out and "grid" not in out.lower()
 
 
 def test_check_warns_where_conclusions_stand_on_little(tiny: Path, builder: types.ModuleType) -> None:
@@ -352,6 +396,8 @@ def test_run_from_python(tiny: Path, builder: types.ModuleType) -> None:
     assert kept.folder == tiny / "o" and "4 runs" in repr(kept)
     with pytest.raises(BadInput, match="rounds=0: rounds: must be at least 1"):
         echodrift.run("tiny.toml", rounds=0)
+    with pytest.raises(BadInput, match="must be a dictionary of dotted keys"):
+        echodrift.run("tiny.toml", set=["world.users=25"])  # type: ignore[arg-type]
 
 
 TINY_TABLES = {

@@ -105,8 +105,13 @@ def test_the_same_study_from_file_mapping_and_object(tmp_path: Path) -> None:
         (('"warmup"', '"warm"'), "mine.toml: arms[1].platform.learn_from: must be 'all', 'organic' or 'warmup'"),
         (("{ learn_from", "{ slat = 1, learn_from"), 'mine.toml: arms[1].platform.slat: unknown key. Did you mean "slate"?'),
         (("rounds = 3", 'reference = "nobody"'), 'mine.toml: reference = "nobody" is not the name of an arm'),
+        (("rounds = 3", 'reference = "nome"'), 'Did you mean "none"?'),
+        (("users = 20", "users = 10000001"), "mine.toml: world.users: must be at least 1 and at most 10000000"),
+        (("[world]", "[grid]\nbehavior.organic = [1, 2]\n[world]"), 'mine.toml: grid.behavior.organic: put the key in quotes: "behavior.organic" = …'),
+        (("rounds = 3", 'description = "open'), ': description = "open'),
         (("rounds = 3", "rounds = "), "mine.toml: not valid TOML: Invalid value (at line 3, column 10)"),
         (("rounds = 3", "rounds = 3\nrounds = 4"), "mine.toml: not valid TOML: Cannot overwrite a value (at line 4"),
+        (("rounds = 3", "rounds = 3\nrounds = 4"), "): rounds = 4"),
         (("rounds = 3", "x = " + "[" * 5000), "mine.toml: not valid TOML: "),
     ],
 )  # fmt: skip
@@ -195,6 +200,12 @@ def test_set_that_is_not_key_and_value(text: str) -> None:
     ("sets", "message"),
     [
         (["world.userz=5"], '--set world.userz=5: world.userz: unknown key. Did you mean "users"?'),
+        (["nothing.at.all=3"], "--set nothing.at.all=3: nothing: unknown key"),
+        (["arms[top 10, by takes].policy.windw=8"], "--set arms[top 10, by takes].policy.windw=8: arms[top 10, by takes].policy.windw: unknown key"),
+        (["arms[none].policy={}"], "--set arms[none].policy={}: arms[none].policy.kind: must name what to use"),
+        (["arms[none].platform.slat=8"], "--set arms[none].platform.slat=8: arms[none].platform.slat: unknown key"),
+        (["rounds=4", "reference=nome"], "--set reference=nome: reference = "),
+        (["world.log=x.csv"], "world.log=x.csv: world.log makes this a world from a log, but "),
         (["rounds=-1"], "--set rounds=-1: rounds: must be at least 1"),
         (["rounds.x=1"], '--set rounds.x=1: "rounds.x": rounds is not a table'),
         (["arms[MF].policy.dim=3"], "arms has no element [MF]; it has [none], [top 10, by takes]"),
@@ -223,6 +234,22 @@ def test_mistakes_in_options_name_the_option_or_the_grid_key(
     with pytest.raises(BadInput) as caught:
         loaded(written(tmp_path, TINY), *sets)
     assert message in str(caught.value)
+
+
+def test_a_world_from_a_log_has_no_users_of_its_own(tmp_path: Path) -> None:
+    log = {"name": "l", "world": {"log": "r.csv"}, "arms": [{"name": "a", "policy": {"kind": "organic"}}]}
+    with pytest.raises(BadInput) as caught:
+        load_study(log, [parse_set("world.users=50")])
+    assert str(caught.value).startswith('--set world.users=50: a world from a log has no "users"')
+    assert "\n" not in str(caught.value)
+    open_world = {**log, "world": {"user_core": 3, "topics": 4}}
+    assert load_study(open_world, [parse_set("world.log=r.csv")]).world.user_core == 3
+
+
+def test_seeds_are_told_once(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        loaded(written(tmp_path, TINY), "seeds=0")
+    assert str(caught.value).count("but is 0") == 1
 
 
 def test_set_reaches_every_part_of_a_study(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ MEASURES = {
     "welfare_start": (1.0, 0.7, 1.7, 0.02, 1),
     "regret": (0.5, 0.0, 0.7, 0.01, 5),
     "homogenization": (0.02, 0.02, 0.2, 0.003, 1),
+    "pairs_compared": (0.9, 0.3, 0.95, 0.003, 1),
     "community_gap": (0.005, 0.002, 0.06, 0.002, 1),
     "taste_assortativity": (0.4, 0.38, 0.5, 0.001, 5),
     "intra_user_diversity": (0.7, 0.3, 0.72, 0.004, 5),
@@ -390,10 +391,98 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, undrawn, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left") as full_disk:
         build_report(study)
+    assert "make room" in str(full_disk.value)
+    assert str(full_disk.value).endswith(f"echodrift report {study}")
     assert (study / "report.html").read_bytes() == old
     assert not list(study.rglob(".unfinished*"))
+
+
+@pytest.mark.parametrize(("number", "way"), [(13, "write permission"), (30, "file system writable"), (5, "")])
+def test_a_folder_that_cannot_be_written_is_not_called_full(tmp_path, undrawn, monkeypatch, number, way):
+    study = synthetic(tmp_path / "my study", ["a", "b"], seeds=2, rounds=3, measures=FEW)
+
+    def refused(path, content):
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(Path, "write_bytes", refused)
+    with pytest.raises(StorageError) as found:
+        build_report(study)
+    message = str(found.value)
+    assert "make room" not in message and way in message
+    assert message.endswith(f"echodrift report '{study}'")
+
+
+def test_the_page_says_what_was_changed_and_how_many_rounds_it_averages(tmp_path, undrawn):
+    change = "world.users: 1000 → <200>"
+    study = synthetic(tmp_path, ["a", "b"], seeds=2, rounds=12, measures=FEW, extra={"changed": [change]})
+    words = Page(build_report(study)).words
+    assert f"Changed from the study as written: {change}; statements above" in words
+    assert "mean difference over the last 12 rounds" in words and "last 20 rounds" not in words
+    assert words.count(change) == 1
+    (study / "manifest.json").write_text('{"changed": []}', encoding="utf-8")
+    assert "Changed from the study" not in Page(build_report(study)).words
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(4, False), (5, True)])
+def test_verdicts_take_five_seeds_and_numbers_do_not(tmp_path, undrawn, seeds, said):
+    apart = {"a": 1.0, "b": 2.0}
+    study = synthetic(tmp_path, list(apart), seeds=seeds, rounds=12, measures=FEW)
+    rounds = pd.read_parquet(study / "rounds.parquet")
+    rounds["welfare"] = rounds["arm"].map(apart) + 0.01 * rounds["seed"] * (rounds["arm"] == "b")
+    rounds.to_parquet(study / "rounds.parquet")
+    words = Page(build_report(study)).words
+    row = words.split("All paired comparisons")[1].split(" welfare ")[1]
+    assert ("higher (better for users)" in row) == said
+    assert ("too few seeds to say" in row) == (not said)
+    assert f"+{1 + 0.005 * (seeds - 1):.2f}" in row
+
+
+def test_columns_equal_in_all_arms_are_named_once_and_have_no_p(tmp_path, undrawn):
+    study = synthetic(tmp_path, ["a", "b", "c"], seeds=5, rounds=12, measures=FEW)
+    rounds = pd.read_parquet(study / "rounds.parquet")
+    rounds["niche_demand"] = 0.4 + 0.01 * rounds["seed"]
+    rounds.loc[rounds["arm"] == "b", "niche_exposure"] = rounds.loc[
+        rounds["arm"] == "a", "niche_exposure"
+    ].to_numpy()
+    rounds.to_parquet(study / "rounds.parquet")
+    words = Page(build_report(study)).words.split("All paired comparisons")[1]
+    assert "Equal in every arm and every seed" in words and words.count("niche_demand ") == 1
+    row = words.split(" niche_exposure ")[1]
+    assert re.search(
+        r"equal in every seed 0 pp 0 pp to 0 pp [\d. %]+ 5 – ", row.replace("0.0", "0").replace("+0", "0")
+    )
+
+
+def test_settings_without_use_are_not_shown_as_if_they_had_one(tmp_path, undrawn):
+    study = synthetic(tmp_path, ["a", "b"], seeds=2, rounds=3, measures=FEW)
+    toml = (study / "study.toml").read_text("utf-8")
+    toml = toml.replace("slate = 10", "slate = 10\nwarmup = 15").replace("users = 1000\n", "")
+    toml = toml.replace("dim = 8 }", 'dim = 8, model = "als", learning_rate = 0.05, confidence = 3.0 }', 1)
+    toml = toml.replace("dim = 8 }", 'dim = 8, model = "bpr", learning_rate = 0.07, confidence = 4.0 }', 1)
+    for world, warmup in (
+        ("items = 2000", "warmup 15"),
+        ('log = "/a/b"', "warmup not used: the log replaces it"),
+    ):
+        (study / "study.toml").write_text(toml.replace("items = 2000", world), encoding="utf-8")
+        words = Page(build_report(study)).words.split("How to reproduce")[0]
+        assert warmup in words
+        assert "confidence = 3.0" in words and "learning_rate = 0.05" not in words
+        assert "learning_rate = 0.07" in words and "confidence = 4.0" not in words
+
+
+def test_warnings_of_runs_stand_at_the_top_once_with_their_arms(tmp_path, undrawn):
+    note = "warning: the regularization is <too strong>."
+    extra = {"notes": ["A plain note.", note]}
+    study = synthetic(tmp_path, ["a", "b", "c"], seeds=2, rounds=3, measures=FEW, extra=extra)
+    runs = pd.read_parquet(study / "runs.parquet")
+    runs["notes"] = ["A plain note." + (f"\n{note}" if arm in "ab" else "") for arm in runs["arm"]]
+    runs.to_parquet(study / "runs.parquet")
+    words = Page(build_report(study)).words
+    top, below = words.split("The answer at a glance")
+    assert "The regularization is <too strong> (arms: a, b)." in top
+    assert "too strong" not in below and "A plain note." in below
 
 
 @pytest.mark.slow

@@ -259,6 +259,9 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.
         go(tmp_path / "out")
     message = str(caught.value)
     assert "the disk is full" in message and "3 of 12 runs are finished and kept" in message
+    assert message.endswith(
+        "Make room (or choose another folder with --out). Then run the same command again."
+    )
     assert not list((tmp_path / "out").rglob(".unfinished*"))
     assert not (tmp_path / "out/rounds.parquet").exists()
     monkeypatch.undo()
@@ -309,6 +312,52 @@ def test_ctrl_c_keeps_finished_runs_and_says_how_to_go_on(tmp_path: Path) -> Non
     assert tables(tmp_path / "1") == tables(tmp_path / "2") == tables(tmp_path / "fresh")
 
 
+def interrupted_in_compiled_code(study: Study, arm: Arm, seed: int) -> Fake:
+    if arm.name == "b":
+        raise SystemError("a function returned a result with an exception set") from KeyboardInterrupt()
+    return Fake(study, arm, seed)
+
+
+@pytest.mark.parametrize("how", [{"jobs": 1}, {"jobs": 2, "backend": "threading"}])
+def test_ctrl_c_inside_compiled_code_is_no_failed_run(tmp_path: Path, how: dict[str, Any]) -> None:
+    with pytest.raises(Interrupted):
+        go(tmp_path, builder=interrupted_in_compiled_code, **how)
+    assert not list((tmp_path / "runs").glob("b-*"))
+
+
+def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
+    from echodrift.scenarios.plan import expand
+    from echodrift.scenarios.store import RunStore
+    from echodrift.scenarios.worker import carry_out_alone
+
+    run, quitting = expand(study())[0], []
+
+    class Quit(BaseException):
+        pass
+
+    def orphaned(study: Study, arm: Arm, seed: int) -> Fake:
+        # The parent goes while the run is being built.
+        patch.setattr(os, "getppid", lambda: 1)
+        return Fake(study, arm, seed)
+
+    def leave(code: int) -> None:
+        quitting.append(code)
+        raise Quit
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "_exit", leave)
+        for builder, parent in ((fake, -1), (orphaned, os.getppid())):
+            with pytest.raises(Quit):
+                carry_out_alone(run, RunStore(tmp_path), builder, parent)
+    signal.signal(signal.SIGINT, handler)
+    assert quitting == [1, 1] and not list(tmp_path.iterdir())
+    try:
+        assert carry_out_alone(run, RunStore(tmp_path), fake, os.getppid()).status == "ok"
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 SLOW = """
 import sys, time
 from pathlib import Path
@@ -348,6 +397,11 @@ def test_kill_9_in_the_middle_and_again_gives_the_tables_of_an_undisturbed_run(
             while len(list((tmp_path / "out/runs").glob("*/run.json"))) < wanted and time.monotonic() < until:
                 time.sleep(0.005)
             process.kill()
+        time.sleep(0.3)
+        after = len(list((tmp_path / "out/runs").glob("*/run.json")))
+        time.sleep(1.0)
+        # Workers whose parent is gone are gone too: a run takes a fifth of a second.
+        assert len(list((tmp_path / "out/runs").glob("*/run.json"))) == after
         kept = len(list((tmp_path / "out/runs").glob("*/run.json")))
         assert wanted <= kept < 15
         assert not (tmp_path / "out/rounds.parquet").exists()

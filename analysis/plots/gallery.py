@@ -10,6 +10,7 @@ from .columns import describe, known, twins
 from .comparisons import differences, half_life
 from .curves import finding, long_horizon, tastes
 from .inequality import lorenz
+from .series import ENDS
 from .style import ArmStyle
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ NICHE = _Curves(
     (("niche_exposure", "niche_consumed", "niche_demand"),),
     "Read the three together. Niche exposure alone is not harm: even an ideal slate gives niche items less "
     "than their share of demand, since people take only a few items. Look where consumption falls away "
-    "while demand stays.",
+    "while demand stays. Slates include organic visits (their share is behavior.organic), which set a floor "
+    "to niche exposure that no policy can go below.",
 )
 CURVES = (
     _Curves(
@@ -98,14 +100,16 @@ CURVES = (
         "Likeness: within communities, between users, along ties",
         (
             "homogenization",
+            "pairs_compared",
             "community_gap",
+            "taste_assortativity",
             "intra_user_diversity",
             "inter_user_diversity",
-            "taste_assortativity",
             "modularity",
         ),
         "Overlap rising everywhere means that people take the same things; a rising gap means that they do so "
-        "inside their community more than across. Neither is good or bad by itself.",
+        "inside their community more than across. Neither is good or bad by itself. Arms in which few pairs "
+        "took enough to compare rest on fewer people, and their overlap and gap speak for those alone.",
     ),
     _Curves(
         "welfare",
@@ -130,8 +134,9 @@ HALF_LIFE_GUIDE = (
     "median over seeds). A short half-life says how fast exposure moved, not that anybody lost by it."
 )
 FOREST_GUIDE = (
-    "Each point is an arm minus the reference in the mean of the last 20 rounds, paired by seed. Intervals "
-    "that leave out zero say which side the difference is on; their width says how well it is known."
+    "Each point is an arm minus the reference in the mean of the {span}, paired by seed. With five seeds "
+    "or more, an interval that leaves out zero says which side the difference is on; its width says how well "
+    "it is known."
 )
 
 
@@ -142,11 +147,12 @@ def gallery(
     reference: str,
     primary: Sequence[str],
     *,
+    span: int = ENDS,
     full: bool = True,
 ) -> Iterator[Plate]:
     """Yield the figures of one grid point, in the order of the page; those without any value are left out.
 
-    `comparison` is `statistics.compare` for the point. With `full` off, only the primary measures.
+    `comparison` is `statistics.compare` for the point, of means over the last `span` rounds. With `full` off, only the primary measures.
     """
     rounds = point.rounds
     named = [describe(name).title for name in primary if (comparison["measure"] == name).any()]
@@ -157,7 +163,7 @@ def gallery(
             "Differences on the primary measures",
             differences(comparison, primary, reference, styles),
             f"Forest plot: difference of each arm from {reference} with 95 % interval on {', '.join(named)}.",
-            FOREST_GUIDE,
+            FOREST_GUIDE.format(span=last_rounds(span)),
         )
     if not full:
         rows = tuple(dict.fromkeys(_with_twins(name) for name in primary))
@@ -169,8 +175,10 @@ def gallery(
             "lorenz",
             "exposure",
             "How evenly the catalog is shown and taken",
-            lorenz(point.lorenz, styles),
-            "Lorenz curves of exposure and consumption in the first and the last 20 rounds, with demand.",
+            lorenz(point.lorenz, styles, span=span),
+            "Lorenz curves of exposure and consumption in the "
+            + ("only round" if span == 1 else f"first and the last {span} rounds")
+            + ", with demand.",
             LORENZ_GUIDE,
         )
     if "niche_half_life" in point.runs and point.runs["niche_half_life"].notna().any():
@@ -193,6 +201,11 @@ def gallery(
         )
     yield from _plates([*CURVES, *_unplaced(rounds)], rounds, styles)
     yield from _split_plates(rounds, primary, styles)
+
+
+def last_rounds(span: int) -> str:
+    """The rounds that comparisons average over, in words."""
+    return "only round" if span == 1 else f"last {span} rounds"
 
 
 def _with_twins(name: str) -> Row:

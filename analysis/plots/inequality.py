@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WHAT = {"exposure": "Shown", "consumption": "Taken"}
-_WHEN = {"start": f"first {ENDS} rounds", "end": f"last {ENDS} rounds"}
 
 
-def lorenz(frame: pd.DataFrame, arms: Mapping[str, ArmStyle] | None = None) -> Figure:
+def lorenz(frame: pd.DataFrame, arms: Mapping[str, ArmStyle] | None = None, *, span: int = ENDS) -> Figure:
     """Lorenz curves of exposure and of consumption, at the start and at the end, with demand behind them.
 
     `frame` is the table of one grid point: arm, seed, when ("start" | "end"), what ("exposure" |
     "consumption" | "demand"), x (share of items, least first), y (their share of the total). Lines
-    are means over seeds; the gray area spans the demand curves of the arms.
+    are means over seeds; the gray area spans the demand curves of the arms. `span` is how many rounds
+    make up the start and the end: fewer in a study that has fewer.
     """
     with look():
         styles = styles_for(frame, arms)
+        rounds = "round" if span == 1 else f"{span} rounds"
+        spans = {"start": f"first {rounds}", "end": f"last {rounds}"}
         mean = frame.groupby(["what", "when", "arm", "x"])["y"].mean()
         page = sheet(
             "How evenly the catalog is shown and taken",
@@ -40,12 +42,12 @@ def lorenz(frame: pd.DataFrame, arms: Mapping[str, ArmStyle] | None = None) -> F
             note=f"Lines: mean of {frame['seed'].nunique()} seeds. Items are sorted anew for each curve, least first.",
         )
         for axes, (what, verb) in zip(page.rows, _WHAT.items(), strict=True):
-            for ax, (when, span) in zip(axes, _WHEN.items(), strict=True):
+            for ax, (when, words) in zip(axes, spans.items(), strict=True):
                 drawn = _panel(ax, mean, what, when, styles)
                 if drawn:
-                    _finish(ax, f"{verb}, {span}", verb, last_row=axes is page.rows[-1], first=ax is axes[0])
+                    _finish(ax, f"{verb}, {words}", verb, last_row=axes is page.rows[-1], first=ax is axes[0])
                 else:
-                    say(ax, f"{verb}, {span}: no value in this study")
+                    say(ax, f"{verb}, {words}: no value in this study")
         return page.figure
 
 
