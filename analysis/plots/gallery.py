@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from .columns import describe, known, twins
@@ -199,7 +199,12 @@ def gallery(
             f"Curves over rounds. {finding(rounds, describe('minority_hit_rate'), styles)}",
             TASTES_GUIDE,
         )
-    yield from _plates([*CURVES, *_unplaced(rounds)], rounds, styles)
+    plans = [*CURVES, *_unplaced(rounds)]
+    if _never_moves(rounds, "modularity"):
+        # Ties rewire in some studies only; elsewhere its curve is a constant.
+        rounds = rounds.drop(columns="modularity")
+        plans = [_without(plan, "modularity") for plan in plans]
+    yield from _plates(plans, rounds, styles)
     yield from _split_plates(rounds, primary, styles)
 
 
@@ -233,6 +238,14 @@ def _plates(
             f"Curves over rounds with 95 % bands. {finding(rounds, describe(lead), styles)}",
             plan.guide,
         )
+
+
+def _never_moves(rounds: pd.DataFrame, name: str) -> bool:
+    return name in rounds.columns and bool((rounds.groupby(["arm", "seed"])[name].nunique() <= 1).all())
+
+
+def _without(plan: _Curves, name: str) -> _Curves:
+    return replace(plan, rows=tuple(row for row in plan.rows if row != name))
 
 
 def _has_values(rounds: pd.DataFrame, names: Sequence[str]) -> bool:
