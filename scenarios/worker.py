@@ -26,7 +26,9 @@ class Steppable(Protocol):
     """What a builder returns."""
 
     rounds: int
-    notes: list[str]
+
+    @property
+    def notes(self) -> list[str]: ...
 
     def step(self) -> dict[str, float]: ...
 
