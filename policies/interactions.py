@@ -54,6 +54,13 @@ class Interactions:
             np.empty(0, np.int8),
         )
 
+    def part(self, first: int, last: int | None = None) -> Interactions:
+        """Return the entries first…last−1 (to the end for None) without copying."""
+        window = slice(first, last)
+        return Interactions(
+            self.user[window], self.item[window], self.round[window], self.rank[window], self.source[window]
+        )
+
     def where(self, keep: NDArray[np.bool_]) -> Interactions:
         """Return the entries for which `keep` (n,) is true."""
         return Interactions(
@@ -255,7 +262,7 @@ class Observation:
     def since(self, round: int) -> Interactions:
         """Return the entries of `log` at or after a round (the log is in time order)."""
         start = int(np.searchsorted(self.log.round, round, side="left"))
-        return self.log.where(slice(start, None))  # type: ignore[arg-type]
+        return self.log.part(start)
 
     def available(self, users: IntArray) -> NDArray[np.bool_]:
         """Return (B, n_items): live and not in the user's cool-down. Dense: prefer `topk` for many users."""

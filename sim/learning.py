@@ -27,7 +27,7 @@ class LearningLog:
     def view(self) -> Interactions:
         """Return what may be learned from now."""
         log = self._own.view()
-        return log if self._limit is None else log.where(slice(0, self._limit))  # type: ignore[arg-type]
+        return log if self._limit is None else log.part(0, self._limit)
 
     def exposures(self, own: Iterable[Exposures]) -> Iterable[Exposures]:
         """Return the slates behind what may be learned from; `own` are the arm's. None are kept of a warm-up."""
@@ -61,7 +61,7 @@ class OrganicLog(LearningLog):
     def follow(self, round: int, entries: int) -> None:
         before = len(self._twin.log)
         self._twin.step()
-        new = self._twin.log.view().where(slice(before, None))  # type: ignore[arg-type]
+        new = self._twin.log.view().part(before)
         users, items = [new.user], [new.item]
         found, turn = len(new), 0
         while found < entries and turn < MOST_PASSES:

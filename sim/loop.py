@@ -204,16 +204,10 @@ class Simulation:
     def record(self, now: Now) -> None:
         """Log what was taken and shown, start cool-downs, and let the world remember."""
         before = len(self.log)
-        choices = now.choices
-        rows, columns = np.nonzero(choices.taken >= 0)
-        source = np.where(now.organic[rows], np.int8(Source.ORGANIC), np.int8(Source.SLATE))
-        items, ranks = choices.taken[rows, columns], choices.ranks[rows, columns]
-        self.log.append(now.users[rows], items, now.round, ranks, source)
-        self.log.append(now.told_users, now.told_items, now.round, 0, Source.SOCIAL)
+        self._take_down(now)
         if self.exposures.maxlen:
-            self.exposures.append(Exposures(now.round, now.users, now.slates, now.organic))
-        self._remember(now)
-        self._start_cooldowns(before)
+            shown = (_read_only(array) for array in (now.users, now.slates, now.organic))
+            self.exposures.append(Exposures(now.round, *shown))
         self.learning.follow(now.round, len(self.log) - before)
 
     def drift(self, now: Now) -> None:
@@ -262,13 +256,7 @@ class Simulation:
             now.slates = self._street(round, now.users, slate)
             self.choose(now)
             self.hear(now)
-            before = len(self.log)
-            rows, columns = np.nonzero(now.choices.taken >= 0)
-            items, ranks = now.choices.taken[rows, columns], now.choices.ranks[rows, columns]
-            self.log.append(now.users[rows], items, round, ranks, Source.ORGANIC)
-            self.log.append(now.told_users, now.told_items, round, 0, Source.SOCIAL)
-            self._remember(now)
-            self._start_cooldowns(before)
+            self._take_down(now)
 
     def _import(self, history: Interactions) -> None:
         """Take over a real log as what happened before round 0."""
@@ -281,8 +269,8 @@ class Simulation:
         round = history.round[late]
         order = np.lexsort((-np.arange(user.size), round, user))
         user, item, round = user[order], item[order], round[order]
-        visit = np.unique(np.stack([user, round]), axis=1, return_inverse=True)[1].ravel()
-        place = np.arange(user.size) - np.searchsorted(visit, visit, side="left")
+        both = np.unique(np.stack([user, round]), axis=1, return_inverse=True)[1].ravel()
+        place = np.arange(user.size) - np.searchsorted(both, both, side="left")
         fits = place < world.takes_per_round
         column = (round % world.behavior.memory) * world.takes_per_round + place
         world.recent[user[fits], column[fits]] = item[fits]
@@ -292,6 +280,19 @@ class Simulation:
             cooling = history.round >= -world.behavior.repeat
             self.blocked.set(history.user[cooling], history.item[cooling])
 
+    def _take_down(self, now: Now) -> None:
+        """Log what was taken in a round, let the world remember it, and start its cool-downs."""
+        before = len(self.log)
+        rows, columns = np.nonzero(now.choices.taken >= 0)
+        source = np.where(now.organic[rows], np.int8(Source.ORGANIC), np.int8(Source.SLATE))
+        items, ranks = now.choices.taken[rows, columns], now.choices.ranks[rows, columns]
+        self.log.append(now.users[rows], items, now.round, ranks, source)
+        self.log.append(now.told_users, now.told_items, now.round, 0, Source.SOCIAL)
+        self._remember(now)
+        if self.world.behavior.repeat:
+            new = self.log.view().part(before)
+            self.blocked.set(new.user, new.item)
+
     def _remember(self, now: Now) -> None:
         world, taken = self.world, now.choices.taken
         flat = taken[taken >= 0]
@@ -300,11 +301,6 @@ class Simulation:
         block[:] = -1
         block[now.users, : taken.shape[1]] = taken
         block[now.told_users, -1] = now.told_items
-
-    def _start_cooldowns(self, before: int) -> None:
-        if self.world.behavior.repeat:
-            new = self.log.view().where(slice(before, None))  # type: ignore[arg-type]
-            self.blocked.set(new.user, new.item)
 
     def _end_cooldowns(self, round: int) -> None:
         repeat = self.world.behavior.repeat

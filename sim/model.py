@@ -55,7 +55,7 @@ class FeedbackLoop(mesa.Model):
 
     @property
     def agents(self) -> AgentSet:
-        """All users, as views of their rows; registered on first use (a second per 150,000 users)."""
+        """All users, as views of their rows; registered on first use (a second per 100,000 users)."""
         if not len(super().agents):
             for row in range(len(self.world.users)):
                 User(self, self.world, row)

@@ -162,7 +162,15 @@ def test_hidden_state_never_reaches_the_observation(make_simulation):
 def test_what_a_policy_is_given_refuses_writes(make_simulation):
     spy = Spy()
     course(make_simulation(Recommended(spy, [])), 2)
-    for array in (spy.seen.tags, spy.seen.log.item, spy.seen.log.user, spy.seen.friends.indices):
+    shown = spy.seen.exposures[-1]
+    for array in (
+        spy.seen.tags,
+        spy.seen.log.item,
+        spy.seen.log.user,
+        spy.seen.friends.indices,
+        shown.slates,
+        shown.users,
+    ):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
 
