@@ -37,7 +37,7 @@ clean:
 	rm -rf .venv .check build benchmarks/.venv-trecs echodrift.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/.run: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) --editable .
+	$(INSTALL) --editable '.[neural]'
 	@touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | $(BIN)/python

@@ -12,8 +12,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ..config import Config
+from ..errors import PolicyError
 from .fields import validated
 from .interactions import FloatArray, IntArray, Observation
+from .search_space import SearchSpace
 from .topk import top_k_dense, top_k_factors
 
 State = dict[str, NDArray[Any]]
@@ -53,6 +55,9 @@ class Component:
 class Policy(Component, ABC):
     """Ranks items for users from what the platform has observed."""
 
+    space: ClassVar[SearchSpace] = {}
+    """What `echodrift tune` tries for it when not told otherwise."""
+
     @abstractmethod
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Learn from `seen.log`. Called when a refit is due; a warm start is welcome."""
@@ -60,6 +65,21 @@ class Policy(Component, ABC):
     @abstractmethod
     def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
         """Return the best n items for each user, only available ones, none twice."""
+
+    def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
+        """Place users whose history in `seen.log` the last fit has not seen; what is known of items stays.
+
+        `users` (B,) are not cold in the next `rank`. Nobody else's ranking changes. A policy that reads
+        histories when it ranks has nothing to do here and says so by an empty method. PolicyError: it cannot.
+        """
+        raise PolicyError(
+            f"{self.kind or type(self).__name__} cannot rank for users that it was not fitted on: it has no fold_in()"
+        )
+
+    def finite(self, remedy: str, *arrays: NDArray[Any]) -> None:
+        """Raise PolicyError with the settings and what to change if training has left NaN or infinity."""
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise PolicyError(f"training of {self!r} ended in NaN or infinite values: {remedy}")
 
     def remarks(self) -> list[str]:
         """Return what a user should know about the last fit, in sentences; "warning: …" reaches the report."""

@@ -40,6 +40,9 @@ class Random(Policy):
         fall = (1 - np.arange(n) / max(n, 1)).astype(np.float32)
         return Ranking(users, items, np.where(items >= 0, fall, np.float32(-np.inf)))
 
+    def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
+        """Do nothing: histories play no role."""
+
     def state(self) -> State:
         """Return nothing: there is nothing to remember."""
         return {}
@@ -84,6 +87,9 @@ class Popularity(Policy):
         scores[: self._counts.size] += self._counts
         users = np.ascontiguousarray(users, np.int32)
         return Ranking(users, *top_k_shared(scores, users, n, seen.live, seen.blocked))
+
+    def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
+        """Do nothing: everybody gets the same order."""
 
     def state(self) -> State:
         """Return the counts and the key of the tie order."""

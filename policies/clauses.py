@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator, default_rng
 
-from ..errors import BadInput
+from ..errors import BadInput, PolicyError
 from .base import Policy, Ranking
 from .example import COLD_USER, example_observation, snapshot
 from .interactions import Observation
@@ -230,6 +231,31 @@ def unchanged(seen: Observation, before: dict[str, Any]) -> None:
         )
 
 
+def _fold_in(make: Make) -> None:
+    """A policy that can place new users gives them valid rankings and leaves everybody else's alone."""
+    whole = example_observation()
+    new = np.array([2, 9], np.int32)
+    before = replace(whole, log=whole.log.where(~np.isin(whole.log.user, new)))
+    others = np.setdiff1d(np.arange(whole.n_users, dtype=np.int32), new).astype(np.int32)
+    policy = _fitted(make, before)
+    kept = _ranked(policy, whole, users=others)
+    try:
+        policy.fold_in(whole, new, rng_of(3))
+    except PolicyError:
+        return
+    _ranked(policy, whole, users=new)
+    same(kept, _ranked(policy, whole, users=others), "for users that were not folded in")
+
+
+def _space(make: Make) -> None:
+    component = make()
+    for name, where in component.space.items():
+        assert name in type(component.config).model_fields, f"space names {name}, which is not a field"
+        for seed in range(3):
+            fields = component.config.model_dump(exclude_none=True) | {name: where.draw(rng_of(seed))}
+            type(component)(**fields)
+
+
 def _global_rng(make: Make) -> None:
     seen = example_observation()
     before = global_states()
@@ -266,5 +292,7 @@ POLICY_CLAUSES: Clauses = {
     "cool_downs": _cool_downs,
     "exhausted": _exhausted,
     "inputs": _inputs,
+    "fold_in": _fold_in,
+    "space": _space,
     "global_rng": _global_rng,
 }

@@ -67,6 +67,14 @@ class Content(FactorPolicy):
         of_users = np.column_stack([self._profiles[users], np.ones(len(users), np.float32)])
         return of_users, of_items
 
+    def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
+        """Average the tags of these users' histories."""
+        if self._profiles is not None:
+            window, half_life = self.config.window, self.config.half_life
+            fresh = topic_profiles(seen, window=window, half_life=half_life)
+            self._profiles = self._profiles.copy()
+            self._profiles[users] = fresh[users]
+
     def state(self) -> State:
         """Return profiles, popularity prior and the key of the tie order."""
         if self._profiles is None:

@@ -16,12 +16,11 @@ from ..config import Config as BaseConfig
 from ..errors import PolicyError
 from . import als
 from .base import FactorPolicy, State
+from .cold_start import ColdStart
 from .interactions import FloatArray, IntArray, Observation, count_pairs
+from .search_space import Choice, Range
 from .threads import one_thread
-from .ties import tie_key, tie_order
 
-TIE = 1e-6
-"""Spread of the scores of items without factors, which would all be 0, around 0."""
 COLLAPSED = 1e-4
 """No score can reach beyond this where regularization has left no factors; a fitted one aims at 1."""
 _BY_MODEL: dict[str, dict[str, float]] = {
@@ -49,6 +48,11 @@ class MatrixFactorization(FactorPolicy):
     """
 
     kind = "matrix_factorization"
+    space = {
+        "dim": Choice((8, 16, 32, 64, 128)),
+        "regularization": Range(0.01, 300),
+        "confidence": Range(0.3, 100),
+    }
 
     class Config(BaseConfig):
         dim: int = Field(default=32, ge=1, le=4096)
@@ -86,35 +90,36 @@ class MatrixFactorization(FactorPolicy):
         super().__init__(**fields)
         self._users: FloatArray | None = None
         self._items: FloatArray | None = None
-        self._taken: FloatArray | None = None
-        self._warm = np.empty(0, bool)
-        self._key = np.uint64(0)
+        self._cold: ColdStart | None = None
 
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Factorize the counts; from the last factors if there are any."""
-        window = self.config.window
-        log = seen.last(window)
-        counts = seen.counts if window is None else count_pairs(log, seen.n_users, seen.n_items)
-        self._key = tie_key(rng)
-        self._taken = np.bincount(log.item, minlength=seen.n_items).astype(np.float32)
-        self._warm = np.diff(counts.indptr) > 0
+        counts = self._counts(seen)
+        self._cold = cold = ColdStart(counts, rng)
         if counts.nnz == 0:
             self._users = self._items = None
             return
+        with one_thread():
+            self._factorize(self._weighted(counts), cold, rng)
+
+    def _counts(self, seen: Observation) -> sparse.csr_matrix:
+        window = self.config.window
+        return seen.counts if window is None else count_pairs(seen.last(window), seen.n_users, seen.n_items)
+
+    def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Return the counts as the library wants them: for ALS, the confidence of every pair."""
         weights = np.ones_like(counts.data) if self.config.binary else counts.data
         if self.config.model == "als":
             with np.errstate(over="ignore"):  # shows as factors that are not finite, which is reported
                 weights = 1 + np.float32(self.config.confidence) * weights
         # rows are sorted, so the library reorders nothing in the arrays shared with seen.counts
-        matrix = sparse.csr_matrix((weights, counts.indices, counts.indptr), shape=counts.shape)
-        with one_thread():
-            self._factorize(matrix, self._taken > 0, rng)
+        return sparse.csr_matrix((weights, counts.indices, counts.indptr), shape=counts.shape)
 
-    def _factorize(self, matrix: sparse.csr_matrix, taken: NDArray[np.bool_], rng: Generator) -> None:
+    def _factorize(self, matrix: sparse.csr_matrix, cold: ColdStart, rng: Generator) -> None:
         users, items = self._users, self._items
         if self.config.warm_start and users is not None and items is not None:
-            users = self._fresh_rows(users, self._warm, rng)
-            items = self._fresh_rows(items, taken, rng)
+            users = self._fresh_rows(users, cold.warm, rng)
+            items = self._fresh_rows(items, cold.taken > 0, rng)
             if self.config.model == "bpr":
                 users[:, -1] = 1  # meets the item's bias
             if self.config.model == "als" and self.config.dim <= als.MAX_DIM:
@@ -125,13 +130,9 @@ class MatrixFactorization(FactorPolicy):
                 users, items = self._by_library(matrix, rng, users, items)
         else:
             users, items = self._by_library(matrix, rng)
-        if not (np.isfinite(users).all() and np.isfinite(items).all()):
-            remedy = (
-                "raise regularization, or lower confidence or dim"
-                if self.config.model == "als"
-                else "lower learning_rate, or raise regularization"
-            )
-            raise PolicyError(f"the factors of {self!r} became NaN or infinite: {remedy}")
+        als_remedy = "raise regularization, or lower confidence or dim"
+        bpr_remedy = "lower learning_rate, or raise regularization"
+        self.finite(als_remedy if self.config.model == "als" else bpr_remedy, users, items)
         self._users, self._items = users, items
 
     def _by_library(self, matrix: sparse.csr_matrix, rng: Generator, users=None, items=None) -> Any:
@@ -176,35 +177,38 @@ class MatrixFactorization(FactorPolicy):
         )
         return grown
 
-    def factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return user and item factors with two more columns: the order of unknown items, and popularity.
+    def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
+        """Solve the users' normal equations with the items' factors as they are (ALS; BPR cannot)."""
+        if self.config.model == "bpr":
+            raise PolicyError(
+                'matrix_factorization with model = "bpr" cannot rank for users that it was not fitted on'
+            )
+        if self._cold is None or self._users is None or self._items is None:
+            return
+        matrix = self._weighted(self._counts(seen))[:, : self._items.shape[0]]
+        items = self._items.astype(np.float64)
+        self._users, warm = self._users.copy(), self._cold.warm.copy()
+        with one_thread():
+            gram = items.T @ items + (self.config.regularization or 0.0) * np.eye(items.shape[1])
+            for user in users:
+                row = slice(matrix.indptr[user], matrix.indptr[user + 1])
+                own, confidence = items[matrix.indices[row]], matrix.data[row].astype(np.float64)
+                normal = gram + own.T @ (own * (confidence - 1)[:, None])
+                self._users[user] = np.linalg.lstsq(normal, own.T @ confidence)[0]
+                warm[user] = own.size > 0
+        self._cold.warm = warm
 
-        A user with history has (w_u, 1, 0), one without (0, 0, 1).
-        """
-        if self._taken is None:
+    def factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return user and item factors with the two columns of `ColdStart.factors`."""
+        if self._cold is None:
             raise PolicyError("matrix_factorization: rank() before fit()")
-        width = 0 if self._items is None else self._items.shape[1]
-        of_items = np.zeros((seen.n_items, width + 2), np.float32)
-        ties = tie_order(self._key, seen.n_items).astype(np.float32)
-        of_items[:, -1] = ties
-        of_items[: self._taken.size, -1] += self._taken
-        of_users = np.zeros((len(users), width + 2), np.float32)
-        if self._users is None or self._items is None:
-            of_users[:, -1] = 1
-            return of_users, of_items
-        of_items[: self._items.shape[0], :width] = self._items
-        unknown = ~of_items[:, :width].any(axis=1)
-        of_items[unknown, -2] = np.float32(TIE) * (ties[unknown] - np.float32(0.5))
-        warm = self._warm[users]
-        of_users[warm, :width] = self._users[users[warm]]
-        of_users[:, -2], of_users[:, -1] = warm, ~warm
-        return of_users, of_items
+        return self._cold.factors(self._users, self._items, users, seen.n_items)
 
     def remarks(self) -> list[str]:
         """Warn where regularization has driven the factors of warm users to nothing."""
-        if self._users is None or self._items is None or not self._warm.any():
+        if self._cold is None or self._users is None or self._items is None:
             return []
-        scale = np.abs(self._users[self._warm]).max() * np.abs(self._items).max() * self.config.dim
+        scale = np.abs(self._users[self._cold.warm]).max() * np.abs(self._items).max() * self.config.dim
         if scale > COLLAPSED:
             return []
         warning = (
@@ -215,10 +219,10 @@ class MatrixFactorization(FactorPolicy):
         return [warning]
 
     def state(self) -> State:
-        """Return the factors, counts and the key of the tie order."""
-        if self._taken is None:
+        """Return the factors and what is known of cold users and items."""
+        if self._cold is None:
             return {}
-        state: State = {"taken": self._taken, "warm": self._warm, "key": np.array(self._key)}
+        state = self._cold.state()
         if self._users is not None and self._items is not None:
             state |= {"users": self._users, "items": self._items}
         return state
@@ -227,7 +231,6 @@ class MatrixFactorization(FactorPolicy):
         """Take over what `state` returned."""
         if not state:
             return
-        self._taken, self._warm = np.array(state["taken"]), np.array(state["warm"])
-        self._key = np.uint64(state["key"])
+        self._cold = ColdStart.restored(state)
         self._users = np.array(state["users"]) if "users" in state else None
         self._items = np.array(state["items"]) if "items" in state else None

@@ -60,7 +60,7 @@ def observe(user, item, users, items, rounds=None, now=100, topics=1) -> Observa
 @pytest.mark.parametrize(("kind", "fields"), CATALOG)
 def test_contract(kind, fields):
     passed = check_policy(kind, **fields)
-    assert len(passed) == 15 and {"state", "newborn", "global_rng"} <= set(passed)
+    assert len(passed) == 17 and {"state", "newborn", "global_rng"} <= set(passed)
 
 
 def test_the_catalog_covers_every_kind():
