@@ -1,0 +1,55 @@
+"""What a policy, reference arm or reranker does, and each of its fields, in plain text."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+from collections.abc import Iterable
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+
+def describe_component(kind: str) -> str | None:
+    """Return what a policy, reference arm or reranker does and each of its fields; None if there is no such kind."""
+    from ..policies.registry import kinds, policy_class, reranker_class
+    from ..sim.recommender import REFERENCE_ARMS
+
+    if kind in REFERENCE_ARMS:
+        config, recommender, _ = REFERENCE_ARMS[kind]
+        return _page(f"{kind} (reference arm)", recommender, config)
+    if kind in kinds("policies") or ":" in kind:
+        policy = policy_class(kind)
+        return _page(f"{kind} (policy)", policy, policy.Config)
+    if kind in kinds("rerankers"):
+        reranker = reranker_class(kind)
+        return _page(f"{kind} (reranker)", reranker, reranker.Config)
+    return None
+
+
+def _page(title: str, component: object, config: type[BaseModel]) -> str:
+    lines = [title, "", inspect.getdoc(component) or "", "", "Fields"]
+    for name, field in config.model_fields.items():
+        bounds = " and ".join(f"{word} {value}" for word, value in _bounds_of(field))
+        kind = inspect.formatannotation(field.annotation).replace("typing.", "").replace("Literal", "one of ")
+        default = "needed" if field.is_required() else f"default {_written(field.default)}"
+        if not field.is_required() and field.default is None:
+            default = "may be omitted"
+        lines.append(f"  {name}  ({kind}{', ' + bounds if bounds else ''}; {default})")
+        lines += [f"      {line}" for line in textwrap.wrap(field.description or "", 100)]
+    if not config.model_fields:
+        lines.append("  none")
+    return "\n".join(lines)
+
+
+def _bounds_of(field: FieldInfo) -> Iterable[tuple[str, object]]:
+    words = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    for name, word in words.items():
+        for constraint in field.metadata:
+            if getattr(constraint, name, None) is not None:
+                yield word, getattr(constraint, name)
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
