@@ -191,16 +191,37 @@ def test_one_seed_or_one_round_still_gives_figures(seeds, rounds):
 
 def test_labels_at_line_ends_keep_their_order_and_do_not_touch():
     for seed in range(5):
-        ends = np.random.default_rng(seed).normal(0.5, 0.01, 12)
+        ends = np.random.default_rng(seed).normal(0.5, 0.01, 10)
         frame = pd.concat(
             pd.DataFrame({"arm": f"arm {i}", "seed": 0, "round": [0, 1, 2], "welfare": [0, 1, end]})
             for i, end in enumerate(ends)
         )
         figure = plots.long_horizon(frame, ["welfare"])
         letters = {text: box for text, box in drawn_texts(figure) if len(text) == 1 and text.isalpha()}
-        styles = plots.arm_styles([f"arm {i}" for i in range(12)])
+        styles = plots.arm_styles([f"arm {i}" for i in range(10)])
         heights = [letters[styles[f"arm {i}"].letter].y0 for i in np.argsort(ends)]
         assert (np.diff(heights) >= 0.09 * figure.dpi).all()
+
+
+def test_of_too_many_arms_a_panel_colors_the_reference_and_the_extremes():
+    many = 28
+    names = [f"arm {i}" for i in range(many)]
+    frame = pd.concat(
+        pd.DataFrame(
+            {"arm": name, "seed": 0, "round": [0, 1, 2], "welfare": [0.0, 1.0, float(i % 14 + i / 100)]}
+        )
+        for i, name in enumerate(names)
+    )
+    styles = plots.arm_styles(names, reference="arm 5")
+    figure = plots.long_horizon(frame, ["welfare"], styles)
+    panel = next(ax for ax in figure.axes if ax.get_title(loc="left"))
+    letters = {text.get_text() for text in panel.texts}
+    assert letters == {styles[f"arm {i}"].letter for i in (0, 14, 1, 5, 26, 13, 27)}
+    curves = [line for line in panel.lines if len(line.get_xdata()) == 3]
+    assert len(curves) == many, "every arm is drawn, in gray where not in color"
+    assert any("the others are gray" in text for text, _ in drawn_texts(figure))
+    assert len({style.letter for style in styles.values()}) == many
+    assert all(len(style.letter) == 1 for style in styles.values())
 
 
 def test_the_share_lost_by_minority_tastes_is_set_against_the_neutral_shadow():

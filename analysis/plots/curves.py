@@ -15,7 +15,7 @@ from ..measures.base import Column
 from .columns import describe, is_share, write_value
 from .series import ENDS, Curve, bin_width, curves, ends
 from .sheet import Sheet, head, label_ends, say, sheet
-from .style import RULE, ArmStyle, look, styles_for
+from .style import BACKGROUND, EXTREMES, MANY, RULE, ArmStyle, foreground, look, styles_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ def long_horizon(
             gap=0.12
             if kept and all(_on_one_scale(row, share_y) and len(row) > 2 for row, _ in kept)
             else None,
-            note=_note(rounds, absent),
+            note=_note(rounds, absent, crowded(styles)),
         )
         if not kept:
             say(page.rows[0][0], "None of these measures has a value.")
@@ -142,9 +142,15 @@ def _panel(
     shade: float,
 ) -> None:
     labels = []
+    shown = foreground(
+        {name: float(curve.mean[-1]) for name, curve in found.items() if name in styles}, styles
+    )
     for place, (name, style) in enumerate(styles.items()):
         curve = found.get(name)
         if curve is None:
+            continue
+        if name not in shown:
+            ax.plot(curve.rounds, curve.mean, color=BACKGROUND, linewidth=0.6, zorder=1)
             continue
         if len(curve.rounds) == 1:
             half = np.nan_to_num(curve.half)
@@ -248,7 +254,17 @@ def _range(values: pd.Series, column: Column, styles: Mapping[str, ArmStyle]) ->
     return f"{low} ({styles[values.idxmin()].letter}) to {high} ({styles[values.idxmax()].letter})"
 
 
-def _note(rounds: pd.DataFrame, absent: Sequence[str]) -> str:
+def crowded(styles: Mapping[str, ArmStyle]) -> str:
+    """Return what a footnote says about arms that are drawn in gray; nothing where all have their color."""
+    if len(styles) <= MANY:
+        return ""
+    return (
+        f"Of {len(styles)} arms each panel colors the reference and the {EXTREMES} that end highest and lowest; "
+        "the others are gray. The differences and the tables have them all."
+    )
+
+
+def _note(rounds: pd.DataFrame, absent: Sequence[str], more: str) -> str:
     seeds = rounds["seed"].nunique() if len(rounds) else 0
     parts = [
         f"Lines: mean of {seeds} seeds; bands: 95 % t interval, cut off where it leaves the panel."
@@ -257,6 +273,8 @@ def _note(rounds: pd.DataFrame, absent: Sequence[str]) -> str:
     ]
     if (width := bin_width(rounds)) > 1:
         parts.append(f"Each point averages {width} rounds.")
+    if more:
+        parts.append(more)
     if absent:
         parts.append(f"No value in this study: {'; '.join(absent)}.")
     return " ".join(parts)

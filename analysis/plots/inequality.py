@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from .curves import crowded
 from .series import ENDS
 from .sheet import head, say, sheet
-from .style import MUTED, RULE, ArmStyle, look, styles_for
+from .style import BACKGROUND, MUTED, RULE, ArmStyle, foreground, look, styles_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,8 @@ def lorenz(frame: pd.DataFrame, arms: Mapping[str, ArmStyle] | None = None, *, s
             [2, 2],
             arms=styles,
             height=1.95,
-            note=f"Lines: mean of {frame['seed'].nunique()} seeds. Items are sorted anew for each curve, least first.",
+            note=f"Lines: mean of {frame['seed'].nunique()} seeds. Items are sorted anew for each curve, least first. "
+            + crowded(styles),
         )
         for axes, (what, verb) in zip(page.rows, _WHAT.items(), strict=True):
             for ax, (when, words) in zip(axes, spans.items(), strict=True):
@@ -62,8 +64,12 @@ def _panel(ax: Axes, mean: pd.Series, what: str, when: str, styles: Mapping[str,
             demand.index, demand.min(axis=1), demand.max(axis=1), color="#bdbdbd", linewidth=2.2, zorder=1
         )
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
+    # how far a curve lies below the diagonal orders the arms here
+    shown = foreground({name: float(table[name].mean()) for name in table if name in styles}, styles)
     for place, (name, style) in enumerate(styles.items()):
-        if name in table:
+        if name in table and name not in shown:
+            ax.plot(table.index, table[name], color=BACKGROUND, linewidth=0.6, zorder=1)
+        elif name in table:
             # Markers where curves part: far right, where unequal shares rise.
             every = [min(60 + 3 * place, len(table) - 1), min(84 + place, len(table) - 1)]
             ax.plot(

@@ -19,12 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, RULE = "#1a1a1a", "#5c5c5c", "#d9d9d9"
+BACKGROUND = "#c9c9c9"
+"""Lines of arms that a crowded panel shows without telling them apart."""
+MANY = 10
+"""Most arms whose curves can be told apart in one panel."""
+EXTREMES = 3
+"""Of more than that, so many from the top and from the bottom of a panel are in color."""
+_BLACK = "#000000"
 DPI = 200
 
 # Okabe & Ito (2008) without its yellow, which is lost on white; black is the reference arm's.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F5AA8")
 _INKS = ("#005A8C", "#B04D00", "#00714F", "#A34D7C", "#1F7CB4", "#9A6A00", "#63428A")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.4, 1.2)), (0, (6, 1.5, 1.4, 1.5)))
+_LETTERS = string.ascii_uppercase + string.ascii_lowercase
 _MARKERS = ("s", "^", "D", "v", "P", "X", "o", "<", ">", "h", "*")
 
 _SETTINGS: dict[Any, Any] = {
@@ -74,9 +82,9 @@ def arm_styles(arms: Sequence[str], reference: str | None = None) -> dict[str, A
     reference = reference if reference in arms else next(iter(arms), None)
     styles, place = {}, 0
     for i, name in enumerate(arms):
-        letter = string.ascii_uppercase[i % 26] * (i // 26 + 1)
+        letter = _LETTERS[i % len(_LETTERS)] * (i // len(_LETTERS) + 1)
         if name == reference:
-            styles[name] = ArmStyle(name, letter, "#000000", "#000000", "-", "o")
+            styles[name] = ArmStyle(name, letter, _BLACK, _BLACK, "-", "o")
             continue
         hue = place % len(_COLORS)
         dash = _DASHES[place % len(_DASHES)]
@@ -91,6 +99,18 @@ def styles_for(
 ) -> Mapping[str, ArmStyle]:
     """Return the given styles, or new ones for the arms of a frame in order of appearance."""
     return arm_styles(list(dict.fromkeys(frame["arm"])), reference) if styles is None else styles
+
+
+def foreground(ends: Mapping[str, float], styles: Mapping[str, ArmStyle]) -> set[str]:
+    """Return the arms that a panel of curves draws in color: all of them, unless there are too many to tell apart.
+
+    Of more than MANY arms these are the reference and those that end highest and lowest (`ends`: arm → value).
+    """
+    if len(styles) <= MANY:
+        return set(ends)
+    order = sorted(ends, key=lambda name: (ends[name], styles[name].letter))
+    reference = {name for name in ends if styles[name].ink == _BLACK}
+    return {*order[:EXTREMES], *order[-EXTREMES:], *reference}
 
 
 @contextmanager
