@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .policies.testing import check_policy
     from .scenarios.api import loop, run
     from .scenarios.files import load_study
+    from .scenarios.offline.evaluate import evaluate
+    from .scenarios.offline.tune import tune
     from .scenarios.result import Result
     from .scenarios.spec import Arm, Study
 
@@ -28,9 +30,11 @@ __all__ = [
     "Study",
     "__version__",
     "check_policy",
+    "evaluate",
     "load_study",
     "loop",
     "run",
+    "tune",
 ]
 
 _HOMES = {
@@ -43,9 +47,11 @@ _HOMES = {
     "StorageError": "errors",
     "Study": "scenarios.spec",
     "check_policy": "policies.testing",
+    "evaluate": "scenarios.offline.evaluate",
     "load_study": "scenarios.files",
     "loop": "scenarios.api",
     "run": "scenarios.api",
+    "tune": "scenarios.offline.tune",
 }
 
 

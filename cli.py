@@ -39,6 +39,41 @@ Set = Annotated[
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
+LogArgument = Annotated[str | None, typer.Argument(metavar="[LOG]", help="Interactions, to be split.")]
+Train = Annotated[str | None, typer.Option(help="Training interactions, where they come split.")]
+Test = Annotated[str | None, typer.Option(help="Held-out interactions.")]
+Negatives = Annotated[
+    str | None,
+    typer.Option(help="Rank every test pair among these: (user,item)<tab>negative<tab>… per line."),
+]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(help="leave-one-out, random:0.2 (the default), temporal:0.2, or users:0.1 (fold-in)."),
+]
+Items = Annotated[str | None, typer.Option(help="Item file with genres.")]
+Tags = Annotated[str | None, typer.Option(help="Item-tag pairs, to learn topics from.")]
+Social = Annotated[str | None, typer.Option(help="Edge list of users.")]
+UserColumn = Annotated[str | None, typer.Option(help="Column of user ids, where it is not recognized.")]
+ItemColumn = Annotated[str | None, typer.Option(help="Column of item ids, where it is not recognized.")]
+RatingColumn = Annotated[str | None, typer.Option(help="Column of ratings, where it is not recognized.")]
+TimeColumn = Annotated[str | None, typer.Option(help="Column of timestamps, where it is not recognized.")]
+MinRating = Annotated[float | None, typer.Option(help="Keep only interactions with at least this rating.")]
+UserCore = Annotated[int, typer.Option(help="Keep users with at least this many items.")]
+ItemCore = Annotated[int, typer.Option(help="Keep items with at least this many users.")]
+Topics = Annotated[str, typer.Option(help="Number of topics where they are learned, or auto.")]
+NoMask = Annotated[
+    bool, typer.Option("--no-mask", help="Recommend and count what a user took in training, too.")
+]
+ColdUsers = Annotated[
+    bool, typer.Option("--cold-users", help="Evaluate users without training history, too.")
+]
+KnownItems = Annotated[
+    bool, typer.Option("--known-items", help="Leave out test items that nobody took in training.")
+]
+Jobs = Annotated[int, typer.Option(help="Policies (or trials) at a time; -1 = one per core.")]
+Out = Annotated[Path | None, typer.Option(help="Folder for the tables.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
+
 
 class Backend(StrEnum):
     """How runs are spread."""
@@ -253,6 +288,170 @@ def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = 
     for warning in warnings(chosen):
         print(f"warning: {warning}")
     print(f'"{chosen.name}" is fine: {len(chosen.arms)} arms, {runs} runs of {chosen.rounds} rounds.')
+
+
+@app.command()
+@_guarded
+def evaluate(
+    log: LogArgument = None,
+    train: Train = None,
+    test: Test = None,
+    negatives: Negatives = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="kind=ease,l2=300 or @file.toml (repeat to compare)."),
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="For example recall@20,ndcg@100,hr@10,map@10,mrr@10,ncrr,auc,arp@20.")
+    ] = None,
+    split: SplitOption = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Splits and fits; 5 where the split is drawn, else 1.")
+    ] = None,
+    items: Items = None,
+    tags: Tags = None,
+    social: Social = None,
+    user_column: UserColumn = None,
+    item_column: ItemColumn = None,
+    rating_column: RatingColumn = None,
+    time_column: TimeColumn = None,
+    min_rating: MinRating = None,
+    user_core: UserCore = 0,
+    item_core: ItemCore = 0,
+    topics: Topics = "auto",
+    no_mask: NoMask = False,
+    cold_users: ColdUsers = False,
+    known_items: KnownItems = False,
+    jobs: Jobs = -1,
+    out: Out = None,
+    per_user: Annotated[bool, typer.Option("--per-user", help="Write a value for every user, too.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Compare policies on held-out interactions of a log (docs/offline-evaluation.md)."""
+    data = _same_named(locals())
+    from .scenarios.offline.evaluate import evaluate as compare
+    from .scenarios.offline.metric_list import DEFAULT
+    from .scenarios.offline.table import show
+
+    if per_user and out is None:
+        raise BadInput("--per-user writes a table: say where with --out DIR")
+    result = compare(
+        log,
+        policies=policy or [],
+        metrics=DEFAULT if metrics is None else metrics,
+        seeds=seeds,
+        mask=not no_mask,
+        jobs=jobs,
+        out=out,
+        per_user=per_user,
+        progress=not quiet,
+        **data,
+    )
+    show(result)
+    _notes(result.notes, out, quiet)
+    for (name, error), rows in result.failed.groupby(["policy", "error"], sort=False):
+        _say(f'error: "{name}", {len(rows)} of {len(result.seeds)} seeds: {error}')
+    return ExitCode.RUN_FAILED if len(result.failed) else ExitCode.OK
+
+
+_SAME_NAMED = (
+    *(
+        "train",
+        "test",
+        "negatives",
+        "split",
+        "cold_users",
+        "known_items",
+        "items",
+        "tags",
+        "social",
+        "topics",
+    ),
+    *("user_column", "item_column", "rating_column", "time_column", "min_rating", "user_core", "item_core"),
+)
+"""Options of `evaluate` and `tune` that are handed on as they are."""
+
+
+def _same_named(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in _SAME_NAMED}
+
+
+def _notes(notes: list[str], out: Path | None, quiet: bool) -> None:
+    if quiet:
+        return
+    for note in notes:
+        _say(f"note: {note}")
+    if out is not None:
+        print(f"Tables: {out}")
+
+
+@app.command()
+@_guarded
+def tune(
+    log: LogArgument = None,
+    train: Train = None,
+    test: Test = None,
+    negatives: Negatives = None,
+    policy: Annotated[str | None, typer.Option(help="kind=ease; what is given here stays as it is.")] = None,
+    metric: Annotated[str, typer.Option(help="What is to be improved on the validation part.")] = "ndcg@10",
+    split: SplitOption = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="No trial begins after this; 10 when omitted.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Most trials, the default settings included.")] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(help="l2=10:1000 (log scale; l2=10:1000:linear) or dim=8,16,32 (repeat as needed)."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Validation splits that every trial is averaged over.")] = 1,
+    items: Items = None,
+    tags: Tags = None,
+    social: Social = None,
+    user_column: UserColumn = None,
+    item_column: ItemColumn = None,
+    rating_column: RatingColumn = None,
+    time_column: TimeColumn = None,
+    min_rating: MinRating = None,
+    user_core: UserCore = 0,
+    item_core: ItemCore = 0,
+    topics: Topics = "auto",
+    no_mask: NoMask = False,
+    cold_users: ColdUsers = False,
+    known_items: KnownItems = False,
+    jobs: Jobs = -1,
+    out: Out = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> int:
+    """Search for a policy's settings on a validation part of the training data, within a budget."""
+    data = _same_named(locals())
+    from .scenarios.offline.tune import tune as search_for
+
+    if policy is None:
+        raise BadInput("name the policy to tune, for example --policy kind=matrix_factorization")
+    result = search_for(
+        log,
+        policy=policy,
+        metric=metric,
+        minutes=minutes,
+        trials=trials,
+        search=search or [],
+        seeds=seeds,
+        mask=not no_mask,
+        jobs=jobs,
+        out=out,
+        progress=not quiet,
+        **data,
+    )
+    print(result)
+    _notes(result.notes, out, quiet)
+    broken = [error for _, outcome in result.test if (error := outcome.error)]
+    if result.best is None:
+        broken = [str(result.failed["error"].iloc[0])]
+    for error in dict.fromkeys(broken):
+        _say(f"error: {error}")
+    return ExitCode.RUN_FAILED if broken else ExitCode.OK
 
 
 def _version(value: bool) -> None:

@@ -17,10 +17,12 @@ from dataclasses import replace
 
 import numpy as np
 from echodrift import Arm, load_study
+from echodrift.analysis import ranking_metrics
 from echodrift.policies.interactions import Blocked, Interactions, Observation
 from echodrift.policies.registry import build_policy
 from echodrift.scenarios.build import build_simulation
 from echodrift.scenarios.files import parse_set
+from echodrift.scenarios.offline.splits import Split, divide
 from echodrift.sim.loop import Now
 from threadpoolctl import threadpool_limits
 
@@ -41,29 +43,22 @@ def first_log(study, seed: int) -> Observation:
 def split(seen: Observation, rng: np.random.Generator, share: float = 0.2):
     """Return (observation of the training part, held-out pairs): a share of each user's distinct items."""
     pairs = np.unique(seen.log.user.astype(np.int64) * seen.n_items + seen.log.item)
-    user = pairs // seen.n_items
-    order = np.lexsort((rng.random(pairs.size), user))
-    place = np.arange(pairs.size) - np.searchsorted(user[order], user[order])
-    held = np.zeros(pairs.size, bool)
-    held[order] = place < np.floor(share * np.bincount(user, minlength=seen.n_users))[user[order]]
-    out = pairs[held]
+    user, item = (pairs // seen.n_items).astype(np.int32), (pairs % seen.n_items).astype(np.int32)
+    parts = divide(Split("random", share), user, item, None, np.arange(pairs.size), rng)
     entry = seen.log.user.astype(np.int64) * seen.n_items + seen.log.item
-    train: Interactions = seen.log.where(~np.isin(entry, out))
+    train: Interactions = seen.log.where(~np.isin(entry, pairs[parts.test]))
     blocked = Blocked(seen.n_users, seen.n_items)
     blocked.set(train.user, train.item)
-    return replace(seen, log=train, blocked=blocked), (out // seen.n_items, out % seen.n_items)
+    return replace(seen, log=train, blocked=blocked), (user[parts.test], item[parts.test])
 
 
 def ndcg(policy, train: Observation, held, n: int = 10) -> float:
     """Return the mean NDCG@n over users with held-out items."""
-    users = np.unique(held[0]).astype(np.int32)
-    ranked = policy.rank(train, users, n, np.random.default_rng(0)).items
-    wanted = np.zeros((train.n_users, train.n_items), bool)
-    wanted[held] = True
-    hits = np.take_along_axis(wanted[users], np.maximum(ranked, 0), axis=1) & (ranked >= 0)
-    discount = 1 / np.log2(np.arange(2, n + 2))
-    ideal = np.cumsum(discount)[np.minimum(wanted[users].sum(axis=1), n) - 1]
-    return float(((hits * discount).sum(axis=1) / ideal).mean())
+    users, counts = np.unique(held[0], return_counts=True)
+    ranked = policy.rank(train, users.astype(np.int32), n, np.random.default_rng(0)).items
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    hits = ranking_metrics.find_hits(ranked, indptr, held[1], train.n_items)
+    return float(ranking_metrics.ndcg(hits, counts, n).mean())
 
 
 def main() -> None:

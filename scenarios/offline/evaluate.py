@@ -1,0 +1,196 @@
+"""Compare policies on held-out interactions: `echodrift evaluate`, and `evaluate` from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import BadInput
+from ...policies.registry import kinds, spec_of
+from ..progress import Quiet
+from ..progress import progress as _progress
+from .data import Data, read_data
+from .metric_list import DEFAULT, Asked, parse_metrics
+from .pool import cores, spread
+from .result import Evaluation
+from .score import Outcome, carry_out
+from .specs import AnyPolicy, Contender, contenders
+from .splits import Split, parse_split
+from .storage import check_folder
+from .task import Rules, Task, make_task
+
+SEEDS = 5
+"""Splits, where they are drawn and nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One policy on one split."""
+
+    seed: int
+    contender: Contender
+    asked: list[Asked]
+    task: Task | None
+    error: str = ""
+    """Why there is no task: this seed's split leaves nothing to train or to test on."""
+
+
+def evaluate(
+    log: str | Path | None = None,
+    *,
+    policies: AnyPolicy | Sequence[AnyPolicy],
+    train: str | Path | None = None,
+    test: str | Path | None = None,
+    negatives: str | Path | None = None,
+    metrics: str | Iterable[str] = DEFAULT,
+    split: str | None = None,
+    seeds: int | Sequence[int] | None = None,
+    mask: bool = True,
+    cold_users: bool = False,
+    known_items: bool = False,
+    jobs: int = 1,
+    out: str | Path | None = None,
+    per_user: bool = False,
+    progress: bool = False,
+    **data: Any,
+) -> Evaluation:
+    """Fit every policy on the training part, rank for the test users, and return the metrics.
+
+    log with split ("random:0.2" when omitted, "leave-one-out", "temporal:0.2", "users:0.1"), or train and
+    test, and negatives. policies: "kind=ease,l2=300", tables, or "@file.toml". seeds: how many splits and
+    fits (0…n−1), or which; five where the split is drawn, else one. mask: leave out what a user took in
+    training. data: items, tags, social, user_column, item_column, rating_column, time_column, min_rating,
+    user_core, item_core, topics (docs/offline-evaluation.md). out: folder of tables.
+
+    A policy that fails is a row of `.failed`, not an exception. Raises BadInput before anything is fitted,
+    StorageError where results cannot be written.
+    """
+    chosen, asked = contenders(policies), parse_metrics(metrics)
+    jobs = cores(jobs)
+    how = None if split is None else parse_split(split)
+    if out is not None:
+        check_folder(Path(out))
+    found = read_data(files(log, train, test, negatives) | data)
+    how = split_for(found, how)
+    rules = Rules(mask, cold_users, known_items)
+    drawn = how is not None and how.is_drawn(found.time is not None)
+    numbers = seed_list(seeds, SEEDS if drawn else 1)
+    tagged = reads_tags(chosen, asked)
+    # the first task is made before anything starts, so that bad input is told at once
+    first = make_task(found, how, numbers[0], rules, tagged)
+    result = Evaluation(
+        policies=[one.name for one in chosen],
+        specs={one.name: _written(one) for one in chosen},
+        metrics=[one.label for one in asked],
+        seeds=numbers,
+        split="given" if how is None else str(how),
+        drawn=drawn,
+        per="test pairs" if found.negatives else "users",
+        notes=notes_of(found, first, drawn and len(numbers) > 1),
+    )
+
+    def todo() -> Iterator[Job]:
+        for seed in numbers:
+            task, error = first, ""
+            if seed != first.seed:
+                # an exception in here would not reach the one who waits for the jobs
+                try:
+                    task = make_task(found, how, seed, rules, tagged)
+                except BadInput as problem:
+                    task, error = None, str(problem)
+            for contender in chosen:
+                yield Job(seed, contender, asked, task, error)
+
+    shown = _progress(progress)
+    with shown:
+        result.take(list(done(todo(), jobs, len(numbers) * len(chosen), shown)))
+    if out is not None:
+        result.write(Path(out), per_user)
+    return result
+
+
+def done(todo: Iterable[Job], jobs: int, total: int, shown: Quiet) -> Iterator[Outcome]:
+    """Carry the jobs out and give their outcomes as they finish."""
+    shown.start(total, 0, min(jobs, total), total)
+    for _, outcome in spread(todo, carry_out_job, killed, min(jobs, total)):
+        shown.run(1, outcome.status == "failed")
+        yield outcome
+
+
+def carry_out_job(job: Job) -> Outcome:
+    """Do one job (in any process)."""
+    if job.task is None:
+        return Outcome(job.contender.name, job.seed, "failed", job.error)
+    return carry_out(job.task, job.contender, job.asked)
+
+
+def killed(job: Job) -> Outcome:
+    """Return the outcome of a job whose process was killed."""
+    return Outcome(
+        job.contender.name, job.seed, "failed", "the process of this run was killed (out of memory?)"
+    )
+
+
+def files(
+    log: str | Path | None, train: str | Path | None, test: str | Path | None, negatives: str | Path | None
+) -> dict[str, str]:
+    """Return the files that were given."""
+    named = {"log": log, "train": train, "test": test, "negatives": negatives}
+    return {key: str(value) for key, value in named.items() if value is not None}
+
+
+def split_for(data: Data, split: Split | None) -> Split | None:
+    """Return how the data are to be split: not at all where they come split."""
+    if data.test_from is None:
+        return split or Split("random", 0.2)
+    if split is not None:
+        raise BadInput(f"--split {split}: train and test are files of their own, there is nothing to split")
+    return None
+
+
+def seed_list(seeds: int | Sequence[int] | None, default: int) -> list[int]:
+    """Return the seeds as a list; BadInput where they are none."""
+    if seeds is None:
+        seeds = default
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        if not 1 <= seeds <= 10_000:
+            raise BadInput(f"seeds = {seeds}: must be 1 to 10000 seeds, or a list of seeds")
+        return list(range(seeds))
+    numbers = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, (str, bytes)) else []
+    if not numbers or any(isinstance(one, bool) or not isinstance(one, int) or one < 0 for one in numbers):
+        raise BadInput(f"seeds = {seeds!r}: must be a number of seeds, or a list of whole numbers from 0 on")
+    if len(set(numbers)) < len(numbers):
+        raise BadInput(f"seeds = {seeds!r}: the same seed is listed twice")
+    return numbers
+
+
+def reads_tags(chosen: list[Contender], asked: list[Asked]) -> bool:
+    """Whether topics of items matter: to a metric, a reranker, or a policy that may read them."""
+    if any(one.name == "miscalibration" for one in asked) or any(one.rerank for one in chosen):
+        return True
+    named = {kind for one in chosen for kind in _kinds_in(one.spec)}
+    return "content" in named or bool(named - set(kinds("policies")))
+
+
+def _kinds_in(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("kind"), str):
+            yield value["kind"]
+        for inside in value.values():
+            yield from _kinds_in(inside)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from _kinds_in(inside)
+
+
+def notes_of(data: Data, task: Task, several: bool) -> list[str]:
+    """Return what a reader should know: about the files, then about the first split."""
+    return [*data.notes, *(f"{note} (seed {task.seed})" if several else note for note in task.notes)]
+
+
+def _written(contender: Contender) -> dict[str, Any]:
+    """Return what was evaluated, every default spelled out."""
+    policy, rerankers = contender.build()
+    return spec_of(policy) | ({"rerank": [spec_of(one) for one in rerankers]} if rerankers else {})

@@ -1,0 +1,105 @@
+"""Policies to compare, as typed: `kind=ease,l2=300`, `@file.toml`, or tables; each with a label of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...errors import BadInput
+from ...policies.base import Policy, Reranker
+from ...policies.registry import build_policy, build_reranker
+from ..files import read_toml
+from .inline_toml import parse_inline, write_option
+
+AnyPolicy = str | Path | Mapping[str, Any]
+"""A policy as typed, or as a table."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One policy with its rerankers, and what it is called in tables."""
+
+    name: str
+    spec: dict[str, Any]
+    """`kind` and the fields as given."""
+    rerank: list[dict[str, Any]] = field(default_factory=list)
+    """Rerankers, applied in order."""
+
+    def build(self) -> tuple[Policy, list[Reranker]]:
+        """Return the policy and its rerankers; BadInput where they cannot be built."""
+        return build_policy(self.spec), [build_reranker(one) for one in self.rerank]
+
+
+def contenders(policies: AnyPolicy | Iterable[AnyPolicy], option: str = "--policy") -> list[Contender]:
+    """Return what is compared, checked. Names come from `name=…`, else from the fields; a repeated one gets a number.
+
+    Raises BadInput that starts with the option as typed.
+    """
+    listed: list[Any] = [policies] if isinstance(policies, (str, Path, Mapping)) else list(policies)
+    found: list[Contender] = []
+    for given in listed:
+        for label, table in _tables(given, option):
+            found.append(_contender(table, label, {one.name for one in found}))
+    if not found:
+        raise BadInput(
+            f"name at least one policy, for example {option} kind=popularity (echodrift list policies)"
+        )
+    return found
+
+
+def _tables(given: AnyPolicy, option: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return (what to call it in messages, table) of everything that an option names."""
+    if isinstance(given, Mapping):
+        return [(f"policy {dict(given)!r}", dict(given))]
+    text = str(given)
+    if not text.startswith("@"):
+        return [(f"{option} {text}", parse_inline(text, f"{option} {text}"))]
+    path = Path(text[1:])
+    content = read_toml(path)
+    if "arms" in content and isinstance(content["arms"], list):
+        return [
+            (f"{option} {text}: arms[{place}]", arm if isinstance(arm, dict) else {"policy": arm})
+            for place, arm in enumerate(content["arms"])
+        ]
+    return [(f"{option} {text}", content)]
+
+
+def _contender(table: dict[str, Any], label: str, taken: set[str]) -> Contender:
+    table = dict(table)
+    name, rerank = table.pop("name", None), table.pop("rerank", [])
+    if "kind" not in table and isinstance(table.get("policy"), Mapping):
+        inner = dict(table.pop("policy"))
+        table.pop("platform", None)  # an arm's; it says nothing about how well a policy ranks
+        if table:
+            raise BadInput(f'{label}: the key "{next(iter(table))}" does not belong beside policy')
+        table = inner
+    if name is not None and not (isinstance(name, str) and name.strip()):
+        raise BadInput(f"{label}: name = {name!r} must be text")
+    if isinstance(rerank, (str, Mapping)):
+        rerank = [rerank]
+    if not isinstance(rerank, list):
+        raise BadInput(f"{label}: rerank must be a list of tables, for example rerank=[{{kind=calibrated}}]")
+    # a list of rerankers may hold words: rerank=[calibrated]
+    rerankers: list[Any] = [{"kind": one} if isinstance(one, str) else one for one in rerank]
+    found = Contender("", table, rerankers)
+    try:
+        found.build()
+    except BadInput as error:
+        raise BadInput(f"{label}: {error}") from None
+    return Contender(_unused(name or _described(table, rerankers), taken), table, rerankers)
+
+
+def _described(spec: dict[str, Any], rerank: list[dict[str, Any]]) -> str:
+    """Return "ease l2=300", with what reranks it behind."""
+    fields = {key: value for key, value in spec.items() if key != "kind"}
+    parts = [str(spec["kind"]), *(write_option({key: value}) for key, value in fields.items())]
+    return " + ".join([" ".join(parts), *(_described(one, []) for one in rerank)])
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    number, candidate = 2, name
+    while candidate in taken:
+        candidate, number = f"{name} ({number})", number + 1
+    return candidate

@@ -1,0 +1,54 @@
+"""The output folder of an evaluation or a tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import StorageError
+from ..store import TEMPORARY, cannot_write, parquet, write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OURS = {"evaluation.json", "tuning.json", "best.toml"} | {
+    f"{name}.{kind}"
+    for name in ("metrics", "summary", "differences", "users", "trials")
+    for kind in ("parquet", "csv")
+}
+"""Files that may be there from before, and are replaced."""
+
+
+def check_folder(path: Path) -> None:
+    """Raise StorageError unless the folder is missing, empty, or holds results of this kind only."""
+    try:
+        if not path.exists():
+            return
+        if not path.is_dir():
+            raise StorageError(f"{path} is a file, not a folder; choose another folder with --out")
+        foreign = sorted(
+            {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)} - OURS
+        )
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be looked into: {error.strerror or error}; choose another folder with --out"
+        ) from None
+    if foreign:
+        raise StorageError(
+            f"{path} holds files that are not results of an evaluation ({', '.join(foreign[:3])}); "
+            "choose another folder with --out"
+        )
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder; raises StorageError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def write_table(folder: Path, name: str, table: pd.DataFrame) -> None:
+    """Write a table as Parquet and as CSV."""
+    write_atomically(folder / f"{name}.parquet", parquet(table))
+    write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode())

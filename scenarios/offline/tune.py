@@ -1,0 +1,243 @@
+"""Random search on a validation part of the training data, within a budget of minutes or trials."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import BadInput
+from ...policies.search_space import SearchSpace
+from ...sim.streams import Streams
+from ..progress import in_words
+from .data import Data, read_data
+from .evaluate import Job, carry_out_job, files, killed, reads_tags, seed_list, split_for
+from .metric_list import Asked, parse_metrics
+from .pool import cores, spread
+from .score import carry_out
+from .search import draw, search_space
+from .specs import AnyPolicy, Contender, contenders
+from .splits import Parts, Split, divide, parse_split
+from .storage import check_folder
+from .task import Rules, Task, build_task, parts_of
+from .tuning import Trial, Tuning
+
+MINUTES = 10.0
+"""Budget where neither minutes nor trials are given."""
+EVERY = 20.0
+"""Seconds between lines on how far it is."""
+
+
+def tune(
+    log: str | Path | None = None,
+    *,
+    policy: AnyPolicy,
+    train: str | Path | None = None,
+    test: str | Path | None = None,
+    negatives: str | Path | None = None,
+    metric: str = "ndcg@10",
+    split: str | None = None,
+    minutes: float | None = None,
+    trials: int | None = None,
+    search: str | Sequence[str] = (),
+    seeds: int | Sequence[int] | None = None,
+    mask: bool = True,
+    cold_users: bool = False,
+    known_items: bool = False,
+    jobs: int = 1,
+    out: str | Path | None = None,
+    progress: bool = False,
+    **data: Any,
+) -> Tuning:
+    """Try settings of a policy on a validation part of the training data; then test the best and the default.
+
+    The test part (the test file, or what `split` holds out) is not looked at before the end; the validation
+    part is held out of the rest by the same split ("random:0.2" when omitted). Trial 0 is the policy as given;
+    the settings of trial i depend on the first seed and i only, so a larger budget only adds trials. No trial begins
+    after `minutes` (10 when neither they nor `trials` are given). search: "l2=10:1000" (log scale; ":linear"),
+    "dim=8,16,32", over the policy's own space. seeds: splits over which every trial is averaged; one.
+    The rest is as for `evaluate`.
+
+    A trial that fails is a row of `.trials`. Raises BadInput before anything is fitted.
+    """
+    chosen = contenders([policy])
+    if len(chosen) != 1:
+        raise BadInput("tune takes one policy at a time")
+    base, asked = chosen[0], parse_metrics(metric, "--metric")
+    _check_metric(asked)
+    space = search_space(base.spec, search)
+    minutes, trials = _budget(minutes, trials)
+    jobs = cores(jobs)
+    how = None if split is None else parse_split(split)
+    if out is not None:
+        check_folder(Path(out))
+    found = read_data(files(log, train, test, negatives) | data)
+    inner = how or Split("random", 0.2)
+    outer = split_for(found, None if found.test_from is not None else how)
+    numbers = seed_list(seeds, 1)
+    rules, tagged = Rules(mask, cold_users, known_items), reads_tags(chosen, asked)
+    whole = parts_of(found, outer, numbers[0])
+    validation = [_validation(found, whole, inner, seed, rules, tagged) for seed in numbers]
+    result = Tuning(base, asked[0], str(inner), numbers, space, [*found.notes, *validation[0].notes])
+    told = _Told(progress, minutes, trials)
+    told.start(result, jobs)
+    try:
+        for trial in _trials(base, space, asked, validation, minutes, trials, jobs):
+            result.add(trial)
+            told.trial(trial, result)
+            if out is not None:
+                result.write(Path(out))
+    except KeyboardInterrupt:
+        kept = "nothing is kept: an output folder keeps finished trials"
+        if out is not None:
+            kept = f"{len(result.trials_done)} finished trials are in {out}"
+        raise KeyboardInterrupt(f"Stopped; {kept}.") from None
+    if result.best is not None:
+        tasks = [build_task(found, whole, seed, rules, tagged, outer) for seed in numbers]
+        for job, outcome in spread(_final(result, tasks, asked), carry_out_job, killed, jobs):
+            result.test.append((job.contender.name, outcome))
+        result.test.sort(key=lambda one: (one[0] != "default", one[1].seed))
+        result.notes += [f"test: {note}" for note in tasks[0].notes if note not in result.notes]
+    if out is not None:
+        result.write(Path(out))
+    return result
+
+
+@dataclass(frozen=True)
+class _Try:
+    """One trial, to be averaged over tasks."""
+
+    number: int
+    fields: dict[str, Any]
+    contender: Contender
+    tasks: list[Task]
+    asked: list[Asked]
+
+
+def _validation(data: Data, whole: Parts, split: Split, seed: int, rules: Rules, tagged: bool) -> Task:
+    """Return the task of a validation split of the training part; what is for testing is not in it."""
+    rng = Streams(seed)("offline.validation")
+    try:
+        parts = divide(split, data.user, data.item, data.time, whole.train, rng)
+    except BadInput as error:
+        raise BadInput(f"validation on the training part: {error}") from None
+    return build_task(replace(data, negatives=None), parts, seed, rules, tagged, split)
+
+
+def _trials(
+    base: Contender,
+    space: SearchSpace,
+    asked: list[Asked],
+    tasks: list[Task],
+    minutes: float,
+    trials: int | None,
+    jobs: int,
+) -> Iterator[Trial]:
+    """Give trials as they finish: 0, 1, … until the budget is used up."""
+    deadline = time.monotonic() + 60 * minutes
+
+    def todo() -> Iterator[_Try]:
+        number = 0
+        while number == 0 or (time.monotonic() < deadline and (trials is None or number < trials)):
+            fields = draw(space, tasks[0].seed, number)
+            tried = Contender(f"trial {number}", base.spec | fields, base.rerank)
+            yield _Try(number, fields, tried, tasks, asked)
+            number += 1
+
+    for _, trial in spread(todo(), _carry_out, _killed, jobs):
+        yield trial
+
+
+def _carry_out(one: _Try) -> Trial:
+    """Fit and judge one trial on every task (in any process); it ends with the first that fails."""
+    trial = Trial(one.number, one.fields, one.contender.spec)
+    values, fit, rank = [], 0.0, 0.0
+    for task in one.tasks:
+        outcome = carry_out(task, one.contender, one.asked)
+        if outcome.status != "ok":
+            trial.status, trial.error = outcome.status, outcome.error
+            return trial
+        values.append(outcome.values[one.asked[0].label].value)
+        fit += outcome.fit_seconds
+        rank += outcome.rank_seconds
+    trial.values, trial.value = values, float(np.mean(values))
+    trial.fit_seconds, trial.rank_seconds = fit / len(values), rank / len(values)
+    if not math.isfinite(trial.value):
+        trial.status, trial.error = "failed", f"{one.asked[0].label} is undefined for these rankings"
+    return trial
+
+
+def _killed(one: _Try) -> Trial:
+    message = "the process of this trial was killed (out of memory?)"
+    return Trial(one.number, one.fields, one.contender.spec, "failed", message)
+
+
+def _final(result: Tuning, tasks: list[Task], asked: list[Asked]) -> Iterator[Job]:
+    """Give what is tested in the end: the default, and the best unless they are the same."""
+    best = result.best
+    assert best is not None
+    named = [("default", result.base.spec)] + ([("best", best.spec)] if best.number else [])
+    for task in tasks:
+        for name, spec in named:
+            yield Job(task.seed, Contender(name, spec, result.base.rerank), asked, task)
+
+
+def _check_metric(asked: list[Asked]) -> None:
+    if len(asked) != 1:
+        raise BadInput(f"--metric: tune looks at one metric, got {', '.join(one.label for one in asked)}")
+    if asked[0].about.better == "neither":
+        raise BadInput(
+            f"--metric {asked[0].label}: neither more nor less of it is better, so it cannot be tuned for"
+        )
+
+
+def _budget(minutes: float | None, trials: int | None) -> tuple[float, int | None]:
+    if minutes is None:
+        minutes = MINUTES if trials is None else math.inf
+    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not minutes > 0:
+        raise BadInput(f"minutes = {minutes}: must be above 0")
+    if trials is not None and (isinstance(trials, bool) or not isinstance(trials, int) or trials < 1):
+        raise BadInput(f"trials = {trials}: must be a whole number of at least 1")
+    return float(minutes), trials
+
+
+class _Told:
+    """Lines on stderr: every new best, and now and then how far it is."""
+
+    def __init__(self, show: bool, minutes: float, trials: int | None) -> None:
+        self.show, self.minutes, self.trials = show, minutes, trials
+        self.began = self.last = time.monotonic()
+
+    def start(self, result: Tuning, jobs: int) -> None:
+        if self.show:
+            budget = [f"{self.trials} trials"] if self.trials else []
+            budget += [f"{self.minutes:g} min"] if self.minutes < math.inf else []
+            what = f"tuning {', '.join(result.space)} of {result.base.name}"
+            print(f"{what}: {' or '.join(budget)}, {jobs} at a time", file=sys.stderr, flush=True)
+
+    def trial(self, trial: Trial, result: Tuning) -> None:
+        now = time.monotonic()
+        better = result.best is trial
+        if not self.show or (now - self.last < EVERY and not better and trial.status == "ok"):
+            return
+        done = len(result.trials_done)
+        of = f" of {self.trials}" if self.trials else ""
+        what = (
+            f"{result.asked.label} {trial.value:.4f}" if trial.status == "ok" else f"failed ({trial.error})"
+        )
+        best = " (best so far)" if better else ""
+        left = self._left(now, done)
+        print(f"trial {trial.number}: {what}{best}; {done}{of} done{left}", file=sys.stderr, flush=True)
+        self.last = now
+
+    def _left(self, now: float, done: int) -> str:
+        left = self.began + 60 * self.minutes - now
+        if self.trials:
+            left = min(left, (now - self.began) / done * (self.trials - done))
+        return f", about {in_words(left)} left" if 0 < left < math.inf else ""
