@@ -1,0 +1,1 @@
+"""Policies that are small neural networks: Mult-VAE, Mult-DAE and a causal transformer (extra `neural`)."""

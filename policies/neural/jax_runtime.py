@@ -1,0 +1,136 @@
+"""jax for the neural policies: imported when something trains, with a device of its own that uses one thread."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import BadInput
+from ..interactions import FloatArray
+
+Weights = dict[str, FloatArray]
+
+LEAST_ROWS = 64
+"""Rows that a table has at least."""
+
+
+def require(kind: str) -> None:
+    """Raise BadInput with the line to paste if jax or optax is missing; imports neither."""
+    missing = [name for name in ("jax", "jaxlib", "optax") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise BadInput(
+            f'the policy "{kind}" needs {" and ".join(missing)}, not installed here. Install with: '
+            'pip install "echodrift[neural]"'
+        )
+
+
+def padded(rows: int) -> int:
+    """Return the next size, at most an eighth larger, at which tables are kept: every size compiles anew."""
+    step = max(LEAST_ROWS, 1 << max(int(rows) - 1, 0).bit_length() >> 4)
+    return max(-(-rows // step), 1) * step
+
+
+@cache
+def device() -> Any:
+    """Return this process's CPU device for the neural policies.
+
+    The number of threads is fixed when jax starts its CPU, and it changes the last bits of a matrix
+    product. So this is a second CPU beside the one of whoever else uses jax in the process: results do not
+    depend on who came first, and nobody else's jax is slowed down or started (nor a GPU's memory taken).
+    """
+    import jax
+
+    with _one_processor():
+        try:
+            from jaxlib import xla_client
+
+            return xla_client.make_cpu_client(asynchronous=False).local_devices()[0]
+        except (ImportError, AttributeError, TypeError):  # not a public interface: it may move
+            return jax.devices("cpu")[0]
+
+
+@contextmanager
+def _one_processor() -> Iterator[None]:
+    """Let jax count one processor, for as long as it starts."""
+    before = os.environ.get("NPROC")
+    os.environ["NPROC"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["NPROC"]
+        else:
+            os.environ["NPROC"] = before
+
+
+def put(tree: Any) -> Any:
+    """Return a tree of numpy arrays as arrays on the device; copies, so that they may be donated."""
+    import jax
+
+    return jax.tree.map(lambda array: jax.device_put(np.array(array), device()), tree)
+
+
+def fetch(weights: Mapping[str, Any]) -> Weights:
+    """Return arrays on the device as numpy arrays; copies."""
+    return {name: np.array(array) for name, array in weights.items()}
+
+
+@cache
+def adam_step(loss: Callable[..., Any], **static: Any) -> Callable[..., Any]:
+    """Return (weights, moments, learning_rate, *batch) → (weights, moments), one compiled step of Adam.
+
+    `loss(weights, *batch, **static)` is a module-level function; equal arguments share what was compiled.
+    """
+    import jax
+    import optax
+
+    optimizer = optax.scale_by_adam()
+
+    def step(weights, moments, learning_rate, *batch):
+        slopes = jax.grad(loss)(weights, *batch, **static)
+        moves, moments = optimizer.update(slopes, moments)
+        return jax.tree.map(lambda w, move: w - learning_rate * move, weights, moves), moments
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
+@cache
+def compiled(function: Callable[..., Any], **static: Any) -> Callable[..., Any]:
+    """Return `function(*arrays, **static)` compiled; equal arguments share it."""
+    import jax
+
+    return jax.jit(lambda *arrays: function(*arrays, **static))
+
+
+class Training:
+    """Weights and Adam's moments on the device while they are trained; numpy arrays before and after."""
+
+    def __init__(self, weights: Weights, state: Mapping[str, NDArray[Any]] | None = None) -> None:
+        """Start from `weights`; from the moments in `state` too, where it has them."""
+        from optax import ScaleByAdamState
+
+        first, second = (
+            {name: state[f"{which}.{name}"] if state else np.zeros_like(w) for name, w in weights.items()}
+            for which in ("first", "second")
+        )
+        count = state["steps"] if state else np.zeros((), np.int32)
+        self.weights = put(weights)
+        self.moments = ScaleByAdamState(put(count), put(first), put(second))
+
+    def step(self, function: Callable[..., Any], learning_rate: float, *batch: Any) -> None:
+        """Take one step with a function made by `adam_step`."""
+        self.weights, self.moments = function(self.weights, self.moments, learning_rate, *batch)
+
+    def result(self) -> tuple[Weights, dict[str, NDArray[Any]]]:
+        """Return the weights, and the moments as named arrays."""
+        first, second = fetch(self.moments.mu), fetch(self.moments.nu)
+        moments: dict[str, NDArray[Any]] = {f"first.{name}": array for name, array in first.items()}
+        moments |= {f"second.{name}": array for name, array in second.items()}
+        return fetch(self.weights), moments | {"steps": np.array(self.moments.count)}
