@@ -1,0 +1,134 @@
+"""Tune every arm of a study on the log that its platform starts with, before the arms are compared.
+
+    python benchmarks/tune_arms.py recommenders --trials 12
+    python benchmarks/tune_arms.py recommenders_lastfm --set world.log=… --set world.social=… --only EASE "MF 8"
+
+Untuned arms say nothing about methods. So each arm's policy is fitted on 80 % of every user's distinct items
+in the log from before round 0 (the warm-up of a generated world, or the real log) and asked to rank the
+other 20 % among all items that the user has not taken: NDCG@10, mean over splits with seeds that no study uses.
+The search is that of `echodrift tune`: trial 0 is the policy's own defaults (with `dim` and whatever else --fix names
+as the arm has it), trial i's settings depend on i only. What it prints can be pasted into the study.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+
+import numpy as np
+from echodrift import Arm, load_study
+from echodrift.policies.interactions import Blocked, Observation
+from echodrift.policies.registry import policy_class
+from echodrift.scenarios.build import build_simulation
+from echodrift.scenarios.files import parse_set
+from echodrift.scenarios.offline.inline_toml import write_option
+from echodrift.scenarios.offline.metric_list import parse_metrics
+from echodrift.scenarios.offline.pool import spread
+from echodrift.scenarios.offline.score import carry_out
+from echodrift.scenarios.offline.search import draw
+from echodrift.scenarios.offline.specs import Contender
+from echodrift.scenarios.offline.task import Task
+from echodrift.sim.loop import Now
+from echodrift.sim.recommender import REFERENCE_ARMS
+
+SEED = 1000
+"""The first of the seeds that are tuned on; studies count from 0."""
+SHARE = 0.2
+METRICS = "ndcg@10,recall@20,arp@10,coverage@10"
+
+
+def first_log(study, seed: int) -> Observation:
+    """Return what the platform sees at round 0."""
+    arm = Arm(name="organic", policy={"kind": "organic"})
+    simulation, _ = build_simulation(study.model_copy(update={"rounds": 1}), arm, seed)
+    now = Now(0)
+    simulation.observe(now)
+    return now.seen
+
+
+def held_out(seen: Observation, seed: int) -> Task:
+    """Return the task of ranking a random share of each user's distinct items, fitted on the rest."""
+    rng = np.random.default_rng(seed)
+    pairs = np.unique(seen.log.user.astype(np.int64) * seen.n_items + seen.log.item)
+    user = pairs // seen.n_items
+    order = np.lexsort((rng.random(pairs.size), user))
+    place = np.arange(pairs.size) - np.searchsorted(user[order], user[order])
+    held = np.zeros(pairs.size, bool)
+    held[order] = place < np.floor(SHARE * np.bincount(user, minlength=seen.n_users))[user[order]]
+    out = pairs[held]
+    entry = seen.log.user.astype(np.int64) * seen.n_items + seen.log.item
+    train = seen.log.where(~np.isin(entry, out))
+    blocked = Blocked(seen.n_users, seen.n_items)
+    blocked.set(train.user, train.item)
+    fit = replace(seen, log=train, blocked=blocked)
+    users, counts = np.unique(out // seen.n_items, return_counts=True)
+    return Task(
+        seed=seed,
+        fit=fit,
+        seen=fit,
+        fold=np.empty(0, np.int32),
+        users=users.astype(np.int32),
+        indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        relevant=(out % seen.n_items).astype(np.int32),
+        cases=None,
+        labels=[str(one) for one in users],
+        notes=(),
+    )
+
+
+def trials_of(arm, trials: int, fixed: set[str]) -> list[dict]:
+    """Return the specs to try for an arm: its fixed fields, and settings drawn from the policy's own space."""
+    kept = {key: value for key, value in arm.policy.items() if key == "kind" or key in fixed}
+    space = {name: where for name, where in policy_class(kept["kind"]).space.items() if name not in kept}
+    if not space:
+        return [kept]
+    return [kept | draw(space, SEED, number) for number in range(trials)]
+
+
+def judge(job):
+    """Return (arm, spec, mean of each metric over the tasks, fit seconds, error)."""
+    name, spec, tasks = job
+    asked = parse_metrics(METRICS)
+    found = [carry_out(task, Contender(name, spec), asked) for task in tasks]
+    error = next((one.error for one in found if one.status != "ok"), "")
+    if error:
+        return name, spec, None, 0.0, error
+    means = {one.label: float(np.mean([each.values[one.label].value for each in found])) for one in asked}
+    return name, spec, means, float(np.mean([one.fit_seconds for one in found])), ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Tune every arm of a study on its first log.")
+    parser.add_argument("study")
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--splits", type=int, default=2)
+    parser.add_argument("--only", nargs="+", help="arms by name; all when omitted")
+    parser.add_argument("--fix", nargs="*", default=["dim", "mode", "table", "model", "likelihood", "strategy", "policy"])
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", help="JSON lines of all trials")
+    options = parser.parse_args()
+    study = load_study(options.study, [parse_set(text) for text in options.overrides])
+    tasks = [held_out(first_log(study, SEED + i), SEED + i) for i in range(options.splits)]
+    print(f"{study.name}: {len(tasks[0].fit.log):,} entries to train on, {tasks[0].relevant.size:,} pairs held out")
+    arms = [arm for arm in study.arms if arm.policy["kind"] not in REFERENCE_ARMS and not arm.rerank]
+    arms = [arm for arm in arms if not options.only or arm.name in options.only]
+    jobs = [(arm.name, spec, tasks) for arm in arms for spec in trials_of(arm, options.trials, set(options.fix))]
+    best: dict[str, tuple] = {}
+    log = open(options.out, "a") if options.out else None  # noqa: SIM115
+    for _, (name, spec, means, seconds, error) in spread(jobs, judge, lambda job: (job[0], job[1], None, 0, "killed"), options.jobs):
+        line = f"{means['ndcg@10']:.4f}" if means else f"failed: {error}"
+        print(f"  {name}: {line}  {seconds:.1f} s  {write_option(spec)}", flush=True)
+        if log:
+            print(json.dumps({"arm": name, "spec": spec, "means": means, "seconds": seconds, "error": error}), file=log, flush=True)
+        if means and (name not in best or means["ndcg@10"] > best[name][0]["ndcg@10"]):
+            best[name] = means, spec, seconds
+    print("\nbest")
+    for name, (means, spec, seconds) in best.items():
+        values = "  ".join(f"{label} {value:.4f}" for label, value in means.items())
+        print(f"{name}: {values}  fit {seconds:.1f} s\n    {write_option(spec)}")
+
+
+if __name__ == "__main__":
+    main()
