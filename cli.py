@@ -264,12 +264,22 @@ def schema(debug: Debug = False) -> None:
 
 @app.command()
 @_guarded
-def describe(study: StudyArgument = "default", changes: Set = None, debug: Debug = False) -> None:
-    """Say what a study does: arms, grid, number of runs, world, every setting, size of the results."""
+def describe(
+    study: Annotated[
+        str, typer.Argument(metavar="[STUDY | KIND]", help="A study, or the kind of a policy or reranker.")
+    ] = "default",
+    changes: Set = None,
+    debug: Debug = False,
+) -> None:
+    """Say what a study does (arms, runs, world, every setting), or a policy or reranker (every field)."""
     from .scenarios.catalog import describe
-    from .scenarios.files import load_study
+    from .scenarios.component_help import describe_component
+    from .scenarios.files import library, load_study
 
-    print(describe(load_study(study, _overrides(changes))))
+    page = None if study in library() or study.endswith(".toml") else describe_component(study)
+    if page is not None and changes:
+        raise BadInput(f"--set changes a study, and {study} is a kind")
+    print(page or describe(load_study(study, _overrides(changes))))
 
 
 @app.command()

@@ -80,7 +80,7 @@ def held_out(seen: Observation, seed: int) -> Task:
 def trials_of(arm, trials: int, fixed: set[str]) -> list[dict]:
     """Return the specs to try for an arm: its fixed fields, and settings drawn from the policy's own space."""
     kept = {key: value for key, value in arm.policy.items() if key == "kind" or key in fixed}
-    space = {name: where for name, where in policy_class(kept["kind"]).space.items() if name not in kept}
+    space = {name: where for name, where in policy_class(kept["kind"]).space_for(kept).items() if name not in kept}
     if not space:
         return [kept]
     return [kept | draw(space, SEED, number) for number in range(trials)]

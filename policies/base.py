@@ -57,6 +57,13 @@ class Policy(Component, ABC):
 
     space: ClassVar[SearchSpace] = {}
     """What `echodrift tune` tries for it when not told otherwise."""
+    reads_tags: ClassVar[bool] = False
+    """Whether it looks at `seen.tags`: offline evaluation learns topics from a log only for those who do."""
+
+    @classmethod
+    def space_for(cls, fields: Mapping[str, Any]) -> SearchSpace:
+        """Return what to try for a policy with these fields given; `space`, unless they call for another."""
+        return cls.space
 
     @abstractmethod
     def fit(self, seen: Observation, rng: Generator) -> None:
@@ -120,6 +127,9 @@ class ScorePolicy(Policy):
 
 class FactorPolicy(Policy):
     """A policy whose score is an inner product of user and item factors; ranking takes the fast path."""
+
+    cold_columns: ClassVar[int] = 0
+    """How many of the last columns of `factors` are for users and items without history: 2 with `ColdStart.factors`."""
 
     @abstractmethod
     def factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray]:

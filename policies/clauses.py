@@ -249,7 +249,7 @@ def _fold_in(make: Make) -> None:
 
 def _space(make: Make) -> None:
     component = make()
-    for name, where in component.space.items():
+    for name, where in component.space_for(component.config.model_dump(exclude_none=True)).items():
         assert name in type(component.config).model_fields, f"space names {name}, which is not a field"
         for seed in range(3):
             fields = component.config.model_dump(exclude_none=True) | {name: where.draw(rng_of(seed))}

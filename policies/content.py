@@ -31,6 +31,7 @@ class Content(FactorPolicy):
     """
 
     kind = "content"
+    reads_tags = True
 
     class Config(BaseConfig):
         window: int | None = Field(default=None, ge=1)

@@ -18,7 +18,7 @@ from . import als
 from .base import FactorPolicy, State
 from .cold_start import ColdStart
 from .interactions import FloatArray, IntArray, Observation, count_pairs
-from .search_space import Choice, Range
+from .search_space import Choice, Range, SearchSpace
 from .threads import one_thread
 
 COLLAPSED = 1e-4
@@ -53,6 +53,7 @@ class MatrixFactorization(FactorPolicy):
         "regularization": Range(0.01, 300),
         "confidence": Range(0.3, 100),
     }
+    cold_columns = 2
 
     class Config(BaseConfig):
         dim: int = Field(default=32, ge=1, le=4096)
@@ -85,6 +86,18 @@ class MatrixFactorization(FactorPolicy):
             return {**data, **{name: defaults[name] for name in unset}}
 
     config: Config
+
+    @classmethod
+    def space_for(cls, fields: Mapping[str, Any]) -> SearchSpace:
+        """Return `space`, or for BPR its own: it has no confidence, and another scale of regularization."""
+        if fields.get("model") != "bpr":
+            return cls.space
+        return {
+            "dim": cls.space["dim"],
+            "regularization": Range(0.001, 0.3),
+            "learning_rate": Range(0.01, 0.2),
+            "iterations": Choice((50, 100, 200)),
+        }
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)

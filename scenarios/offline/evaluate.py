@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BadInput
-from ...policies.registry import kinds, spec_of
+from ...policies.registry import policy_class, spec_of
 from ..progress import Quiet
 from ..progress import progress as _progress
 from .data import Data, read_data
@@ -167,11 +167,13 @@ def seed_list(seeds: int | Sequence[int] | None, default: int) -> list[int]:
 
 
 def reads_tags(chosen: list[Contender], asked: list[Asked]) -> bool:
-    """Whether topics of items matter: to a metric, a reranker, or a policy that may read them."""
+    """Whether topics of items matter: to a metric, a reranker, or a policy (one of your own may read them)."""
     if any(one.name == "miscalibration" for one in asked) or any(one.rerank for one in chosen):
         return True
     named = {kind for one in chosen for kind in _kinds_in(one.spec)}
-    return "content" in named or bool(named - set(kinds("policies")))
+    ours = __name__.split(".")[0] + "."
+    found = [policy_class(kind) for kind in sorted(named)]
+    return any(cls.reads_tags or not cls.__module__.startswith(ours) for cls in found)
 
 
 def _kinds_in(value: Any) -> Iterator[str]:

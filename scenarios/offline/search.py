@@ -24,7 +24,7 @@ def search_space(
     field does not exist or nothing is left to tune.
     """
     cls = policy_class(spec["kind"])
-    space = {name: where for name, where in cls.space.items() if name not in spec}
+    space = {name: where for name, where in cls.space_for(spec).items() if name not in spec}
     for text in [search] if isinstance(search, str) else search:
         name, where = _parse(text, cls.Config, spec["kind"], option)
         space[name] = where
