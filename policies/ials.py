@@ -124,7 +124,7 @@ class ImplicitLoss:
 class LeastSquaresPolicy(FactorPolicy):
     """What `ials` and `spectral_mf` share: everything but `train`."""
 
-    config: LeastSquaresConfig
+    config: Any  # each has its own, derived from LeastSquaresConfig
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)

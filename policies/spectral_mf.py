@@ -68,7 +68,8 @@ class SpectralMF(LeastSquaresPolicy):
     `effective_rank` r: the fitted scores are to have exp(entropy of σ/Σσ) = r, whatever `dim`; by
     * control = "regularization": λ is searched (from `regularization` on, geometrically, then by secants), the
       factors going on from the nearest weaker λ: a direction once lost does not come back by itself. The result
-      is an optimum of the loss at that λ, up to a few sweeps. A refit starts from the last λ.
+      is an optimum of the loss at that λ, up to a few sweeps: near the λ that kills them, directions die slowly,
+      and more `iterations` lower the rank further. A refit starts from the last λ.
     * control = "spectrum": factors as fitted, then σ_k ← c σ_k^p with p found by bisection: singular vectors
       and Σσ² stay. Nothing but the spectrum differs, and any r up to the rank is met; but no loss is minimal.
 
@@ -86,7 +87,7 @@ class SpectralMF(LeastSquaresPolicy):
 
     class Config(LeastSquaresConfig):
         spectral_penalty: float = Field(default=0.1, ge=0)
-        """γ: weight of the squared top singular value of the score matrix."""
+        """γ: weight of the squared top singular value; equal to unobserved_weight it doubles that for its direction."""
         effective_rank: float | None = Field(default=None, ge=1)
         """Effective rank that the score matrix is to have; as it comes when omitted."""
         control: Literal["regularization", "spectrum"] = "regularization"
@@ -278,8 +279,8 @@ def _guess(point: Point, loss: ImplicitLoss) -> FloatArray:
     """Return a first guess (items,) of v: the last one, or popularity, which is where it lies by experience."""
     if point.shares.size:
         return point.right[:, -1]
-    taken = np.asarray(loss.by_item.sum(axis=1), np.float32).ravel()
-    return taken / np.linalg.norm(taken)
+    taken = np.asarray(loss.by_item.sum(axis=1), np.float64).ravel()
+    return (taken / np.linalg.norm(taken)).astype(np.float32)
 
 
 def _remember(point: Point, left: FloatArray, right: FloatArray) -> Point:
