@@ -30,7 +30,7 @@ class Autoencoder(NeuralPolicy):
         "dim": Choice((16, 32, 64, 128, 200)),
         "dropout": Choice((0.2, 0.35, 0.5, 0.65)),
         "learning_rate": Range(3e-4, 1e-2),
-        "iterations": Choice((25, 50, 100, 200)),
+        "iterations": Choice((12, 25, 50, 100)),
     }
 
     class Config(NeuralPolicy.Config):
@@ -46,9 +46,9 @@ class Autoencoder(NeuralPolicy):
         """Share of a user's items that are hidden from the network in a training step."""
         batch: int = Field(default=100, ge=1)
         """Users in a training step."""
-        iterations: int = Field(default=50, ge=1)
+        iterations: int = Field(default=25, ge=1)
         """Passes over the users in a fit from scratch."""
-        refit_iterations: int = Field(default=5, ge=1)
+        refit_iterations: int = Field(default=2, ge=1)
         """Passes over the users in a refit with warm start."""
 
         @model_validator(mode="after")
@@ -57,7 +57,7 @@ class Autoencoder(NeuralPolicy):
                 raise ValueError('likelihood = "logistic" is for pairs taken or not: it needs binary = true')
             return self
 
-    config: Config
+    config: Any
 
     def inputs(self, seen: Observation) -> sparse.csr_matrix:
         """Return (n_users, n_items) the histories that the network reads: known items only."""

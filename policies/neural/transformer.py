@@ -50,13 +50,18 @@ def _normalized(x: Any, norm: Any) -> Any:
     return centered / ((centered**2).mean(-1, keepdims=True) + EPSILON) ** 0.5 * norm[0] + norm[1]
 
 
+def _times(x: Any, matrix: Any) -> Any:
+    """Return x @ matrix for x (B, L, a), as one flat product: the slope of a stacked one takes twice as long."""
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+
+
 def _attention(x: Any, matrix: Any, allowed: Any, heads: int) -> Any:
     """Return what every place reads from the places that it is allowed to see."""
     import jax
     import jax.numpy as jnp
 
     batch, length, dim = x.shape
-    parts = (x @ matrix).reshape(batch, length, 3, heads, dim // heads)
+    parts = _times(x, matrix).reshape(batch, length, 3, heads, dim // heads)
     query, key, value = parts[:, :, 0], parts[:, :, 1], parts[:, :, 2]
     logits = jnp.einsum("bqhd,bkhd->bhqk", query, key) * (dim // heads) ** -0.5
     shares = jax.nn.softmax(jnp.where(allowed, logits, FORBIDDEN), axis=-1)
@@ -82,8 +87,8 @@ def encode(
         inner = _normalized(x, weights[f"attend_norm.{layer}"])
         x = x + dropped(_attention(inner, weights[f"attend.{layer}"], allowed, heads), 1 + 2 * layer)
         inner = _normalized(x, weights[f"forward_norm.{layer}"])
-        inner = jnp.maximum(inner @ weights[f"inner.{layer}"] + weights[f"inner_bias.{layer}"], 0)
-        inner = inner @ weights[f"outer.{layer}"] + weights[f"outer_bias.{layer}"]
+        inner = jnp.maximum(_times(inner, weights[f"inner.{layer}"]) + weights[f"inner_bias.{layer}"], 0)
+        inner = _times(inner, weights[f"outer.{layer}"]) + weights[f"outer_bias.{layer}"]
         x = x + dropped(inner, 2 + 2 * layer)
     return _normalized(x, weights["norm"])
 
@@ -100,7 +105,7 @@ def full_loss(weights, sequences, targets, kept, keep, known, *, layers, heads):
 
     h = encode(weights, sequences, kept, keep, layers=layers, heads=heads)
     wanted, own = _target_logits(weights, h, targets)
-    logits = h @ weights["item"].T + (weights["item_bias"] + FORBIDDEN * (1 - known))
+    logits = _times(h, weights["item"].T) + (weights["item_bias"] + FORBIDDEN * (1 - known))
     return (wanted * (jax.nn.logsumexp(logits, axis=-1) - own)).sum() / jnp.maximum(wanted.sum(), 1)
 
 
@@ -115,7 +120,7 @@ def sampled_loss(weights, sequences, targets, kept, keep, sample, others, *, lay
 
     h = encode(weights, sequences, kept, keep, layers=layers, heads=heads)
     wanted, own = _target_logits(weights, h, targets)
-    logits = h @ weights["item"][sample].T + (weights["item_bias"][sample] + others)
+    logits = _times(h, weights["item"][sample].T) + (weights["item_bias"][sample] + others)
     logits = jnp.where(targets[:, :, None] == sample, FORBIDDEN, logits)
     rest = jax.nn.logsumexp(logits, axis=-1)
     return (wanted * jax.nn.softplus(rest - own)).sum() / jnp.maximum(wanted.sum(), 1)

@@ -84,12 +84,20 @@ def case(seed=0, users=4, items=7, counts=False):
     return x, rng.normal(size=(2, users, items)).astype(np.float32)
 
 
+def likelihood_of(name):
+    return jax_runtime.compiled(named_likelihood, name=name)
+
+
+def named_likelihood(f, x, known, missing_weight, *, name):
+    return vae.log_likelihood(name, f, x, known, missing_weight)
+
+
 # ---- the terms of the loss -----------------------------------------------------------------------
 
 
 def test_multinomial_likelihood_is_scipys_without_the_constant():
     x, (f, _) = case(counts=True)
-    got = vae.log_likelihood("multinomial", f, x, np.ones(7, np.float32), 0.1)
+    got = likelihood_of("multinomial")(f, x, np.ones(7, np.float32), 0.1)
     n = x.sum(1)
     constant = gammaln(n + 1) - gammaln(x + 1).sum(1)
     p = np.exp(f.astype(float) - logsumexp(f.astype(float), axis=1, keepdims=True))
@@ -99,22 +107,20 @@ def test_multinomial_likelihood_is_scipys_without_the_constant():
 
 def test_multinomial_likelihood_by_hand():
     f = np.log(np.array([[1.0, 2, 5]], np.float32))
-    got = vae.log_likelihood("multinomial", f, np.array([[2.0, 0, 1]], np.float32), np.ones(3, np.float32), 0)
+    got = likelihood_of("multinomial")(f, np.array([[2.0, 0, 1]], np.float32), np.ones(3, np.float32), 0)
     np.testing.assert_allclose(got, [2 * np.log(1 / 8) + np.log(5 / 8)], rtol=1e-6)
 
 
 def test_logistic_likelihood_is_scipys():
     x, (f, _) = case()
-    got = vae.log_likelihood("logistic", f, x, np.ones(7, np.float32), 0.1)
+    got = likelihood_of("logistic")(f, x, np.ones(7, np.float32), 0.1)
     np.testing.assert_allclose(got, stats.bernoulli.logpmf(x, 1 / (1 + np.exp(-f))).sum(1), rtol=1e-5)
 
 
 def test_gaussian_likelihood_is_scipys_up_to_a_constant():
     x, (f, g) = case(counts=True)
     scale = np.where(x > 0, 1, 1 / np.sqrt(0.3))
-    for_f, for_g = (
-        np.asarray(vae.log_likelihood("gaussian", h, x, np.ones(7, np.float32), 0.3)) for h in (f, g)
-    )
+    for_f, for_g = (np.asarray(likelihood_of("gaussian")(h, x, np.ones(7, np.float32), 0.3)) for h in (f, g))
     want = (stats.norm.logpdf(x, f, scale) - stats.norm.logpdf(x, g, scale)).sum(1)
     np.testing.assert_allclose(for_f - for_g, want, rtol=1e-4, atol=1e-4)
 
@@ -124,8 +130,8 @@ def test_items_outside_the_model_do_not_count(likelihood):
     x, (f, _) = case()
     wide = np.full((4, 3), 9, np.float32)
     known = np.r_[np.ones(7), np.zeros(3)].astype(np.float32)
-    got = vae.log_likelihood(likelihood, np.hstack([f, wide]), np.hstack([x, 0 * wide]), known, 0.3)
-    want = vae.log_likelihood(likelihood, f, x, known[:7], 0.3)
+    got = likelihood_of(likelihood)(np.hstack([f, wide]), np.hstack([x, 0 * wide]), known, 0.3)
+    want = likelihood_of(likelihood)(f, x, known[:7], 0.3)
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
@@ -267,30 +273,31 @@ def test_every_user_with_history_is_in_each_pass_once():
 
 
 def test_beta_rises_to_its_cap_and_stays(monkeypatch):
-    policy = MultVAE(beta=0.4, anneal_share=0.5, iterations=10, batch=100, hidden=4, dim=2)
+    policy = MultVAE(beta=0.4, anneal_share=0.5, iterations=4, hidden=32, **SMALL)
     assert [policy.annealed(p) for p in (0, 0.25, 0.5, 1)] == pytest.approx([0, 0.2, 0.4, 0.4])
     assert MultVAE(anneal_share=0).annealed(0) == 0.2
     used, annealed = [], policy.annealed
     monkeypatch.setattr(policy, "annealed", lambda progress: used.append(annealed(progress)) or used[-1])
     seen, _ = blocks()
     policy.fit(seen, default_rng(0))
-    assert used == pytest.approx([min(0.4, 0.8 * step / 9) for step in range(10)])
+    assert used == pytest.approx([min(0.4, 0.8 * step / 11) for step in range(12)])
     used.clear()
     policy.fit(seen, default_rng(0))
-    assert used == [0.4] * policy.config.refit_iterations
+    assert used == [0.4] * (3 * policy.config.refit_iterations)
 
 
 @pytest.mark.parametrize("likelihood", ["multinomial", "logistic", "gaussian"])
 def test_the_first_bias_is_the_best_model_without_users(likelihood):
     seen, _ = blocks(users=60, items=12)
     x = seen.counts.copy()
-    dense, known = x.toarray(), np.ones(12, np.float32)
+    dense, known = x[np.diff(x.indptr) > 0].toarray(), np.ones(12, np.float32)
     assert (dense.sum(0) > 0).all()
 
+    fits = likelihood_of(likelihood)
+
     def loss(f):
-        return -float(
-            vae.log_likelihood(likelihood, np.tile(f, (60, 1)).astype(np.float32), dense, known, 0.2).sum()
-        )
+        f = np.tile(f, (len(dense), 1)).astype(np.float32)
+        return -float(fits(f, dense, known, 0.2).sum())
 
     got = vae.first_bias(likelihood, x, 0.2)
     best = optimize.minimize(loss, np.zeros(12), method="Powell", options={"maxiter": 60, "xtol": 1e-4}).fun
@@ -305,8 +312,8 @@ def test_the_first_bias_is_the_best_model_without_users(likelihood):
     ("kind", "fields"),
     [
         (MultVAE, {"hidden": 32}),
-        (MultVAE, {"hidden": 32, "likelihood": "logistic"}),
-        (MultVAE, {"hidden": 32, "likelihood": "gaussian"}),
+        pytest.param(MultVAE, {"hidden": 32, "likelihood": "logistic"}, marks=pytest.mark.slow),
+        pytest.param(MultVAE, {"hidden": 32, "likelihood": "gaussian"}, marks=pytest.mark.slow),
         (MultDAE, {}),
     ],
 )
@@ -322,7 +329,7 @@ def test_planted_blocks_are_found(kind, fields):
 
 def test_scores_are_the_forward_pass_at_the_mean():
     seen, _ = blocks()
-    policy = fitted(MultVAE, seen, hidden=10, iterations=2, **SMALL)
+    policy = fitted(MultVAE, seen, hidden=32, iterations=2, **SMALL)
     w = {
         name[7:]: array.astype(float) for name, array in policy.state().items() if name.startswith("weight.")
     }
@@ -349,26 +356,25 @@ def test_histories_are_read_when_ranking():
     assert (group(later, 0) == 1).all() and (group(later, 90) == 2).all()
 
 
-@pytest.mark.parametrize("kind", [MultVAE, MultDAE])
-def test_cold_users_and_untaken_items(kind):
+def test_cold_users_and_untaken_items():
     base, _ = blocks()
-    seen = observe(base.log.user, base.log.item, 92, 70)
-    later = observe(np.r_[seen.log.user, 91], np.r_[seen.log.item, 65], 92, 200)
-    policy = fitted(kind, seen, iterations=2, **SMALL)
+    seen = observe(base.log.user, base.log.item, 92, 63)
+    later = observe(np.r_[seen.log.user, 91], np.r_[seen.log.item, 62], 92, 200)
+    policy = fitted(MultDAE, seen, iterations=2, **SMALL)
     for where in (seen, later):  # 91's only item is not known yet
         got = policy.rank(where, np.array([90, 91], np.int32), 60, default_rng(0)).items
         assert (np.diff(seen.popularity[got], axis=1) <= 0).all()
     firsts = set()
     for seed in range(5):
-        got = fitted(kind, seen, seed, iterations=1, **SMALL).rank(
-            later, everyone(later)[:3], 200, default_rng(0)
-        )
+        policy = fitted(MultDAE, seen, seed, iterations=1, **SMALL)
+        got = policy.rank(later, everyone(later)[:3], 200, default_rng(0))
         assert (got.items[:, :60] < 60).all() and (got.items[:, 60:] >= 60).all()
         assert (got.items[:, 60] == got.items[0, 60]).all()
         firsts.add(got.items[0, 60])
     assert len(firsts) > 1
 
 
+@pytest.mark.slow
 def test_a_grown_catalog_keeps_what_was_learned():
     base, held = blocks()
     policy = fitted(MultVAE, base, hidden=32, iterations=60, **SMALL)
@@ -391,7 +397,7 @@ def test_a_grown_catalog_keeps_what_was_learned():
 @pytest.mark.parametrize("rows", [1, 64, 65, 999, 2000, 9724, 100_000])
 def test_tables_are_padded_by_an_eighth_at_most(rows):
     size = jax_runtime.padded(rows)
-    assert rows <= size <= max(64, 64 + rows, rows) and size - rows < max(64, rows / 8 + 1)
+    assert rows <= size and size - rows < max(64, rows / 8 + 1)
     assert jax_runtime.padded(size) == size
 
 
@@ -401,8 +407,8 @@ def test_tables_are_padded_by_an_eighth_at_most(rows):
 def test_training_that_diverges_is_reported():
     seen, _ = blocks()
     with pytest.raises(PolicyError, match="lower learning_rate") as caught:
-        fitted(MultVAE, seen, hidden=8, learning_rate=1e30, iterations=3)
-    assert "hidden=8" in str(caught.value)
+        fitted(MultVAE, seen, hidden=32, iterations=3, **{**SMALL, "learning_rate": 1e30})
+    assert "hidden=32" in str(caught.value)
 
 
 def test_bad_fields_are_refused():
@@ -413,11 +419,10 @@ def test_bad_fields_are_refused():
 
 
 def test_a_narrow_layer_that_is_wide_is_remarked_on():
-    seen, _ = blocks()
-    assert (
-        fitted(MultDAE, seen, dim=61, iterations=1).remarks()[0].startswith("warning: mult_dae has dim = 61")
-    )
-    assert fitted(MultDAE, seen, dim=60, iterations=1).remarks() == []
+    few, many = blocks(items=7)[0], blocks(items=8)[0]
+    said = fitted(MultDAE, few, iterations=1, **SMALL).remarks()
+    assert said[0].startswith("warning: mult_dae has dim = 8, but its last fit saw only")
+    assert fitted(MultDAE, many, iterations=1, **SMALL).remarks() == []
 
 
 @pytest.mark.parametrize("missing", ["jax", "jaxlib", "optax"])
@@ -474,5 +479,12 @@ def test_processes_agree_to_the_bit_whoever_started_jax_first():
 def test_without_a_device_of_its_own_jaxs_cpu_is_used(monkeypatch):
     from jaxlib import xla_client
 
-    monkeypatch.delattr(xla_client, "make_cpu_client")
+    real = xla_client.make_cpu_client
+
+    def moved(**fields):
+        if list(fields) == ["asynchronous"]:
+            raise TypeError("made otherwise in this version")
+        return real(**fields)
+
+    monkeypatch.setattr(xla_client, "make_cpu_client", moved)
     assert jax_runtime.device.__wrapped__().platform == "cpu"

@@ -195,7 +195,11 @@ def test_sequences_are_the_latest_known_entries(entries, length, unknown):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"loss": "full"}, {"loss": "sampled", "negatives": 12, "heads": 4, "layers": 1}]
+    "fields",
+    [
+        {"loss": "full"},
+        pytest.param({"loss": "sampled", "negatives": 12, "heads": 4, "layers": 1}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_planted_order_is_learned(fields):
     seen, last = cycle()
@@ -221,10 +225,10 @@ def test_a_planted_order_is_learned(fields):
 
 def test_items_that_nobody_took_stand_last_in_a_random_order():
     base, _ = cycle()
-    seen = observe(base.log.user, base.log.item, 96, 150)
+    seen = observe(base.log.user, base.log.item, 96, 64)
     firsts = set()
     for seed in range(4):
-        items = top(fitted(seen, seed, iterations=1, **SMALL), seen, 150)
+        items = top(fitted(seen, seed, iterations=1, dropout=0.1, **SMALL), seen, 64)
         assert (items[:, :20] < 20).all() and (items[:, 20] == items[0, 20]).all()
         firsts.add(items[0, 20])
     assert len(firsts) > 1
