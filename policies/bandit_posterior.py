@@ -66,7 +66,7 @@ def widths(precision: NDArray[np.float64], contexts: FloatArray) -> FloatArray:
     return np.sqrt(np.maximum(out, 0, out=out), out=out)
 
 
-def draws(precision: NDArray[np.float64], key: np.uint64, users: IntArray) -> NDArray[np.float64]:
+def draws(precision: NDArray[np.float64], key: np.uint64, users: IntArray) -> NDArray[Any]:
     """Return (B, d): one draw from N(0, A_u⁻¹) each; a user's depends on the key, the id and A_u only."""
     with one_thread():
         root = np.linalg.cholesky(precision)
@@ -85,7 +85,7 @@ def _precisions(indptr, indices, data, users, contexts, prior):
             # one product of gathered rows: several times faster than adding outer products
             rows = np.empty((last - first, dim))
             for at in range(first, last):
-                rows[at - first] = contexts[indices[at]] * np.sqrt(data[at])
+                rows[at - first] = contexts[indices[at]] * np.sqrt(np.float64(data[at]))
             out[b] = np.dot(rows.T, rows)
         for j in range(dim):
             out[b, j, j] += prior

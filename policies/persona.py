@@ -14,6 +14,7 @@ from scipy import sparse
 
 from ..config import Config as BaseConfig
 from ..errors import BadInput, PolicyError
+from . import persona_attention as attending
 from . import persona_training as training
 from .base import ScorePolicy, State
 from .cold_start import ColdStart
@@ -22,9 +23,6 @@ from .persona_training import Objective, Parameters
 from .search_space import Choice, Range
 from .threads import one_thread
 
-USER_BLOCK = 16
-"""Users in one matrix product with all items; a smaller block is filled up, since BLAS may pick another
-kernel, and with it other last bits, for another number of rows."""
 SUMS = "sums."
 """Prefix of Adagrad's sums in the state."""
 
@@ -225,27 +223,10 @@ class Persona(ScorePolicy):
         scores = np.zeros((users.size, seen.n_items), np.float32)
         if self._parameters is not None:
             known, warm = self._taken > 0, self._cold.is_warm(users)
-            scores[warm] = self._below(self._known_scores(users[warm], known), known, seen.n_items)
+            scores[warm] = self._below(
+                attending.scores(self._parameters, users[warm], known), known, seen.n_items
+            )
         return self._cold.fill(scores, users)
-
-    def _known_scores(self, users: IntArray, known: NDArray[np.bool_]) -> FloatArray:
-        """Return (B, known items): attention-weighted scores, a block of users at a time."""
-        assert self._parameters is not None
-        parameters = self._parameters
-        items, biases = parameters["items"][known], parameters["biases"][known]
-        temperature = np.exp(parameters["log_temperature"])
-        out = np.empty((users.size, len(items)), np.float32)
-        with one_thread():
-            directions = training.unit(items @ parameters["item_map"].T)[0]
-            for start in range(0, users.size, USER_BLOCK):
-                part = users[start : start + USER_BLOCK]
-                personas = np.zeros((USER_BLOCK, *parameters["personas"].shape[1:]), np.float32)
-                personas[: part.size] = parameters["personas"][part]
-                attention = training.unit(personas @ parameters["user_map"].T)[0] @ directions.T
-                by_persona = personas @ items.T
-                mixed = training.mixed(attention, by_persona, temperature)
-                out[start : start + part.size] = mixed[: part.size]
-        return out + biases
 
     def _below(self, scores: FloatArray, known: NDArray[np.bool_], n_items: int) -> FloatArray:
         """Return scores of all items: those that nobody took in random order under the rest of the row."""
@@ -285,12 +266,7 @@ class Persona(ScorePolicy):
         """Return (len(items), personas): how much each of the user's personas is asked about each item."""
         if self._parameters is None:
             raise PolicyError("persona: attention() before fit()")
-        parameters = self._parameters
-        own = training.unit(parameters["personas"][user] @ parameters["user_map"].T)[0]
-        other = training.unit(parameters["items"][items] @ parameters["item_map"].T)[0]
-        logits = (other @ own.T) / np.exp(parameters["log_temperature"])
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return weights / weights.sum(axis=1, keepdims=True)
+        return attending.weights(self._parameters, user, items)
 
     def remarks(self) -> list[str]:
         """Say where there is less history than personas, or fewer rows than dimensions."""

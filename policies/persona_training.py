@@ -153,15 +153,6 @@ def unit(projected: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return projected / np.maximum(length, TINY), length
 
 
-def mixed(cosines: FloatArray, by_persona: FloatArray, temperature: FloatArray) -> FloatArray:
-    """Return (B, items) scores of the persona mixtures; both arguments (B, K, items), the first is used up."""
-    cosines /= temperature
-    cosines -= cosines.max(axis=1, keepdims=True)
-    np.exp(cosines, out=cosines)
-    by_persona *= cosines
-    return by_persona.sum(axis=1) / cosines.sum(axis=1)
-
-
 def _through_unit(gradient: NDArray[Any], direction: NDArray[Any], length: NDArray[Any]) -> NDArray[Any]:
     along = np.einsum("...j,...j->...", gradient, direction)[..., None]
     return (gradient - along * direction) / np.maximum(length, TINY)

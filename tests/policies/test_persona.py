@@ -161,7 +161,9 @@ def test_scores_estimate_log_p_or_without_correction_the_ratio_to_popularity(log
     users, chances = 20, np.array([0.5, 0.25, 0.15, 0.1])
     item = np.tile(np.repeat(np.arange(4), (chances * 20).astype(int)), users)
     seen = observe(np.repeat(np.arange(users), 20), item, users, 4)
-    policy = Persona(personas=1, dim=1, log_q=log_q, iterations=60, learning_rate=0.3, regularization=0.5, negatives=128)
+    policy = Persona(
+        personas=1, dim=1, log_q=log_q, iterations=60, learning_rate=0.3, regularization=0.5, negatives=128
+    )
     policy.fit(seen, default_rng(0))
     scores = policy.scores(seen, everyone(seen), default_rng(0)).mean(axis=0)
     np.testing.assert_allclose(np.exp(scores) / np.exp(scores).sum(), wanted, atol=0.02)
