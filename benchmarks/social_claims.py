@@ -107,11 +107,11 @@ def results(copied: float, homophily: float, seeds, sizes, methods) -> dict[str,
         log, ties = world(copied, homophily, seed, *sizes)
         cut = ROUNDS * 4 // 5
         early = log[log[:, 2] < cut]
-        columns = [np.ascontiguousarray(early[:, j]) for j in range(3)]
+        user, item, round = (np.ascontiguousarray(early[:, j]) for j in range(3))
         size, (users, items) = len(early), sizes
-        entries = Interactions(*columns, np.zeros(size, np.int16), np.ones(size, np.int8))
+        entries = Interactions(user, item, round, np.zeros(size, np.int16), np.ones(size, np.int8))
         blocked = Blocked(users, items)
-        blocked.set(columns[0], columns[1])
+        blocked.set(user, item)
         train = Observation(
             cut, users, items, entries, np.ones((items, 1), np.float32), np.ones(items, bool), blocked, ties
         )  # fmt: skip

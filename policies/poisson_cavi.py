@@ -10,12 +10,13 @@ Cost: O(pairs·dim + hits) multiplications and (users + items)·dim + ties digam
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.special import digamma
 
 from .copying import Copying
 
@@ -27,38 +28,69 @@ TINY = 1e-30
 
 @dataclass
 class Gammas:
-    """Independent gamma posteriors of an array of numbers with one gamma prior; changed in place."""
+    """Independent gamma posteriors of a table of numbers; changed in place.
+
+    The prior is Gamma(a₀, b₀), or with `activity` = a' > 0 one with a rate of its own for every row,
+    x_rk ~ Gamma(a₀, ξ_r), ξ_r ~ Gamma(a', a'/b₀). The posterior of ξ_r has the constant shape a' + d·a₀ and
+    the rate a'/b₀ + Σ_k E[x_rk], which is kept as `own` = E[ξ_r].
+    """
 
     shape: NDArray[Any]
-    """(n, d), or (n,)"""
+    """(n, d), or (d,) for a single row"""
     rate: NDArray[Any]
-    """(d,), or (n,)"""
+    """(d,) the rate of x_rk is own_r + rate_k"""
     prior: tuple[float, float]
-    """Shape and rate."""
+    """a₀, b₀"""
+    activity: float = 0.0
+    """a'; 0: b₀ is the rate of every row."""
+    own: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    """(n,) E[ξ], or zeros, as b₀ is then part of `rate`; filled in when left out"""
+
+    def __post_init__(self) -> None:
+        if self.own.size == 0:
+            self.own = np.full(_table(self.shape).shape[0], self.prior[1] if self.activity else 0.0)
 
     def mean(self) -> NDArray[Any]:
         """Return E[x], of shape's shape and type."""
-        return self.shape / self.rate
+        own, rate = (part.astype(self.shape.dtype) for part in (self.own, self.rate))
+        return (_table(self.shape) / (own[:, None] + rate)).reshape(self.shape.shape)
 
     def geometric(self) -> NDArray[Any]:
         """Return exp E[log x], of shape's shape and type."""
-        return _geometric(_table(self.shape), _row(self.shape, self.rate)).reshape(self.shape.shape)
+        return _geometric(_table(self.shape), self.own, self.rate).reshape(self.shape.shape)
 
-    def learn(self, attributed: NDArray[Any]) -> None:
-        """Set the shapes to the prior's plus the counts attributed to each number."""
+    def learn(self, attributed: NDArray[Any], others: NDArray[Any] | None = None) -> None:
+        """Update from the counts attributed to each number, and the sum (d,) of the other side's means."""
         np.add(attributed, self.prior[0], out=self.shape)
+        if others is not None:
+            self.rate = others + (0.0 if self.activity else self.prior[1])
+        self.settle(slice(None))
+
+    def settle(self, rows: Any) -> None:
+        """Update ξ of some rows."""
+        if self.activity:
+            means = (self.shape[rows] / (self.own[rows, None] + self.rate)).sum(axis=1)
+            self.own[rows] = self._own_shape() / (self.activity / self.prior[1] + means)
+
+    def _own_shape(self) -> float:
+        return self.activity + self.prior[0] * self.shape.shape[-1]
 
     def divergence(self) -> float:
-        """Return Σ KL(posterior ‖ prior)."""
-        return _divergence(_table(self.shape), _row(self.shape, self.rate), *self.prior)
+        """Return Σ KL(posterior ‖ prior), of ξ too."""
+        shape0, rate0 = self.prior
+        mean, log_mean, of_own = np.full_like(self.own, rate0), np.full_like(self.own, np.log(rate0)), 0.0
+        if self.activity:
+            a, b = self._own_shape(), self._own_shape() / self.own
+            mean, log_mean = self.own, digamma(a) - np.log(b)
+            prior_rate = np.full(1, self.activity / rate0)
+            of_own = _divergence(
+                np.full((1, b.size), a), np.zeros(1), b, self.activity, prior_rate, np.log(prior_rate)
+            )
+        return of_own + _divergence(_table(self.shape), self.own, self.rate, shape0, mean, log_mean)
 
 
 def _table(shape: NDArray[Any]) -> NDArray[Any]:
-    return shape.reshape(shape.shape[0], -1) if shape.ndim == 2 else shape[None, :]
-
-
-def _row(shape: NDArray[Any], rate: NDArray[Any]) -> NDArray[Any]:
-    return rate.astype(shape.dtype, copy=False)
+    return shape if shape.ndim == 2 else shape[None, :]
 
 
 @dataclass
@@ -97,11 +129,9 @@ class Posterior:
         of_items = self.items.geometric()
         to_items = np.zeros_like(of_items)
         to_users, to_ties, _ = self._attribute(data, self._everyone(), of_items, to_items)
-        self.users.learn(to_users)
-        self.users.rate = self.users.prior[1] + self.items.mean().sum(axis=0, dtype=np.float64)
+        self.users.learn(to_users, self.items.mean().sum(axis=0, dtype=np.float64))
         self.ties.learn(to_ties)
-        self.items.learn(to_items * of_items)
-        self.items.rate = self.items.prior[1] + self.users.mean().sum(axis=0, dtype=np.float64)
+        self.items.learn(to_items * of_items, self.users.mean().sum(axis=0, dtype=np.float64))
 
     def fold_in(self, data: Copying, users: NDArray[Any], ties: NDArray[Any], passes: int) -> None:
         """Update φ, θ and τ of some users, whose ties are `ties`, with the items as they are."""
@@ -109,6 +139,7 @@ class Posterior:
         for _ in range(passes):
             to_users, to_ties, _ = self._attribute(data, users, of_items, of_items[:0])
             self.users.shape[users] = self.users.prior[0] + to_users[users]
+            self.users.settle(users)
             self.ties.shape[ties] = self.ties.prior[0] + to_ties[ties]
 
     def bound(self, data: Copying) -> float:
@@ -166,28 +197,24 @@ def exp_digamma(a):
 
 
 @njit(cache=True, error_model="numpy")
-def _geometric(shape, rate):
+def _geometric(shape, own, rate):
     out = np.empty_like(shape)
-    scale = 1 / rate
     for row in range(shape.shape[0]):
         given, result = shape[row], out[row]
         for k in range(given.size):
-            result[k] = exp_digamma(np.float64(given[k])) * scale[k]
+            result[k] = exp_digamma(np.float64(given[k])) / (own[row] + rate[k])
     return out
 
 
 @njit(cache=True)
-def _divergence(shape, rate, shape0, rate0):
-    """KL = (a−a₀)ψ(a) − log Γ(a) + log Γ(a₀) + a₀ log(b/b₀) + a(b₀−b)/b, summed."""
-    total = 0.0
-    fixed = math.lgamma(shape0)
-    for k in range(shape.shape[1]):
-        b = np.float64(rate[k])
-        of_rate = fixed + shape0 * math.log(b / rate0)
-        slope = (rate0 - b) / b
-        for row in range(shape.shape[0]):
-            a = np.float64(shape[row, k])
-            total += (a - shape0) * math.log(exp_digamma(a)) - math.lgamma(a) + of_rate + a * slope
+def _divergence(shape, own, rate, shape0, mean0, log_mean0):
+    """Σ (a−a₀)ψ(a) − log Γ(a) + log Γ(a₀) + a₀(log b − E log ξ) + a(E[ξ]−b)/b, ξ the prior's rate of the row."""
+    total, constant = 0.0, math.lgamma(shape0)
+    for row in range(shape.shape[0]):
+        for k in range(shape.shape[1]):
+            a, b = np.float64(shape[row, k]), own[row] + rate[k]
+            total += (a - shape0) * math.log(exp_digamma(a)) - math.lgamma(a) + constant
+            total += shape0 * (math.log(b) - log_mean0[row]) + a * (mean0[row] - b) / b
     return total
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field
@@ -20,6 +19,7 @@ from .cold_start import ColdStart
 from .copying import Copying, copying, unordered_round
 from .interactions import FloatArray, IntArray, Observation, count_pairs
 from .poisson_cavi import Gammas, Posterior
+from .poisson_scores import Expected, expected, same_ties
 from .search_space import Choice, Range
 from .social_ties import Ties, social_ties
 from .threads import one_thread
@@ -28,8 +28,7 @@ SF_FLOOR = 1e-10
 """Expected count of a pair without the factors (mode = "sf")."""
 SPREAD = 0.05
 """Relative spread of the random start: wider starts end in lower bounds."""
-UNTAKEN = 1e-3
-"""Relative spread of the scores of items that nobody took, in an order drawn at fit."""
+_PARTS = ("users", "items", "ties")
 
 
 class SocialPoisson(ScorePolicy):
@@ -53,10 +52,15 @@ class SocialPoisson(ScorePolicy):
     item again; with `binary`, the takes of v of what u did not have yet, since only those could be copied. An
     imported log without timestamps has no order: the paper's model holds for it.
 
+    `activity_shape` a' gives every user and item a rate of their own, θ_uk ~ Gamma(0.3, ξ_u) with
+    ξ_u ~ Gamma(a', a'/0.3), and β_ik likewise: the extension of hierarchical Poisson factorization (Gopalan,
+    Hofman and Blei, UAI 2015). It is not part of the social model's paper; "pf" with it is that method.
+
     An item that nobody took has the prior's factors, the same for all, and a random order drawn at fit. A user
-    without history is ranked by friends; with no friend who took anything, by bestsellers. A tie that is new
-    since the last fit has the τ of a tie along which nothing was copied. Cost per pass: O(pairs·dim + friends'
-    earlier takes) + (users + items)·dim digammas; ranking: a factor model's, plus the friends' histories.
+    without history is ranked by friends; with no friend who took anything, by bestsellers (in "sf", whatever
+    the history). A tie that is new since the last fit has the τ of a tie along which nothing was copied. Cost
+    per pass: O(pairs·dim + friends' earlier takes) + (users + items)·dim digammas; ranking: a factor model's,
+    plus the friends' histories.
     """
 
     kind = "social_poisson"
@@ -66,6 +70,7 @@ class SocialPoisson(ScorePolicy):
         "influence_shape": Range(0.1, 5),
         "influence_rate": Range(1, 100),
         "factor_shape": Range(0.1, 2),
+        "activity_shape": Range(0.1, 10),
         "binary": Choice((False, True)),
     }
 
@@ -84,6 +89,8 @@ class SocialPoisson(ScorePolicy):
         """Shape of the prior of θ and β; below 1 it makes them sparse."""
         factor_rate: float = Field(default=0.3, gt=0)
         """Rate of the prior of θ and β."""
+        activity_shape: float | None = Field(default=None, gt=0)
+        """Gives every user and item a prior rate of its own, ξ ~ Gamma(this, this / factor_rate); none when omitted."""
         influence_shape: float = Field(default=2.0, ge=0.03)
         """Shape of the prior of τ."""
         influence_rate: float = Field(default=5.0, gt=0)
@@ -106,7 +113,7 @@ class SocialPoisson(ScorePolicy):
         self._cold: ColdStart | None = None
         self._posterior: Posterior | None = None
         self._ties = _no_ties(0)
-        self._ready: _Ready | None = None
+        self._ready: Expected | None = None
 
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Maximize the evidence lower bound; from the last posterior if there is one."""
@@ -156,20 +163,20 @@ class SocialPoisson(ScorePolicy):
             (seen.n_items, last and last.items),
         ):
             shape = np.full((size, dim), factor[0], np.float32)
-            rate = np.full(dim, factor[1])
+            side = Gammas(shape, np.full(dim, factor[1]), factor, config.activity_shape or 0.0)
             if rng is not None:
                 shape *= 1 + np.float32(SPREAD) * rng.random(shape.shape, np.float32)
             elif old is not None:
-                shape[: old.shape.shape[0]] = old.shape
-                rate = old.rate
-            sides.append(Gammas(shape, rate, factor))
+                known = old.shape.shape[0]
+                side.shape[:known], side.own[:known], side.rate = old.shape, old.own, old.rate
+            sides.append(side)
         shape = np.full(ties.friend.size, influence[0], np.float32)
         if rng is None and last is not None:
-            here, there = _same(ties, self._ties)
+            here, there = same_ties(ties, self._ties)
             shape[here] = last.ties.shape[there]
         strength = Gammas(shape, influence[1] + data.chances, influence)
         floor = SF_FLOOR if config.mode == "sf" else 0.0
-        return Posterior(*sides, strength, config.influence == "fixed", floor)
+        return Posterior(sides[0], sides[1], strength, config.influence == "fixed", floor)
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Iterate θ and τ of these users, with β as it is."""
@@ -179,7 +186,7 @@ class SocialPoisson(ScorePolicy):
         data = self._data(seen, ties)
         posterior = self._start(seen, ties, data)
         own = np.isin(ties.follower, users)
-        here, there = _same(ties, self._ties)
+        here, there = same_ties(ties, self._ties)
         kept = ~own[here]
         posterior.ties.rate[here[kept]] = self._posterior.ties.rate[there[kept]]
         posterior.users.shape[users] = self.config.factor_shape
@@ -198,54 +205,22 @@ class SocialPoisson(ScorePolicy):
         if self._posterior is None:
             return self._cold.fill(np.zeros((users.size, seen.n_items), np.float32), users)
         if self._ready is None or self._ready.seen is not seen:
-            self._ready = self._prepared(seen, self._posterior, self._cold)
+            ties, counts = self._social(seen), self._counts(seen)
+            self._ready = expected(
+                seen, self._posterior, self._cold, ties, self._ties, counts, binary=self.config.binary
+            )
         ready = self._ready
         # always a whole block: BLAS may pick another kernel, and with it other last bits, for fewer rows
         rows = np.zeros((self.block, ready.users.shape[1]), np.float32)
         rows[: users.size] = ready.users[users]
         scores = (rows @ ready.items)[: users.size]
         scores += ready.floor
-        ties, counts = ready.ties, ready.counts
-        told = _add_friends(
-            users,
-            ties.indptr,
-            ties.friend,
-            ready.influence,
-            counts.indptr,
-            counts.indices,
-            counts.data,
-            scores,
-        )
-        lost = ~(told | self._cold.is_warm(users))
+        told = ready.add_friends(users, scores)
+        # without factors, one's own history says nothing
+        lost = ~told if self.config.mode == "sf" else ~(told | self._cold.is_warm(users))
         if lost.any():
             scores[lost] = self._cold.bestsellers(seen.n_items)
         return scores
-
-    def _prepared(self, seen: Observation, posterior: Posterior, cold: ColdStart) -> _Ready:
-        """Return what all blocks of one ranking share; friends' takes and ties are those of now."""
-        ties, counts = self._social(seen), self._counts(seen)
-        if self.config.binary:
-            counts = sparse.csr_matrix(
-                (np.ones_like(counts.data), counts.indices, counts.indptr), shape=counts.shape
-            )
-        influence = np.ones(ties.friend.size, np.float32)
-        if not posterior.fixed:
-            takes = np.asarray(counts.sum(axis=1)).ravel()[ties.friend]
-            influence = self.config.influence_shape / (self.config.influence_rate + takes)
-            here, there = _same(ties, self._ties)
-            influence[here] = posterior.ties.mean()[there]
-        order = cold.ties(seen.n_items)
-        users, items = (
-            _mean(side, size, self.config.factor_shape)
-            for side, size in ((posterior.users, seen.n_users), (posterior.items, seen.n_items))
-        )
-        untaken = np.ones(seen.n_items, bool)
-        untaken[: cold.taken.size] = cold.taken == 0
-        items[untaken] *= 1 + UNTAKEN * order[untaken, None]
-        floor = SF_FLOOR * order if self.config.mode == "sf" else np.zeros(1)
-        return _Ready(
-            seen, users, items.T, floor.astype(np.float32), ties, influence.astype(np.float32), counts
-        )
 
     def remarks(self) -> list[str]:
         """Warn where there are more dimensions than users or items to learn them from, or no ties."""
@@ -275,7 +250,7 @@ class SocialPoisson(ScorePolicy):
             state |= {"tie_rows": self._ties.indptr, "friends": self._ties.friend}
             for name in _PARTS:
                 part = getattr(self._posterior, name)
-                state |= {f"{name}_shape": part.shape, f"{name}_rate": part.rate}
+                state |= {f"{name}_shape": part.shape, f"{name}_rate": part.rate, f"{name}_own": part.own}
         return state
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -287,60 +262,23 @@ class SocialPoisson(ScorePolicy):
         if "users_shape" in state:
             config = self.config
             factor = (config.factor_shape, config.factor_rate)
-            priors = (factor, factor, (config.influence_shape, config.influence_rate))
-            parts = (
-                Gammas(np.array(state[f"{name}_shape"]), np.array(state[f"{name}_rate"]), prior)
-                for name, prior in zip(_PARTS, priors, strict=True)
+            own = config.activity_shape or 0.0
+            priors = (
+                (factor, own),
+                (factor, own),
+                ((config.influence_shape, config.influence_rate), 0.0),
             )
+            users, items, strength = (
+                Gammas(
+                    np.array(state[f"{name}_shape"]), np.array(state[f"{name}_rate"]), *prior,
+                    np.array(state[f"{name}_own"]),
+                )
+                for name, prior in zip(_PARTS, priors, strict=True)
+            )  # fmt: skip
             floor = SF_FLOOR if config.mode == "sf" else 0.0
-            self._posterior = Posterior(*parts, config.influence == "fixed", floor)
+            self._posterior = Posterior(users, items, strength, config.influence == "fixed", floor)
             self._ties = Ties(np.array(state["tie_rows"]), np.array(state["friends"]))
-
-
-_PARTS = ("users", "items", "ties")
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """What all blocks of one ranking share."""
-
-    seen: Observation
-    users: FloatArray
-    """(n_users, dim) E[θ]"""
-    items: FloatArray
-    """(dim, n_items) E[β]"""
-    floor: FloatArray
-    """(n_items,) or (1,), added to every row."""
-    ties: Ties
-    influence: FloatArray
-    """(ties,) E[τ]"""
-    counts: sparse.csr_matrix
 
 
 def _no_ties(users: int) -> Ties:
     return Ties(np.zeros(users + 1, np.int64), np.empty(0, np.int32))
-
-
-def _same(a: Ties, b: Ties) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the ties that are in both stand in `a` and in `b`."""
-    return np.intersect1d(a.key, b.key, assume_unique=True, return_indices=True)[1:]
-
-
-def _mean(side: Gammas, size: int, prior_shape: float) -> FloatArray:
-    """Return (size, dim) E[x]; rows that are newer than the fit have the shape of the prior."""
-    shape = np.full((size, side.shape.shape[1]), prior_shape, np.float32)
-    shape[: side.shape.shape[0]] = side.shape
-    return (shape / side.rate).astype(np.float32)
-
-
-@njit(cache=True)
-def _add_friends(users, rows, friend, influence, indptr, indices, takes, scores):
-    """Add Σ_v influence·takes of friend v to `scores` (B, n_items); return (B,) whether there was any."""
-    told = np.zeros(users.size, np.bool_)
-    for b in range(users.size):
-        for tie in range(rows[users[b]], rows[users[b] + 1]):
-            v = friend[tie]
-            for at in range(indptr[v], indptr[v + 1]):
-                scores[b, indices[at]] += influence[tie] * takes[at]
-                told[b] = True
-    return told

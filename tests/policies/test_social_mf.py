@@ -8,7 +8,8 @@ from echodrift.errors import PolicyError
 from echodrift.policies.example import example_observation
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from echodrift.policies.matrix_factorization import MatrixFactorization
-from echodrift.policies.social_mf import SocialMF, sweep
+from echodrift.policies.social_als import sweep
+from echodrift.policies.social_mf import SocialMF
 from echodrift.policies.social_ties import Ties
 from hypothesis import given, settings
 from hypothesis import strategies as st

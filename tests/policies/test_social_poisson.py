@@ -133,20 +133,21 @@ def test_only_an_imported_log_without_times_or_a_single_round_lacks_an_order():
 @settings(deadline=None)
 @given(a=st.floats(0.03, 1e8))
 def test_exp_digamma(a):
-    got = _geometric(np.array([[a]]), np.ones(1))[0, 0]
+    got = _geometric(np.array([[a]]), np.zeros(1), np.ones(1))[0, 0]
     assert got == pytest.approx(np.exp(digamma(a)), rel=1e-9)
 
 
-def start(seed, users, items, dim, chances, kind=np.float64, **fields):
+def start(seed, users, items, dim, chances, kind=np.float64, activity=0.0, **fields):
     """Return a random posterior that is far from any fixed point."""
     rng = default_rng(seed)
 
-    def gammas(size, rates, prior):
-        return Gammas(rng.gamma(2, 0.5, size).astype(kind) + kind(0.05), rates, prior)
+    def gammas(size, rates, prior, activity=0.0):
+        own = rng.gamma(2, 0.5, size[0]) + 0.05 if activity else np.empty(0)
+        return Gammas(rng.gamma(2, 0.5, size).astype(kind) + kind(0.05), rates, prior, activity, own)
 
     rates = [rng.gamma(3, 1, dim) + 0.1 for _ in range(2)]
     return Posterior(
-        gammas((users, dim), rates[0], (0.3, 0.3)), gammas((items, dim), rates[1], (0.4, 0.2)),
+        gammas((users, dim), rates[0], (0.3, 0.3), activity), gammas((items, dim), rates[1], (0.4, 0.2), activity),
         gammas(chances.size, 5 + chances, (2.0, 5.0)), **fields,
     )  # fmt: skip
 
@@ -163,7 +164,10 @@ def dense(posterior, ties, counts):
     def geometric(a, b):
         return np.where(a > 0, np.exp(digamma(np.maximum(a, 1e-9)) - np.log(b)), 0)
 
-    theta, beta, tie = (geometric(x.shape, x.rate) for x in (ut, it, tau))
+    # with an activity, rows have rates of their own in place of the prior's
+    rates = [x.own[:, None] + x.rate for x in (ut, it)]
+    theta, beta = (geometric(x.shape, rate) for x, rate in zip((ut, it), rates, strict=True))
+    tie = geometric(tau.shape, tau.rate)
     if posterior.fixed:
         tie = mask.astype(float)
     by_taste = theta[:, None, :] * beta[None, :, :]
@@ -174,8 +178,13 @@ def dense(posterior, ties, counts):
     a_theta = ut.prior[0] + (r[:, :, None] * phi_m).sum(axis=1)
     a_beta = it.prior[0] + (r[:, :, None] * phi_m).sum(axis=0)
     a_tau = (tau.prior[0] + (r[:, :, None] * phi_s).sum(axis=1))[mask]
-    b_theta = ut.prior[1] + (it.shape / it.rate).sum(axis=0)
-    b_beta = it.prior[1] + (a_theta / b_theta).sum(axis=0)
+    a_own = [x.activity + x.prior[0] * x.shape.shape[1] for x in (ut, it)]
+    start = [x.own[:, None] if x.activity else x.prior[1] for x in (ut, it)]
+    b_theta = start[0] + (it.shape / rates[1]).sum(axis=0)
+    own_theta = a_own[0] / (ut.activity / ut.prior[1] + (a_theta / b_theta).sum(axis=1))
+    end = own_theta[:, None] - start[0] if ut.activity else 0
+    b_beta = start[1] + (a_theta / (b_theta + end)).sum(axis=0)
+    own_beta = a_own[1] / (it.activity / it.prior[1] + (a_beta / b_beta).sum(axis=1))
 
     def kl(a, b, prior):
         a0, b0 = prior
@@ -189,31 +198,44 @@ def dense(posterior, ties, counts):
 
     taken = r > 0
     bound = (r[taken] * np.log(z[taken]) - gammaln(r[taken] + 1)).sum()
-    bound -= ((ut.shape / ut.rate) @ (it.shape / it.rate).T).sum()
+    bound -= ((ut.shape / rates[0]) @ (it.shape / rates[1]).T).sum()
     strength = mask if posterior.fixed else np.where(mask, tau.shape / tau.rate, 0)
     bound -= (strength @ r).sum()
-    bound -= kl(ut.shape, ut.rate, ut.prior) + kl(it.shape, it.rate, it.prior)
+    for x, rate, a in zip((ut, it), rates, a_own, strict=True):
+        bound -= kl(x.shape, rate, x.prior)
+        if x.activity:
+            # E log p(x | ξ) in place of log p(x | b₀), and ξ's own divergence
+            b = a / x.own
+            log_own = digamma(a) - np.log(b)
+            bound += (x.prior[0] * (log_own - np.log(x.prior[1])))[:, None].repeat(x.shape.shape[1], 1).sum()
+            bound -= ((x.own - x.prior[1])[:, None] * x.shape / rate).sum()
+            bound -= kl(a, b, (x.activity, x.activity / x.prior[1]))
     if not posterior.fixed:
         bound -= kl(tt.shape, 5 + r.sum(axis=1)[ties.friend], tt.prior)
-    return a_theta, b_theta, a_beta, b_beta, a_tau, bound
+    return a_theta, b_theta + end, a_beta, b_beta, a_tau, bound, own_theta, own_beta
 
 
-@pytest.mark.parametrize("fixed", [False, True])
-def test_a_pass_and_the_bound_are_those_of_the_dense_formulas(fixed):
+@pytest.mark.parametrize(("fixed", "activity"), [(False, 0.0), (True, 0.0), (False, 0.7)])
+def test_a_pass_and_the_bound_are_those_of_the_dense_formulas(fixed, activity):
     rng = default_rng(5)
     counts = rng.poisson(0.6, (6, 9))
     seen = unordered(counts, (rng.random((6, 6)) < 0.5) & ~np.eye(6, dtype=bool))
     ties = social_ties(seen, "x")
     data = copying(seen.log, ties, 6, 9, unordered=-1, binary=False)
-    posterior = start(1, 6, 9, 3, data.chances, fixed=fixed)
+    posterior = start(1, 6, 9, 3, data.chances, fixed=fixed, activity=activity)
     for _ in range(3):
-        a_theta, b_theta, a_beta, b_beta, a_tau, bound = dense(posterior, ties, counts)
+        a_theta, b_theta, a_beta, b_beta, a_tau, bound, own_theta, own_beta = dense(posterior, ties, counts)
         assert posterior.bound(data) == pytest.approx(bound, rel=1e-8)
         posterior.sweep(data)
         np.testing.assert_allclose(posterior.users.shape, a_theta, rtol=1e-8)
-        np.testing.assert_allclose(posterior.users.rate, b_theta, rtol=1e-8)
+        (of_users, of_items) = (x.own[:, None] + x.rate for x in (posterior.users, posterior.items))
+        np.testing.assert_allclose(of_users, np.broadcast_to(b_theta, of_users.shape), rtol=1e-8)
         np.testing.assert_allclose(posterior.items.shape, a_beta, rtol=1e-8)
-        np.testing.assert_allclose(posterior.items.rate, b_beta, rtol=1e-8)
+        if activity:
+            np.testing.assert_allclose(posterior.users.own, own_theta, rtol=1e-8)
+            np.testing.assert_allclose(posterior.items.own, own_beta, rtol=1e-8)
+        else:
+            np.testing.assert_allclose(of_items, np.broadcast_to(b_beta, of_items.shape), rtol=1e-8)
         if not fixed:
             np.testing.assert_allclose(posterior.ties.shape, a_tau, rtol=1e-8)
 
@@ -226,8 +248,9 @@ def test_a_pass_and_the_bound_are_those_of_the_dense_formulas(fixed):
     binary=st.booleans(),
     single=st.booleans(),
     fixed=st.booleans(),
+    activity=st.sampled_from([0.0, 0.3, 5.0]),
 )
-def test_the_bound_never_falls(seed, dim, ordered, binary, single, fixed):
+def test_the_bound_never_falls(seed, dim, ordered, binary, single, fixed, activity):
     seen = random_world(seed)
     log = seen.log if ordered else replace(seen.log, round=np.zeros_like(seen.log.round))
     ties = social_ties(seen, "x")
@@ -237,7 +260,15 @@ def test_the_bound_never_falls(seed, dim, ordered, binary, single, fixed):
     kind, slack = (np.float32, 1e-6) if single else (np.float64, 1e-10)
     floor = 0.0 if dim else 1e-10
     posterior = start(
-        seed, seen.n_users, seen.n_items, dim, data.chances, kind=kind, fixed=fixed, floor=floor
+        seed,
+        seen.n_users,
+        seen.n_items,
+        dim,
+        data.chances,
+        kind=kind,
+        fixed=fixed,
+        floor=floor,
+        activity=activity if dim else 0.0,
     )
     # only after a pass are the rates those of the other side, which the bound takes for granted
     posterior.sweep(data)
@@ -430,6 +461,17 @@ def test_a_newcomer_is_ranked_by_friends_then_by_bestsellers():
         assert list(taken[top]) == sorted(taken, reverse=True)[:5]
 
 
+def test_without_factors_a_history_alone_says_nothing():
+    seen = example_observation()
+    seen = replace(seen, friends=friends(np.zeros((seen.n_users, seen.n_users))))
+    policy = SocialPoisson(mode="sf")
+    policy.fit(seen, default_rng(0))
+    top = policy.rank(seen, everyone(seen), 3, default_rng(0)).items
+    for user, row in zip(everyone(seen), top, strict=True):
+        open_to = np.where(seen.available(np.array([user]))[0], seen.popularity, -1)
+        assert list(open_to[row]) == sorted(open_to, reverse=True)[:3]
+
+
 def test_what_friends_took_since_the_last_fit_counts_at_once():
     seen = example_observation()
     policy = SocialPoisson(mode="sf")
@@ -461,9 +503,10 @@ def test_a_tie_that_is_new_since_the_fit_is_one_along_which_nothing_was_copied()
     np.testing.assert_allclose(now, expected, atol=1e-6)
 
 
-def test_fold_in_finds_what_a_fit_with_these_users_holds():
+@pytest.mark.parametrize("activity", [None, 1.0])
+def test_fold_in_finds_what_a_fit_with_these_users_holds(activity):
     seen, _ = word_of_mouth(3, users=60, items=80, rounds=20)
-    policy = SocialPoisson(dim=4, iterations=400, tolerance=0.0)
+    policy = SocialPoisson(dim=4, iterations=400, tolerance=0.0, activity_shape=activity)
     policy.fit(seen, default_rng(0))
     fitted = scores(policy, seen)
     some = np.array([4, 17, 33], np.int32)
