@@ -16,7 +16,6 @@ from ..errors import BadInput, EchodriftError
 from ..philox import uniform
 from . import bandit_posterior as posterior
 from .base import FactorPolicy, Policy, Ranking, State
-from .cold_start import ColdStart
 from .interactions import FloatArray, IntArray, Observation, is_blocked
 from .registry import build_policy, kinds, policy_class, spec_of
 from .search_space import Range
@@ -133,16 +132,11 @@ class Bandit(Policy):
     def _factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray, int]:
         """Return the model's factors and how many of their columns are contexts."""
         of_users, of_items = self.model.factors(seen, users)
-        width = of_items.shape[1]
-        for cold in vars(self.model).values():
-            if isinstance(cold, ColdStart) and np.array_equal(
-                of_items[:, -1], cold.bestsellers(seen.n_items)
-            ):
-                of_users = of_users.copy()
-                # nobody gets bestsellers; items without factors stay in their random order for everybody
-                of_users[:, -1], of_users[:, -2] = 0, 1
-                return of_users, of_items, width - 2
-        return of_users, of_items, width
+        if self.model.cold_columns:
+            of_users = of_users.copy()
+            # nobody gets bestsellers; items without factors stay in their random order for everybody
+            of_users[:, -1], of_users[:, -2] = 0, 1
+        return of_users, of_items, of_items.shape[1] - self.model.cold_columns
 
     def _optimistic(self, seen: Observation, users: IntArray, n: int, factors: Any, observed: Any) -> Ranking:
         of_users, of_items, contexts = factors

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.random import Generator
@@ -128,8 +128,8 @@ class ScorePolicy(Policy):
 class FactorPolicy(Policy):
     """A policy whose score is an inner product of user and item factors; ranking takes the fast path."""
 
-    cold_columns: ClassVar[int] = 0
-    """How many of the last columns of `factors` are for users and items without history: 2 with `ColdStart.factors`."""
+    cold_columns: ClassVar[Literal[0, 2]] = 0
+    """2 where the last columns of `factors` are those of `ColdStart.factors`: no traits of users and items."""
 
     @abstractmethod
     def factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray]:

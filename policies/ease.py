@@ -55,11 +55,9 @@ class Ease(HistoryPolicy):
         l2: float = Field(default=100.0, gt=0)
         """λ: the larger, the smaller the weights; larger logs want more."""
 
-    config: Config
-
     def learn(self, histories: sparse.csr_matrix) -> None:
         """Invert the smaller of the two matrices."""
-        self._inverse = np.empty((0, 0))  # a refit needs no room for two
+        self._inverse: NDArray[Any] = np.empty((0, 0))  # a refit needs no room for two
         active = histories[np.diff(histories.indptr) > 0]
         users, items = active.shape
         self._by_user = FEW_USERS * users < items

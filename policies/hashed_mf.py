@@ -44,6 +44,7 @@ class HashedMF(FactorPolicy):
     """
 
     kind = "hashed_mf"
+    cold_columns = 2
     space = {
         "dim": Choice((8, 16, 32, 64)),
         "learning_rate": Range(0.03, 0.3),

@@ -38,7 +38,7 @@ class HistoryPolicy(Policy):
         window: int | None = Field(default=None, ge=1)
         """Histories of the last so many rounds only; all time when omitted."""
 
-    config: Config
+    config: Any
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)

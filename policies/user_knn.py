@@ -27,7 +27,6 @@ class UserKNN(HistoryPolicy):
     kind = "user_knn"
     space = SPACE
     Config = NeighborConfig
-    config: NeighborConfig
 
     def learn(self, histories: sparse.csr_matrix) -> None:
         """Weight the histories."""

@@ -32,6 +32,8 @@ class NeuralPolicy(FactorPolicy):
     is shared by all policies of a process.
     """
 
+    cold_columns = 2
+
     class Config(BaseConfig):
         learning_rate: float = Field(default=0.001, gt=0)
         """Step size of Adam."""
