@@ -1,4 +1,4 @@
-"""Matrix factorization for implicit feedback, by the `implicit` library: ALS or BPR."""
+"""Matrix factorization for implicit feedback: ALS (by the `implicit` library) or BPR."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy import sparse
 
 from ..config import Config as BaseConfig
 from ..errors import PolicyError
-from . import als
+from . import als, bpr
 from .base import FactorPolicy, State
 from .cold_start import ColdStart
 from .interactions import FloatArray, IntArray, Observation, count_pairs
@@ -27,6 +27,10 @@ _BY_MODEL: dict[str, dict[str, float]] = {
     "als": {"regularization": 1.0, "iterations": 15, "refit_iterations": 1},
     "bpr": {"regularization": 0.01, "iterations": 100, "refit_iterations": 10},
 }
+_REMEDY = {
+    "als": "raise regularization, or lower confidence or dim",
+    "bpr": "lower learning_rate, or raise regularization",
+}
 
 
 class MatrixFactorization(FactorPolicy):
@@ -38,13 +42,16 @@ class MatrixFactorization(FactorPolicy):
     not scaled by its number of entries: choose it anew for every `dim` before comparing dimensions.
 
     BPR (Rendle et al., UAI 2009) ascends log σ(⟨w_u, h_i⟩ + b_i − ⟨w_u, h_j⟩ − b_j) over distinct pairs (u, i)
-    of the log and items j that u never took. The library draws j by popularity (from the entries of the log),
-    one draw per pair and iteration; counts play no role.
+    of the log and items j that u never took; one draw per pair and iteration, counts play no role. As in the
+    paper, j is uniform, but among the items that somebody has taken (`bpr`); with negatives = "popularity" the
+    library trains, and draws j from the entries of the log, thus by popularity. That ranks far worse: NDCG@100
+    0.20 and not 0.31 on ml-latest-small, 0.25 and not 0.40 on lastfm-2k (dim = 32, the other fields as below).
 
     A refit starts from the last factors (`warm_start`) and runs `refit_iterations`; up to 16 dimensions ALS
     does the library's steps in its own compiled code (`als.sweep`). An item that nobody has
     taken has zero factors and thus score 0, in an order drawn at fit; a user without entries gets the most
-    taken items. Cost per iteration: O(pairs·dim + (users + items)·dim²); ranking as a factor model.
+    taken items. Cost per iteration: ALS O(pairs·dim + (users + items)·dim²), BPR O(pairs·dim); ranking as a
+    factor model.
     """
 
     kind = "matrix_factorization"
@@ -66,6 +73,8 @@ class MatrixFactorization(FactorPolicy):
         """als: weight of one take, against 1 for a pair that was never taken."""
         binary: bool = False
         """als: use whether a pair was taken, not how often."""
+        negatives: Literal["uniform", "popularity"] = "uniform"
+        """bpr: draw items never taken uniformly, or from the entries of the log, as `implicit` does."""
         learning_rate: float = Field(default=0.05, gt=0)
         """bpr: step size."""
         iterations: int | None = Field(default=None, ge=1)
@@ -129,24 +138,49 @@ class MatrixFactorization(FactorPolicy):
         return sparse.csr_matrix((weights, counts.indices, counts.indptr), shape=counts.shape)
 
     def _factorize(self, matrix: sparse.csr_matrix, cold: ColdStart, rng: Generator) -> None:
-        users, items = self._users, self._items
-        if self.config.warm_start and users is not None and items is not None:
-            users = self._fresh_rows(users, cold.warm, rng)
-            items = self._fresh_rows(items, cold.taken > 0, rng)
-            if self.config.model == "bpr":
+        config = self.config
+        warm = config.warm_start and self._users is not None and self._items is not None
+        users = items = None
+        if warm or self._own_bpr:
+            users = self._fresh_rows(self._users if warm else None, cold.warm, rng)
+            items = self._fresh_rows(self._items if warm else None, cold.taken > 0, rng)
+            if config.model == "bpr":
                 users[:, -1] = 1  # meets the item's bias
-            if self.config.model == "als" and self.config.dim <= als.MAX_DIM:
-                transpose = matrix.T.tocsr()
-                for _ in range(self.config.refit_iterations or 1):
-                    als.sweep(matrix, transpose, users, items, self.config.regularization or 0.0)
-            else:
-                users, items = self._by_library(matrix, rng, users, items)
+        passes = (config.refit_iterations if warm else config.iterations) or 1
+        if users is not None and items is not None and self._own_bpr:
+            self._ascend(matrix, cold, users, items, passes, rng)
+        elif users is not None and items is not None and config.model == "als" and config.dim <= als.MAX_DIM:
+            transpose = matrix.T.tocsr()
+            for _ in range(passes):
+                als.sweep(matrix, transpose, users, items, config.regularization or 0.0)
         else:
-            users, items = self._by_library(matrix, rng)
-        als_remedy = "raise regularization, or lower confidence or dim"
-        bpr_remedy = "lower learning_rate, or raise regularization"
-        self.finite(als_remedy if self.config.model == "als" else bpr_remedy, users, items)
+            users, items = self._by_library(matrix, rng, users, items)
+        self.finite(_REMEDY[config.model], users, items)
         self._users, self._items = users, items
+
+    @property
+    def _own_bpr(self) -> bool:
+        return self.config.model == "bpr" and self.config.negatives == "uniform"
+
+    def _ascend(
+        self,
+        matrix: sparse.csr_matrix,
+        cold: ColdStart,
+        users: FloatArray,
+        items: FloatArray,
+        passes: int,
+        rng: Generator,
+        learn_items: bool = True,
+    ) -> None:
+        bpr.train(
+            bpr.Sampler.of(matrix, np.flatnonzero(cold.taken > 0).astype(np.int32), rng),
+            users,
+            items,
+            passes=passes,
+            learning_rate=self.config.learning_rate,
+            regularization=self.config.regularization or 0.0,
+            learn_items=learn_items,
+        )
 
     def _by_library(self, matrix: sparse.csr_matrix, rng: Generator, users=None, items=None) -> Any:
         """Return the factors that `implicit` finds, from given ones or from its own random start."""
@@ -178,38 +212,54 @@ class MatrixFactorization(FactorPolicy):
 
         return BayesianPersonalizedRanking(learning_rate=config.learning_rate, **shared)
 
-    def _fresh_rows(self, factors: FloatArray, used: NDArray[np.bool_], rng: Generator) -> FloatArray:
+    def _fresh_rows(self, factors: FloatArray | None, used: NDArray[np.bool_], rng: Generator) -> FloatArray:
         """Add rows for newborns, and draw as the library does for rows that are used for the first time."""
-        grown = np.zeros((used.size, factors.shape[1]), np.float32)
-        grown[: factors.shape[0]] = factors
-        width = self.config.dim
+        is_als, width = self.config.model == "als", self.config.dim
+        grown = np.zeros((used.size, width if is_als else width + 1), np.float32)
+        if factors is not None:
+            grown[: factors.shape[0]] = factors
+        if not is_als:
+            grown[~used] = 0  # what has left the window is not learned; ALS finds that out by itself
         new = np.flatnonzero(used & ~grown[:, :width].any(axis=1))
-        draws = rng.random((new.size, factors.shape[1]), dtype=np.float32)
-        grown[new] = (
-            draws * np.float32(0.01) if self.config.model == "als" else (draws - np.float32(0.5)) / width
-        )
+        draws = rng.random((new.size, grown.shape[1]), dtype=np.float32)
+        grown[new] = draws * np.float32(0.01) if is_als else (draws - np.float32(0.5)) / width
         return grown
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
-        """Solve the users' normal equations with the items' factors as they are (ALS; BPR cannot)."""
-        if self.config.model == "bpr":
+        """Learn the users' rows, items fixed: ALS by normal equations, BPR by `iterations` (uniform only)."""
+        if self.config.model == "bpr" and not self._own_bpr:
             raise PolicyError(
-                'matrix_factorization with model = "bpr" cannot rank for users that it was not fitted on'
+                'matrix_factorization with model = "bpr" and negatives = "popularity" cannot rank for users that '
+                'it was not fitted on: take negatives = "uniform"'
             )
         if self._cold is None or self._users is None or self._items is None:
             return
         matrix = self._weighted(self._counts(seen))[:, : self._items.shape[0]]
-        items = self._items.astype(np.float64)
+        own = matrix[users]
         self._users, warm = self._users.copy(), self._cold.warm.copy()
         with one_thread():
-            gram = items.T @ items + (self.config.regularization or 0.0) * np.eye(items.shape[1])
-            for user in users:
-                row = slice(matrix.indptr[user], matrix.indptr[user + 1])
-                own, confidence = items[matrix.indices[row]], matrix.data[row].astype(np.float64)
-                normal = gram + own.T @ (own * (confidence - 1)[:, None])
-                self._users[user] = np.linalg.lstsq(normal, own.T @ confidence)[0]
-                warm[user] = own.size > 0
+            if self._own_bpr:
+                warm[users] = own @ (self._cold.taken > 0) > 0
+                rows = self._fresh_rows(None, warm[users], rng)
+                rows[:, -1] = 1
+                self._ascend(own, self._cold, rows, self._items, self.config.iterations or 1, rng, False)
+                self.finite(_REMEDY["bpr"], rows)
+                self._users[users] = rows
+            else:
+                self._solve(matrix, users)
+                warm[users] = np.diff(own.indptr) > 0
         self._cold.warm = warm
+
+    def _solve(self, matrix: sparse.csr_matrix, users: IntArray) -> None:
+        """Write the least squares of these users' rows of confidences."""
+        assert self._users is not None and self._items is not None
+        items = self._items.astype(np.float64)
+        gram = items.T @ items + (self.config.regularization or 0.0) * np.eye(items.shape[1])
+        for user in users:
+            row = slice(matrix.indptr[user], matrix.indptr[user + 1])
+            own, confidence = items[matrix.indices[row]], matrix.data[row].astype(np.float64)
+            normal = gram + own.T @ (own * (confidence - 1)[:, None])
+            self._users[user] = np.linalg.lstsq(normal, own.T @ confidence)[0]
 
     def factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return user and item factors with the two columns of `ColdStart.factors`."""

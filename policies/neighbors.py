@@ -157,19 +157,6 @@ def _offer(heap, floor, row, key):
     floor[row] = np.uint32(heap[0] >> _SHIFT).view(np.float32)
 
 
-@njit(cache=True)
-def add_rows(indptr, rows, values, ids, weights, out):
-    """Add to out[b] Σ_a values[a] · Σ_s weights[r, s] · e_{ids[r, s]}, r = rows[a], a in row b; −1 ends a line."""
-    for b in range(out.shape[0]):
-        total = out[b]
-        for a in range(indptr[b], indptr[b + 1]):
-            row, value = rows[a], values[a]
-            for s in range(ids.shape[1]):
-                if ids[row, s] < 0:
-                    break
-                total[ids[row, s]] += value * weights[row, s]
-
-
 def as_csr(ids: IntArray, values: FloatArray, columns: int) -> sparse.csr_matrix:
     """Return lines of ids and values (n, k), −1 for none, as a sparse (n, columns) matrix."""
     kept: NDArray[np.bool_] = ids >= 0

@@ -33,25 +33,36 @@ CATALOG = [
     ("matrix_factorization", {"dim": 2, "binary": True, "window": 3, "refit_iterations": 2}),
     ("matrix_factorization", {"dim": 100, "warm_start": False}),
     ("matrix_factorization", {"dim": 3, "model": "bpr", "iterations": 5}),
+    (
+        "matrix_factorization",
+        {"dim": 5, "model": "bpr", "negatives": "popularity", "iterations": 5, "window": 4},
+    ),
     ("ease", {}),
     ("ease", {"l2": 2.0, "binary": False, "window": 4}),
     ("item_knn", {}),
+    ("item_knn", {"neighbors": 5, "neighbors_of": "history", "weighting": "tfidf"}),
     ("item_knn", {"neighbors": 3, "shrink": 0.0, "weighting": "bm25", "binary": False, "window": 4}),
     ("user_knn", {}),
     ("user_knn", {"neighbors": 3, "shrink": 0.0, "weighting": "tfidf", "binary": False}),
     ("social_mf", {"dim": 8}),
     ("social_mf", {"dim": 3, "social_weight": 300.0, "binary": True, "window": 4, "warm_start": False}),
     ("social_poisson", {}),
-    ("social_poisson", {"mode": "pf", "dim": 3, "window": 4}),
+    ("social_poisson", {"mode": "pf", "dim": 3, "window": 4, "activity_shape": 0.3}),
     ("social_poisson", {"mode": "sf", "influence": "fixed", "time_ordered": False}),
     ("social_poisson", {"dim": 2, "binary": True, "warm_start": False, "tolerance": 0.0, "iterations": 20}),
     ("hashed_mf", {"dim": 8, "iterations": 5}),
-    ("hashed_mf", {"dim": 4, "table": "hash", "load": 2.0, "admission": "threshold", "threshold": 2, "window": 4}),
+    (
+        "hashed_mf",
+        {"dim": 4, "table": "hash", "load": 2.0, "admission": "threshold", "threshold": 2, "window": 4},
+    ),
     ("hashed_mf", {"dim": 4, "table": "quotient_remainder", "slots": 8, "iterations": 3, "sides": "items"}),
     ("hashed_mf", {"dim": 4, "admission": "probabilistic", "expire_after": 2, "reset_on_reuse": False}),
     ("ials", {"dim": 8}),
-    ("ials", {"dim": 6, "block": 2, "binary": False, "window": 4, "frequency_exponent": 0.5}),
-    ("ials", {"dim": 70, "warm_start": False, "iterations": 3}),
+    (
+        "ials",
+        {"dim": 6, "solver": "exact", "block": 2, "binary": False, "window": 4, "frequency_exponent": 0.5},
+    ),
+    ("ials", {"dim": 70, "cg_steps": 2, "warm_start": False, "iterations": 3}),
     ("spectral_mf", {"dim": 8}),
     ("spectral_mf", {"dim": 8, "effective_rank": 3.0, "iterations": 6}),
     ("spectral_mf", {"dim": 8, "effective_rank": 3.0, "control": "spectrum", "spectral_penalty": 0.0}),
@@ -69,6 +80,12 @@ CATALOG = [
     ("mult_dae", {"dim": 8, "binary": False, "warm_start": False, "iterations": 2}),
     ("sequential", {"dim": 8, "max_length": 6, "iterations": 2}),
     ("sequential", {"loss": "sampled", "heads": 2, "dim": 8, "layers": 1, "window": 4, "iterations": 2}),
+    ("list_mf", {"iterations": 3}),
+    (
+        "list_mf",
+        {"dim": 3, "list_weight": 1.0, "consumed": 3, "values": "uniform", "window": 4, "iterations": 3},
+    ),
+    ("list_mf", {"dim": 2, "list_weight": 0.0, "warm_start": False, "iterations": 3}),
 ]
 
 
@@ -467,7 +484,8 @@ def test_bpr_is_the_librarys_own_fit():
     from implicit.cpu.bpr import BayesianPersonalizedRanking
 
     seen, _ = planted()
-    policy = fitted(seen, dim=6, model="bpr", iterations=3, learning_rate=0.02, regularization=0.05)
+    fields = {"dim": 6, "iterations": 3, "learning_rate": 0.02, "regularization": 0.05}
+    policy = fitted(seen, model="bpr", negatives="popularity", **fields)
     rng = default_rng(1)
     tie_key(rng)
     model = BayesianPersonalizedRanking(

@@ -50,11 +50,11 @@ NEIGHBORS = {"shrinkage": "shrink"}
 METHODS = {
     "popularity": _renamed("popularity", {}),
     "ease": _renamed("ease", {}),
-    "item_knn": _renamed("item_knn", NEIGHBORS),
+    "item_knn": _renamed("item_knn", NEIGHBORS, neighbors_of="candidate"),
     "user_knn": _renamed("user_knn", NEIGHBORS),
     "ials": _renamed("ials", {"alpha0": "unobserved_weight"}, frequency_exponent=1.0, iterations=16),
     "als": _renamed("matrix_factorization", {}, model="als", iterations=15),
-    "bpr": _renamed("matrix_factorization", {}, model="bpr"),
+    "bpr": _renamed("matrix_factorization", {}, model="bpr", negatives="uniform"),
     "pf": _renamed("social_poisson", {"shape": "factor_shape"}, mode="pf", iterations=100),
     "mult_vae": _renamed("mult_vae", {"epochs": "iterations", "latent": "dim"}, batch=100),
 }

@@ -90,17 +90,40 @@ CASES = pytest.mark.parametrize(("k", "shrink"), [(5, 0.0), (12, 7.0), (500, 3.0
 
 @SCHEMES
 @CASES
+@pytest.mark.parametrize("neighbors_of", ["candidate", "history"])
 @pytest.mark.parametrize("binary", [True, False])
-def test_item_scores(scheme, k, shrink, binary):
+def test_item_scores(scheme, k, shrink, binary, neighbors_of):
     counts = made_up()
     seen = observe(counts)
     x = (counts > 0).astype(float) if binary else counts.astype(float)
-    policy = fitted(ItemKNN(neighbors=k, shrink=shrink, weighting=scheme, binary=binary), seen)
+    fields = {"neighbors": k, "shrink": shrink, "weighting": scheme, "binary": binary}
+    policy = fitted(ItemKNN(**fields, neighbors_of=neighbors_of), seen)
     documents = weighted(x.T, scheme)
     every = similarities(documents, documents, shrink)
     np.fill_diagonal(every, 0)
-    expected = x @ np.array([keep_best(row, k) for row in every])
-    assert_close(scores_of(policy, seen), expected)
+    kept = np.array([keep_best(row, k) for row in every])
+    assert_close(scores_of(policy, seen), x @ (kept if neighbors_of == "history" else kept.T))
+
+
+def test_whose_neighbors_by_hand():
+    """Item 0 is taken with 1 and 2, more often with 1; item 2 is taken with 0 only. One neighbor each."""
+    counts = np.array([[1, 1, 0]] * 3 + [[1, 0, 1]] + [[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    n0, n1, n2 = counts.sum(axis=0)
+    near, far = 3 / math.sqrt(n0 * n1), 1 / math.sqrt(n0 * n2)
+    seen = observe(counts)
+    # N(0) = {1}, N(1) = {0}, N(2) = {0}
+    candidate = scores_of(fitted(ItemKNN(neighbors=1, shrink=0), seen), seen)
+    history = scores_of(fitted(ItemKNN(neighbors=1, shrink=0, neighbors_of="history"), seen), seen)
+    assert np.allclose(candidate[4:], [[0, near, far], [near, 0, 0], [0, 0, 0]], atol=1e-6)
+    assert np.allclose(history[4:], [[0, near, 0], [near, 0, 0], [far, 0, 0]], atol=1e-6)
+
+
+def test_with_all_neighbors_it_does_not_matter_whose_they_are():
+    seen = observe(made_up())
+    one, other = (
+        fitted(ItemKNN(neighbors=50, neighbors_of=of, binary=False), seen) for of in ("candidate", "history")
+    )
+    assert np.allclose(scores_of(one, seen), scores_of(other, seen), rtol=1e-5, atol=1e-6)
 
 
 @SCHEMES
