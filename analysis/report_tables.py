@@ -23,7 +23,7 @@ FEW_TO_SAY = 5
 WARNING = "warning:"
 """A run's note that begins like this belongs at the top of the page."""
 
-_WITHOUT_USE = {"als": {"learning_rate"}, "bpr": {"confidence", "binary"}}
+_WITHOUT_USE = {"als": {"learning_rate", "negatives"}, "bpr": {"confidence", "binary"}}
 """Fields of a matrix factorization that its model does not read."""
 
 EXHAUSTED = 0.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from .base import State
-from .ials import ImplicitLoss, LeastSquaresConfig, LeastSquaresPolicy
+from .ials import LeastSquaresPolicy
+from .implicit_loss import ImplicitLoss, LeastSquaresConfig
 from .interactions import FloatArray, IntArray, Observation
 from .search_space import Choice, Range
+from .spectral_point import Point, grown, guess, newest, remember, spread, start
 from .spectrum import (
     effective_rank,
     exponent_for,
@@ -24,32 +26,10 @@ from .spectrum import (
 )
 from .threads import one_thread
 
-SLOWEST = 1 / 16
-"""The newest pair of singular vectors counts at least this much."""
-KEPT = 48
-"""Pairs that are kept; the share of older ones is below (1 − SLOWEST)^KEPT < 5 %."""
 TRIALS = 16
 """Values of λ tried at most."""
 WEAKEST = 1e-4
 """λ is not lowered below this share of `regularization`."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """Factors, and what the penalty knows of their spectrum."""
-
-    users: FloatArray
-    items: FloatArray
-    regularization: float
-    """λ."""
-    left: FloatArray
-    """(users, k) past first left singular vectors, newest last."""
-    right: FloatArray
-    """(items, k) the right ones."""
-    shares: NDArray[np.float64]
-    """(k,) of the penalty; they sum to 1."""
-    sweeps: int
-    """Sweeps so far."""
 
 
 class SpectralMF(LeastSquaresPolicy):
@@ -61,7 +41,7 @@ class SpectralMF(LeastSquaresPolicy):
 
     `spectral_penalty` γ: with u, v the top singular vectors, σ₁² = Σ_u ⟨w_u, H'v⟩² = Σ_i ⟨h_i, W'u⟩², so a
     sweep adds the matrix γ H'v v'H to the users' normal equations, γ W'u u'W to the items', and solves them
-    exactly as `ials` does; u and v come from power iteration before each half. Where γ presses σ₁ down to
+    as `ials` does; u and v come from power iteration before each half. Where γ presses σ₁ down to
     σ₂ the top vectors are not unique and would alternate: the penalty is spread over the pairs of past
     sweeps, weights 2/(t + 2) as in the Frank–Wolfe method for max over v, never below 1/16. γ = 0 is `ials`.
 
@@ -119,9 +99,9 @@ class SpectralMF(LeastSquaresPolicy):
         """Sweep, steer to the effective rank, and return the factors that rank."""
         config, last = self.config, self._point
         if warm and last is not None:
-            point = _grown(last, *loss.by_user.shape)
+            point = grown(last, *loss.by_user.shape)
         else:
-            warm, point = False, _start(loss, users, items)
+            warm, point = False, start(loss, users, items)
         point = self._swept(loss, point, config.refit_iterations if warm else config.iterations)
         target, by_spectrum = config.effective_rank, config.control == "spectrum"
         if target is not None and not by_spectrum:
@@ -146,13 +126,13 @@ class SpectralMF(LeastSquaresPolicy):
                 users, items = loss.sweep(users, items)
                 point = replace(point, users=users, items=items, sweeps=point.sweeps + 1)
                 continue
-            left, right, _ = top_pair(users, items, _guess(point, loss))
-            point = _remember(point, left, right)
-            on_users = penalty * _spread(items, point.right, point.shares)
+            left, right, _ = top_pair(users, items, guess(point, loss))
+            point = remember(point, left, right)
+            on_users = penalty * spread(items, point.right, point.shares)
             users, items = loss.solve_users(users, items, on_users)
             left, right, _ = top_pair(users, items, right)
-            point = replace(point, left=_newest(point.left, left), right=_newest(point.right, right))
-            on_items = penalty * _spread(users, point.left, point.shares)
+            point = replace(point, left=newest(point.left, left), right=newest(point.right, right))
+            on_items = penalty * spread(users, point.left, point.shares)
             users, items = loss.solve_items(users, items, on_items)
             point = replace(point, users=users, items=items, sweeps=point.sweeps + 1)
         return point
@@ -198,7 +178,7 @@ class SpectralMF(LeastSquaresPolicy):
         point = self._point
         if point is None or self.config.spectral_penalty == 0:
             return 0.0
-        return self.config.spectral_penalty * _spread(point.items, point.right, point.shares)
+        return self.config.spectral_penalty * spread(point.items, point.right, point.shares)
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Solve for the users exactly with the items' factors, λ and v as they are."""
@@ -253,53 +233,3 @@ class SpectralMF(LeastSquaresPolicy):
             self._point = Point(**parts)
             rank, sigma = state["found"]
             self._found = float(rank), float(sigma)
-
-
-def _start(loss: ImplicitLoss, users: FloatArray, items: FloatArray) -> Point:
-    nothing = np.empty((users.shape[0], 0), np.float32), np.empty((items.shape[0], 0), np.float32)
-    return Point(users, items, loss.regularization, *nothing, np.empty(0), 0)
-
-
-def _grown(point: Point, n_users: int, n_items: int) -> Point:
-    """Return the point with rows of zeros for newcomers."""
-
-    def tall(x: FloatArray, size: int) -> FloatArray:
-        return np.concatenate([x, np.zeros((size - x.shape[0], x.shape[1]), np.float32)])
-
-    return replace(
-        point,
-        users=tall(point.users, n_users),
-        items=tall(point.items, n_items),
-        left=tall(point.left, n_users),
-        right=tall(point.right, n_items),
-    )
-
-
-def _guess(point: Point, loss: ImplicitLoss) -> FloatArray:
-    """Return a first guess (items,) of v: the last one, or popularity, which is where it lies by experience."""
-    if point.shares.size:
-        return point.right[:, -1]
-    taken = np.asarray(loss.by_item.sum(axis=1), np.float64).ravel()
-    return (taken / np.linalg.norm(taken)).astype(np.float32)
-
-
-def _remember(point: Point, left: FloatArray, right: FloatArray) -> Point:
-    """Return the point with a new pair among those that share the penalty."""
-    new = max(2 / (point.sweeps + 2), SLOWEST)
-    shares = np.append(point.shares * (1 - new), new)[-KEPT:]
-    return replace(
-        point,
-        left=np.column_stack([point.left, left])[:, -KEPT:],
-        right=np.column_stack([point.right, right])[:, -KEPT:],
-        shares=shares / shares.sum(),
-    )
-
-
-def _newest(vectors: FloatArray, vector: FloatArray) -> FloatArray:
-    return np.column_stack([vectors[:, :-1], vector])
-
-
-def _spread(factors: FloatArray, vectors: FloatArray, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Σ_k share_k (H'v_k)(H'v_k)' (d, d)."""
-    projected = (factors.T @ vectors).astype(np.float64)
-    return (projected * shares) @ projected.T

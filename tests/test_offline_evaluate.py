@@ -288,7 +288,7 @@ def test_a_failed_policy_is_a_row_and_the_rest_goes_on(tmp_path):
     result = ed.evaluate(
         path,
         policies=["kind=test_offline_evaluate_policies:Broken,name=broken", "kind=popularity",
-                  "kind=matrix_factorization,model=bpr,dim=4,iterations=2,name=bpr"],
+                  "kind=matrix_factorization,model=bpr,negatives=popularity,dim=4,iterations=2,name=bpr"],
         split="users:0.4", seeds=2, metrics="recall@5,coverage@5", **QUIET,
     )  # fmt: skip
     assert list(result.failed["policy"]) == ["broken"] * 2 + ["bpr"] * 2

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.errors import BadInput, PolicyError
-from echodrift.policies.block_coordinate import gram, half_sweep
-from echodrift.policies.ials import IALS, ImplicitLoss
+from echodrift.policies.ials import IALS
+from echodrift.policies.implicit_loss import ImplicitLoss
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
+from echodrift.policies.row_solves import gram, half_sweep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
+from scipy.sparse.linalg import cg
 
 
 def observe(user, item, users, items) -> Observation:
@@ -69,12 +71,18 @@ def factors(policy):
     return state["users"], state["items"]
 
 
+@pytest.mark.parametrize("solver", [{"solver": "exact"}, {"cg_steps": 60}], ids=["exact", "many steps"])
 @pytest.mark.parametrize("dim", [1, 4, 12, 30, 50])
 @pytest.mark.parametrize("binary", [True, False])
-def test_one_sweep_solves_the_normal_equations(dim, binary):
+def test_one_sweep_solves_the_normal_equations(dim, binary, solver):
     seen = made_up()
     config = IALS.Config(
-        dim=dim, regularization=0.05, unobserved_weight=0.3, frequency_exponent=0.7, binary=binary
+        dim=dim,
+        regularization=0.05,
+        unobserved_weight=0.3,
+        frequency_exponent=0.7,
+        binary=binary,
+        **solver,
     )
     loss, counts = ImplicitLoss.of(seen.counts, config), dense(seen, binary)
     start = default_rng(3).normal(size=(seen.n_items, dim)).astype(np.float32)
@@ -91,7 +99,7 @@ def test_one_sweep_solves_the_normal_equations(dim, binary):
 def test_block_steps_converge_to_the_same_users(block):
     """With the items held the loss is convex: one optimum, however it is reached."""
     seen = made_up(entries=900)
-    config = IALS.Config(dim=20, regularization=0.02, block=block)
+    config = IALS.Config(dim=20, regularization=0.02, solver="exact", block=block)
     loss = ImplicitLoss.of(seen.counts, config)
     items = default_rng(1).normal(size=(seen.n_items, 20)).astype(np.float32)
     expected = normal_equations(dense(seen), items, config) @ items.T.astype(float)
@@ -105,17 +113,53 @@ def test_block_steps_converge_to_the_same_users(block):
         assert distances[0] > 5 * distances[-1], "one pass must not be exact, else nothing was tested"
 
 
-def test_blocks_and_exact_sweeps_reach_the_same_loss():
+@pytest.mark.parametrize("fields", [{"solver": "exact", "block": 4}, {"cg_steps": 3}, {"cg_steps": 1}])
+def test_all_solvers_reach_the_same_loss(fields):
     seen = made_up(users=120, items=90, entries=4000)
     losses = []
-    for block in (4, 64):
-        fields = {"dim": 10, "regularization": 0.05, "block": block, "iterations": 50}
-        policy = fitted(seen, **fields)
+    for solver in (fields, {"solver": "exact", "block": 64}):
+        policy = fitted(seen, dim=10, regularization=0.05, iterations=60, **solver)
         losses.append(published_loss(*factors(policy), dense(seen), policy.config))
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-@pytest.mark.parametrize("fields", [{}, {"block": 3}, {"binary": False}, {"frequency_exponent": 0.0}])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("dim", [5, 30])
+def test_conjugate_gradients_are_those_of_scipy(steps, dim):
+    """scipy's, in float64, from the same start, preconditioned by what a row without entries would have."""
+    seen, rng = made_up(entries=1200), default_rng(2)
+    config = IALS.Config(dim=dim, regularization=0.01, cg_steps=steps)
+    start, items = (rng.normal(size=(n, dim)).astype(np.float32) for n in (seen.n_users, seen.n_items))
+    users, turned = ImplicitLoss.of(seen.counts, config).solve_users(start, items)
+    counts, items = dense(seen), items.astype(float)
+    shared = config.unobserved_weight * items.T @ items
+    long = np.flatnonzero(counts.sum(1) > 8)
+    assert long.size > 20 and counts.sum(1).max() > dim
+    for u in long:
+        scale = counts[u].sum() + config.unobserved_weight * seen.n_items
+        known = shared + config.regularization * scale * np.eye(dim)
+        system, right = known + (items.T * counts[u]) @ items, items.T @ counts[u]
+        expected = cg(system, right, start[u], rtol=0, maxiter=steps, M=np.linalg.inv(known))[0] @ items.T
+        np.testing.assert_allclose(users[u] @ turned.T, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("solver", ["cg", "exact"])
+def test_the_same_seed_gives_the_same_bits(solver):
+    seen = made_up(entries=1200)
+    first, second = (factors(fitted(seen, dim=12, solver=solver)) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"solver": "exact"},
+        {"solver": "exact", "block": 3},
+        {"binary": False},
+        {"frequency_exponent": 0.0},
+    ],
+)
 def test_the_gradient_vanishes_at_convergence(fields):
     seen = made_up(entries=700)
     policy = fitted(seen, **{"dim": 6, "regularization": 0.1, "iterations": 200, **fields})
@@ -146,11 +190,17 @@ def test_the_gradient_vanishes_at_convergence(fields):
     st.floats(0, 2),
     st.floats(0, 2),
     st.booleans(),
+    st.sampled_from(["cg", "exact"]),
+    st.integers(1, 5),
 )
-def test_no_sweep_raises_the_loss(seed, dim, block, regularization, weight, exponent, binary):
+def test_no_sweep_raises_the_loss(
+    seed, dim, block, regularization, weight, exponent, binary, solver, cg_steps
+):
     seen = made_up(users=15, items=22, entries=120, seed=seed)
     config = IALS.Config(
         dim=dim,
+        solver=solver,
+        cg_steps=cg_steps,
         block=block,
         regularization=regularization,
         unobserved_weight=weight,
@@ -183,7 +233,7 @@ def test_repeats_count_only_when_asked():
 
 def test_fold_in_is_the_exact_solve():
     seen = made_up()
-    policy = fitted(seen, dim=8, block=2)
+    policy = fitted(seen, dim=8, solver="exact", block=2)
     newcomers = np.array([1, 7], np.int32)
     more = observe(
         np.concatenate([seen.log.user, [1, 1, 7]]), np.concatenate([seen.log.item, [3, 40, 5]]), 40, 60
@@ -236,7 +286,13 @@ def test_training_that_overflows_is_named():
 
 
 def test_bad_fields_are_refused():
-    for fields in ({"regularization": 0.0}, {"unobserved_weight": -1.0}, {"block": 0}):
+    for fields in (
+        {"regularization": 0.0},
+        {"unobserved_weight": -1.0},
+        {"block": 0},
+        {"cg_steps": 0},
+        {"solver": "lu"},
+    ):
         with pytest.raises(BadInput):
             IALS(**fields)
 
