@@ -21,8 +21,8 @@ import argparse
 from collections import defaultdict
 
 import numpy as np
-from echodrift.policies.collisions import sharing
-from echodrift.policies.hashed_mf import HashedMF
+from echodrift.policies.hashing.collisions import sharing
+from echodrift.policies.hashing.hashed_mf import HashedMF
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from scipy import stats
 from threadpoolctl import threadpool_limits
@@ -246,8 +246,8 @@ def m3(seeds):
             for f in (2, 3, 5, 10, 20, 40):
                 policy = fit(seen, seed, admission=kind, threshold=f)
                 rows = [
-                    (policy.rows_of(side, count) > 0).mean()
-                    for side, count in (("users", USERS), ("items", ITEMS))
+                    (policy.rows_of("users", USERS) > 0).mean(),
+                    (policy.rows_of("items", ITEMS) > 0).mean(),
                 ]
                 change = auc(policy, chance) - base
                 table.add(
@@ -310,8 +310,8 @@ def m4(seeds, every=3, warm=30):
             fit_rng = np.random.default_rng(seed)
             found, returned, fresh = [], [], defaultdict(list)
             for now in range(every, rounds, every):
-                log = (np.concatenate(part[:now]) for part in (who, what, when))
-                policy.fit(observe(*log, users, items, now, live[now]), fit_rng)
+                user, item, round = (np.concatenate(part[:now]) for part in (who, what, when))
+                policy.fit(observe(user, item, round, users, items, now, live[now]), fit_rng)
                 if now < warm:
                     continue
                 at = np.flatnonzero(live[now])

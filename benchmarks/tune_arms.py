@@ -80,7 +80,9 @@ def held_out(seen: Observation, seed: int) -> Task:
 def trials_of(arm, trials: int, fixed: set[str]) -> list[dict]:
     """Return the specs to try for an arm: its fixed fields, and settings drawn from the policy's own space."""
     kept = {key: value for key, value in arm.policy.items() if key == "kind" or key in fixed}
-    space = {name: where for name, where in policy_class(kept["kind"]).space_for(kept).items() if name not in kept}
+    space = {
+        name: where for name, where in policy_class(kept["kind"]).space_for(kept).items() if name not in kept
+    }
     if not space:
         return [kept]
     return [kept | draw(space, SEED, number) for number in range(trials)]
@@ -105,23 +107,35 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--only", nargs="+", help="arms by name; all when omitted")
-    parser.add_argument("--fix", nargs="*", default=["dim", "mode", "table", "model", "likelihood", "strategy", "policy"])
+    parser.add_argument(
+        "--fix", nargs="*", default=["dim", "mode", "table", "model", "likelihood", "strategy", "policy"]
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", help="JSON lines of all trials")
     options = parser.parse_args()
     study = load_study(options.study, [parse_set(text) for text in options.overrides])
     tasks = [held_out(first_log(study, SEED + i), SEED + i) for i in range(options.splits)]
-    print(f"{study.name}: {len(tasks[0].fit.log):,} entries to train on, {tasks[0].relevant.size:,} pairs held out")
+    print(
+        f"{study.name}: {len(tasks[0].fit.log):,} entries to train on, {tasks[0].relevant.size:,} pairs held out"
+    )
     arms = [arm for arm in study.arms if arm.policy["kind"] not in REFERENCE_ARMS and not arm.rerank]
     arms = [arm for arm in arms if not options.only or arm.name in options.only]
-    jobs = [(arm.name, spec, tasks) for arm in arms for spec in trials_of(arm, options.trials, set(options.fix))]
+    jobs = [
+        (arm.name, spec, tasks) for arm in arms for spec in trials_of(arm, options.trials, set(options.fix))
+    ]
     best: dict[str, tuple] = {}
     log = open(options.out, "a") if options.out else None  # noqa: SIM115
-    for _, (name, spec, means, seconds, error) in spread(jobs, judge, lambda job: (job[0], job[1], None, 0, "killed"), options.jobs):
+    for _, (name, spec, means, seconds, error) in spread(
+        jobs, judge, lambda job: (job[0], job[1], None, 0, "killed"), options.jobs
+    ):
         line = f"{means['ndcg@10']:.4f}" if means else f"failed: {error}"
         print(f"  {name}: {line}  {seconds:.1f} s  {write_option(spec)}", flush=True)
         if log:
-            print(json.dumps({"arm": name, "spec": spec, "means": means, "seconds": seconds, "error": error}), file=log, flush=True)
+            print(
+                json.dumps({"arm": name, "spec": spec, "means": means, "seconds": seconds, "error": error}),
+                file=log,
+                flush=True,
+            )
         if means and (name not in best or means["ndcg@10"] > best[name][0]["ndcg@10"]):
             best[name] = means, spec, seconds
     print("\nbest")

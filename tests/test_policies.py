@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from echodrift.config import Config as BaseConfig
 from echodrift.errors import BadInput, PolicyError
-from echodrift.policies.als import sweep
 from echodrift.policies.base import Policy, Ranking, ScorePolicy
 from echodrift.policies.baselines import Popularity, Random
 from echodrift.policies.content import Content
 from echodrift.policies.example import COLD_USER, example_observation
+from echodrift.policies.factors.als import sweep
+from echodrift.policies.factors.matrix_factorization import MatrixFactorization
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-from echodrift.policies.matrix_factorization import MatrixFactorization
 from echodrift.policies.profiles import topic_profiles
 from echodrift.policies.registry import kinds
 from echodrift.policies.testing import check_policy, check_reranker

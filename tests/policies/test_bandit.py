@@ -9,12 +9,13 @@ import pytest
 from echodrift.config import Config as BaseConfig
 from echodrift.errors import BadInput
 from echodrift.philox import uniforms
-from echodrift.policies.bandit import Bandit
-from echodrift.policies.bandit_posterior import draws, observations, precisions, widths
+from echodrift.policies import registry
 from echodrift.policies.base import FactorPolicy
 from echodrift.policies.example import COLD_USER, example_observation
+from echodrift.policies.exploration.bandit import Bandit
+from echodrift.policies.exploration.bandit_posterior import draws, observations, precisions, widths
 from echodrift.policies.interactions import Blocked, Exposures, Friends, Interactions, Observation
-from echodrift.policies.registry import build_policy, register, spec_of
+from echodrift.policies.registry import build_policy, spec_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
@@ -254,7 +255,6 @@ def test_a_restored_layer_goes_on_with_the_models_factors():
 # ---- in a world with one best arm -------------------------------------------------------------------
 
 
-@register("arm_means")
 class ArmMeans(FactorPolicy):
     """Arms are unit vectors, and w_u the mean reward of each arm: greedy sees exactly what a bandit sees."""
 
@@ -270,6 +270,13 @@ class ArmMeans(FactorPolicy):
     def factors(self, seen, users):
         pulls = observations(seen, True).toarray() + self.config.prior
         return (self.wins / pulls)[users].astype(np.float32), np.eye(seen.n_items, dtype=np.float32)
+
+
+@pytest.fixture
+def arm_means(monkeypatch):
+    """Make the policy known by a kind, for one test."""
+    monkeypatch.setitem(registry._REGISTERED["policies"], "arm_means", ArmMeans)
+    monkeypatch.setattr(ArmMeans, "kind", "arm_means", raising=False)
 
 
 def late_reward(fields, users=40, rounds=90):
@@ -293,7 +300,7 @@ def late_reward(fields, users=40, rounds=90):
     return np.mean(late)
 
 
-def test_exploration_finds_the_best_arm_where_greedy_does_not():
+def test_exploration_finds_the_best_arm_where_greedy_does_not(arm_means):
     greedy = late_reward({"epsilon": 0})
     assert greedy < 0.45  # it never leaves the arm it started with
     assert late_reward({"strategy": "ucb", "exploration": 1.0}) > 0.74

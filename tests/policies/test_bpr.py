@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.errors import PolicyError
-from echodrift.policies import bpr
+from echodrift.policies.factors import bpr
+from echodrift.policies.factors.matrix_factorization import MatrixFactorization
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-from echodrift.policies.matrix_factorization import MatrixFactorization
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from echodrift.errors import BadInput, PolicyError
-from echodrift.policies import ease, memory
-from echodrift.policies.ease import Ease
+from echodrift.policies.histories import ease, memory
+from echodrift.policies.histories.ease import Ease
+from echodrift.policies.histories.products import gram, inner_products, mirror, times_dense
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-from echodrift.policies.products import gram, inner_products, mirror, times_dense
 from echodrift.policies.testing import check_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.errors import BadInput, PolicyError
-from echodrift.policies.collisions import impressions, sharing
-from echodrift.policies.hashed_mf import HashedMF
-from echodrift.policies.id_tables import ExactTable, HashTable
+from echodrift.policies.factors.matrix_factorization import MatrixFactorization
+from echodrift.policies.hashing.collisions import impressions, sharing
+from echodrift.policies.hashing.hashed_mf import HashedMF
+from echodrift.policies.hashing.id_tables import ExactTable, HashTable
+from echodrift.policies.hashing.logistic_mf import START_SQUARES, Parameters, one_pass, train
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-from echodrift.policies.logistic_mf import START_SQUARES, Parameters, one_pass, train
-from echodrift.policies.matrix_factorization import MatrixFactorization
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng

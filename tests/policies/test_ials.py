@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.errors import BadInput, PolicyError
-from echodrift.policies.ials import IALS
-from echodrift.policies.implicit_loss import ImplicitLoss
+from echodrift.policies.factors.ials import IALS
+from echodrift.policies.factors.implicit_loss import ImplicitLoss
+from echodrift.policies.factors.row_solves import gram, half_sweep
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-from echodrift.policies.row_solves import gram, half_sweep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng

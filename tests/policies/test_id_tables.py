@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 from echodrift.philox import uniform
-from echodrift.policies.collisions import (
+from echodrift.policies.hashing.collisions import (
     by_frequency,
     expected_collision_rate,
     expected_sharing,
     sharing,
 )
-from echodrift.policies.cuckoo import MAX_LOAD, CuckooMap, mix64
-from echodrift.policies.id_tables import (
+from echodrift.policies.hashing.cuckoo import MAX_LOAD, CuckooMap, mix64
+from echodrift.policies.hashing.id_tables import (
     ExactTable,
     HashTable,
     QuotientRemainderTable,

@@ -7,9 +7,9 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 from echodrift.errors import BadInput, PolicyError
+from echodrift.policies.factors.list_mf import ListMF
+from echodrift.policies.factors.list_objective import marginals, satisfaction, score_gradient, soft_list
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-from echodrift.policies.list_mf import ListMF
-from echodrift.policies.list_objective import marginals, satisfaction, score_gradient, soft_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng

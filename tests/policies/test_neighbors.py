@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from echodrift.policies.histories.item_knn import ItemKNN
+from echodrift.policies.histories.neighbors import Weighting, nearest
+from echodrift.policies.histories.user_knn import UserKNN
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-from echodrift.policies.item_knn import ItemKNN
-from echodrift.policies.neighbors import Weighting, nearest
-from echodrift.policies.user_knn import UserKNN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng

@@ -7,8 +7,8 @@ import pytest
 from echodrift.errors import BadInput, PolicyError
 from echodrift.policies.example import COLD_USER, example_observation
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-from echodrift.policies.persona import Persona
-from echodrift.policies.persona_training import Objective, batches, gradients, initial
+from echodrift.policies.personas.persona import Persona
+from echodrift.policies.personas.persona_training import Objective, batches, gradients, initial
 from echodrift.policies.validation import validate_ranking
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from echodrift.errors import PolicyError
 from echodrift.policies.example import example_observation
+from echodrift.policies.factors.matrix_factorization import MatrixFactorization
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-from echodrift.policies.matrix_factorization import MatrixFactorization
-from echodrift.policies.social_als import sweep
-from echodrift.policies.social_mf import SocialMF
-from echodrift.policies.social_ties import Ties
+from echodrift.policies.social.social_als import sweep
+from echodrift.policies.social.social_mf import SocialMF
+from echodrift.policies.social.social_ties import Ties
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from echodrift.errors import PolicyError
-from echodrift.policies.copying import NEVER, copying, unordered_round
 from echodrift.policies.example import example_observation
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation, Source
-from echodrift.policies.poisson_cavi import Gammas, Posterior, _geometric
-from echodrift.policies.social_poisson import SocialPoisson
-from echodrift.policies.social_ties import social_ties
+from echodrift.policies.social.copying import NEVER, copying, unordered_round
+from echodrift.policies.social.poisson_cavi import Gammas, Posterior, _geometric
+from echodrift.policies.social.social_poisson import SocialPoisson
+from echodrift.policies.social.social_ties import social_ties
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 from echodrift.errors import BadInput
-from echodrift.policies.ials import IALS
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-from echodrift.policies.spectral_mf import SpectralMF
-from echodrift.policies.spectrum import (
+from echodrift.policies.factors.ials import IALS
+from echodrift.policies.factors.spectral_mf import SpectralMF
+from echodrift.policies.factors.spectrum import (
     effective_rank,
     effective_rank_of,
     exponent_for,
@@ -14,6 +13,7 @@ from echodrift.policies.spectrum import (
     top_pair,
     with_exponent,
 )
+from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng

@@ -1,0 +1,1 @@
+"""Exploration as a layer over any factor model."""

@@ -1,0 +1,240 @@
+"""Exploration as a layer over any factor model: ε-greedy, UCB or Thompson sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numba import njit
+from numpy.random import Generator
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from ...config import Config as BaseConfig
+from ...errors import BadInput, EchodriftError
+from ...philox import uniform
+from ..base import FactorPolicy, Policy, Ranking, State
+from ..interactions import FloatArray, IntArray, Observation, is_blocked
+from ..registry import build_policy, kinds, policy_class, spec_of
+from ..search_space import Range
+from ..threads import one_thread
+from ..ties import tie_key
+from ..topk import top_k_dense, top_k_factors
+from . import bandit_posterior as posterior
+
+USER_BLOCK = 256
+"""Users whose widths are in memory at once; a smaller block is filled up, so that a score does not depend
+on who else is ranked."""
+TRIES = 64
+"""Draws by which a random slot looks for an available item before it lists them all."""
+
+
+class Bandit(Policy):
+    """The ranking of another policy, with exploration: its item factors h_i are the contexts of a linear bandit.
+
+    What is known of user u has precision A_u = λI + Σ_i n_ui h_i h_iᵀ over the items u was observed with (see
+    `exposures`), mean the factor model's own w_u (not the ridge estimate A_u⁻¹Σ h_i: without exploration the
+    ranking is then that of the model). With h_i, w_u in the model's own units:
+
+    - "epsilon_greedy": each slot is, with probability ε, an available item drawn uniformly from those not yet
+      on the list, and otherwise the best not yet on the list. A drawn item carries the score of the item whose
+      slot it took, so scores do not rise along a row.
+    - "ucb": score = ⟨w_u, h_i⟩ + α·sqrt(h_iᵀ A_u⁻¹ h_i), as LinUCB (Li, Chu, Langford and Schapire, WWW 2010).
+    - "thompson": w̃_u ~ N(w_u, noise²·A_u⁻¹), fresh for each user at each call, then the ranking of w̃_u, as in
+      Agrawal and Goyal, "Thompson Sampling for Contextual Bandits with Linear Payoffs", ICML 2013.
+
+    A user's draws depend on the call's key and the user id only, not on who else is ranked.
+
+    Columns that `ColdStart` adds to the factors are no contexts. A user without history has mean 0 instead of
+    bestsellers under "ucb" and "thompson": all that is left is the prior. An item that nobody took has h_i = 0
+    in most factor models: neither of the two explores it, ε-greedy does. With ε, α or noise = 0, or while the
+    model has learned nothing, rankings are the model's own, bestsellers included.
+
+    Cost: fit as the model. Rank: that of the model, plus O(n) per user (ε-greedy); plus O(pairs·d²) for A_u
+    and O(d³) per user (Thompson); plus O(users·items·d²) (UCB). A_u is summed anew at every call, because a
+    sum carried along would end in other last bits after a checkpoint.
+    """
+
+    kind = "bandit"
+    space = {
+        "epsilon": Range(0.01, 0.5),
+        "exploration": Range(0.01, 3),
+        "noise": Range(0.01, 3),
+        "prior_precision": Range(0.1, 100),
+    }
+
+    class Config(BaseConfig):
+        policy: dict[str, Any] = Field(default={"kind": "matrix_factorization"})
+        """The factor model: `kind` and its fields."""
+        strategy: Literal["epsilon_greedy", "ucb", "thompson"] = "epsilon_greedy"
+        """How it explores."""
+        epsilon: float = Field(default=0.1, ge=0, le=1)
+        """epsilon_greedy: probability that a slot is drawn at random."""
+        exploration: float = Field(default=0.25, ge=0)
+        """ucb: α, how many widths to add to a score."""
+        noise: float = Field(default=0.25, ge=0)
+        """thompson: how far draws spread; 1 is the posterior of observations with unit noise."""
+        prior_precision: float = Field(default=1.0, gt=0)
+        """ucb, thompson: λ. A user without observations has the prior N(0, I/λ)."""
+        exposures: bool = True
+        """ucb, thompson: what was shown and not taken was observed too, as far back as `platform.keep_exposures`."""
+
+        @field_validator("policy")
+        @classmethod
+        def _build(cls, spec: dict[str, Any]) -> dict[str, Any]:
+            # ValueError is what pydantic attaches to the name of the field
+            try:
+                return spec_of(_factor_model(spec))
+            except BadInput as error:
+                raise ValueError(str(error)) from None
+
+    config: Config
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        self.model = _factor_model(self.config.policy)
+
+    def fit(self, seen: Observation, rng: Generator) -> None:
+        """Fit the model."""
+        self.model.fit(seen, rng)
+
+    def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
+        """Let the model place these users."""
+        self.model.fold_in(seen, users, rng)
+
+    def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
+        """Rank with the configured kind of exploration."""
+        config = self.config
+        users = np.ascontiguousarray(users, np.int32)
+        strength = {
+            "epsilon_greedy": config.epsilon,
+            "ucb": config.exploration,
+            "thompson": config.noise,
+        }[config.strategy]
+        if config.strategy == "epsilon_greedy" or strength == 0:
+            ranking = self.model.rank(seen, users, n, rng)
+            return self._mixed_in(ranking, seen, tie_key(rng)) if strength > 0 else ranking
+        of_users, of_items, width = self._factors(seen, users)
+        if width == 0:
+            return self.model.rank(seen, users, n, rng)
+        observed = posterior.observations(seen, config.exposures)
+        contexts = np.ascontiguousarray(of_items[:, :width])
+        if config.strategy == "ucb":
+            return self._optimistic(seen, users, n, (of_users, of_items, contexts), observed)
+        key = tie_key(rng)
+        drawn = of_users.copy()
+        for rows, part in _blocks(users):
+            precision = posterior.precisions(observed, part, contexts, config.prior_precision)
+            drawn[rows, :width] += config.noise * posterior.draws(precision, key, part)
+        return Ranking(users, *top_k_factors(drawn, of_items, users, n, seen.live, seen.blocked))
+
+    def _factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray, int]:
+        """Return the model's factors and how many of their columns are contexts."""
+        of_users, of_items = self.model.factors(seen, users)
+        if self.model.cold_columns:
+            of_users = of_users.copy()
+            # nobody gets bestsellers; items without factors stay in their random order for everybody
+            of_users[:, -1], of_users[:, -2] = 0, 1
+        return of_users, of_items, of_items.shape[1] - self.model.cold_columns
+
+    def _optimistic(self, seen: Observation, users: IntArray, n: int, factors: Any, observed: Any) -> Ranking:
+        of_users, of_items, contexts = factors
+        items, best = np.empty((users.size, n), np.int32), np.empty((users.size, n), np.float32)
+        for rows, part in _blocks(users):
+            # the precision of a block's missing users is that of its first: they are thrown away
+            full = np.concatenate([part, np.repeat(part[:1], USER_BLOCK - part.size)])
+            precision = posterior.precisions(observed, full, contexts, self.config.prior_precision)
+            scores = posterior.widths(precision, contexts)
+            scores *= np.float32(self.config.exploration)
+            left = np.zeros((USER_BLOCK, of_users.shape[1]), np.float32)
+            left[: part.size] = of_users[rows]
+            with one_thread():
+                scores += left @ of_items.T
+            items[rows], best[rows] = top_k_dense(scores[: part.size], part, n, seen.live, seen.blocked)
+        return Ranking(users, items, best)
+
+    def _mixed_in(self, ranking: Ranking, seen: Observation, key: np.uint64) -> Ranking:
+        items, scores = np.full_like(ranking.items, -1), np.full_like(ranking.scores, -np.inf)
+        given = ranking.users, ranking.items, ranking.scores
+        _explore(key, self.config.epsilon, *given, seen.live, seen.blocked.bits, items, scores)
+        return Ranking(ranking.users, items, scores)
+
+    def remarks(self) -> list[str]:
+        """Return what the model has to say."""
+        return self.model.remarks()
+
+    def state(self) -> State | None:
+        """Return the model's state: everything else is in the observation."""
+        return self.model.state()
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Let the model take over its state."""
+        self.model.restore(state)
+
+
+def _factor_model(spec: Mapping[str, Any]) -> FactorPolicy:
+    """Return the factor model that a spec describes."""
+    model = build_policy(spec)
+    if isinstance(model, FactorPolicy):
+        return model
+    raise BadInput(
+        f'"{model.kind}" has no factors to explore. Allowed: {", ".join(_factor_kinds())}, or a class of your '
+        "own that derives from FactorPolicy"
+    )
+
+
+def _factor_kinds() -> list[str]:
+    """Return the kinds of factor models that can be had here."""
+    found = []
+    for kind in kinds():
+        try:
+            if issubclass(policy_class(kind), FactorPolicy):
+                found.append(kind)
+        except (ImportError, EchodriftError):
+            continue  # somebody else's kind that cannot be imported is no answer to this question
+    return found
+
+
+def _blocks(users: IntArray) -> list[tuple[slice, IntArray]]:
+    starts = range(0, users.size, USER_BLOCK)
+    return [(slice(at, min(at + USER_BLOCK, users.size)), users[at : at + USER_BLOCK]) for at in starts]
+
+
+@njit(cache=True)
+def _explore(key, epsilon, users, ranked, given, live, bits, items, scores):
+    """Fill `items` and `scores` slot by slot from the ranked rows and from random available items."""
+    listed = np.full(live.size, -1, np.int64)
+    for b in range(users.size):
+        user, best, counter = users[b], 0, 0
+        for slot in range(ranked.shape[1]):
+            if ranked[b, slot] < 0:
+                break  # as many items as the model found: there are no more
+            while listed[ranked[b, best]] == b:
+                best += 1
+            item = ranked[b, best]
+            scores[b, slot] = given[b, best]
+            if uniform(key, 0, user, counter) < epsilon:
+                item = -1
+                for attempt in range(TRIES):
+                    tried = int(uniform(key, 0, user, counter + 1 + attempt) * live.size)
+                    if live[tried] and listed[tried] != b and not is_blocked(bits, user, tried):
+                        item = tried
+                        break
+                if item < 0:
+                    item = _any_left(uniform(key, 0, user, counter + 1 + TRIES), b, user, listed, live, bits)
+            counter += 2 + TRIES
+            items[b, slot] = item
+            listed[item] = b
+
+
+@njit(cache=True)
+def _any_left(draw, b, user, listed, live, bits):
+    """Return the item at which a uniform draw points among the available ones that are not yet on the list."""
+    left = np.empty(live.size, np.int32)
+    size = 0
+    for item in range(live.size):
+        if live[item] and listed[item] != b and not is_blocked(bits, user, item):
+            left[size] = item
+            size += 1
+    return left[int(draw * size)]

@@ -1,0 +1,1 @@
+"""Methods that know a user only by the present history."""

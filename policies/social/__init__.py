@@ -1,0 +1,1 @@
+"""Friends: as a source of what is copied, or as a pull on factors."""
