@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .errors import BadInput, EchodriftError, ExitCode, was_interrupted
+from .errors import BadInput, EchodriftError, ExitCode, did_you_mean, was_interrupted
 
 EPILOG = (
     "Exit codes: 0 done; 1 unforeseen error; 2 bad input, nothing started; 3 gate failed; 4 gate undecided; "
@@ -93,6 +93,11 @@ class Listed(StrEnum):
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _tell(notes: list[str]) -> None:
+    for note in notes:
+        _say(note if note.startswith("warning: ") else f"note: {note}")
 
 
 def _guarded(command: Callable[..., int | None]) -> Callable[..., None]:
@@ -187,8 +192,7 @@ def run(
 
     result = Result(folder.path)
     if not quiet:
-        for note in result.manifest["notes"]:
-            _say(f"note: {note}")
+        _tell(result.manifest["notes"])
     if not no_report:
         page = _report(result, debug)
         if not quiet:
@@ -277,6 +281,13 @@ def describe(
     from .scenarios.files import library, load_study
 
     page = None if study in library() or study.endswith(".toml") else describe_component(study)
+    if page is None and not changes and study not in library() and "." not in study and "/" not in study:
+        from .scenarios.component_help import everything
+
+        raise BadInput(
+            f'there is no study, policy or reranker "{study}".{did_you_mean(study, [*library(), *everything()])} '
+            "See echodrift list studies | policies | rerankers; a path to a study ends in .toml"
+        )
     if page is not None and changes:
         raise BadInput(f"--set changes a study, and {study} is a kind")
     print(page or describe(load_study(study, _overrides(changes))))
@@ -292,8 +303,7 @@ def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = 
 
     overrides = _overrides(changes)
     chosen = load_study(study, overrides)
-    for note in _checked(chosen, overrides):
-        _say(f"note: {note}")
+    _tell(_checked(chosen, overrides))
     runs = len(expand(chosen))
     for warning in warnings(chosen):
         print(f"warning: {warning}")
@@ -390,8 +400,7 @@ def _same_named(options: dict[str, Any]) -> dict[str, Any]:
 def _notes(notes: list[str], out: Path | None, quiet: bool) -> None:
     if quiet:
         return
-    for note in notes:
-        _say(f"note: {note}")
+    _tell(notes)
     if out is not None:
         print(f"Tables: {out}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,7 +87,14 @@ class Policy(Component, ABC):
     def finite(self, remedy: str, *arrays: NDArray[Any]) -> None:
         """Raise PolicyError with the settings and what to change if training has left NaN or infinity."""
         if not all(np.isfinite(array).all() for array in arrays):
-            raise PolicyError(f"training of {self!r} ended in NaN or infinite values: {remedy}")
+            raise PolicyError(
+                f"training of {self.kind or type(self).__name__} ended in NaN or infinite values: {remedy}. "
+                f"Settings: {self._settings()}"
+            )
+
+    def _settings(self) -> str:
+        fields = self.config.model_dump(mode="json", exclude_none=True)
+        return ", ".join(f"{name} = {json.dumps(value)}" for name, value in fields.items())
 
     def remarks(self) -> list[str]:
         """Return what a user should know about the last fit, in sentences; "warning: …" reaches the report."""

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ..policies.base import Policy
+from ..policies.search_space import Choice, Range
+
 
 def describe_component(kind: str) -> str | None:
     """Return what a policy, reference arm or reranker does and each of its fields; None if there is no such kind."""
@@ -28,6 +31,14 @@ def describe_component(kind: str) -> str | None:
     return None
 
 
+def everything() -> list[str]:
+    """Return all kinds that can be described by name."""
+    from ..policies.registry import kinds
+    from ..sim.recommender import REFERENCE_ARMS
+
+    return [*kinds("policies"), *kinds("rerankers"), *REFERENCE_ARMS]
+
+
 def _page(title: str, component: object, config: type[BaseModel]) -> str:
     lines = [title, "", inspect.getdoc(component) or "", "", "Fields"]
     for name, field in config.model_fields.items():
@@ -40,6 +51,13 @@ def _page(title: str, component: object, config: type[BaseModel]) -> str:
         lines += [f"      {line}" for line in textwrap.wrap(field.description or "", 100)]
     if not config.model_fields:
         lines.append("  none")
+    space = component.space_for({}) if isinstance(component, type) and issubclass(component, Policy) else {}
+    if space:
+        lines += [
+            "",
+            "What `echodrift tune` tries",
+            *(f"  {name} = {_range(where)}" for name, where in space.items()),
+        ]
     return "\n".join(lines)
 
 
@@ -49,6 +67,12 @@ def _bounds_of(field: FieldInfo) -> Iterable[tuple[str, object]]:
         for constraint in field.metadata:
             if getattr(constraint, name, None) is not None:
                 yield word, getattr(constraint, name)
+
+
+def _range(where: Range | Choice) -> str:
+    if isinstance(where, Choice):
+        return ", ".join(_written(value) for value in where.values)
+    return f"{where.low:g}:{where.high:g}{'' if where.log else ':linear'}"
 
 
 def _written(value: object) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -176,7 +177,7 @@ def _publish(
     command: Sequence[str],
     changed: Sequence[str],
 ) -> None:
-    notes = list(dict.fromkeys(note for run in plan for note in records[run.key].notes))
+    notes = _notes(plan, records)
     manifest = {
         "study": study.name,
         "study_sha256": study_digest(study),
@@ -204,3 +205,16 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _notes(plan: Sequence[PlannedRun], records: Mapping[str, Any]) -> list[str]:
+    """Return what runs had to tell, once each; a warning names its arm, and other numbers do not make it another."""
+    found: dict[tuple[str, str], str] = {}
+    for run in plan:
+        for note in records[run.key].notes:
+            if note.startswith("warning: "):
+                told = f'warning: arm "{run.arm.name}": {note.removeprefix("warning: ")}'
+                found.setdefault((run.arm.name, re.sub(r"\d+", "#", note)), told)
+            else:
+                found.setdefault(("", note), note)
+    return list(found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from typing import Literal
 
@@ -46,16 +47,18 @@ class Recommended(Recommender):
 
     @property
     def remarks(self) -> list[str]:
-        return self._remarks
+        return list(self._remarks.values())
 
     def __init__(self, policy: Policy, rerankers: list[Reranker]) -> None:
         self.policy = policy
         self.rerankers = rerankers
-        self._remarks: list[str] = []
+        self._remarks: dict[str, str] = {}
 
     def fit(self, seen: Observation, streams: Streams) -> None:
         self.policy.fit(seen, streams("policy.fit", seen.round))
-        self._remarks += [remark for remark in self.policy.remarks() if remark not in self._remarks]
+        for remark in self.policy.remarks():
+            # the same remark with other numbers, after a later fit, takes the place of the first
+            self._remarks[re.sub(r"\d+", "#", remark)] = remark
 
     def slates(self, world, seen, users, n, streams) -> NDArray[np.int32]:
         wanted = [max(n, reranker.candidates) for reranker in self.rerankers]

@@ -65,11 +65,14 @@ def test_evaluate_train_and_test_files(here: Path) -> None:
 
 def test_a_failed_policy_is_told_and_the_others_are_shown(here: Path) -> None:
     code, out, err = call(
-        "evaluate", "log.csv", "--policy", "kind=matrix_factorization,model=bpr,dim=2", "--policy",
+        "evaluate", "log.csv", "--policy", "kind=matrix_factorization,model=bpr,negatives=popularity,dim=2", "--policy",
         "kind=popularity", "--split", "users:0.3", "--seeds", "2", "--metrics", "hr@5", *COMMON,
     )  # fmt: skip
     assert code == ExitCode.RUN_FAILED
-    assert 'error: "matrix_factorization model=bpr dim=2", 2 of 2 seeds: PolicyError: ' in err
+    assert (
+        'error: "matrix_factorization model=bpr negatives=popularity dim=2", 2 of 2 seeds: PolicyError: '
+        in err
+    )
     assert "popularity" in out and "–" in out
 
 
@@ -106,6 +109,11 @@ def test_tune_prints_a_line_to_paste(here: Path) -> None:
         (["evaluate", "log.csv", "--policy", "kind=random", "--min-rating", "6"], 2, "nothing is left after the filters"),
         (["evaluate", "log.csv", "--policy", "kind=random", "--user-core", "50"], 2, "nothing is left after the filters"),
         (["evaluate", "log.csv", "--policy", "kind=random", "--seeds", "0"], 2, "seeds = 0: must be"),
+        (["evaluate", "log.csv", "--policy", "kind=organic"], 2, '"organic" is a reference arm'),
+        (["evaluate", "log.csv", "--policy", "kind=bandit,policy=ials"], 2, 'policy = { kind = "ials" }'),
+        (["evaluate", "log.csv", "--policy", "kind=random", "--items", "log.csv"], 2, "no column of genres"),
+        (["tune", "log.csv", "--policy", "kind=ease", "--search", "l2=-1,5"], 2, "--search l2=-1,5: ease: l2 = -1"),
+        (["tune", "log.csv", "--policy", "kind=bandit"], 2, "there is nothing to tune about bandit"),
         (["evaluate", "log.csv", "--policy", "kind=random", "--jobs", "0"], 2, "jobs = 0: must be"),
         (["evaluate", "log.csv", "--policy", "kind=random", "--items", "x.csv"], 2, '--items = "x.csv": there is no such file'),
         (["evaluate", "log.csv", "--policy", "kind=random", "--social", "x.csv"], 2, '--social = "x.csv": there is no such file'),

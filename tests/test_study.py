@@ -20,6 +20,7 @@ try:
 except ImportError:  # older releases of joblib bring a copy of their own
     from joblib.externals.cloudpickle import register_pickle_by_value
 
+import echodrift
 from echodrift.errors import BadInput, StorageError
 from echodrift.scenarios.files import load_study
 from echodrift.scenarios.folder import Folder
@@ -486,3 +487,21 @@ def test_a_result_needs_finished_results(tmp_path: Path) -> None:
         folder.begin(study())
     with pytest.raises(StorageError, match="not finished"):
         Result(tmp_path)
+
+
+def test_a_warning_of_a_run_names_its_arm_once(tmp_path):
+    """More dimensions than a small log has users: every run and every refit says so, with other numbers."""
+    study = {
+        "name": "wide",
+        "rounds": 3,
+        "seeds": 2,
+        "world": {"users": 20, "items": 30, "topics": 4},
+        "platform": {"slate": 4, "warmup": 6, "retrain_every": 1},
+        "arms": [
+            {"name": f"wide {dim}", "policy": {"kind": "ials", "dim": dim, "iterations": 1}}
+            for dim in (64, 65)
+        ],
+    }
+    result = echodrift.run(study, out=tmp_path / "wide", jobs=1)
+    warnings = [note for note in result.manifest["notes"] if note.startswith("warning: ")]
+    assert [note.split(":")[1].strip() for note in warnings] == ['arm "wide 64"', 'arm "wide 65"']

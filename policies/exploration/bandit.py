@@ -17,7 +17,6 @@ from ...philox import uniform
 from ..base import FactorPolicy, Policy, Ranking, State
 from ..interactions import FloatArray, IntArray, Observation, is_blocked
 from ..registry import build_policy, kinds, policy_class, spec_of
-from ..search_space import Range
 from ..threads import one_thread
 from ..ties import tie_key
 from ..topk import top_k_dense, top_k_factors
@@ -56,13 +55,8 @@ class Bandit(Policy):
     sum carried along would end in other last bits after a checkpoint.
     """
 
+    # nothing to tune by held-out interactions: offline, exploration only costs
     kind = "bandit"
-    space = {
-        "epsilon": Range(0.01, 0.5),
-        "exploration": Range(0.01, 3),
-        "noise": Range(0.01, 3),
-        "prior_precision": Range(0.1, 100),
-    }
 
     class Config(BaseConfig):
         policy: dict[str, Any] = Field(default={"kind": "matrix_factorization"})
@@ -79,6 +73,13 @@ class Bandit(Policy):
         """ucb, thompson: λ. A user without observations has the prior N(0, I/λ)."""
         exposures: bool = True
         """ucb, thompson: what was shown and not taken was observed too, as far back as `platform.keep_exposures`."""
+
+        @field_validator("policy", mode="before")
+        @classmethod
+        def _is_a_table(cls, spec: Any) -> Any:
+            if isinstance(spec, str):
+                raise ValueError(f'it must be a table: policy = {{ kind = "{spec}" }}')  # noqa: TRY004  pydantic's
+            return spec
 
         @field_validator("policy")
         @classmethod

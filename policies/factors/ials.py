@@ -145,7 +145,9 @@ def _grown(factors: FloatArray, size: int) -> FloatArray:
 
 
 class IALS(LeastSquaresPolicy):
-    """score(u, i) = ⟨w_u, h_i⟩, by alternating minimization of
+    """iALS: least squares over all pairs, with regularization scaled by frequency.
+
+    score(u, i) = ⟨w_u, h_i⟩, by alternating minimization of
 
     Σ_{(u,i) ∈ S} (⟨w_u, h_i⟩ − 1)² + α₀ Σ_{u,i} ⟨w_u, h_i⟩²
       + λ [Σ_u (|S_u| + α₀·items)^ν ‖w_u‖² + Σ_i (|S_i| + α₀·users)^ν ‖h_i‖²],

@@ -86,7 +86,7 @@ class ListMF(FactorPolicy):
         """pareto: the exponent; the lower, the heavier the tail."""
         temperature: float = Field(default=0.5, ge=0.1, le=100)
         """Width of the soft list's edge, in units of the score."""
-        regularization: float = Field(default=10.0, ge=0)
+        regularization: float = Field(default=10.0, ge=0, le=1e9)
         """Penalty of every factor row; biases are free."""
         learning_rate: float = Field(default=0.1, gt=0)
         """Step size of Adagrad."""

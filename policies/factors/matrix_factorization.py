@@ -67,7 +67,7 @@ class MatrixFactorization(FactorPolicy):
         """Dimensions of the factors."""
         model: Literal["als", "bpr"] = "als"
         """Least squares on all pairs, or pairwise ranking."""
-        regularization: float | None = Field(default=None, ge=0)
+        regularization: float | None = Field(default=None, ge=0, le=1e9)
         """λ; 1 for als and 0.01 for bpr when omitted."""
         confidence: float = Field(default=10.0, ge=0)
         """als: weight of one take, against 1 for a pair that was never taken."""

@@ -33,8 +33,9 @@ WEAKEST = 1e-4
 
 
 class SpectralMF(LeastSquaresPolicy):
-    """`ials` with a hold on the singular values σ₁ ≥ σ₂ ≥ … of the score matrix W H'.
+    """iALS with a hold on the spectrum of its scores: a penalty on the top, or a chosen effective rank.
 
+    σ₁ ≥ σ₂ ≥ … are the singular values of the score matrix W H'.
     score(u, i) = ⟨w_u, h_i⟩, by alternating minimization of (loss of `ials`) + γ σ₁². Lin et al. (WSDM 2025,
     arXiv 2404.12008) find popularity in the top singular vector of the score matrix and penalize its singular
     value; only their abstract was at hand, so base loss and solver are this project's.

@@ -73,7 +73,7 @@ class HashedMF(FactorPolicy):
         """exact: start a reused row anew (false: the next owner inherits embedding and optimizer state)."""
         learning_rate: float = Field(default=0.1, gt=0)
         """Adagrad's step size."""
-        regularization: float = Field(default=0.03, ge=0)
+        regularization: float = Field(default=0.03, ge=0, le=1e9)
         """λ, per step that touches a row."""
         negatives: int = Field(default=16, ge=1, le=1000)
         """k, random items per log entry, drawn anew in every pass."""

@@ -13,7 +13,7 @@ from scipy.linalg import lapack
 
 from ...errors import PolicyError
 from ..interactions import FloatArray, IntArray
-from ..search_space import Choice, Range
+from ..search_space import Range
 from ..threads import one_thread
 from .history_policy import HistoryPolicy
 from .memory import available_bytes, gibibytes
@@ -49,10 +49,10 @@ class Ease(HistoryPolicy):
     """
 
     kind = "ease"
-    space = {"l2": Range(1, 3000), "binary": Choice((True, False))}
+    space = {"l2": Range(1, 3000)}
 
     class Config(HistoryPolicy.Config):
-        l2: float = Field(default=100.0, gt=0)
+        l2: float = Field(default=100.0, ge=1e-9, le=1e9)
         """λ: the larger, the smaller the weights; larger logs want more."""
 
     def learn(self, histories: sparse.csr_matrix) -> None:
@@ -105,7 +105,7 @@ class Ease(HistoryPolicy):
         if needed > free:
             raise PolicyError(
                 f"ease: the {what} needs {gibibytes(needed)}, and {gibibytes(free)} are free. Run fewer jobs "
-                "at once, take a smaller catalog or a shorter window, or use item_knn, which makes no such matrix"
+                "at once, take a smaller log or a shorter window, or use item_knn, which makes no such matrix"
             )
 
     def respond(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:

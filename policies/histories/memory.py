@@ -26,4 +26,4 @@ def available_bytes() -> int:
 
 def gibibytes(size: float) -> str:
     """Return a number of bytes for a person."""
-    return f"{size / 2**30:.1f} GiB"
+    return f"{size / 2**30:.1f} GiB" if size >= 0.1 * 2**30 else f"{size / 2**20:.1f} MiB"

@@ -26,7 +26,7 @@ def require(kind: str) -> None:
     missing = [name for name in ("jax", "jaxlib", "optax") if importlib.util.find_spec(name) is None]
     if missing:
         raise BadInput(
-            f'the policy "{kind}" needs {" and ".join(missing)}, not installed here. Install with: '
+            f'the policy "{kind}" needs {", ".join(missing)}, not installed here. Install with: '
             'pip install "echodrift[neural]"'
         )
 

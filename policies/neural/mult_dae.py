@@ -35,7 +35,7 @@ class MultDAE(Autoencoder):
     class Config(Autoencoder.Config):
         dim: int = Field(default=200, ge=1, le=4096)
         """Units of the tanh layer."""
-        regularization: float = Field(default=0.01, ge=0)
+        regularization: float = Field(default=0.01, ge=0, le=1e9)
         """Weight of the squared weights, divided by `batch`."""
 
     config: Config

@@ -103,7 +103,7 @@ class Persona(ScorePolicy):
         """Weight of the attention's entropy on positives."""
         lambda_n: float = Field(default=0.0, ge=0)
         """Weight of minus the attention's entropy on negatives."""
-        regularization: float = Field(default=0.1, ge=0)
+        regularization: float = Field(default=0.1, ge=0, le=1e9)
         """λ, counted once per entry of the log."""
         binary: bool = False
         """Train on whether a pair was taken, not on every take."""

@@ -53,7 +53,7 @@ class SocialMF(FactorPolicy):
     class Config(BaseConfig):
         dim: int = Field(default=32, ge=1, le=4096)
         """Dimensions of the factors."""
-        regularization: float = Field(default=1.0, ge=0)
+        regularization: float = Field(default=1.0, ge=0, le=1e9)
         """λ"""
         confidence: float = Field(default=10.0, ge=0)
         """Weight of one take, against 1 for a pair that was never taken."""

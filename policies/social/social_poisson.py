@@ -32,7 +32,9 @@ _PARTS = ("users", "items", "ties")
 
 
 class SocialPoisson(ScorePolicy):
-    """score(u, i) = E[θ_u]ᵀE[β_i] + Σ_{v ∈ friends of u} E[τ_uv] r_vi; Chaney, Blei, Eliassi-Rad (RecSys 2015).
+    """Poisson factorization with friends as a source of takes (spf), without them (pf), or only them (sf).
+
+    score(u, i) = E[θ_u]ᵀE[β_i] + Σ_{v ∈ friends of u} E[τ_uv] r_vi; Chaney, Blei, Eliassi-Rad (RecSys 2015).
 
     r_ui | friends ~ Poisson(θ_uᵀβ_i + Σ_v τ_uv r_vi), θ_uk, β_ik ~ Gamma(0.3, 0.3), τ_uv ~ Gamma(2, 5). Mode
     "pf" drops the social term, "sf" the factors (leaving 1e-10). Fitted by coordinate ascent on the evidence
@@ -71,7 +73,6 @@ class SocialPoisson(ScorePolicy):
         "influence_rate": Range(1, 100),
         "factor_shape": Range(0.1, 2),
         "activity_shape": Range(0.1, 10),
-        "binary": Choice((False, True)),
     }
 
     class Config(BaseConfig):
@@ -85,15 +86,15 @@ class SocialPoisson(ScorePolicy):
         """Only takes of a friend before one's own can have been copied; false: the paper's model."""
         binary: bool = False
         """Use whether (and when first) a pair was taken, not how often."""
-        factor_shape: float = Field(default=0.3, ge=0.03)
+        factor_shape: float = Field(default=0.3, ge=0.03, le=1e4)
         """Shape of the prior of θ and β; below 1 it makes them sparse."""
-        factor_rate: float = Field(default=0.3, gt=0)
+        factor_rate: float = Field(default=0.3, ge=1e-4, le=1e4)
         """Rate of the prior of θ and β."""
         activity_shape: float | None = Field(default=None, gt=0)
         """Gives every user and item a prior rate of its own, ξ ~ Gamma(this, this / factor_rate); none when omitted."""
-        influence_shape: float = Field(default=2.0, ge=0.03)
+        influence_shape: float = Field(default=2.0, ge=0.03, le=1e6)
         """Shape of the prior of τ."""
-        influence_rate: float = Field(default=5.0, gt=0)
+        influence_rate: float = Field(default=5.0, ge=1e-4, le=1e6)
         """Rate of the prior of τ, whose mean is shape / rate."""
         iterations: int = Field(default=100, ge=1)
         """Most passes of a fit from scratch, and of a fold-in."""

@@ -152,6 +152,11 @@ def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
         if time is not None:
             time = None if test.time is None else np.concatenate([time, test.time])
     item_file = None if source.items is None else read_items(source.items, items, source.item_column)
+    if item_file is not None and item_file.genres is None:
+        raise BadInput(
+            f"world.items {source.items}: no column of genres, and topics are all that an item file is for here. "
+            'It needs a column such as "genres" (Drama|Comedy)'
+        )
     notes += item_file.notes if item_file else ()
     tag_counts = None
     if source.tags is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...config import Config
 from ...errors import BadInput, did_you_mean
-from ...policies.registry import policy_class
+from ...policies.registry import build_policy, policy_class
 from ...policies.search_space import Choice, Range, SearchSpace
 from .inline_toml import parse_inline
 
@@ -27,9 +27,10 @@ def search_space(
     space = {name: where for name, where in cls.space_for(spec).items() if name not in spec}
     for text in [search] if isinstance(search, str) else search:
         name, where = _parse(text, cls.Config, spec["kind"], option)
+        _check_values(spec, name, where, f"{option} {text}")
         space[name] = where
     if not space:
-        why = "everything it would try is fixed" if cls.space else "it names nothing to tune"
+        why = "everything it would try is fixed" if cls.space_for(spec) else "it names nothing to tune"
         fields = ", ".join(cls.Config.model_fields) or "none"
         raise BadInput(
             f"there is nothing to tune about {spec['kind']}: {why}. Its fields are: {fields}. "
@@ -44,6 +45,17 @@ def draw(space: SearchSpace, seed: int, trial: int) -> dict[str, Any]:
         return {}
     rng = np.random.default_rng([seed, trial])
     return {name: space[name].draw(rng) for name in sorted(space)}
+
+
+def _check_values(spec: Mapping[str, Any], name: str, where: Range | Choice, typed: str) -> None:
+    """Raise BadInput for a value that the policy would refuse."""
+    values = where.values if isinstance(where, Choice) else (where.low, where.high)
+    for value in values:
+        whole = isinstance(where, Range) and where.whole
+        try:
+            build_policy({**spec, name: round(value) if whole else value})
+        except BadInput as error:
+            raise BadInput(f"{typed}: {error}") from None
 
 
 def _parse(text: str, config: type[Config], kind: str, option: str) -> tuple[str, Range | Choice]:

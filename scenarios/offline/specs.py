@@ -10,6 +10,7 @@ from typing import Any
 from ...errors import BadInput
 from ...policies.base import Policy, Reranker
 from ...policies.registry import build_policy, build_reranker
+from ...sim.recommender import REFERENCE_ARMS
 from ..files import read_toml
 from .inline_toml import parse_inline, write_option
 
@@ -83,6 +84,10 @@ def _contender(table: dict[str, Any], label: str, taken: set[str]) -> Contender:
         raise BadInput(f"{label}: rerank must be a list of tables, for example rerank=[{{kind=calibrated}}]")
     # a list of rerankers may hold words: rerank=[calibrated]
     rerankers: list[Any] = [{"kind": one} if isinstance(one, str) else one for one in rerank]
+    if table.get("kind") in REFERENCE_ARMS:
+        raise BadInput(
+            f'{label}: "{table["kind"]}" is a reference arm: it needs a simulated world, so it is for studies only'
+        )
     found = Contender("", table, rerankers)
     try:
         found.build()

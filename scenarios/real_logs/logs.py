@@ -241,7 +241,10 @@ def _filter(
         f"world.user_core = {config.user_core} and world.item_core = {config.item_core} left {rows.size:,}"
     )
     if not rows.size:
-        raise BadInput(f"{config.log}: nothing is left after the filters: {'; '.join(steps)}. Lower them.")
+        of = f" (ratings are {rating.min():g} to {rating.max():g})" if config.min_rating is not None else ""
+        raise BadInput(
+            f"{config.log}: nothing is left after the filters{of}: {'; '.join(steps)}. Lower them."
+        )
     gone = before[0] - np.unique(user[rows]).size, before[1] - np.unique(item[rows]).size
     if any(gone):
         notes.append(

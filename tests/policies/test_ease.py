@@ -156,7 +156,7 @@ def test_memory_is_estimated_before_anything_is_allocated(few_users, monkeypatch
     monkeypatch.setattr(ease, "available_bytes", lambda: 3000)
     monkeypatch.setattr(ease, "gram", lambda *_: pytest.fail("the matrix was made all the same"))
     with pytest.raises(
-        PolicyError, match=r"matrix of (items|users) needs .* GiB, and 0.0 GiB are free. Run fewer"
+        PolicyError, match=r"matrix of (items|users) needs .* MiB, and 0.0 MiB are free. Run fewer"
     ):
         fitted(observe(made_up(40, 40)))
 
@@ -178,8 +178,8 @@ def test_counts_beside_which_l2_is_lost(few_users):
     x = np.full((6, 6), 1)
     x[:, 0] = x[:, 1] = 60_000
     x[0, 3] = 0
-    with pytest.raises(PolicyError, match="l2 = 1e-12.*raise l2"):
-        fitted(observe(x), l2=1e-12, binary=False)
+    with pytest.raises(PolicyError, match="l2 = 1e-09.*raise l2"):
+        fitted(observe(x), l2=1e-9, binary=False)
 
 
 def test_refuses_l2_of_zero():
