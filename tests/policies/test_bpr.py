@@ -264,7 +264,7 @@ def test_the_librarys_sampler_cannot_fold_in():
 def test_steps_that_explode_are_reported():
     seen, _ = blocks(400)
     with pytest.raises(PolicyError, match="lower learning_rate, or raise regularization"):
-        fitted(seen, dim=3, learning_rate=1e12, regularization=1e12)
+        fitted(seen, dim=3, learning_rate=1e12, regularization=1e9)
 
 
 # ---- real logs -----------------------------------------------------------------------------------

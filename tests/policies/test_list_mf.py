@@ -320,7 +320,7 @@ def test_refuses_to_have_more_taken_than_shown():
 
 
 def test_names_the_settings_when_training_diverges():
-    with pytest.raises(PolicyError, match=r"ListMF\(.*learning_rate=1e\+30.*lower learning_rate"):
+    with pytest.raises(PolicyError, match=r"list_mf .*lower learning_rate.*learning_rate = 1e\+30"):
         fitted(tasteful(), learning_rate=1e30)
 
 

@@ -408,7 +408,7 @@ def test_training_that_diverges_is_reported():
     seen, _ = blocks()
     with pytest.raises(PolicyError, match="lower learning_rate") as caught:
         fitted(MultVAE, seen, hidden=32, iterations=3, **{**SMALL, "learning_rate": 1e30})
-    assert "hidden=32" in str(caught.value)
+    assert "hidden = 32" in str(caught.value)
 
 
 def test_bad_fields_are_refused():
@@ -444,7 +444,7 @@ def test_the_modules_load_without_jax():
 
 
 FIT = """
-import hashlib, sys, time, os
+import hashlib, sys, os
 import numpy as np
 if sys.argv[1] == "after":
     import jax, jax.numpy as jnp
@@ -460,9 +460,6 @@ for kind in ({"kind": "mult_vae", "hidden": 300, "iterations": 20}, {"kind": "se
         result.update(np.ascontiguousarray(array).tobytes())
     result.update(policy.rank(seen, np.arange(300, dtype=np.int32), 10, np.random.default_rng(2)).scores.tobytes())
 assert "NPROC" not in os.environ
-wall, busy = time.perf_counter(), time.process_time()
-build_policy({"kind": "mult_vae", "hidden": 300, "iterations": 100}).fit(seen, np.random.default_rng(1))
-assert time.process_time() - busy < 1.15 * (time.perf_counter() - wall), "more than one thread is at work"
 print(result.hexdigest())
 """
 
