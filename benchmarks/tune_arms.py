@@ -1,7 +1,7 @@
 """Tune every arm of a study on the log that its platform starts with, before the arms are compared.
 
-    python benchmarks/tune_arms.py recommenders --trials 12
-    python benchmarks/tune_arms.py recommenders_lastfm --set world.log=… --set world.social=… --only EASE "MF 8"
+    python benchmarks/tune_arms.py my_study.toml --trials 12
+    python benchmarks/tune_arms.py lastfm --set world.log=… --set world.social=… --only "MF 8"
 
 Untuned arms say nothing about methods. So each arm's policy is fitted on 80 % of every user's distinct items
 in the log from before round 0 (the warm-up of a generated world, or the real log) and asked to rank the
@@ -124,18 +124,15 @@ def main() -> None:
         (arm.name, spec, tasks) for arm in arms for spec in trials_of(arm, options.trials, set(options.fix))
     ]
     best: dict[str, tuple] = {}
-    log = open(options.out, "a") if options.out else None  # noqa: SIM115
     for _, (name, spec, means, seconds, error) in spread(
         jobs, judge, lambda job: (job[0], job[1], None, 0, "killed"), options.jobs
     ):
         line = f"{means['ndcg@10']:.4f}" if means else f"failed: {error}"
         print(f"  {name}: {line}  {seconds:.1f} s  {write_option(spec)}", flush=True)
-        if log:
-            print(
-                json.dumps({"arm": name, "spec": spec, "means": means, "seconds": seconds, "error": error}),
-                file=log,
-                flush=True,
-            )
+        if options.out:
+            trial = {"arm": name, "spec": spec, "means": means, "seconds": seconds, "error": error}
+            with open(options.out, "a") as file:
+                print(json.dumps(trial), file=file)
         if means and (name not in best or means["ndcg@10"] > best[name][0]["ndcg@10"]):
             best[name] = means, spec, seconds
     print("\nbest")
