@@ -51,6 +51,7 @@ def check_policy(
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(f"{component}: {word} contract, {len(clauses)} clauses"))
     failed: list[str] = []
+    crashes: dict[str, str] = {}
     width = max(map(len, clauses))
     tried = 0
     for name, clause in clauses.items():
@@ -62,7 +63,15 @@ def check_policy(
         if error is None:
             continue
         failed.append(name)
-        console.print(Text(f"         what happened: {_said(error)}"))
+        said = _said(error)
+        before = crashes.get(said)
+        if before is not None:
+            # one mistake that stops every clause: what each of them is about is no help
+            console.print(Text(f"         what happened: the same as in {before}"))
+            continue
+        console.print(Text(f"         what happened: {said}"))
+        if not isinstance(error, AssertionError | EchodriftError):
+            crashes[said] = name
         if isinstance(error, ServiceAway):
             console.print(Text("         the other clauses were not tried: they would ask the same service"))
             break

@@ -12,6 +12,7 @@ from ..agents.settings import WorldConfig
 from ..config import Config
 from ..errors import did_you_mean
 from ..sim.platform import MAX_SLATE, Platform
+from .gate_spec import GateConfig
 
 
 class LogConfig(Config):
@@ -103,7 +104,7 @@ class SwitchConfig(Config):
             if not re.fullmatch(r"group=.+|community=(0|[1-9]\d{0,8})", value):
                 raise ValueError('must be a share, "group=NAME" or "community=NUMBER"')
         elif not 0 < value <= 1:
-            raise ValueError(f"must be a share above 0 and at most 1, but is {value:g}")
+            raise ValueError("must be a share above 0 and at most 1")
         return value
 
     @model_validator(mode="after")
@@ -182,6 +183,8 @@ class Study(Config):
     """Also report measures that are means over users for each group or community."""
     grid: dict[str, list[Any]] = {}
     """Dotted key → values; every combination is run."""
+    gate: GateConfig | None = None
+    """May one arm replace another? Judged by `echodrift gate`."""
 
     @field_validator("seeds")
     @classmethod

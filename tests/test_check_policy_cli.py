@@ -40,6 +40,10 @@ class Crashes(Good):
     def fit(self, seen, rng):
         1 / 0
 
+class Short(Good):
+    def scores(self, seen, users):
+        return np.zeros((len(users), seen.n_items), np.float32)
+
 class Quits(Good):
     def fit(self, seen, rng):
         raise SystemExit(0)
@@ -126,6 +130,13 @@ def test_one_that_does_not(name, clause, words, mine):
     code, said = check(f"mine_to_check:{name}")
     assert code == 5 and f"FAILS {clause} " in said and words in said
     assert CLAUSES[clause].remedy in said and "--debug" in said
+
+
+def test_a_crash_in_every_clause_is_told_once(mine):
+    code, said = check("mine_to_check:Short")
+    assert code == 5 and said.count("TypeError") == 1
+    assert said.count("what happened: the same as in shapes") == said.count(" FAILS ") - 1 > 5
+    assert CLAUSES["one_user"].remedy not in said
 
 
 def test_debug_shows_where_in_the_code(mine):
