@@ -165,11 +165,17 @@ def test_thompson_scores_are_spread_as_the_widths():
 
 def test_columns_for_cold_users_are_no_contexts():
     seen = example_observation()
-    for policy, width in ((MF, 4), ({"kind": "content"}, seen.tags.shape[1] + 1)):
-        of_users, of_items, found = fitted(seen, policy=policy)._factors(seen, everyone(seen))
-        assert found == width
-        assert not of_users[:, width:].any() or (of_users[:, width:] == [1, 0]).all()
-        assert np.abs(of_items[:, :width]).max() < 3  # counts of bestsellers go further
+    of_users, of_items, found = fitted(seen, policy=MF)._factors(seen, everyone(seen))
+    assert found == 4
+    assert not of_users[:, 4:].any() or (of_users[:, 4:] == [1, 0]).all()
+    assert np.abs(of_items[:, :4]).max() < 3  # counts of bestsellers go further
+
+
+def test_popularity_and_ties_of_content_are_no_contexts():
+    seen = example_observation()
+    _, of_items, found = fitted(seen, policy={"kind": "content"})._factors(seen, everyone(seen))
+    assert found == seen.tags.shape[1]
+    assert np.array_equal(of_items[:, :found], seen.tags)
 
 
 BIASED = [
