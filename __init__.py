@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import BadInput, EchodriftError, ExitCode, PolicyError, StorageError
     from .policies.testing import check_policy
-    from .scenarios.api import loop, run
+    from .scenarios.api import gate, loop, run
     from .scenarios.load import load_study
     from .scenarios.offline.evaluate import evaluate
     from .scenarios.offline.tune import tune
@@ -31,6 +31,7 @@ __all__ = [
     "__version__",
     "check_policy",
     "evaluate",
+    "gate",
     "load_study",
     "loop",
     "run",
@@ -49,6 +50,7 @@ _HOMES = {
     "check_policy": "policies.testing",
     "evaluate": "scenarios.offline.evaluate",
     "load_study": "scenarios.load",
+    "gate": "scenarios.api",
     "loop": "scenarios.api",
     "run": "scenarios.api",
     "tune": "scenarios.offline.tune",

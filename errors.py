@@ -44,6 +44,12 @@ class StorageError(EchodriftError):
     exit_code = ExitCode.STORAGE
 
 
+class ClusterError(EchodriftError):
+    """A cluster that went away in mid-study, or got a worker that does not go with it; finished runs are kept."""
+
+    exit_code = ExitCode.RUN_FAILED
+
+
 class PolicyError(EchodriftError):
     """A policy or reranker broke its contract (wrong shape, unavailable item, NaN)."""
 

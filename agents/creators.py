@@ -227,9 +227,14 @@ def respond(
     _remember(world.items, creators, counts)
     _starve(world.items, creators, counts, round)
     if round + 1 < creators.horizon:
-        _settle_entrants(creators, round + 1)
-        born = _make(world, creators, round + 1)
-        _retire(world.items, creators, round + 1, born)
+        get_ready(world, creators, round + 1)
+
+
+def get_ready(world: World, creators: Creators, round: int) -> None:
+    """Let providers enter, make the items of a round and retire as many old ones as configured."""
+    _settle_entrants(creators, round)
+    born = _make(world, creators, round)
+    _retire(world.items, creators, round, born)
 
 
 def _remember(items: Items, creators: Creators, counts: NDArray[np.int64]) -> None:
@@ -252,10 +257,11 @@ def _starve(items: Items, creators: Creators, counts: NDArray[np.int64], round: 
 
 def _settle_entrants(creators: Creators, round: int) -> None:
     new = np.flatnonzero(creators.entered == round)
-    part, total = creators.answers.imitation, creators.success.sum()
-    weights = creators.pi
+    part, got = creators.answers.imitation, creators.success.sum(axis=0)
+    # Added up in order, so that it does not depend on how many rounds providers are laid out for.
+    weights, total = creators.pi, got.sum()
     if part and total > 0:
-        weights = (1 - part) * weights + part * creators.success.sum(axis=0) / total
+        weights = (1 - part) * weights + part * got / total
     _settle(creators, new, weights)
 
 

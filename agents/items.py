@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+NEWBORN_BLOCK = 256
+"""Items born after round 0 that are multiplied at once, counted from the first of them."""
 NEVER = np.iinfo(np.int32).max
 """Retirement round of an item that stays, and birth round of one that is not made yet."""
 
@@ -51,6 +53,25 @@ class Items:
         """Whether providers say more than item ids: some provider has two items of the round-0 catalog."""
         first = self.provider[: self.catalog]
         return np.unique(first).size < first.size
+
+    def products(self, rows: NDArray[np.float32], n: int, first: int = 0) -> NDArray[np.float32]:
+        """Return (len(rows), n − first): rows (m, topics) · true topics of the items first…n−1.
+
+        first: 0 or at least `catalog`. What is born later is multiplied in blocks of one size: how a matrix
+        product rounds depends on its shape, and no item may depend on how many are still to come.
+        """
+        catalog = min(n, self.catalog)
+        start = rows @ self.topics[:catalog].T if first == 0 else np.empty((len(rows), 0), np.float32)
+        if n <= catalog:
+            return start
+        out = np.empty((len(rows), n - first), np.float32)
+        out[:, : start.shape[1]] = start
+        for at in range(max(first, catalog), n, NEWBORN_BLOCK):
+            size = min(NEWBORN_BLOCK, n - at)
+            block = np.zeros((NEWBORN_BLOCK, self.topics.shape[1]), np.float32)
+            block[:size] = self.topics[at : at + size]
+            out[:, at - first : at - first + size] = (rows @ block.T)[:, :size]
+        return out
 
     def born(self, round: int) -> int:
         """Return how many items exist by a round: ids below it."""

@@ -59,6 +59,6 @@ def surroundings(world: World, users: NDArray[np.int32], n_items: int) -> NDArra
             users, behavior.social, graph.indptr, graph.indices, graph.influence, world.recent, n_items, out
         )
     if behavior.fatigue:
-        tired = world.users.fatigue[users] @ world.items.topics[:n_items].T
+        tired = world.items.products(world.users.fatigue[users], n_items)
         out -= np.float32(behavior.fatigue) * tired
     return out

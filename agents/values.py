@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .items import NEWBORN_BLOCK
 from .surroundings import surroundings
 from .world import World
 
@@ -15,20 +16,31 @@ _CELLS = 2_000_000
 
 
 def item_values(
-    world: World, users: NDArray[np.int32], n_items: int, *, start: bool = False, around: bool = False
+    world: World,
+    users: NDArray[np.int32],
+    n_items: int,
+    *,
+    start: bool = False,
+    around: bool = False,
+    first: int = 0,
 ) -> NDArray[np.float32]:
-    """Return v (B, K, n_items): value of each of the items 0…n_items−1 under each taste, without noise.
+    """Return v (B, K, n_items − first): value of the items first…n_items−1 under each taste, without noise.
 
-    start: use the tastes of round 0 instead of today's. around: include friends and fatigue as of now.
+    start: use the tastes of round 0 instead of today's. around: include friends and fatigue as of now (only
+    with first = 0). first: 0, or where a block of newborn items begins (see `Items.products`).
     """
     people, items, behavior = world.users, world.items, world.behavior
     tastes = (people.tastes_start if start else people.tastes)[users]
     batch, k, topics = tastes.shape
-    values = (tastes.reshape(batch * k, topics) @ items.topics[:n_items].T).reshape(batch, k, n_items)
+    values = items.products(tastes.reshape(batch * k, topics), n_items, first)
+    values = values.reshape(batch, k, n_items - first)
     values *= np.float32(behavior.match)
-    base = people.quality_weight[users, None] * items.quality[None, :n_items]
+    base = people.quality_weight[users, None] * items.quality[None, first:n_items]
     if world.idiosyncrasy:
-        base = base + world.idiosyncrasies(users, n_items)
+        some = first > 0
+        base = base + (
+            world.some_idiosyncrasies(users, first, n_items) if some else world.idiosyncrasies(users, n_items)
+        )
     if around and (behavior.social or behavior.fatigue):
         base = base + surroundings(world, users, n_items)
     values += base[:, None, :]
@@ -44,19 +56,26 @@ def fill_demand_and_target(world: World) -> None:
     people, items = world.users, world.items
     catalog = items.catalog
     total = len(items) if world.creators is None else catalog
-    step = max(1, _CELLS // max(1, total * people.shares.shape[1]))
+    # How users are put together must not depend on how many items are still to come: sums would round otherwise.
+    step = max(1, _CELLS // max(1, catalog * people.shares.shape[1]))
     demand = np.zeros(total)
     for first in range(0, len(people), step):
         users = np.arange(first, min(first + step, len(people)), dtype=np.int32)
-        values = item_values(world, users, total, start=True)
-        top = values[:, :, :catalog].max(axis=2, keepdims=True)
+        values = item_values(world, users, catalog, start=True)
+        top = values.max(axis=2, keepdims=True)
         values -= top
         np.exp(values, out=values)
-        normalizer = values[:, :, :catalog].sum(axis=2)
+        normalizer = values.sum(axis=2)
         weights = people.shares_start[users] / normalizer
         wanted = np.einsum("uk,ukn->un", weights, values)
-        demand += wanted.sum(axis=0, dtype=np.float64)
-        people.target[users] = wanted[:, :catalog] @ items.topics[:catalog]
+        demand[:catalog] += wanted.sum(axis=0, dtype=np.float64)
+        people.target[users] = wanted @ items.topics[:catalog]
+        for born in range(catalog, total, NEWBORN_BLOCK):
+            last = min(born + NEWBORN_BLOCK, total)
+            odds = np.exp(item_values(world, users, last, start=True, first=born) - top)
+            later = np.einsum("uk,ukn->un", weights, odds)
+            # user after user, whatever the shape, as `sum` does not
+            demand[born:last] += later.cumsum(axis=0, dtype=np.float64)[-1]
         if world.creators is not None:
             world.creators.normalizer[users] = top[:, :, 0] + np.log(normalizer)
     items.demand[:total] = demand

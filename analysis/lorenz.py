@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,29 +21,47 @@ def lorenz_curve(counts: NDArray) -> NDArray[np.float64]:
 
 
 class LorenzRecord:
-    """Sums what was shown and taken over the first and the last `window` rounds of a run."""
+    """Sums what was shown and taken over the first and the last `window` rounds of a run so far.
 
-    def __init__(self, items: int, rounds: int, window: int) -> None:
-        self._spans = {"start": range(min(window, rounds)), "end": range(max(0, rounds - window), rounds)}
-        self._sums = {when: np.zeros((2, items), np.int64) for when in self._spans}
-        self._live = {when: np.zeros(items, bool) for when in self._spans}
+    Keeps the counts of the last `window` rounds, and so never needs to know how long the run will be.
+    """
+
+    def __init__(self, items: int, window: int) -> None:
+        self._window = window
+        self._start = np.zeros((2, items), np.int64)
+        self._last = np.zeros((window, 2, items), np.int32)
+        """The latest rounds; round t is in row t mod window."""
+        self._live = np.zeros((2, items), bool)
+        """Who was live at the end of the first rounds, and of the last."""
 
     def add(self, round: int, shown: NDArray, taken: NDArray, live: NDArray[np.bool_]) -> None:
         """Take in one round: counts (items,) and who is live."""
-        for when, span in self._spans.items():
-            if round in span:
-                self._sums[when] += (shown, taken)
-                self._live[when] = live
+        if round < self._window:
+            self._start += (shown, taken)
+            self._live[0] = live
+        self._last[round % self._window] = (shown, taken)
+        self._live[1] = live
 
     def table(self, demand: NDArray[np.float64]) -> dict[str, list]:
         """Return columns when, what, x, y: curves over the items live at the end of each span."""
         columns: dict[str, list] = {"when": [], "what": [], "x": [], "y": []}
         share = np.linspace(0, 1, POINTS)
-        for when, (shown, taken) in self._sums.items():
-            live = self._live[when]
+        sums = {"start": self._start, "end": self._last.sum(axis=0, dtype=np.int64)}
+        for (when, (shown, taken)), live in zip(sums.items(), self._live, strict=True):
             for what, counts in (("exposure", shown), ("consumption", taken), ("demand", demand)):
                 columns["when"] += [when] * POINTS
                 columns["what"] += [what] * POINTS
                 columns["x"] += share.tolist()
                 columns["y"] += lorenz_curve(counts[live]).tolist()
         return columns
+
+    def state(self) -> dict[str, NDArray]:
+        """Return what is remembered of past rounds, for a checkpoint."""
+        return {"start": self._start, "last": self._last, "live": self._live}
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        """Take over what `state` returned; a longer run has room for items still to come."""
+        known = state["start"].shape[1]
+        for array, kept in ((self._start, "start"), (self._last, "last"), (self._live, "live")):
+            array[:] = 0
+            array[..., :known] = state[kept]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..agents.behavior import RECENT
 from ..agents.world import World
+from ..sim.checkpoint import State, part, under
 from ..sim.loop import Now, Simulation
+from .deciles import DecileRecord
 from .lorenz import LorenzRecord
 from .measures import build
 from .measures.base import Round, Setup
 from .measures.popularity import profile_popularity
+from .network import NetworkRecord
+from .taste_survival import TasteRecord
 
 
 class Recorder:
@@ -21,7 +26,6 @@ class Recorder:
 
     Args:
         simulation: the run, before its first round.
-        rounds: how many rounds it will have (for the Lorenz curves at its end).
         columns: measures to take; all of them when empty.
         split_by: "group" and "community" add columns for every part of the population.
         parts: further parts of the population, label → (users,).
@@ -30,7 +34,6 @@ class Recorder:
     def __init__(
         self,
         simulation: Simulation,
-        rounds: int,
         columns: Sequence[str] = (),
         split_by: Sequence[str] = (),
         parts: Mapping[str, NDArray[np.bool_]] | None = None,
@@ -48,7 +51,10 @@ class Recorder:
         )
         self.measures = build(self.setup, list(columns) or None)
         self.rows: list[dict[str, float]] = []
-        self._lorenz = LorenzRecord(len(world.items), rounds, RECENT)
+        self._lorenz = LorenzRecord(len(world.items), RECENT)
+        self._deciles = DecileRecord(popularity, world.items)
+        self._tastes = TasteRecord(world.users)
+        self._network = NetworkRecord(world)
         simulation.observers.append(self)
 
     def observe(self, simulation: Simulation, now: Now) -> None:
@@ -73,11 +79,47 @@ class Recorder:
         row: dict[str, float] = {"round": now.round}
         row.update(self.measures.update(round))
         self.rows.append(row)
-        self._lorenz.add(now.round, round.shown_counts, round.taken_counts, round.live)
+        counts = (round.shown_counts, round.taken_counts, round.live)
+        self._lorenz.add(now.round, *counts)
+        self._deciles.add(now.round, *counts)
+        self._tastes.add(now.round)
 
-    def lorenz(self) -> dict[str, list]:
-        """Return the Lorenz curves at start and end: columns when, what, x, y."""
-        return self._lorenz.table(self.setup.world.items.demand)
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Return the tables beside the rounds, as columns: see the `table` of each part of this recorder.
+
+        "lorenz", "deciles", "tastes", "network_users" and "network_ties".
+        """
+        return {
+            "lorenz": self._lorenz.table(self.setup.world.items.demand),
+            "deciles": self._deciles.table(),
+            "tastes": self._tastes.table(),
+            **self._network.tables(),
+        }
+
+    def state(self) -> State:
+        """Return the rows so far and what measures and tables remember of past rounds, for a checkpoint."""
+        columns = list(self.rows[0]) if self.rows else []
+        kept = {
+            "columns": np.array(columns, np.str_),
+            "round": np.array([row["round"] for row in self.rows], np.int64),
+            "rows": np.array([[row[name] for name in columns] for row in self.rows], np.float64),
+        }
+        for name, of in self._parts().items():
+            kept |= under(name, of.state())
+        return kept
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned, in the recorder of the same run before its first round."""
+        columns = state["columns"].tolist()
+        self.rows[:] = [dict(zip(columns, values, strict=True)) for values in state["rows"].tolist()]
+        for row, round in zip(self.rows, state["round"].tolist(), strict=True):
+            row["round"] = round
+        for name, of in self._parts().items():
+            of.restore(part(name, state))
+
+    def _parts(self) -> dict[str, Any]:
+        """All parts that remember something, those that are added later too."""
+        return {name: of for name, of in vars(self).items() if hasattr(of, "state")}
 
 
 def _splits(world: World, split_by: Sequence[str]) -> Mapping[str, NDArray[np.bool_]]:

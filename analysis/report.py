@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import errno
-import os
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import StorageError
+from . import report_sensitivity as sensitivity
+from . import report_stopping as stopping
 from . import report_switches as switches
 from . import report_tables as tables
+from . import report_verdict
+from .pages import environment, write
 from .results import Point, Results, read_results
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def build_report(folder: Path | str) -> Path:
     results = read_results(Path(folder))
     styles = arm_styles(results.arms, results.reference)
     points = [_point(results, point, styles) for point in results.points]
-    page = _environment().get_template("report.html.jinja").render(
+    page = environment().get_template("report.html.jinja").render(
         study=results.study,
         results=results,
         span=results.span,
@@ -65,8 +64,11 @@ def build_report(folder: Path | str) -> Path:
             (title, tables.setup_rows(results, key))
             for title, key in (("World", "world"), ("Behavior", "behavior"), ("Platform", "platform"))
         ],
+        stopped=stopping.told(results.manifest),
+        sensitivity=_sensitivity(results),
+        gate=report_verdict.gate_section(results),
         sections=SECTIONS,
-        grid_figure=_grid_figure(results, styles),
+        grid_figures=_grid_figures(results, styles),
         points=points,
         failures=tables.failures(results),
         facts=tables.facts(results.manifest),
@@ -76,12 +78,13 @@ def build_report(folder: Path | str) -> Path:
         source=(results.folder / "study.toml").read_text("utf-8"),
     )  # fmt: skip
     path = results.folder / "report.html"
-    _write(path, page.encode("utf-8"), results.folder)
+    write(path, page.encode("utf-8"), results.folder)
     return path
 
 
 def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
     """What the page shows of one grid point."""
+    from .plots import long_gallery
     from .plots.gallery import gallery
 
     comparison = _compare(results, point)
@@ -92,7 +95,8 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
     pictures: dict[str, list[dict[str, str]]] = {
         key: [] for key in ("answer", "switches", *(key for key, *_ in SECTIONS))
     }
-    for plate in [*plates, *switches.plates(results, point, styles)]:
+    more = long_gallery.plates(results, point, styles) if full else ()
+    for plate in [*plates, *switches.plates(results, point, styles), *more]:
         name = plate.name if len(results.points) == 1 else f"{plate.name}-{point.number}"
         pictures[plate.section].append(_picture(results.folder, name, plate))
     found, equal = tables.set_apart(tables.blocks(comparison, results.primary))
@@ -110,6 +114,14 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
     }
 
 
+def _sensitivity(results: Results) -> dict[str, Any] | None:
+    """The section on the priors, with its figures written."""
+    section = sensitivity.sensitivity_section(results)
+    if section is not None:
+        section["pictures"] = [_picture(results.folder, name, plate) for name, plate in section.pop("plates")]
+    return section
+
+
 def _compare(results: Results, point: Point) -> pd.DataFrame:
     """All arms against the reference on all measures; no rows when the reference has no run."""
     from .statistics import compare
@@ -121,7 +133,17 @@ def _compare(results: Results, point: Point) -> pd.DataFrame:
     if not measures:
         arms = []
     reference = results.reference if results.reference in present else present[0]
-    return compare(runs, reference, measures, primary=results.primary, arms=arms)
+    table = compare(runs, reference, measures, primary=results.primary, arms=arms)
+    return stopping.always_valid(table, runs, reference) if results.manifest.get("stopping") else table
+
+
+def _grid_figures(results: Results, styles: Any) -> list[dict[str, str]]:
+    """The figures across the grid; none without one."""
+    from .plots.long_gallery import grid_plates
+
+    first = _grid_figure(results, styles)
+    more = [_picture(results.folder, plate.name, plate) for plate in grid_plates(results, styles)]
+    return [*([first] if first else []), *more]
 
 
 def _grid_figure(results: Results, styles: Any) -> dict[str, str] | None:
@@ -155,8 +177,8 @@ def _picture(folder: Path, name: str, plate: Plate) -> dict[str, str]:
     from .plots import render
 
     png = render(plate.figure, "png")
-    _write(folder / "figures" / f"{name}.png", png, folder)
-    _write(folder / "figures" / f"{name}.svg", render(plate.figure, "svg"), folder)
+    write(folder / "figures" / f"{name}.png", png, folder)
+    write(folder / "figures" / f"{name}.svg", render(plate.figure, "svg"), folder)
     return {
         "name": name,
         "title": plate.title,
@@ -166,50 +188,3 @@ def _picture(folder: Path, name: str, plate: Plate) -> dict[str, str]:
         "width": str(int.from_bytes(png[16:20], "big")),
         "height": str(int.from_bytes(png[20:24], "big")),
     }
-
-
-def _environment() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _write(path: Path, content: bytes, study: Path) -> None:
-    """Replace a file of a study's folder as a whole; what stood there stays when it cannot be written."""
-    waiting = path.with_name(f".unfinished-{path.name}-{os.getpid()}")
-    try:
-        path.parent.mkdir(exist_ok=True)
-        waiting.write_bytes(content)
-        os.replace(waiting, path)
-    except OSError as error:
-        for leftover in _if_there(waiting):
-            leftover.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path} cannot be written ({error.strerror or error}). The tables of the study are untouched; "
-            f"{_way_out(error)}, then type: echodrift report {shlex.quote(str(study))}"
-        ) from error
-
-
-def _way_out(error: OSError) -> str:
-    """What helps against an error of writing."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "make room"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return "give yourself write permission to the folder"
-    if error.errno == errno.EROFS:
-        return "make the file system writable (or copy the folder to one that is, and name the copy)"
-    return "put that right"
-
-
-def _if_there(path: Path) -> Iterator[Path]:
-    try:
-        if path.exists():
-            yield path
-    except OSError:
-        return

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
+from .saltelli import independent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Results:
-    """What a study left in its folder."""
+    """What a study left in its folder.
+
+    Of a Saltelli design the tables here have the independent rows alone, replicates averaged
+    (`analysis.saltelli`): what intervals may rest on.
+    """
 
     folder: Path
     study: dict[str, Any]
@@ -67,14 +72,57 @@ class Results:
 
     @property
     def grid(self) -> list[str]:
-        """Dotted keys that vary."""
-        return list(self.study.get("grid") or {})
+        """Dotted keys that vary from point to point: those of the grid and of the zip tables."""
+        return design_keys(self.study)
+
+    @cached_property
+    def draws(self) -> pd.DataFrame | None:
+        """What each seed drew from the priors: seed, then one column per dotted key; None without uncertainty."""
+        path = self.folder / "draws.parquet"
+        return _table(path, ["seed"]) if self.study.get("uncertainty") and path.is_file() else None
+
+    @cached_property
+    def every_run(self) -> pd.DataFrame:
+        """`runs` with all rows of a Saltelli design, of which `runs` has the independent ones alone."""
+        return _table(self.folder / "runs.parquet", ["arm", *self.grid, "seed", "status"])
 
     @cached_property
     def measures(self) -> list[str]:
         """Measure columns, splits included, in the order of the tables."""
         keys = {"arm", *self.grid, "seed", "round"}
         return [name for name in self.rounds.columns if name not in keys]
+
+    @cached_property
+    def deciles(self) -> pd.DataFrame:
+        """Exposure, consumption and demand by popularity decile and round; see `analysis.deciles`."""
+        return self._more("deciles", ["round", "rounds", "decile", "exposure", "consumption", "demand", "live"])
+
+    @cached_property
+    def tastes(self) -> pd.DataFrame:
+        """How long tastes last, by rank of taste and round; see `analysis.taste_survival`."""
+        shares = ["kept", "kept_neutral", "survived", "survived_neutral"]
+        return self._more("tastes", ["round", "taste", "users", *shares])
+
+    @cached_property
+    def network_users(self) -> pd.DataFrame:
+        """Users at round 0 and at the end, first seed of each arm; see `analysis.network`."""
+        return self._more("network_users", ["when", "user", "community", "taste", "share"])
+
+    @cached_property
+    def network_ties(self) -> pd.DataFrame:
+        """Ties between communities and between dominant tastes, for the same runs; see `analysis.network`."""
+        return self._more("network_ties", ["when", "by", "one", "other", "ties"])
+
+    def at(self, table: pd.DataFrame, point: Point) -> pd.DataFrame:
+        """Return the rows of a table that belong to a grid point."""
+        return _at(table, point.values)
+
+    def _more(self, name: str, columns: list[str]) -> pd.DataFrame:
+        """A table that folders of older versions lack: empty there."""
+        table = _table(
+            self.folder / f"{name}.parquet", ["arm", *self.grid, "seed", *columns], optional=True
+        )
+        return independent(table, self.study.get("uncertainty"), self.grid, name)
 
     @cached_property
     def points(self) -> list[Point]:
@@ -105,6 +153,11 @@ class Results:
         return runs.merge(tail.groupby(keys, sort=False)[self.measures].mean().reset_index(), "left", keys)
 
 
+def design_keys(study: dict[str, Any]) -> list[str]:
+    """Return the dotted keys that vary from point to point of a study as run."""
+    return [*(study.get("grid") or {}), *(key for table in study.get("zip") or () for key in table)]
+
+
 def _at(table: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
     """Rows of one grid point."""
     for key, value in values.items():
@@ -127,18 +180,21 @@ def read_results(folder: Path) -> Results:
             f"{folder / 'study.toml'} lists no arms: it is not a study as `echodrift run` writes it."
         )
     manifest = folder / "manifest.json"
-    grid = list(study.get("grid") or {})
+    grid = design_keys(study)
+
+    def table(name: str, *columns: str, optional: bool = False) -> pd.DataFrame:
+        whole = _table(folder / f"{name}.parquet", ["arm", *grid, "seed", *columns], optional)
+        return independent(whole, study.get("uncertainty"), grid, name)
+
     return Results(
         folder=folder,
         study=study,
         manifest=_read(manifest, lambda path: json.loads(path.read_text("utf-8")))
         if manifest.is_file()
         else {},
-        rounds=_table(folder / "rounds.parquet", ["arm", *grid, "seed", "round"]),
-        runs=_table(folder / "runs.parquet", ["arm", *grid, "seed", "status"]),
-        lorenz=_table(
-            folder / "lorenz.parquet", ["arm", *grid, "seed", "when", "what", "x", "y"], optional=True
-        ),
+        rounds=table("rounds", "round"),
+        runs=table("runs", "status"),
+        lorenz=table("lorenz", "when", "what", "x", "y", optional=True),
     )
 
 

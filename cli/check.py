@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from .messages import tell
-from .study_options import Debug, Set, StudyArgument, checked, overrides_of
+from .study_options import Debug, Set, StudyArgument, checked, decidable, overrides_of
 
 
 def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = False) -> None:
     """Check a study without running it, and warn where its conclusions would stand on little."""
     from ..scenarios.catalog import warnings
     from ..scenarios.load import load_study
+    from ..scenarios.memory import in_words
     from ..scenarios.plan import expand
+    from ..scenarios.uncertainty import design_in_words
     from ..scenarios.wording import counted
 
     overrides = overrides_of(changes)
     chosen = load_study(study, overrides)
     tell(checked(chosen, overrides))
+    if chosen.gate is not None:
+        decidable(chosen, overrides)
     for warning in warnings(chosen):
         print(f"warning: {warning}")
     arms, runs = counted(len(chosen.arms), "arm"), counted(len(expand(chosen)), "run")
-    print(f'"{chosen.name}" is fine: {arms}, {runs} of {counted(chosen.rounds, "round")}.')
+    varied = design_in_words(chosen)
+    print(f'"{chosen.name}" is fine: {arms}, {varied}{runs} of {counted(chosen.rounds, "round")}.')
+    print(in_words(chosen))

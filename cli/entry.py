@@ -12,10 +12,14 @@ from ..errors import ExitCode
 from .check import check
 from .check_policy import check_policy
 from .evaluate import evaluate
+from .gate import gate
 from .guard import guarded
 from .lookup import describe, list_, schema
 from .messages import say
+from .plot import plot
+from .query import query
 from .run import report, run
+from .status import status
 from .tune import tune
 
 EPILOG = (
@@ -34,7 +38,11 @@ app = typer.Typer(
 
 for name, command in (
     ("run", run),
+    ("gate", gate),
     ("report", report),
+    ("plot", plot),
+    ("status", status),
+    ("query", query),
     ("list", list_),
     ("schema", schema),
     ("describe", describe),

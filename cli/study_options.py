@@ -41,3 +41,14 @@ def checked(study: Any, overrides: list[Any]) -> list[str]:
         return check_runnable(study)
     except BadInput as error:
         raise blamed(error, overrides) from None
+
+
+def decidable(study: Any, overrides: list[Any], most: int | None = None) -> None:
+    """Refuse a study whose gate no run of it can decide; a mistake about the key of an option names the option."""
+    from ..scenarios.changes import blamed
+    from ..scenarios.gate import check_decidable
+
+    try:
+        check_decidable(study, most)
+    except BadInput as error:
+        raise blamed(error, overrides) from None

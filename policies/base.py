@@ -134,6 +134,11 @@ class Policy(Component, ABC):
         )
         return [warning]
 
+    @property
+    def keeps_state(self) -> bool:
+        """Whether it has a state() and a restore() of its own, so that its runs can have checkpoints."""
+        return all(getattr(type(self), name) is not getattr(Policy, name) for name in ("state", "restore"))
+
     def state(self) -> State | None:
         """Return what a checkpoint must keep (arrays only); None: the run restarts from round 0."""
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
@@ -97,6 +98,16 @@ class InteractionLog:
 
     def __len__(self) -> int:
         return self._size
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return its columns, for a checkpoint."""
+        names = ("user", "item", "round", "rank", "source")
+        return {name: column[: self._size] for name, column in zip(names, self._columns, strict=True)}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned."""
+        self._columns, self._size = [np.empty(1024, kind) for kind in self._types], 0
+        self.append(*(state[name] for name in ("user", "item", "round", "rank", "source")))
 
     def view(self) -> Interactions:
         """Return the log so far without copying; the arrays refuse writes."""

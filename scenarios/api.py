@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BadInput, did_you_mean
 from .changes import changed
+from .checkpoints import EVERY, checked_every
+from .gate import check_decidable
 from .load import load_study
 from .overrides import Override
 from .plan import seeds_of
@@ -17,8 +19,11 @@ from .progress import progress as _progress
 from .result import Result
 from .spec import Study
 from .study import run_study
+from .uncertainty import at_seed
+from .until import until_of
 
 if TYPE_CHECKING:
+    from ..analysis.verdict_types import Answer
     from ..sim.model import FeedbackLoop
 
 AnyStudy = str | Path | Study | Mapping[str, Any]
@@ -31,21 +36,32 @@ def run(
     seeds: int | list[int] | None = None,
     jobs: int = 1,
     backend: Backend = "loky",
+    scheduler: str | None = None,
     out: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
+    until: Literal["decided"] | None = None,
+    max_seeds: int | None = None,
     progress: bool = False,
+    checkpoint_every: int = EVERY,
+    keep_state: bool = False,
 ) -> Result:
     """Run a study and return its results.
 
     study: a name from the library, a path, a mapping, or a Study. rounds, seeds, set (dotted key →
-    value): put over what the study says. jobs: runs at a time, −1 for one per core. out: the folder of
-    results; without one they live in a temporary folder for as long as the Result does. A run that
-    fails is a row of `.failed`, not an exception.
+    value): put over what the study says. jobs: runs at a time, −1 for one per core. backend: "loky"
+    (processes), "threading", "dask" or "ray"; scheduler: address of a running Dask or Ray cluster, of which
+    jobs=-1 takes all there is. out: the folder of
+    results; without one they live in a temporary folder for as long as the Result does. until: "decided"
+    runs seeds in batches until the gate, or the primary measures, are decided, max_seeds at most (the
+    study's own number when omitted). A run that fails is a row of `.failed`, not an exception.
+    checkpoint_every: rounds between checkpoints of a run in `out`, 0 for none. keep_state: keep the end of
+    every run, so that a study with more rounds goes on from there (docs/long-runs.md).
 
     Raises BadInput before anything is started, StorageError where results cannot be written.
     """
     placed = overrides(rounds, seeds, set)
     chosen = load_study(study, placed)
+    checked_every(checkpoint_every, keep_state)
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
@@ -54,14 +70,32 @@ def run(
             place,
             jobs=jobs,
             backend=backend,
+            scheduler=scheduler,
             progress=_progress(progress),
+            # nobody comes back to a temporary folder
+            checkpoint_every=checkpoint_every if temporary is None else 0,
+            keep_state=keep_state and temporary is None,
             changed=changed(study, placed, chosen),
+            until=until_of(until, chosen, seeds, max_seeds),
         )
     except KeyboardInterrupt:
         if temporary is None:
             raise
         raise KeyboardInterrupt("Stopped. Nothing is kept: run(…, out=folder) keeps finished runs.") from None
     return Result(place, temporary)
+
+
+def gate(study: AnyStudy = "default", **options: Any) -> Answer:
+    """Run a study and judge its `[gate]`: `.outcome` is "PASS", "FAIL" or "UNDECIDED"; print it for the table.
+
+    options: those of `run`. Raises BadInput before anything is started where there is no gate, or no run
+    of the study can decide it.
+    """
+    placed = overrides(options.get("rounds"), options.get("seeds"), options.get("set"))
+    chosen = load_study(study, placed)
+    stop = until_of(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
+    check_decidable(chosen, stop.most if stop else None)
+    return run(study, **options).gate()
 
 
 def loop(
@@ -74,8 +108,8 @@ def loop(
 ) -> FeedbackLoop:
     """Return one run of a study as a mesa.Model: `loop.step()` is a round.
 
-    arm: its name; the first arm when omitted. seed: the study's first when omitted. The grid is left
-    aside: `set` says what differs from the study.
+    arm: its name; the first arm when omitted. seed: the study's first when omitted. Grid and zip tables are
+    left aside: `set` says what differs from the study. With uncertainty it has what the seed draws.
     """
     chosen = load_study(study, overrides(rounds, None, set))
     arms = {each.name: each for each in chosen.arms}
@@ -85,8 +119,9 @@ def loop(
         raise BadInput(f"seed = {seed!r}: must be a whole number of at least 0")
     from .build import build_loop
 
-    at = chosen.model_copy(update={"grid": {}})
-    return build_loop(at, arms[arm] if arm else chosen.arms[0], seeds_of(chosen)[0] if seed is None else seed)
+    at, world = at_seed(chosen, seeds_of(chosen)[0] if seed is None else seed)
+    number = list(arms).index(arm) if arm else 0
+    return build_loop(at, at.arms[number], world)
 
 
 def overrides(

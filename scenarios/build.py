@@ -20,6 +20,8 @@ from ..policies.base import LogTransform
 from ..policies.interactions import Interactions
 from ..policies.registry import build_log_transform, build_policy, build_reranker
 from ..policies.threads import one_thread
+from ..sim import checkpoint
+from ..sim.checkpoint import State, part, under
 from ..sim.loop import Simulation
 from ..sim.platform import Platform
 from ..sim.recommender import REFERENCE_ARMS, NoRecommender, Recommended, Recommender
@@ -43,7 +45,7 @@ class Run:
         with one_thread():
             self.simulation, self._world_notes = build_simulation(study, arm, seed)
             parts = _treated(self.simulation, arm)
-            self.recorder = Recorder(self.simulation, study.rounds, study.measures, study.split_by, parts)
+            self.recorder = Recorder(self.simulation, study.measures, study.split_by, parts)
 
     @property
     def notes(self) -> list[str]:
@@ -55,9 +57,27 @@ class Run:
         self.simulation.step()
         return self.recorder.rows[-1]
 
-    def lorenz(self) -> dict[str, list]:
-        """Return the Lorenz curves at start and end (columns when, what, x, y)."""
-        return self.recorder.lorenz()
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Return the run's tables beside its rounds: name → column → values (see `Recorder.tables`)."""
+        return self.recorder.tables()
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """The rows of measures so far."""
+        return self.recorder.rows
+
+    def state(self) -> State | None:
+        """Return all that its rounds have changed; None where its policy cannot say what it knows."""
+        simulation = checkpoint.state(self.simulation)
+        if simulation is None:
+            return None
+        return under("simulation", simulation) | under("recorder", self.recorder.state())
+
+    def restore(self, kept: State) -> None:
+        """Take over what `state` returned, as the run of the same study before its first round."""
+        with one_thread():
+            checkpoint.restore(self.simulation, part("simulation", kept))
+            self.recorder.restore(part("recorder", kept))
 
 
 def _treated(simulation: Simulation, arm: Arm) -> dict[str, NDArray[np.bool_]]:
@@ -126,9 +146,18 @@ def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | N
         return generate(study.world, study.behavior, streams, study.rounds, slate), None, []
     from .real_logs.twin import twin
 
-    found = _inferred(study.world.model_dump_json(), study.behavior.match)
+    found = _inferred(_as_inferred(study.world), study.behavior.match)
     world, history = twin(study.world, study.behavior, streams, study.rounds, slate, found)
     return world, history, list(found.notes)
+
+
+_NOT_INFERRED = {"tag_noise", "influence_spread", "arrivals", "retirements", "retire"}
+"""Fields of a log world that what is inferred from the log does not depend on."""
+
+
+def _as_inferred(world: LogConfig) -> str:
+    """Return the fields that an inference depends on, so that a prior over any other costs no new one."""
+    return world.model_dump_json(exclude=_NOT_INFERRED)
 
 
 @lru_cache(maxsize=4)

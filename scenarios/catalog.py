@@ -14,11 +14,14 @@ from .grid import grid_points
 from .load import dump
 from .plan import expand, seeds_of
 from .spec import Study
+from .uncertainty import told
 from .wording import counted
 
 Row = tuple[str, str]
 """Name, one line about it."""
 
+FEW_DRAWS = 64
+"""Below this sensitivity indices are rough (`analysis.sensitivity`)."""
 FEW_SEEDS = 20
 """Below this a comparison rests on little."""
 
@@ -101,11 +104,19 @@ def describe(study: Study) -> str:
         lines += [
             f"  {key} = {', '.join(_toml(value) for value in values)}" for key, values in study.grid.items()
         ]
+    for number, table in enumerate(study.zip):
+        lines += ["", f"Zip {number + 1} (these vary together)"]
+        lines += [f"  {key} = {', '.join(_toml(value) for value in values)}" for key, values in table.items()]
+    if study.uncertainty:
+        design, *priors = told(study)
+        lines += ["", f"Uncertainty ({design})", *(f"  {prior}" for prior in priors)]
     distinct = len({run.key for run in plan})
     shared = f", {distinct} of them distinct" if distinct < len(plan) else ""
     points = len(plan) // (len(seeds) * len(study.arms))
     rounds = sum(run.study.rounds for run in plan)
     grid = f" × {counted(points, 'grid point')}" if study.grid else ""
+    if study.zip:
+        grid = f" × {counted(points, 'design point')}"
     product = f"{counted(len(study.arms), 'arm')}{grid} × {counted(len(seeds), 'seed')}"
     lines += [
         "",
@@ -128,7 +139,9 @@ def _settings(study: Study) -> list[str]:
     return [
         line
         for line in lines
-        if not line.startswith("description = ") and not (line == "[grid]" and not study.grid)
+        if not line.startswith("description = ")
+        and not (line == "[grid]" and not study.grid)
+        and line != "zip = []"
     ]
 
 
@@ -168,6 +181,10 @@ def warnings(study: Study) -> list[str]:
     if seeds < FEW_SEEDS:
         found.append(
             f"{counted(seeds, 'seed')}: intervals will be wide; {FEW_SEEDS} or more where a conclusion is drawn"
+        )
+    if study.uncertainty and study.uncertainty.design == "draws" and seeds < FEW_DRAWS:
+        found.append(
+            f"{counted(seeds, 'draw')} from the priors: {FEW_DRAWS} or more where it is asked which assumption decides"
         )
     if len(study.arms) == 1:
         found.append("one arm: there is nothing to compare it with; an organic arm shows what the loop adds")

@@ -2,78 +2,124 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .plan import PlannedRun
-from .store import Record, RunStore
+from ..errors import StorageError
+from .folder import TABLES
+from .labels import labels
+from .stacking import Piece, stack
+from .store import TEMPORARY, Record, RunStore, parquet, write_new
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+    from .plan import PlannedRun
+
+PICTURES = ("network_users", "network_ties")
+"""Tables for a picture of one run, not for averages over seeds: taken from the first seed of an arm at a grid point."""
+MOST_PICTURES = 200
+"""Runs from which those are taken, in the order of the plan."""
 
 
 def collect(
-    plan: Sequence[PlannedRun], records: dict[str, Record], store: RunStore
-) -> dict[str, pd.DataFrame]:
-    """Return the tables "rounds", "runs" and "lorenz".
+    plan: Sequence[PlannedRun], records: Mapping[str, Record], store: RunStore, place: Path
+) -> dict[str, Path]:
+    """Write the tables of `folder.TABLES` into files in the folder `place`, to be moved to their names.
 
-    Rows: arm as in the study, grid point, seed, round. `rounds` and `lorenz` leave failed runs out;
-    `runs` has them with their error. Wall time stands in `runs` only, so the other two depend on the
-    study alone.
+    Rows: arm as in the study, grid point, seed, round. `runs` has failed runs with their error, the other
+    tables leave them out. Wall time stands in `runs` only, so the others depend on the study alone, byte
+    for byte. A table that a run of an older version lacks has no rows of that run. Memory holds a part of
+    one table at a time. Raises StorageError where a file cannot be written; nothing is left behind then.
     """
-    import pandas as pd
+    front = labels(plan)
+    pieces = _pieces(plan, front, records, store)
+    files: dict[str, Path] = {}
+    try:
+        for name in TABLES:
+            path = place / f"{TEMPORARY}{name}.parquet-{os.getpid()}"
+            path.unlink(missing_ok=True)
+            if name == "runs":
+                write_new(path, parquet(_runs(plan, front, records)))
+            else:
+                stack(path, pieces[name], label_types(front, list(plan[0].grid) if plan else []))
+            files[name] = path
+    except BaseException:
+        for path in files.values():
+            path.unlink(missing_ok=True)
+        raise
+    return files
 
-    labels = _labels(plan)
-    parts: dict[str, list[pd.DataFrame]] = {"rounds": [], "lorenz": []}
-    rows = []
-    for run, label in zip(plan, labels, strict=True):
+
+def _pieces(
+    plan: Sequence[PlannedRun],
+    front: Sequence[dict[str, Any]],
+    records: Mapping[str, Record],
+    store: RunStore,
+) -> dict[str, list[Piece]]:
+    """Return what every table but `runs` is stacked from."""
+    parts: dict[str, list[Piece]] = {name: [] for name in TABLES if name != "runs"}
+    pictured: set[tuple[Any, ...]] = set()
+    for run, label in zip(plan, front, strict=True):
         record = records[run.key]
-        rows.append(
-            {
-                **label,
-                "status": record.status,
-                "error": record.error,
-                "seconds": record.seconds,
-                **record.summaries,
-                "notes": "\n".join(record.notes),
-            }
-        )
         if record.status != "ok":
             continue
-        for name, tables in parts.items():
-            table = store.table(run.key, name)
-            for place, (column, value) in enumerate(label.items()):
-                table.insert(place, column, value)
-            tables.append(table)
-    empty = pd.DataFrame(columns=list(labels[0]) if labels else [])
-    tables = {
-        name: pd.concat(found, ignore_index=True) if found else empty.copy() for name, found in parts.items()
-    }
-    runs = pd.DataFrame(rows)
+        cell = (label["arm"], *(label[key] for key in run.grid))
+        first = cell not in pictured and len(pictured) < MOST_PICTURES
+        pictured |= {cell} if first else set()
+        for name, pieces in parts.items():
+            if f"{name}.parquet" not in record.files or name in PICTURES and not first:
+                continue
+            pieces.append(Piece(label, cell, partial(_table, store, run.key, name)))
+    return parts
+
+
+def _table(store: RunStore, key: str, name: str) -> pa.Table:
+    path = store.folder / key / f"{name}.parquet"
+    try:
+        return store.table(key, name)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read ({error}): it was changed while the study ran.") from None
+
+
+def _runs(
+    plan: Sequence[PlannedRun], front: Sequence[dict[str, Any]], records: Mapping[str, Record]
+) -> pd.DataFrame:
+    return runs_table(front, [records[run.key] for run in plan])
+
+
+def runs_table(front: Sequence[Mapping[str, Any]], records: Sequence[Record]) -> pd.DataFrame:
+    """Return the table `runs`: labels, status, error, seconds, summaries, notes; one row per record."""
+    import pandas as pd
+
+    rows = [
+        {
+            **label,
+            "status": record.status,
+            "error": record.error,
+            "seconds": record.seconds,
+            **record.summaries,
+            "notes": "\n".join(record.notes),
+        }
+        for label, record in zip(front, records, strict=True)
+    ]
+    runs = pd.DataFrame(rows, columns=None if rows else ["status", "error", "seconds", "notes"])
     runs["notes"] = runs.pop("notes")
     if "niche_half_life_censored" in runs:
         known = runs["niche_half_life_censored"]
         runs["niche_half_life_censored"] = (
             known.astype(object).where(known.isna(), known == 1).where(known.notna(), None)
         )
-    return {"rounds": tables["rounds"], "runs": runs, "lorenz": tables["lorenz"]}
+    return runs
 
 
-def _labels(plan: Sequence[PlannedRun]) -> list[dict[str, Any]]:
-    """Return arm, grid columns and seed of every run; a grid column has one type."""
-    keys = list(plan[0].grid) if plan else []
-    columns = {key: _one_type([run.grid[key] for run in plan]) for key in keys}
-    return [
-        {"arm": run.arm.name, **{key: columns[key][place] for key in keys}, "seed": run.seed}
-        for place, run in enumerate(plan)
-    ]
+def label_types(front: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> pa.Schema:
+    """Return the types of arm, grid columns and seed, also where there are no runs."""
+    import pyarrow as pa
 
-
-def _one_type(values: list[Any]) -> list[Any]:
-    kinds = {type(value) for value in values}
-    if kinds == {int, float}:
-        return [float(value) for value in values]
-    if len(kinds) == 1 and kinds <= {int, float, bool, str}:
-        return values
-    return [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values]
+    empty = pa.schema([("arm", pa.string()), *((key, pa.string()) for key in keys), ("seed", pa.int64())])
+    return pa.Table.from_pylist([dict(label) for label in front]).schema if front else empty

@@ -140,10 +140,12 @@ def _range(field: FieldInfo | None) -> str:
 
 
 def _members(annotation: Any) -> list[Any]:
-    """Return the members of a union, without their Annotated wrapping but with their tag."""
+    """Return the members of a union but None, without their Annotated wrapping but with their tag."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
-    return list(get_args(annotation)) if get_origin(annotation) in (Union, types.UnionType) else [annotation]
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return [annotation]
+    return [member for member in get_args(annotation) if member is not types.NoneType]
 
 
 def _tags(member: Any) -> set[str]:
@@ -177,9 +179,11 @@ def _at(model: type[BaseModel], loc: Sequence[Step]) -> Any:
 
 
 def _bare_class(annotation: Any) -> type[BaseModel] | None:
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    members = _members(annotation)
+    only = members[0] if len(members) == 1 else None
+    while get_origin(only) is Annotated:
+        only = get_args(only)[0]
+    return only if isinstance(only, type) and issubclass(only, BaseModel) else None
 
 
 def _class(model: type[BaseModel], loc: Sequence[Step]) -> type[BaseModel] | None:

@@ -64,7 +64,8 @@ def _line_of(path: Path, problem: str) -> str:
     # TOML ends lines with newlines only; other separators would shift the count.
     lines = path.read_bytes().decode("utf-8-sig").split("\n")
     text = lines[int(number[1]) - 1].strip() if int(number[1]) <= len(lines) else ""
-    return f": {text[:77] + '…' if len(text) > 78 else text}" if text else ""
+    hint = ' (TOML has no ";" between keys: put each on a line of its own)' if ";" in text else ""
+    return f": {text[:77] + '…' if len(text) > 78 else text}{hint}" if text else ""
 
 
 def _siblings(path: Path) -> list[Path]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import platform
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
-from ..errors import EchodriftError, StorageError
-from .keys import written
-from .load import dump, load_study
-from .plan import cell_digests
-from .spec import Study
-from .store import TEMPORARY, RunStore, cannot_write, write_atomically
+from ..errors import StorageError
+from . import ledger
+from .store import TEMPORARY, RunStore, cannot_write, move_in, write_atomically
+
+if TYPE_CHECKING:
+    from .plan import PlannedRun
+    from .spec import Study
 
 try:
     import fcntl
@@ -25,7 +29,7 @@ except ImportError:  # Windows has no advisory locks of this kind; there, nothin
 LOCK = "runs/.lock"
 RUNS = "runs"
 MANIFEST = "manifest.json"
-TABLES = ("rounds", "runs", "lorenz")
+TABLES = ("rounds", "runs", "lorenz", "deciles", "tastes", "network_users", "network_ties")
 
 
 class Folder:
@@ -43,14 +47,15 @@ class Folder:
     def _asked(self) -> Path:
         return self.path / RUNS / "study.toml"
 
-    def check(self, study: Study) -> None:
+    def check(self, study: Study) -> Study | None:
         """Raise StorageError unless the folder is missing, empty, or holds this study or a part of it.
 
-        A part: fewer arms, grid values or seeds, or another title; its finished runs are taken over.
+        A part: fewer arms, grid values, seeds or rounds, or another title; its finished runs are taken
+        over. Returns the study in the folder; None where there is none.
         """
         try:
             if not self.path.exists():
-                return
+                return None
             if not self.path.is_dir():
                 raise StorageError(f"{self.path} is a file, not a folder; choose another folder with --out")
             entries = sorted(entry.name for entry in self.path.iterdir())
@@ -61,36 +66,23 @@ class Folder:
         ours = [name for name in entries if name.startswith(TEMPORARY)]
         held = next((file for file in (self._asked, self.path / "study.toml") if file.exists()), None)
         if held is not None and (held == self._asked or (self.path / MANIFEST).exists()):
-            self._check_same(held, study)
-        elif set(entries) - set(ours) - {RUNS} or self._runs_are_foreign():
+            from .extending import check_goes_on
+
+            return check_goes_on(self.path, held, study)
+        if set(entries) - set(ours) - {RUNS} or self._runs_are_foreign():
             found = ", ".join(name for name in entries if name not in ours)
             raise StorageError(
-                f"{self.path} holds files that are not results of echodrift ({_short(found)}); "
+                f"{self.path} holds files that are not results of echodrift ({found if len(found) <= 60 else found[:57] + '…'}); "
                 f"choose another folder with --out"
             )
+        return None
 
     def _runs_are_foreign(self) -> bool:
         """Whether `runs/`, which has no study in it, holds more than an echodrift killed at its start leaves."""
         if not self.store.folder.is_dir():
             return self.store.folder.exists()
-        return any(not entry.name.startswith((".lock", TEMPORARY)) for entry in self.store.folder.iterdir())
-
-    def _check_same(self, held: Path, study: Study) -> None:
-        choose = "choose another folder with --out"
-        try:
-            there = load_study(held)
-            missing = cell_digests(there) - cell_digests(study)
-        except EchodriftError as error:
-            raise StorageError(
-                f"{self.path} holds a study that cannot be compared: {error}\n{choose}"
-            ) from None
-        if missing:
-            differing = differences(_comparable(there), _comparable(study))
-            lines = "".join(f"\n  {line}" for line in differing[:5])
-            more = f"\n  and {len(differing) - 5} more" if len(differing) > 5 else ""
-            raise StorageError(
-                f'{self.path} holds another study, "{there.name}". What differs:{lines}{more}\n{choose}'
-            )
+        known = (".lock", TEMPORARY, ledger.FACTS, ledger.PLAN)
+        return any(not entry.name.startswith(known) for entry in self.store.folder.iterdir())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -103,101 +95,148 @@ class Folder:
         except OSError as error:
             raise cannot_write(at, error) from error
         with lock:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    lock.seek(0)
-                    holder = lock.read().strip() or "unknown"
-                    raise StorageError(
-                        f"{self.path} is in use by another echodrift (process {holder}); "
-                        "wait until it is done, or choose another folder with --out"
-                    ) from None
-                except OSError:
-                    # Some network drives have no locks; going on without one is what the user wants there.
-                    pass
+            self._take(lock)
             try:
                 lock.seek(0)
                 lock.truncate()
-                lock.write(str(os.getpid()))
+                lock.write(f"{os.getpid()} {platform.node()}")
                 lock.flush()
             except OSError as error:
                 raise cannot_write(at, error) from error
             yield
 
-    def begin(self, study: Study) -> None:
-        """Clear what killed processes left and write down what is being run. Only while locked."""
+    def _take(self, lock: IO[str]) -> None:
+        if fcntl is None:
+            return
+        for wait in (0.05, 0.1, 0.2, None):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                # Once more: `held_by` of another process may be looking at this very moment.
+                if wait is not None:
+                    time.sleep(wait)
+            except OSError:
+                # Some network drives have no locks; going on without one is what the user wants there.
+                return
+        lock.seek(0)
+        holder, _, host = lock.read().strip().partition(" ")
+        elsewhere = f" on {host}" if host and host != platform.node() else ""
+        raise StorageError(
+            f"{self.path} is in use by another echodrift (process {holder or 'unknown'}{elsewhere}); "
+            "wait until it is done, or choose another folder with --out"
+        )
+
+    def begin(self, study: Study, plan: Sequence[PlannedRun] | None = None) -> None:
+        """Clear what killed processes left and write down what is being run. Only while locked.
+
+        plan: the runs of the study, where they are known.
+        """
+        from .load import dump
+        from .plan import expand
+
         try:
             for leftover in self.path.glob(f"{TEMPORARY}*"):
                 leftover.unlink()
         except OSError as error:
             raise cannot_write(self.path, error) from error
         self.store.clear_unfinished()
+        ledger.begin(self.store.folder, expand(study) if plan is None else plan)
         write_atomically(self._asked, dump(study).encode())
 
-    def publish(self, study: Study, tables: dict[str, bytes], manifest: dict[str, Any]) -> None:
-        """Write the tables, the study as run and, last of all, the manifest with their hashes."""
-        files = {f"{name}.parquet": data for name, data in tables.items()} | {
-            "study.toml": dump(study).encode()
-        }
-        for name, data in files.items():
-            write_atomically(self.path / name, data)
-        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        write_atomically(self.path / MANIFEST, json.dumps({**manifest, "hashes": hashes}, indent=2).encode())
+    def publish(self, study: Study, tables: Mapping[str, bytes | Path], manifest: dict[str, Any]) -> None:
+        """Put the tables, the study as run and, last of all, the manifest with their hashes into the folder.
+
+        tables: name → the bytes of its Parquet file, or a finished file in this folder that is moved.
+        """
+        from .load import dump
+        from .plan import file_digest
+
+        files: dict[str, bytes | Path] = {f"{name}.parquet": data for name, data in tables.items()}
+        files["study.toml"] = dump(study).encode()
+        hashes = {}
+        try:
+            for name, data in files.items():
+                if isinstance(data, Path):
+                    hashes[name] = file_digest(data)
+                    move_in(data, self.path / name)
+                else:
+                    hashes[name] = hashlib.sha256(data).hexdigest()
+                    write_atomically(self.path / name, data)
+        finally:
+            for data in files.values():
+                if isinstance(data, Path):
+                    data.unlink(missing_ok=True)
+        facts = ledger.held_facts(self.path)
+        whole = {**manifest, "store": facts and ledger.as_plain(facts), "hashes": hashes}
+        write_atomically(self.path / MANIFEST, json.dumps(whole, indent=2).encode())
 
     def verify(self) -> dict[str, Any]:
         """Return the manifest of a finished study; raises StorageError where results are missing or changed."""
-        again = f"run the study again with --out {self.path}; its finished runs are taken over"
+        ledger.refuse_newer(self.path, ledger.held_facts(self.path))
+        manifest = self.manifest()
+        for name in manifest["hashes"]:
+            self.verify_file(name, manifest)
+        return manifest
+
+    @property
+    def again(self) -> str:
+        """What to type so that damaged or missing files are made again from the runs."""
+        held = next((file for file in (self._asked, self.path / "study.toml") if file.exists()), None)
+        if held is None:
+            return f"run the study again with --out {shlex.quote(str(self.path))}"
+        command = f"echodrift run {shlex.quote(str(held))} --out {shlex.quote(str(self.path))}{self._until()}"
+        return f"type: {command} (its finished runs are taken over)"
+
+    def _until(self) -> str:
+        """What belongs to the command of a study that stops when it is decided."""
+        try:
+            return f" --until decided --max-seeds {json.loads((self.path / MANIFEST).read_bytes())['stopping']['most']}"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return ""
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest of a finished study without looking at its tables; raises StorageError."""
+        again = self.again
         try:
             manifest = json.loads((self.path / MANIFEST).read_text("utf-8"))
-            hashes = dict(manifest["hashes"])
+            manifest["hashes"] = {str(name): str(digest) for name, digest in manifest["hashes"].items()}
         except FileNotFoundError:
             if self._asked.exists():
                 raise StorageError(f"{self.path} holds a study that is not finished; {again}") from None
             raise StorageError(f"{self.path} holds no results of echodrift (no {MANIFEST})") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StorageError(f"{self.path / MANIFEST} cannot be read ({error}); {again}") from None
-        for name, digest in hashes.items():
-            try:
-                same = hashlib.sha256((self.path / name).read_bytes()).hexdigest() == digest
-            except OSError as error:
-                raise StorageError(f"{self.path / name} cannot be read ({error.strerror}); {again}") from None
-            if not same:
-                raise StorageError(
-                    f"{self.path / name} is not what the study wrote (see {MANIFEST}); {again}"
-                )
         return manifest
 
+    def is_complete(self, study: Study, runs: int) -> bool:
+        """Whether all tables are there, whole, and of this very study with this many runs."""
+        from .plan import study_digest
 
-def differences(one: Any, other: Any, way: tuple[str | int, ...] = ()) -> list[str]:
-    """Return the keys in which two plain structures differ, one line each: `key: old → new`."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = [*one, *(key for key in other if key not in one)]
-        return [line for key in keys for line in differences(one.get(key), other.get(key), (*way, key))]
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        return [
-            line
-            for i, pair in enumerate(zip(one, other, strict=True))
-            for line in differences(*pair, (*way, i))
-        ]
-    return [] if one == other else [f"{written(way)}: {_short(one)} there, {_short(other)} now"]
+        try:
+            manifest = self.verify()
+        except StorageError:
+            return False
+        named = {f"{name}.parquet" for name in TABLES}
+        facts = ledger.held_facts(self.path)
+        return (
+            manifest.get("study_sha256") == study_digest(study)
+            and manifest.get("runs") == runs
+            and not manifest.get("failed")
+            and "stopping" not in manifest
+            and manifest.get("store") == (facts and ledger.as_plain(facts))
+            and named <= set(manifest["hashes"])
+        )
 
-
-def _comparable(study: Study) -> dict[str, Any]:
-    """Return what matters for results; arms under their names, so that their order does not count."""
-    data = study.model_dump(mode="json", exclude_none=True)
-    for prose in ("name", "description", "seeds", "reference", "primary"):
-        data.pop(prose, None)
-    data["arms"] = {f"[{arm['name']}]": arm for arm in data["arms"]}
-    return data
-
-
-def _short(value: Any) -> str:
-    text = (
-        "nothing"
-        if value is None
-        else value
-        if isinstance(value, str)
-        else json.dumps(value, ensure_ascii=False)
-    )
-    return text if len(text) <= 60 else text[:57] + "…"
+    def verify_file(self, name: str, manifest: Mapping[str, Any]) -> None:
+        """Raise StorageError unless a file of the folder is what the study wrote."""
+        path = self.path / name
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read ({error.strerror})\n{self.again}") from None
+        if digest != manifest["hashes"].get(name):
+            raise StorageError(
+                f"{path} is not what the study wrote (see {MANIFEST}): it was cut off or changed\n{self.again}"
+            )

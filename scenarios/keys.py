@@ -18,14 +18,15 @@ def steps(data: Any, key: str) -> list[Step]:
     """Return the way through `data` that a dotted key names.
 
     A bracket picks an element of a list: by its `name` (an arm, a group), else by its number from 0.
-    Tables on the way need not exist yet; list elements must. What follows `grid.` is one key, dots
-    included. Raises BadInput, without saying which file or option the key came from.
+    Tables on the way need not exist yet; list elements must. What follows `grid.`,
+    `zip[0].` or `uncertainty.priors.` is one key, dots included. Raises BadInput, without saying which file
+    or option the key came from.
     """
     way: list[Step] = []
     here, rest = data, key
     while True:
-        if way == ["grid"]:
-            return ["grid", rest]
+        if way in (["grid"], ["uncertainty", "priors"]) or len(way) == 2 and way[0] == "zip":
+            return [*way, rest]
         match = _NAME.match(rest)
         if match is None:
             raise BadInput(

@@ -10,11 +10,12 @@ from ..errors import BadInput
 from .components import spell_out
 from .data_files import absolute
 from .files import LIBRARY, find_study, read_toml
-from .grid import grid_points
+from .grid import VARIED, grid_points, varied_keys
 from .overrides import Override, put_over
 from .plain import plain
 from .spec import Study
 from .switches import with_worlds
+from .uncertainty import check_overrides, settled
 from .validation import validate
 
 
@@ -37,10 +38,12 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
     else:
         raise BadInput(f"a study is a name, a path, a mapping or a Study, not {type(source).__name__}")
     data = absolute(raw, base)
-    _check_grid_keys(data, label)
+    overrides = list(overrides)
+    _check_quotes(data, label)
     placed = put_over(data, overrides, label)
     study = validate(Study, absolute(data, Path()), label, placed)
-    if any(arm.switch for arm in study.arms) or any("[*]" in key for key in study.grid):
+    check_overrides(study, overrides)
+    if any(arm.switch for arm in study.arms) or any("[*]" in key for key in varied_keys(study)):
         # whether arms are alike, or have a value, must not depend on which defaults are written down
         study = with_worlds(spell_out(study, label, placed))
     points = grid_points(study, label)
@@ -50,20 +53,29 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
             spell_out(
                 point, f"{label}: at {', '.join(f'{key} = {value!r}' for key, value in values.items())}"
             )
-    return spelled
+    # what a prior's ends are put into: the study at its first point, so that a grid may make room for them
+    return settled(spelled, points[0][1], label)
 
 
-def _check_grid_keys(data: dict[str, Any], label: str) -> None:
-    """Raise BadInput for a grid key without quotes, which TOML reads as a table in a table."""
-    grid = data.get("grid")
-    for key, inside in grid.items() if isinstance(grid, dict) else ():
-        way = [key]
-        while isinstance(inside, dict) and inside:
-            step = next(iter(inside))
-            way.append(step)
-            inside = inside[step]
-        if len(way) > 1:
-            raise BadInput(f'{label}: grid.{".".join(way)}: put the key in quotes: "{".".join(way)}" = …')
+def _check_quotes(data: dict[str, Any], label: str) -> None:
+    """Raise BadInput for a varied key without quotes, which TOML reads as a table in a table."""
+    zipped, uncertainty = data.get("zip"), data.get("uncertainty")
+    priors = uncertainty.get("priors") if isinstance(uncertainty, dict) else None
+    tables = [("grid", data.get("grid"), 1), ("uncertainty.priors", priors, 2)]
+    tables += [
+        (f"zip[{number}]", table, 1)
+        for number, table in enumerate(zipped if isinstance(zipped, list) else ())
+    ]
+    for name, table, least in tables:
+        for key, inside in table.items() if isinstance(table, dict) else ():
+            way = [key]
+            while isinstance(inside, dict) and inside:
+                step = next(iter(inside))
+                way.append(step)
+                inside = inside[step]
+            if len(way) > least and key in VARIED:
+                written = ".".join(way[: len(way) + 1 - least])
+                raise BadInput(f'{label}: {name}.{written}: put the key in quotes: "{written}" = …')
 
 
 def dump(study: Study) -> str:

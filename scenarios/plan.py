@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
 from .data_files import input_files
+from .draws import essence, world_seed
 from .grid import grid_points
 from .keys import assign
+from .model_version import MODEL_VERSION
 from .spec import Arm, Study
 from .switches import slates_of
+from .uncertainty import drawn_studies
 
-MODEL_VERSION = 2
-"""Raise it with every change of code that changes results: runs of an older one are not taken over."""
+if TYPE_CHECKING:
+    from .checkpoint_files import Keeping
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,26 @@ class PlannedRun:
     key: str
     """Name of its folder: readable, and ending in the hash of everything that determines the result."""
     study: Study
-    """The study with the values of the grid point put in, and no grid."""
+    """The study with the values of the design point and of the seed's draw put in, and nothing that varies."""
     arm: Arm
     seed: int
+    """Number of the run in its cell; of its draw, where there is uncertainty."""
     grid: dict[str, Any]
-    """Values of the grid point: dotted key → value."""
+    """Values of the design point: dotted key → value."""
+    course: str = ""
+    """As `key`, but the same for every number of rounds and version of the model: the runs of a course are
+    beginnings of one another, so a checkpoint of one is good for a longer one (`scenarios.checkpoints`)."""
+    keeping: Keeping | None = None
+    """Whether and where its state is kept; says nothing about its result."""
+    draw: dict[str, Any] = field(default_factory=dict)
+    """What the seed draws from the priors: dotted key → value; already in `study`."""
+    world: int | None = None
+    """Seed of its random numbers where that is not `seed` (Saltelli's design: the replicate)."""
+
+    @property
+    def world_seed(self) -> int:
+        """Seed of everything that is random in the run."""
+        return self.seed if self.world is None else self.world
 
     @property
     def label(self) -> str:
@@ -46,26 +64,33 @@ def seeds_of(study: Study) -> list[int]:
     return list(range(study.seeds)) if isinstance(study.seeds, int) else list(study.seeds)
 
 
-def expand(study: Study) -> list[PlannedRun]:
+def expand(study: Study, digests: Mapping[str, str] | None = None) -> list[PlannedRun]:
     """Return all runs in the order of the tables: arm, grid point, seed.
 
     Two runs can share a key (a grid key that says nothing about one of the arms): they are one run,
-    shown at each of its grid points. Raises BadInput where a data file cannot be read.
+    shown at each of its grid points. digests: path → hash of data files that are not read again. Raises
+    BadInput where a data file cannot be read.
     """
-    return list(_expand(study))
+    return list(_expand(study, dict(digests or {})))
 
 
-def _expand(study: Study) -> Iterator[PlannedRun]:
-    points = grid_points(study)
-    digests: dict[str, str] = {}
-    for number in range(len(study.arms)):
-        for values, at_point in points:
-            arm = at_point.arms[number]
-            cell = cell_of(at_point, arm, digests)
-            for seed in seeds_of(study):
-                digest = _digest({**cell, "seed": seed})
-                key = f"{slug(arm.name)[:40].strip('-')}-seed{seed}-{digest[:20]}"
-                yield PlannedRun(key, at_point, arm, seed, values)
+def _expand(study: Study, digests: dict[str, str]) -> Iterator[PlannedRun]:
+    seeds = seeds_of(study)
+    points = [(values, drawn_studies(study, point, seeds)) for values, point in grid_points(study)]
+    for number, named in enumerate(study.arms):
+        for values, drawn in points:
+            cell, of = {}, None
+            for seed, (at_seed, draw) in zip(seeds, drawn, strict=True):
+                arm = at_seed.arms[number]
+                if at_seed is not of:
+                    cell, of = cell_of(at_seed, arm, digests), at_seed
+                world = world_seed(study.uncertainty, seed)
+                digest = _digest({**cell, "seed": world})
+                title = f"{slug(named.name)[:40].strip('-')}-seed{world}"
+                course = f"{title}-{prefix_digest(cell, world)[:20]}"
+                yield PlannedRun(
+                    f"{title}-{digest[:20]}", at_seed, arm, seed, values, course, draw=draw, world=world
+                )
 
 
 def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
@@ -86,7 +111,20 @@ def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
         if not described[name]:
             # so that results from before there were such things are still found
             del described[name]
-    return {"model": MODEL_VERSION, **data, "arm": described, "widest_slate": widest_slate(study)}
+    cell = {"model": MODEL_VERSION, **data, "arm": described, "widest_slate": widest_slate(study)}
+    if data["world"].get("arrivals") or data["world"].get("creators"):
+        # so that results from when values of newborn items were rounded otherwise are not taken over
+        cell["newborn"] = 2
+    return cell
+
+
+def prefix_digest(cell: Mapping[str, Any], seed: int | None = None) -> str:
+    """Return a hash of what determines a run apart from how many rounds it has and the version of the model.
+
+    cell: from `cell_of`. Runs (cells, without a seed) with the same hash are beginnings of one another.
+    """
+    rest = {name: value for name, value in cell.items() if name not in ("rounds", "model")}
+    return _digest(rest if seed is None else {**rest, "seed": seed})
 
 
 def widest_slate(study: Study) -> int:
@@ -96,10 +134,11 @@ def widest_slate(study: Study) -> int:
 
 
 def cell_digests(study: Study) -> set[str]:
-    """Return a hash for every cell (arm × grid point) of a study."""
+    """Return a hash for every cell (arm × design point) of a study, with what its seeds draw from."""
     digests: dict[str, str] = {}
     points = grid_points(study)
-    return {_digest(cell_of(point, arm, digests)) for _, point in points for arm in point.arms}
+    drawn = essence(study.uncertainty)
+    return {_digest({**cell_of(point, arm, digests), **drawn}) for _, point in points for arm in point.arms}
 
 
 def _digest(value: Any) -> str:

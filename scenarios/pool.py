@@ -1,25 +1,145 @@
-"""Runs spread over processes or threads. What they give does not depend on how they are spread."""
+"""Runs spread over processes, threads or a cluster. What they give does not depend on how they are spread."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Literal
+from importlib.util import find_spec
+from typing import Any, Literal, Self, get_args
 
+from ..errors import BadInput, did_you_mean
+from .memory import bounded
 from .plan import PlannedRun
 from .progress import Quiet
+from .spec import Study
 from .store import Record, RunStore
-from .worker import THREADS, Builder, carry_out, carry_out_alone, one_thread
+from .threads import THREADS, one_thread
+from .worker import Builder, carry_out, carry_out_alone
 
-Backend = Literal["loky", "threading"]
+Backend = Literal["loky", "threading", "dask", "ray"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+CLUSTERS = {"dask": "distributed", "ray": "ray"}
+"""Backend → the package it needs."""
+LOKY_WARNINGS = r".*tasks (have been successfully|which were still)|A worker stopped while some jobs"
+"""What loky says when a study is stopped (what those tasks did is on disk and is taken over), and when it
+replaces a worker that has grown, as workers with jax do (the run that it had is finished first)."""
 
 
-def carried_out(
-    todo: list[PlannedRun], store: RunStore, jobs: int, backend: Backend, progress: Quiet, builder: Builder
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Workers:
+    """Where the runs of a study are done. A context: what was started or joined is closed at its end."""
+
+    def __init__(self, backend: Backend, jobs: int, scheduler: str | None, study: Study) -> None:
+        """Join a running scheduler (its workers are checked); anything else is started when first needed.
+
+        Raises BadInput for options that do not go together, a missing package, a scheduler that does not
+        answer, workers that do not go with the study.
+        """
+        self.backend = backend
+        self._jobs = checked_jobs(jobs)
+        self._study = study
+        self._cluster: Any = None
+        address = checked_backend(backend, scheduler)
+        if address is not None:
+            self._open(address, 0)
+
+    @property
+    def here(self) -> bool:
+        """Whether one job at a time stays in this process and tells its rounds."""
+        return self.backend not in CLUSTERS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._cluster is not None:
+            self._cluster.close()
+
+    def _open(self, address: str | None, jobs: int) -> None:
+        from .versions import terms_of
+
+        self._terms = terms_of(self._study)
+        self._joined = address is not None
+        if self.backend == "dask":
+            from .dask_cluster import DaskCluster as Kind
+        else:
+            from .ray_cluster import RayCluster as Kind
+        self._cluster = Kind(address, jobs)
+        try:
+            self._cluster.check(self._terms)
+        except BaseException:
+            self._cluster.close()
+            raise
+
+    def at_once(self, todo: Sequence[PlannedRun], progress: Quiet) -> int:
+        """Return how many of the runs to do at a time: as asked for, as many as there are, as memory allows."""
+        if self._cluster is not None and self._joined:
+            there = self._cluster.workers()
+            return max(1, min(there if self._jobs == -1 else self._jobs, len(todo)))
+        jobs = max(1, min(cores() if self._jobs == -1 else self._jobs, len(todo)))
+        jobs, note = bounded(jobs, todo, shared=self.backend == "threading")
+        if note:
+            progress.say(note)
+        return jobs
+
+    def carried_out(
+        self, todo: list[PlannedRun], store: RunStore, jobs: int, progress: Quiet, builder: Builder
+    ) -> Iterator[Record]:
+        """Do the runs and give their records as they finish.
+
+        Raises ClusterError where a cluster is lost on the way.
+        """
+        if not todo:
+            return iter(())
+        if self.backend in CLUSTERS:
+            from . import clusters
+
+            if self._cluster is None:
+                self._open(None, jobs)
+            return clusters.carried_out(self._cluster, todo, store, jobs, builder, self._terms)
+        return _here(todo, store, jobs, self.backend, progress, builder)
+
+
+def checked_jobs(jobs: int) -> int:
+    """Return a number of jobs, or raise BadInput."""
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs != -1 and jobs < 1:
+        raise BadInput(f"jobs = {jobs!r}: must be a whole number of at least 1, or -1 for one per core")
+    return jobs
+
+
+def checked_backend(backend: str, scheduler: str | None) -> str | None:
+    """Return the address of the scheduler to join (None: none), or raise BadInput."""
+    if backend not in BACKENDS:
+        close = did_you_mean(str(backend), BACKENDS)
+        raise BadInput(f"backend = {backend!r}: must be one of {', '.join(BACKENDS)}.{close}")
+    if backend not in CLUSTERS:
+        if scheduler is not None:
+            raise BadInput(
+                f"scheduler = {scheduler!r}: {backend} works on this machine only and joins nothing; "
+                "add --backend dask or --backend ray, or leave --scheduler out"
+            )
+        return None
+    if find_spec(CLUSTERS[backend]) is None:
+        raise BadInput(
+            f'--backend {backend} needs a package that is missing: pip install "echodrift[{backend}]"'
+        )
+    if scheduler is None:
+        return None
+    from .clusters import address_of
+
+    return address_of(backend, scheduler)
+
+
+def _here(
+    todo: list[PlannedRun], store: RunStore, jobs: int, backend: str, progress: Quiet, builder: Builder
 ) -> Iterator[Record]:
-    """Do the runs and give their records as they finish; one job stays in this process, round by round."""
+    """One job stays in this process, round by round."""
     if jobs == 1:
         with one_thread():
             for run in todo:
@@ -31,18 +151,23 @@ def carried_out(
     if backend == "threading":
         with one_thread(), parallel_config(backend="threading"):
             pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-            yield from pool(delayed(carry_out)(run, store, builder) for run in todo)
+            yield from pool(delayed(_in_a_thread)(run, store, builder) for run in todo)
         return
     try:
         with parallel_config(backend="loky", inner_max_num_threads=1), warnings.catch_warnings():
-            # Said when a study is stopped; what those tasks did is on disk and is taken over.
-            warnings.filterwarnings("ignore", message=r".*tasks (have been successfully|which were still)")
+            warnings.filterwarnings("ignore", message=LOKY_WARNINGS)
             pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
             yield from pool(delayed(carry_out_alone)(run, store, builder, os.getpid()) for run in todo)
     except TerminatedWorkerError:
         # Something killed a worker, most likely for its memory. Which run it was is not known, so the
         # rest are done one at a time, each in a process of its own.
         yield from _one_by_one(todo, store, builder)
+
+
+def _in_a_thread(run: PlannedRun, store: RunStore, builder: Builder) -> Record:
+    # numba and OpenMP count their threads per thread.
+    with one_thread():
+        return carry_out(run, store, builder)
 
 
 def _one_by_one(todo: list[PlannedRun], store: RunStore, builder: Builder) -> Iterator[Record]:

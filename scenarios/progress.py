@@ -25,6 +25,9 @@ class Quiet:
     def run(self, rounds: int, failed: bool) -> None:
         """One run is over; rounds: its rounds that were not told one by one."""
 
+    def say(self, text: str) -> None:
+        """Something that the person who started the study should know now."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -82,12 +85,15 @@ class Lines(_Counting):
         super().run(rounds, failed)
         self._now_and_then()
 
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
     def _now_and_then(self) -> None:
         if time.monotonic() - self.last >= EVERY:
             self._say(self.text() + self.left())
 
     def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        self.say(text)
         self.last = time.monotonic()
 
 
@@ -109,6 +115,8 @@ class Bar(_Counting):
 
     def start(self, runs: int, done: int, jobs: int, rounds: int) -> None:
         super().start(runs, done, jobs, rounds)
+        if self.task is not None:
+            self.bar.remove_task(self.task)
         self.task = self.bar.add_task(self.text(), total=max(rounds, 1))
 
     def round(self) -> None:
@@ -118,6 +126,9 @@ class Bar(_Counting):
     def run(self, rounds: int, failed: bool) -> None:
         super().run(rounds, failed)
         self.bar.update(self.task, completed=self.rounds_done, description=self.text() + self.left())
+
+    def say(self, text: str) -> None:
+        self.bar.console.print(text, markup=False, highlight=False)
 
     def __enter__(self) -> Self:
         self.bar.start()

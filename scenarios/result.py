@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, did_you_mean
 from .folder import Folder
+from .grid import design_keys
 from .load import load_study
 from .spec import Study
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+    from ..analysis.verdict_types import Answer
 
 
 class Result:
@@ -56,6 +59,26 @@ class Result:
         """Lorenz curves: arm, grid columns, seed, when, what, x, y."""
         return self._table("lorenz")
 
+    @cached_property
+    def deciles(self) -> pd.DataFrame:
+        """Exposure, consumption and demand by popularity decile of items: arm, grid columns, seed, round, decile, …"""
+        return self._table("deciles")
+
+    @cached_property
+    def tastes(self) -> pd.DataFrame:
+        """How long tastes last: arm, grid columns, seed, round, taste (1 = dominant), users, kept, survived, …"""
+        return self._table("tastes")
+
+    @cached_property
+    def network_users(self) -> pd.DataFrame:
+        """Users at the start and the end of the first run of each arm: when, user, community, taste, share."""
+        return self._table("network_users")
+
+    @cached_property
+    def network_ties(self) -> pd.DataFrame:
+        """Ties of the same runs between communities and between dominant tastes: when, by, one, other, ties."""
+        return self._table("network_ties")
+
     @property
     def failed(self) -> pd.DataFrame:
         """The rows of `runs` whose run ended in an error."""
@@ -64,7 +87,23 @@ class Result:
     def _table(self, name: str) -> pd.DataFrame:
         import pandas as pd
 
-        return pd.read_parquet(self.folder / f"{name}.parquet")
+        path = self.folder / f"{name}.parquet"
+        # a folder of an older version lacks some tables
+        keys = ["arm", *design_keys(self.study), "seed"]
+        return pd.DataFrame(columns=keys) if not path.is_file() else pd.read_parquet(path)
+
+    def _independent(self, name: str) -> pd.DataFrame:
+        """A table without the rows of a Saltelli design that share draws with others, replicates averaged."""
+        from ..analysis.saltelli import independent
+
+        uncertainty = self.study.uncertainty
+        described = None if uncertainty is None else uncertainty.model_dump(mode="json")
+        return independent(getattr(self, name), described, design_keys(self.study), name)
+
+    @cached_property
+    def draws(self) -> pd.DataFrame | None:
+        """What each seed drew from the priors: seed, then one column per dotted key; None without uncertainty."""
+        return None if self.study.uncertainty is None else self._table("draws")
 
     def compare(
         self,
@@ -72,17 +111,21 @@ class Result:
         reference: str | None = None,
         arms: Sequence[str] | None = None,
         level: float = 0.95,
+        method: str = "t",
     ) -> pd.DataFrame:
         """Return every arm minus the reference, paired by seed, with intervals: one row per arm and measure.
 
         measures: columns of `runs`; the study's primary measures when none are named. reference: the
-        study's own, or its first arm. With a grid, one block of rows per grid point.
+        study's own, or its first arm. With a grid, one block of rows per grid point. Of a Saltelli design the
+        independent rows alone count, each averaged over its replicates. method: "t", "bca"
+        (bootstrap) or "permutation" (sign flips).
         Columns: see `echodrift.analysis.statistics.compare`.
         """
         import pandas as pd
 
-        from ..analysis.statistics import compare
+        from ..analysis.stopping import compare_of
 
+        compare = compare_of(self.manifest)
         primary = [name for name in self.study.primary if name in self.runs]
         for name in measures:
             if name not in self.runs.columns:
@@ -91,45 +134,79 @@ class Result:
                 )
         reference = reference or self.study.reference or self.study.arms[0].name
         wanted = list(measures) or primary
-        keys = list(self.study.grid)
+        keys, runs = design_keys(self.study), self._independent("runs")
         if not keys:
-            return compare(self.runs, reference, wanted, primary=primary, arms=arms, level=level)
+            return compare(runs, reference, wanted, primary=primary, arms=arms, level=level, method=method)
         parts = []
-        for values, rows in self.runs.groupby(keys, sort=False):
-            part = compare(rows, reference, wanted, primary=primary, arms=arms, level=level)
+        for values, rows in runs.groupby(keys, sort=False):
+            part = compare(rows, reference, wanted, primary=primary, arms=arms, level=level, method=method)
             for place, (key, value) in enumerate(zip(keys, values, strict=True)):
                 part.insert(place, key, value)
             parts.append(part)
         return pd.concat(parts, ignore_index=True)
 
-    def plot(self, *measures: str, at: Mapping[str, Any] | None = None) -> Figure:
-        """Return a matplotlib Figure: the measures over the rounds, mean and 95 % band over seeds per arm.
+    def plot(
+        self,
+        *measures: str,
+        kind: str = "curves",
+        by: str | Sequence[str] = "arm",
+        vs: str | None = None,
+        at: Mapping[str, Any] | None = None,
+        arms: Sequence[str] = (),
+        rounds: tuple[int | None, int | None] = (None, None),
+        limit: float | None = None,
+    ) -> Figure:
+        """Return one figure of the study, a matplotlib Figure; what `echodrift plot` writes into a file.
 
-        measures: columns of `rounds`; the study's primary measures when none are named. at: values of
-        grid columns (the first of each where it is not named).
+        measures: columns of `rounds`; the study's primary measures when none are named. kind: "curves" over
+        the rounds (mean and 95 % band over seeds), or another of `analysis.plots.request.KINDS`. by: "arm", or
+        keys that the study varies. vs: show differences from this arm, paired by seed. at: values of
+        design keys (the first of each where it is not named). arms: those to show. rounds: first and last
+        round, both included. limit: where a phase diagram draws its line, in the measure's own unit; the
+        gate's when omitted. BadInput says what is not there, and the closest that is.
         """
-        from ..analysis import plots
+        from ..analysis.plots.draw import draw
+        from ..analysis.results import read_results
 
-        rounds, at = self.rounds, dict(at or {})
-        if rounds.empty:
+        if not len(self.rounds):
             raise BadInput("every run of this study failed, so there is nothing to plot; see .failed")
-        for name in measures:
-            if name not in rounds.columns:
-                raise BadInput(f'no measure "{name}" in these results.{did_you_mean(name, rounds.columns)}')
-        for key in at:
-            if key not in self.study.grid:
-                raise BadInput(
-                    f'"{key}" is not a key of the grid ({", ".join(self.study.grid) or "there is none"})'
-                )
-        for key in self.study.grid:
-            value = at.get(key, rounds[key].iloc[0])
-            if not (rounds[key] == value).any():
-                there = ", ".join(str(one) for one in rounds[key].unique())
-                raise BadInput(f"{key} = {value!r} is not a value of the grid ({there})")
-            rounds = rounds[rounds[key] == value]
-        styles = plots.arm_styles([arm.name for arm in self.study.arms], self.study.reference)
-        wanted = list(measures) or [name for name in self.study.primary if name in rounds]
-        return plots.long_horizon(rounds, wanted, styles)
+        return draw(
+            read_results(self.folder), *measures, kind=kind, by=by, vs=vs, at=at, arms=arms, rounds=rounds,
+            limit=limit,
+        )  # fmt: skip
+
+    def sensitivity(
+        self, measure: str, arm: str | None = None, reference: str | None = None
+    ) -> pd.DataFrame:
+        """Return which assumption drives a measure: sensitivity indices of its mean over the last 20 rounds.
+
+        measure: a column of `runs`. arm: one arm, or all. reference: the arm that differences are taken
+        from; the study's own when omitted. Rows: grid point, arm, what (the arm's own mean, or its
+        difference from the reference), key. Columns: see `echodrift.analysis.sensitivity.sensitivity`.
+        Raises BadInput for a study without [uncertainty].
+        """
+        from ..analysis.results import read_results
+        from ..analysis.sensitivity import sensitivity
+
+        return sensitivity(read_results(self.folder), measure, arm=arm, reference=reference)
+
+    def gate(self) -> Answer:
+        """Judge the `[gate]` of the study: `.outcome` is "PASS", "FAIL" or "UNDECIDED"; print it for the table.
+
+        Raises BadInput where the study has none.
+        """
+        from .gate import judge_folder
+
+        return judge_folder(self.folder)
+
+    def query(self, sql: str) -> pd.DataFrame:
+        """Return what a SELECT over the tables gives (`rounds`, `runs`, `lorenz`, …; the dialect of DuckDB).
+
+        Raises BadInput for what cannot be asked, StorageError where a table was changed.
+        """
+        from .query import Query
+
+        return Query(self.folder).table(sql).to_pandas()
 
     def report(self) -> Path:
         """Write report.html and figures/ into the folder (again, if they are there); return the page."""

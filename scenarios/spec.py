@@ -13,6 +13,7 @@ from ..config import Config
 from ..errors import did_you_mean
 from ..sim.platform import MAX_SLATE, Platform
 from .gate_spec import GateConfig
+from .uncertainty_spec import Uncertainty
 
 
 class LogConfig(Config):
@@ -183,6 +184,10 @@ class Study(Config):
     """Also report measures that are means over users for each group or community."""
     grid: dict[str, list[Any]] = {}
     """Dotted key → values; every combination is run."""
+    zip: list[dict[str, list[Any]]] = []
+    """Tables of dotted key → values that vary together; every row of one with every combination of the grid."""
+    uncertainty: Uncertainty | None = None
+    """Priors over what is not known; every seed draws from them."""
     gate: GateConfig | None = None
     """May one arm replace another? Judged by `echodrift gate`."""
 

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from ..errors import StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 TEMPORARY = ".unfinished-"
 """Start of the names of files and folders that are being written."""
@@ -54,33 +56,59 @@ class RunStore:
         Whole: the record is readable, belongs to this key, and every table has the content that the
         record says. A run that failed has a record and no tables.
         """
-        place = self.folder / key
+        return self.inspect(key)[0]
+
+    def inspect(self, key: str) -> tuple[Record | None, str]:
+        """Return the record of a run (None: there is none that is whole) and the file that is damaged.
+
+        The file: its name in the run's folder; empty where nothing is damaged or the run is not there.
+        """
+        place, at = self.folder / key, "run.json"
         try:
-            outer = json.loads((place / "run.json").read_text("utf-8"))
+            record = self.peek(key)
+            if record is None:
+                return None, at
+            for at, digest in record.files.items():
+                if _digest((place / at).read_bytes()) != digest:
+                    return None, at
+        except OSError:
+            return None, at if place.is_dir() else ""
+        return record, ""
+
+    def peek(self, key: str) -> Record | None:
+        """Return the record of a run without looking at its tables; None where it cannot be used.
+
+        Raises OSError where there is none.
+        """
+        text = (self.folder / key / "run.json").read_bytes()
+        try:
+            outer = json.loads(text)
             inner = outer["record"]
             if outer["sha256"] != _digest(_canonical(inner)) or inner["key"] != key:
                 return None
-            record = Record(**{**inner, "summaries": {k: _unpack(v) for k, v in inner["summaries"].items()}})
-            for name, digest in record.files.items():
-                if _digest((place / name).read_bytes()) != digest:
-                    return None
-        except (OSError, ValueError, KeyError, TypeError):
+            return Record(**{**inner, "summaries": {k: _unpack(v) for k, v in inner["summaries"].items()}})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        return record
 
-    def table(self, key: str, name: str) -> pd.DataFrame:
-        """Return a table of a finished run: "rounds" or "lorenz"."""
-        import pandas as pd
+    def table(self, key: str, name: str) -> pa.Table:
+        """Return a table of a finished run, for example "rounds"."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        return pd.read_parquet(self.folder / key / f"{name}.parquet")
+        data = (self.folder / key / f"{name}.parquet").read_bytes()
+        return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
 
-    def write(self, record: Record, tables: dict[str, pd.DataFrame]) -> None:
+    def write(self, record: Record, tables: Mapping[str, pd.DataFrame | bytes]) -> None:
         """Write a run whole: into a folder beside its place, then moved there in one step.
 
-        Raises StorageError naming the file that could not be written; nothing is left behind.
+        tables: name → table, or → the bytes of its Parquet file. Raises StorageError naming the file
+        that could not be written; nothing is left behind.
         """
         temporary = self.folder / f"{TEMPORARY}{record.key}-{os.getpid()}-{next(_COUNTER)}"
-        content = {f"{name}.parquet": parquet(table) for name, table in tables.items()}
+        content = {
+            f"{name}.parquet": table if isinstance(table, bytes) else parquet(table)
+            for name, table in tables.items()
+        }
         record.files = {name: _digest(data) for name, data in content.items()}
         inner = asdict(record)
         inner["summaries"] = {name: _pack(value) for name, value in record.summaries.items()}
@@ -134,6 +162,24 @@ def write_synced(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a new file; raises StorageError and leaves nothing behind when it cannot be written."""
+    try:
+        write_synced(path, data)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def move_in(path: Path, place: Path) -> None:
+    """Put a finished file in its place in one step; raises StorageError."""
+    try:
+        os.replace(path, place)
+        _sync_folder(place.parent)
+    except OSError as error:
+        raise cannot_write(place, error) from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shlex
@@ -13,16 +12,25 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput, ExitCode, StorageError, did_you_mean
+from ..errors import BadInput, ClusterError, ExitCode, StorageError, did_you_mean
+from .bundles import Bundler
+from .checkpoint_files import FOLDER as CHECKPOINTS
+from .checkpoint_files import Keeping
+from .checkpoints import checked_every, prepare
 from .collect import collect
 from .data_files import input_files
+from .draws import draws_table
+from .extending import beforehand
 from .folder import Folder
+from .gate import check_gate
 from .grid import grid_points
 from .plan import PlannedRun, expand, file_digest, seeds_of, slug, study_digest
-from .pool import Backend, carried_out
+from .pool import Backend, Workers, checked_backend, checked_jobs
 from .progress import Quiet
 from .spec import Study
 from .store import Record, RunStore, parquet
+from .uncertainty import check_draws, design_notes
+from .until import Until
 from .worker import Builder, build
 
 PACKAGES = (
@@ -64,15 +72,11 @@ def check_runnable(study: Study) -> list[str]:
     for key, path in input_files(study).items():
         if Path(path).is_dir():
             raise BadInput(f"{key}: {path} is a folder; name the file in it")
-    notes: dict[str, None] = {}
+    notes: dict[str, None] = dict.fromkeys(check_gate(study))
     for _, point in grid_points(study):
         notes |= dict.fromkeys(check_study(point) or ())
+    check_draws(study, seeds_of(study), check_study)
     return list(notes)
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_folder(study: Study) -> Path:
@@ -86,47 +90,62 @@ def run_study(
     *,
     jobs: int = 1,
     backend: Backend = "loky",
+    scheduler: str | None = None,
     progress: Quiet | None = None,
     builder: Builder = build,
     checker: Callable[[Study], Any] = check_runnable,
     command: Sequence[str] = (),
     changed: Sequence[str] = (),
+    until: Until | None = None,
+    checkpoint_every: int = 0,
+    keep_state: bool = False,
 ) -> Folder:
     """Run what is not yet in `out` and write the tables there; return the folder.
 
-    jobs: runs at a time, −1 for one per core. backend: "loky" (processes) or "threading". Everything
-    is checked before the folder is made. A run that fails becomes a row with its error. The tables do
-    not depend on jobs, backend or interruptions (wall times aside). changed: what options changed in
-    the study as written, for the manifest.
+    jobs: runs at a time, −1 for one per core (of a cluster: all it has). backend: "loky" (processes),
+    "threading", "dask" or "ray". scheduler: address of a running Dask or Ray cluster; without one, dask
+    and ray start workers on this machine. Everything is checked before the folder is made. A run that
+    fails becomes a row with its error. The tables do not depend on jobs, backend or interruptions (wall
+    times aside). changed: what options changed in the study as written, for the manifest. until: runs
+    its study in batches of seeds, and stops when it is decided. checkpoint_every: rounds between
+    checkpoints, from which an interrupted run goes on (0: none; not with a scheduler, whose workers may sit
+    elsewhere). keep_state: keep the end of every run, so that a study with more rounds goes on from there.
 
-    Raises BadInput (nothing started), StorageError (finished runs are kept), Interrupted (Ctrl-C;
-    finished runs are kept).
+    Raises BadInput (nothing started), StorageError (finished runs are kept), ClusterError (the cluster is
+    gone; finished runs are kept), Interrupted (Ctrl-C; finished runs are kept).
     """
-    if jobs == -1:
-        jobs = cores()
-    if jobs < 1:
-        raise BadInput(f"jobs = {jobs}: must be a number of at least 1, or -1 for one per core")
-    if backend not in ("loky", "threading"):
-        raise BadInput(f'backend = "{backend}": must be loky or threading')
+    checked_jobs(jobs)
+    checked_backend(backend, scheduler)
+    checked_every(checkpoint_every, keep_state)
     progress = progress or Quiet()
+    study = study if until is None else until.study
     checker(study)
     plan = expand(study)
     folder = Folder(out)
     folder.check(study)
     started = datetime.now(UTC)
-    with folder.locked():
+    with Workers(backend, jobs, scheduler, study) as workers, folder.locked():
         # Once more, now that nobody else can change it.
-        folder.check(study)
-        folder.begin(study)
+        there = folder.check(study)
+        for note in beforehand(there, study, plan, folder.path, folder.store):
+            progress.say(note)
+        folder.begin(study, plan)
+        bundler = Bundler(folder.store)
+        place = (out / CHECKPOINTS).absolute()
+        keeping = Keeping(place, checkpoint_every, keep_state) if scheduler is None else None
         records: dict[str, Record] = {}
         try:
-            _fill(records, plan, folder.store, jobs, backend, progress, builder)
-            tables = collect(plan, records, folder.store)
-            _publish(folder, study, plan, tables, records, started, command, changed)
-        except StorageError as error:
+            for part in [study] if until is None else until.parts(folder.path, progress):
+                plan = expand(part)
+                ran = _fill(records, plan, folder.store, workers, progress, builder, bundler, keeping)
+                if not ran and until is None and folder.is_complete(part, len(plan)):
+                    continue
+                tables = collect(plan, records, folder.store, folder.path)
+                _publish(folder, part, plan, tables, records, started, command, changed, until)
+        except (StorageError, ClusterError) as error:
             wrong, _, what = str(error).partition("\n")
             then = f"{what} Then run the same command again.".strip()
-            raise StorageError(f"{wrong}\n{_kept(records, plan, out)} {then}") from error
+            raise type(error)(f"{wrong}\n{_kept(records, plan, out)} {then}") from error
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Stopped. {_kept(records, plan, out)} The same command goes on from there."
@@ -143,50 +162,68 @@ def _fill(
     records: dict[str, Record],
     plan: Sequence[PlannedRun],
     store: RunStore,
-    jobs: int,
-    backend: Backend,
+    workers: Workers,
     progress: Quiet,
     builder: Builder,
-) -> None:
-    """Complete `records` (key → record): take over what is finished, run the rest."""
+    bundler: Bundler,
+    keeping: Keeping | None,
+) -> int:
+    """Complete `records` (key → record): take over what is finished, run the rest; return how many were run."""
     waiting: dict[str, PlannedRun] = {}
     for run in plan:
-        record = store.read(run.key)
+        if run.key in records:
+            continue
+        record, damaged = store.inspect(run.key)
+        if damaged:
+            place = store.folder / run.key / damaged
+            progress.say(f"warning: {run.label}: {place} is damaged; it is run again")
         if record is not None and record.status == "ok":
             records[run.key] = record
         else:
             waiting.setdefault(run.key, run)
-    todo = list(waiting.values())
+    prepared = prepare(list(waiting.values()), [run for run in plan if run.key in records], keeping)
+    todo = prepared.todo
+    for note in prepared.notes:
+        progress.say(note)
+    for record in records.values() if todo else ():
+        bundler.add(record)
     with progress:
-        jobs = max(1, min(jobs, len(todo)))
-        progress.start(len(records) + len(todo), len(records), jobs, sum(run.study.rounds for run in todo))
-        for record in carried_out(todo, store, jobs, backend, progress, builder):
+        jobs = workers.at_once(todo, progress)
+        progress.start(len(records) + len(todo), len(records), jobs, sum(map(prepared.left, todo)))
+        for record in workers.carried_out(todo, store, jobs, progress, builder):
             if record.key not in records:
-                told = jobs == 1
-                progress.run(0 if told else waiting[record.key].study.rounds, record.status == "failed")
+                told = jobs == 1 and workers.here
+                progress.run(0 if told else prepared.left(waiting[record.key]), record.status == "failed")
             records[record.key] = record
+            prepared.done(waiting[record.key])
+            bundler.add(record)
+    return len(todo)
 
 
 def _publish(
     folder: Folder,
     study: Study,
     plan: Sequence[PlannedRun],
-    tables: dict[str, Any],
+    tables: Mapping[str, bytes | Path],
     records: dict[str, Record],
     started: datetime,
     command: Sequence[str],
     changed: Sequence[str],
+    until: Until | None,
 ) -> None:
-    notes = _notes(plan, records)
+    notes = [*design_notes(study), *_notes(plan, records)]
+    if study.uncertainty is not None:
+        tables = {**tables, "draws": parquet(draws_table(study.uncertainty, seeds_of(study)))}
     manifest = {
         "study": study.name,
         "study_sha256": study_digest(study),
         "command": shlex.join(command) or "echodrift.run(…) in Python",
-        "reproduce": f"echodrift run {shlex.quote(str(folder.path / 'study.toml'))}",
+        "reproduce": f"echodrift run {shlex.quote(str(folder.path / 'study.toml'))}"
+        + (f" --until decided --max-seeds {until.most}" if until else ""),
         "changed": list(changed),
         "seeds": seeds_of(study),
         "runs": len(plan),
-        "failed": int((tables["runs"]["status"] == "failed").sum()),
+        "failed": sum(records[run.key].status == "failed" for run in plan),
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": sys.version.split()[0],
@@ -197,7 +234,9 @@ def _publish(
         },
         "notes": notes,
     }
-    folder.publish(study, {name: parquet(table) for name, table in tables.items()}, manifest)
+    if until is not None:
+        manifest["stopping"] = until.told
+    folder.publish(study, tables, manifest)
 
 
 def _version(package: str) -> str | None:

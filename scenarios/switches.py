@@ -63,10 +63,12 @@ def _base_of(name: str, study: Study) -> Arm | None:
 
 
 def _varied(study: Study, *arms: Arm) -> bool:
-    """Whether the grid changes one of the arms alone; what it changes in all arms keeps equal ones equal."""
+    """Whether anything varies in one of the arms alone; what varies in all arms keeps equal ones equal."""
     places = {f"arms[{i}]" for i, arm in enumerate(study.arms) if arm in arms}
     places |= {f"arms[{arm.name}]" for arm in arms}
-    return any(key.startswith(tuple(places)) for key in study.grid)
+    varied = [*study.grid, *(key for table in study.zip for key in table)]
+    varied += study.uncertainty.priors if study.uncertainty else ()
+    return any(key.startswith(tuple(places)) for key in varied)
 
 
 def check_switches(study: Study, arm: Arm) -> None:

@@ -6,14 +6,15 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import StorageError, was_interrupted
+from .checkpoints import keep, resumed
 from .plan import PlannedRun
 from .spec import Arm, Study
 from .store import Record, RunStore
+from .threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ class Steppable(Protocol):
 
     def step(self) -> dict[str, float]: ...
 
-    def lorenz(self) -> Any: ...
+    def tables(self) -> dict[str, dict[str, Any]]: ...
 
 
 Builder = Callable[[Study, Arm, int], Steppable]
@@ -62,17 +63,17 @@ def carry_out(
     began = time.perf_counter()
     record, tables = Record(run.key, run.label, "ok"), {}
     try:
-        built = builder(run.study, run.arm, run.seed)
-        rows = []
-        for _ in range(built.rounds):
+        built, rows = resumed(run, builder)
+        for done in range(len(rows) + 1, built.rounds + 1):
             rows.append(dict(built.step()))
             if tick is not None:
                 tick()
+            keep(run, built, done, before_writing)
         rounds = pd.DataFrame(rows).drop(columns=["arm", "seed", "round"], errors="ignore")
         rounds.insert(0, "round", range(len(rounds)))
         record.summaries = summaries(rounds)
         record.notes = [str(note) for note in built.notes]
-        tables = {"rounds": rounds, "lorenz": pd.DataFrame(built.lorenz())}
+        tables = {"rounds": rounds} | {name: pd.DataFrame(of) for name, of in built.tables().items()}
     except StorageError:
         raise
     except Exception as error:  # noqa: BLE001  a run may fail in any way, and that is its result
@@ -119,30 +120,3 @@ def summaries(rounds: pd.DataFrame) -> dict[str, float]:
         half_life, censored = niche_half_life(rounds["round"].to_numpy(), rounds["niche_exposure"].to_numpy())
         found |= {"niche_half_life": float(half_life), "niche_half_life_censored": float(censored)}
     return found
-
-
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep numerical libraries to one thread, those already loaded and those still to come."""
-    from threadpoolctl import threadpool_limits
-
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

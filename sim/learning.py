@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BadInput, PolicyError
 from ..policies.interactions import Exposures, InteractionLog, Interactions, Source
+from . import checkpoint
+from .checkpoint import State, part, under
 
 if TYPE_CHECKING:
     from .loop import Simulation
 
 MOST_PASSES = 1000
 """Extra organic visits per round and user, at most, to bring the organic log to the arm's size."""
+_COLUMNS = ("user", "item", "round", "rank", "source", "weight")
 
 
 class LearningLog:
@@ -60,6 +64,23 @@ class LearningLog:
 
     def follow(self, round: int, entries: int) -> None:
         """Take note that the arm's own log has grown by `entries` in a round."""
+
+    def state(self) -> State:
+        """Return what a checkpoint keeps: the rewritten log, if there is one."""
+        kept: State = {"until": np.array(self._rewritten_until), "forgotten": np.array(self._forgotten)}
+        if self._rewritten is not None:
+            columns = {name: getattr(self._rewritten, name) for name in _COLUMNS}
+            there = {name: column for name, column in columns.items() if column is not None}
+            kept |= under("rewritten", there)
+        return kept
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned."""
+        self._rewritten_until, self._forgotten = int(kept["until"]), int(kept["forgotten"])
+        columns = part("rewritten", kept)
+        self._rewritten = (
+            Interactions(**{name: np.array(column) for name, column in columns.items()}) if columns else None
+        )
 
 
 class OrganicLog(LearningLog):
@@ -113,6 +134,17 @@ class OrganicLog(LearningLog):
             keep = np.sort(self._twin.streams("learning.keep", round).permutation(user.size)[:entries])
             user, item, rank = user[keep], item[keep], rank[keep]
         self._log.append(user, item, round, rank, Source.ORGANIC)
+
+    def state(self) -> State:
+        """Return the organic log and the state of the twin world besides."""
+        twin = checkpoint.state(self._twin)
+        assert twin is not None, "an organic world has no recommender whose state could be missing"
+        return super().state() | under("log", self._log.state()) | under("twin", twin)
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        super().restore(kept)
+        self._log.restore(part("log", kept))
+        checkpoint.restore(self._twin, part("twin", kept))
 
 
 def joined(first: Interactions, second: Interactions) -> Interactions:

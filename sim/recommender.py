@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from ..errors import PolicyError
 from ..policies.base import LogTransform, Policy, Reranker
 from ..policies.interactions import Observation
 from ..policies.validation import validate_ranking
+from .checkpoint import State, part, under
 from .oracles import oracle_items, oracle_slates
 from .streams import Streams
 
@@ -63,6 +64,13 @@ class Recommender(ABC):
         """Return what is done to the log for good in a round."""
         return ()
 
+    def state(self) -> State | None:
+        """Return what a checkpoint must keep; None: it cannot say, and the run restarts from round 0."""
+        return {}
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned."""
+
 
 class Recommended(Recommender):
     """A policy and the rerankers behind it, in order.
@@ -81,11 +89,13 @@ class Recommended(Recommender):
         self.rerankers = list(rerankers)
         self.transforms = tuple(transforms)
         self._remarks: dict[str, str] = {}
+        self._fitted = False
 
     def fit(self, seen: Observation, streams: Streams) -> None:
         for transform in self.transforms:
             seen = transform.prepare(seen)
         self.policy.fit(seen, streams("policy.fit", seen.round))
+        self._fitted = True
         told = [remark for transform in self.transforms for remark in transform.remarks()]
         for remark in told + self.policy.remarks():
             # the same remark with other numbers, after a later fit, takes the place of the first
@@ -104,6 +114,27 @@ class Recommended(Recommender):
         for reranker in self.rerankers:
             reranker.shown(seen, users, ranking.items)
         return ranking.items
+
+    def state(self) -> State | None:
+        if not self.policy.keeps_state:
+            return None
+        policy = self.policy.state() if self._fitted else {}
+        if policy is None:
+            return None
+        kept = under("policy", policy) | {"fitted": np.array(self._fitted)}
+        for place, reranker in enumerate(self.rerankers):
+            kept |= under(f"rerank.{place}", reranker.state())
+        for name, texts in (("kinds", self._remarks.keys()), ("remarks", self._remarks.values())):
+            kept[name] = np.array(list(texts), np.str_)
+        return kept
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        self._fitted = bool(kept["fitted"])
+        if self._fitted:
+            self.policy.restore(part("policy", kept))
+        for place, reranker in enumerate(self.rerankers):
+            reranker.restore(part(f"rerank.{place}", kept))
+        self._remarks = dict(zip(kept["kinds"].tolist(), kept["remarks"].tolist(), strict=True))
 
 
 class NoRecommender(Recommender):

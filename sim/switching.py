@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from ..agents.world import World
 from ..policies.base import LogTransform
 from ..policies.interactions import Observation
+from .checkpoint import State, part, under
 from .recommender import NoRecommender, Recommended, Recommender
 from .schedule import Schedule
 from .streams import Streams
@@ -76,6 +78,24 @@ class Switching(Recommender):
                 first.transforms = transforms
             first.fit(seen, streams)
         self._in_use = now
+
+    def state(self) -> State | None:
+        kept: State = {"in_use": np.array(sorted(self._in_use), np.int64)}
+        for place, recommender in enumerate(self._distinct()):
+            found = recommender.state()
+            if found is None:
+                return None
+            kept |= under(str(place), found)
+        return kept
+
+    def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
+        self._in_use = frozenset(kept["in_use"].tolist())
+        for place, recommender in enumerate(self._distinct()):
+            recommender.restore(part(str(place), kept))
+
+    def _distinct(self) -> list[Recommender]:
+        """All that fill slates, once each, in the order of `choices`."""
+        return list({id(each): each for each in self.choices.values()}.values())
 
     def slates(
         self, world: World, seen: Observation, users: NDArray[np.int32], n: int, streams: Streams

@@ -55,8 +55,8 @@ class Fake:
     def step(self) -> dict[str, float]:
         return {"welfare": self.rng.random()}
 
-    def lorenz(self) -> dict[str, list]:
-        return {"when": [], "what": [], "x": [], "y": []}
+    def tables(self) -> dict[str, dict[str, list]]:
+        return {"lorenz": {"when": [], "what": [], "x": [], "y": []}}
 
 
 @pytest.fixture
@@ -105,7 +105,8 @@ def test_run_writes_tables_and_a_report(tiny: Path, builder: types.ModuleType) -
 def test_quiet_and_no_report(tiny: Path, builder: types.ModuleType) -> None:
     assert call("run", "tiny.toml", "--out", "here", "--jobs", "1", "--no-report", "--quiet") == (0, "", "")
     assert {path.name for path in (tiny / "here").iterdir()} == {
-        "rounds.parquet", "runs.parquet", "lorenz.parquet", "study.toml", "manifest.json", "runs"
+        "rounds.parquet", "runs.parquet", "lorenz.parquet", "deciles.parquet", "tastes.parquet",
+        "network_users.parquet", "network_ties.parquet", "study.toml", "manifest.json", "runs"
     }  # fmt: skip
 
 

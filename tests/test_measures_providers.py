@@ -131,11 +131,11 @@ def test_no_measure_counts_rows_of_items_that_nobody_made(make_simulation, repea
             unborn = slice(items.catalog, None)
             items.niche[unborn], items.demand[unborn], items.topics[unborn] = True, 1e9, 7.0
             items.quality[unborn], items.tag[unborn] = 50.0, 3.0
-        recorder = Recorder(simulation, 24, split_by=["community"])
+        recorder = Recorder(simulation, split_by=["community"])
         for _ in range(24):
             simulation.step()
         rows.append(recorder.rows)
-        curves.append(recorder.lorenz())
+        curves.append(recorder.tables())
     assert simulation.world.creators.made > 120
     for short, long in zip(*rows, strict=True):
         assert short.keys() == long.keys()

@@ -59,6 +59,8 @@ def third_party_imports() -> set[str]:
     return names - set(sys.stdlib_module_names)
 
 
+OWN_EXTRAS = ("neural", "dask", "ray", "interactive")
+"""Extras for people, "dev" aside."""
 BROUGHT = {"lenskit"}
 """What the package imports only for a model of it that a person brings: a dependency of theirs."""
 
@@ -67,7 +69,7 @@ def test_imports_and_dependencies_agree() -> None:
     of_module = importlib.metadata.packages_distributions()
     used = {canonicalize_name(of_module[name][0]) for name in third_party_imports() - BROUGHT}
     extras = PROJECT["project"]["optional-dependencies"]
-    asked = PROJECT["project"]["dependencies"] + extras["neural"]
+    asked = [*PROJECT["project"]["dependencies"], *(line for name in OWN_EXTRAS for line in extras[name])]
     declared = {canonicalize_name(Requirement(line).name) for line in asked}
     assert used == declared
 
@@ -79,10 +81,11 @@ def pins() -> list[Requirement]:
 
 def test_every_dependency_has_a_lower_bound_and_a_pin_that_satisfies_it() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
-    asked = PROJECT["project"]["dependencies"] + extras["neural"] + extras["dev"]
-    assert "echodrift[neural]" in asked, "tests run the neural policies"
-    for line in asked:
-        if line == "echodrift[neural]":
+    everything = f"echodrift[{','.join(OWN_EXTRAS)}]"
+    asked = [*PROJECT["project"]["dependencies"], *(line for name in OWN_EXTRAS for line in extras[name])]
+    assert everything in extras["dev"], "tests need every extra"
+    for line in [*asked, *extras["dev"]]:
+        if line == everything:
             continue
         requirement = Requirement(line)
         assert ">=" in str(requirement.specifier), f"{line}: no lower bound"

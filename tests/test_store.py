@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from echodrift.errors import StorageError
 from echodrift.scenarios import store as store_module
-from echodrift.scenarios.folder import Folder, differences
+from echodrift.scenarios.extending import differences
+from echodrift.scenarios.folder import Folder
 from echodrift.scenarios.load import load_study
 from echodrift.scenarios.spec import Study
 from echodrift.scenarios.store import Record, RunStore, write_atomically
@@ -57,7 +58,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert (record.status, record.seconds, record.notes) == ("ok", 1.5, ["é"])
     assert record.summaries["welfare"] == 0.1 and record.summaries["never"] == math.inf
     assert math.isnan(record.summaries["undefined"])
-    pd.testing.assert_frame_equal(store.table("k", "rounds"), TABLES["rounds"])
+    pd.testing.assert_frame_equal(store.table("k", "rounds").to_pandas(), TABLES["rounds"])
     json.loads((tmp_path / "runs/k/run.json").read_text(), parse_constant=pytest.fail)
     assert names(tmp_path / "runs") == {"k"}
     assert store.read("other") is None
@@ -173,7 +174,7 @@ def test_an_empty_folder_and_one_killed_at_its_start_are_fine(tmp_path: Path) ->
     (tmp_path / ".unfinished-x").write_text("")
     begun(tmp_path, study())
     assert names(tmp_path) == {"runs"}
-    assert names(tmp_path / "runs") == {".lock", "study.toml"}
+    assert names(tmp_path / "runs") == {".lock", "study.toml", "store.json", "plan.parquet"}
 
 
 @pytest.mark.parametrize(
@@ -197,8 +198,8 @@ def test_the_same_study_or_more_of_it_may_go_on(tmp_path: Path, change: dict) ->
     [
         ({"rounds": 7}, "  rounds: 150 there, 7 now"),
         ({"world__users": 21}, "  world.users: 20 there, 21 now"),
-        ({"arms": BASE["arms"][:1]}, "  arms.[b]: {"),
-        ({"arms[b].policy": {"kind": "popularity"}}, '  arms.[b].policy.kind: random there, popularity now'),
+        ({"arms": BASE["arms"][:1]}, "  arms[b]: there, but not in this study"),
+        ({"arms[b].policy": {"kind": "popularity"}}, '  arms[b].policy.kind: random there, popularity now'),
         ({"grid": {"behavior.reinforcement": [0.1, 0.2]}}, "  grid.behavior.reinforcement: nothing there, [0.1, 0.2] now"),
     ],
 )  # fmt: skip
@@ -251,7 +252,7 @@ def test_two_processes_cannot_use_one_folder_and_a_killed_one_holds_nothing(tmp_
         holder.kill()
         holder.wait()
     with Folder(tmp_path).locked():
-        assert (tmp_path / "runs/.lock").read_text() == str(os.getpid())
+        assert (tmp_path / "runs/.lock").read_text().split()[0] == str(os.getpid())
 
 
 def published(path: Path) -> Folder:
@@ -281,7 +282,8 @@ def test_finished_results_are_verified(tmp_path: Path) -> None:
         folder.verify()
     (tmp_path / "manifest.json").unlink()
     with pytest.raises(
-        StorageError, match="holds a study that is not finished; run the study again with --out"
+        StorageError,
+        match=r"holds a study that is not finished; type: echodrift run .*/runs/study\.toml --out",
     ):
         folder.verify()
     with pytest.raises(StorageError, match="holds no results of echodrift"):

@@ -54,8 +54,9 @@ class Fake:
             "regret": every_fifth,
         }
 
-    def lorenz(self) -> dict[str, Any]:
-        return {"when": ["start"] * 2, "what": ["exposure"] * 2, "x": [0.0, 1.0], "y": [0.0, self.level]}
+    def tables(self) -> dict[str, dict[str, Any]]:
+        curve = {"when": ["start"] * 2, "what": ["exposure"] * 2, "x": [0.0, 1.0], "y": [0.0, self.level]}
+        return {"lorenz": curve}
 
 
 def fake(study: Study, arm: Arm, seed: int) -> Fake:
@@ -228,7 +229,7 @@ def test_nothing_is_made_before_everything_is_checked(tmp_path: Path) -> None:
     def refuse(study: Study) -> None:
         raise BadInput("the log is empty")
 
-    for wrong in ({"checker": refuse}, {"jobs": 0}, {"backend": "dask"}):
+    for wrong in ({"checker": refuse}, {"jobs": 0}, {"backend": "dsak"}):
         with pytest.raises(BadInput):
             go(tmp_path / "out", **wrong)
     with pytest.raises(BadInput, match="gone.csv"):
@@ -239,8 +240,8 @@ def test_nothing_is_made_before_everything_is_checked(tmp_path: Path) -> None:
 def test_another_study_in_the_folder_starts_nothing(tmp_path: Path) -> None:
     go(tmp_path)
     before = tables(tmp_path)
-    with pytest.raises(StorageError, match="rounds: 25 there, 26 now"):
-        go(tmp_path, study(rounds=26), builder=forbidden)
+    with pytest.raises(StorageError, match="rounds: 25 there, 24 now"):
+        go(tmp_path, study(rounds=24), builder=forbidden)
     assert tables(tmp_path) == before
 
 
@@ -251,7 +252,7 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.
 
     def full_after_a_while(handle: int) -> None:
         written.append(handle)
-        if len(written) > 14:
+        if len(written) > 18:
             raise OSError(errno.ENOSPC, "No space left on device")
         synced(handle)
 
@@ -279,12 +280,10 @@ def test_a_full_disk_at_the_end_keeps_all_runs_and_the_tables_of_before(
     go(tmp_path)
     before = tables(tmp_path)
 
-    def full(path: Path, data: bytes) -> None:
-        if path.name == "rounds.parquet":
-            raise StorageError(f"cannot write {path}: the disk is full")
-        path.write_bytes(data)
+    def full(path: Path, place: Path) -> None:
+        raise StorageError(f"cannot write {place}: the disk is full")
 
-    monkeypatch.setattr(folder, "write_atomically", full)
+    monkeypatch.setattr(folder, "move_in", full)
     with pytest.raises(StorageError, match="15 of 15|16 of 16"):
         go(tmp_path, study(seeds=4))
     assert tables(tmp_path) == before
@@ -374,8 +373,8 @@ class Slow:
         time.sleep(0.01)
         self.at += 1
         return {"welfare": self.at / 7}
-    def lorenz(self):
-        return {"x": [0.0], "y": [1.0]}
+    def tables(self):
+        return {"lorenz": {"x": [0.0], "y": [1.0]}}
 
 def build(study, arm, seed):
     return Slow(study, arm, seed)

@@ -126,11 +126,19 @@ class MeasureSet:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that a checkpoint keeps: all that measures remember of past rounds."""
-        return self._setup.state()
+        state = self._setup.state()
+        for measure in self.measures:
+            name = type(measure).__name__
+            state |= {f"{name}.{key}": array for key, array in measure.state().items()}
+        return state
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `state` returned, in a set with the same columns."""
         self._setup.restore(state)
+        for measure in self.measures:
+            start = f"{type(measure).__name__}."
+            own = {key.removeprefix(start): array for key, array in state.items() if key.startswith(start)}
+            measure.restore(own)
 
 
 def _with_splits(column: Column, kind: type[Measure], setup: Setup) -> list[Column]:

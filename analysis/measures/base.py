@@ -176,6 +176,13 @@ class Measure(ABC):
     def update(self, round: Round) -> dict[str, float]:
         """Take in one round; return a value per column (NaN where undefined or not due)."""
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what it remembers of past rounds by itself, helpers of the setup aside, for a checkpoint."""
+        return {}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned."""
+
 
 class SplitMeasure(Measure):
     """A measure that is a ratio of two sums over users, so that it can be split by group or community.

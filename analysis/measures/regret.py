@@ -50,7 +50,8 @@ class Regret(UserMeasure):
 
 
 def could_show(round: Round, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return (len(rows), items): what the slates of some visits could have held."""
+    """Return (len(rows), items born by then): what the slates of some visits could have held."""
+    born = round.world.items.born(round.index)
     packed = round.blocked[round.users[rows]]
-    blocked = np.unpackbits(packed, axis=1, count=round.live.size, bitorder="little").astype(bool)
-    return round.live & ~blocked
+    blocked = np.unpackbits(packed, axis=1, count=born, bitorder="little").astype(bool)
+    return round.live[:born] & ~blocked

@@ -91,7 +91,10 @@ class Window:
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `state` returned."""
         self.consumed[:] = state["consumed"]
-        self._shown[:], self._taken[:] = state["shown"], state["taken"]
+        # A longer run has columns for items still to come, which nobody has seen yet.
+        known = state["shown"].shape[1]
+        self._shown[:], self._taken[:] = 0, 0
+        self._shown[:, :known], self._taken[:, :known] = state["shown"], state["taken"]
         self.shown[:], self.taken[:] = self._shown.sum(axis=0), self._taken.sum(axis=0)
         self._last = int(state["last"][0]) if state["last"].size else None
         self._packed = None

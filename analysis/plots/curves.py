@@ -37,6 +37,8 @@ def long_horizon(
     share_y: bool = True,
     zero: Sequence[str] = (),
     marks: Sequence[int] = (),
+    note: str = "",
+    wide: bool = False,
 ) -> Figure:
     """Curves over rounds, mean and 95 % t band over seeds per arm; one panel per column.
 
@@ -44,7 +46,8 @@ def long_horizon(
     its twins) on one scale when `share_y` and their units agree; a single column takes half a row. A
     column without any value leaves a note in its place beside a twin, and a footnote otherwise.
     `subtitle` defaults to what the first column did, in numbers. `zero` names the columns (differences) that get a line at zero; a dotted
-    line stands at each of the rounds in `marks`.
+    line stands at each of the rounds in `marks`. `note` is added to the footnote.
+    `wide` gives every single column a row of its own.
     `rounds` is the tidy table of one grid point: arm, seed, round, then measures.
     """
     with look():
@@ -54,20 +57,20 @@ def long_horizon(
         kept = [
             (row, pair) for row, pair in zip(grid, twinned, strict=True) if any(found[c.name] for c in row)
         ]
-        kept = _fill(kept, found)
+        kept = kept if wide else _fill(kept)
         absent = [c.title for row in grid for c in row if not found[c.name]]
         if subtitle is None:
             subtitle = finding(rounds, kept[0][0][0], styles) if kept else ""
         page = sheet(
             title or "What happened round by round",
             subtitle,
-            [max(len(row), 2) for row, _ in kept] or [1],
+            [len(row) if wide else max(len(row), 2) for row, _ in kept] or [1],
             arms=styles,
             heading=0.4,
             gap=0.12
             if kept and all(_on_one_scale(row, share_y) and len(row) > 2 for row, _ in kept)
             else None,
-            note=_note(rounds, absent, crowded(styles)),
+            note=_note(rounds, absent, f"{note} {crowded(styles)}".strip()),
         )
         if not kept:
             say(page.rows[0][0], "None of these measures has a value.")
@@ -89,9 +92,7 @@ def _rows(columns: Sequence[Panel | Sequence[Panel]]) -> tuple[list[list[Column]
     return rows, twinned
 
 
-def _fill(
-    rows: list[tuple[list[Column], bool]], found: Mapping[str, dict[str, Curve]]
-) -> list[tuple[list[Column], bool]]:
+def _fill(rows: list[tuple[list[Column], bool]]) -> list[tuple[list[Column], bool]]:
     """Let single panels share rows, two by two, in order of appearance."""
     full, half = [], None
     for row, twinned in rows:
@@ -112,13 +113,13 @@ def _draw_rows(page: Sheet, rows, found, styles, rounds, share_y: bool, zero: Se
     shade = 0.16 if rounds["seed"].nunique() >= 5 and len(styles) <= 8 else 0.08
     for axes, (row, twinned) in zip(page.rows, rows, strict=False):
         shared = twinned and _on_one_scale(row, share_y)
-        spans = [_span(found[c.name], c, c.name in zero) for c in row]
+        spans = [span_of(found[c.name], c, c.name in zero) for c in row]
         if shared:
             joint = [s for s in spans if s is not None]
             spans = [(min(s[0] for s in joint), max(s[1] for s in joint))] * len(row)
         for ax, column, span in zip(axes, row, spans, strict=False):
             if span is not None and found[column.name]:
-                _panel(ax, column, found[column.name], styles, span, last, len(row) > 2, shade)
+                curve_panel(ax, column, found[column.name], styles, span, last, len(row) > 2, shade)
                 if column.name in zero:
                     ax.axhline(0, color="#8a8a8a", linewidth=0.7, zorder=0)
             else:
@@ -137,7 +138,7 @@ def _on_one_scale(row: Sequence[Column], share_y: bool) -> bool:
     return share_y and len({column.unit for column in row}) == 1
 
 
-def _panel(
+def curve_panel(
     ax: Axes,
     column: Column,
     found: Mapping[str, Curve],
@@ -147,6 +148,7 @@ def _panel(
     narrow: bool,
     shade: float,
 ) -> None:
+    """One panel of curves with bands and letters at their ends."""
     labels = []
     shown = foreground(
         {name: float(curve.mean[-1]) for name, curve in found.items() if name in styles}, styles
@@ -215,7 +217,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.4g} %".replace("-", "−")
 
 
-def _span(found: Mapping[str, Curve], column: Column, zero: bool) -> tuple[float, float] | None:
+def span_of(found: Mapping[str, Curve], column: Column, zero: bool) -> tuple[float, float] | None:
     """Limits that hold all lines and their bands, within the column's own range; None without curves.
 
     Where few seeds make bands much wider than the lines are apart, the panel cuts bands off rather
@@ -236,7 +238,11 @@ def _span(found: Mapping[str, Curve], column: Column, zero: bool) -> tuple[float
     pad = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
     # A lower limit near zero becomes zero, so that heights can be compared by eye.
     floor = 0.0 if 0 <= low < 0.4 * high else low - pad
-    return max(floor, column.low), high + pad
+    ceiling = high + pad
+    if ceiling > column.high:
+        # room for the line, and no tick beyond what is possible
+        ceiling = column.high + 0.02 * (column.high - max(floor, column.low))
+    return max(floor, column.low), ceiling
 
 
 def finding(rounds: pd.DataFrame, column: Column, styles: Mapping[str, ArmStyle]) -> str:

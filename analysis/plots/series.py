@@ -43,6 +43,7 @@ def curves(rounds: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[str, 
     width = bin_width(rounds)
     place = rounds["round"].to_numpy(np.int64) // width
     shape = (len(arms), int(place.max(initial=-1)) + 1, len(seeds))
+    at, size = np.ravel_multi_index((arm, place, seed), shape), int(np.prod(shape))
     found: dict[str, dict[str, Curve]] = {}
     for column in columns:
         found[column] = {}
@@ -50,10 +51,8 @@ def curves(rounds: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[str, 
             continue
         values = rounds[column].to_numpy(np.float64, na_value=np.nan)
         seen = np.isfinite(values)
-        at = (arm[seen], place[seen], seed[seen])
-        total, count = np.zeros(shape), np.zeros(shape)
-        np.add.at(total, at, values[seen])
-        np.add.at(count, at, 1)
+        total = np.bincount(at[seen], values[seen], minlength=size).reshape(shape)
+        count = np.bincount(at[seen], minlength=size).reshape(shape)
         mean, half, _, n = t_interval(np.divide(total, count, out=np.full(shape, np.nan), where=count > 0))
         for i, name in enumerate(arms):
             some = n[i] > 0

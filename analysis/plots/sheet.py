@@ -154,6 +154,8 @@ def label_ends(ax: Axes, ends: Sequence[tuple[ArmStyle, float]], size: float = 7
         return
     low, high = ax.get_ylim()
     panel = ax.bbox.height * WIDTH / ax.figure.bbox.width
+    # beside a panel of the whole page there is no more room than beside half of one
+    near = min(1.0, 1.95 / (ax.bbox.width * WIDTH / ax.figure.bbox.width))
     ordered = sorted(ends, key=lambda end: (end[1], end[0].letter))
     at = np.array([(y - low) / (high - low) * panel if high > low else panel / 2 for _, y in ordered])
     gap = min(0.105, panel / max(len(at) - 1, 1))
@@ -162,7 +164,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[ArmStyle, float]], size: float = 7
     placed = np.clip(isotonic_regression(at - steps).x, 0, panel - steps[-1]) + steps
     for (style, _), y0, y1 in zip(ordered, at / panel, placed / panel, strict=True):
         ax.plot(
-            [1.01, 1.045],
+            [1 + 0.01 * near, 1 + 0.045 * near],
             [y0, y1],
             color=style.color,
             linewidth=0.6,
@@ -172,7 +174,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[ArmStyle, float]], size: float = 7
             scaley=False,
         )
         ax.text(
-            1.06,
+            1 + 0.06 * near,
             y1,
             style.letter,
             color=style.ink,

@@ -130,24 +130,29 @@ def clean(text: str, longest: int = 200) -> str:
     return f"{text[: longest - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
 
 
-def render(figure: Figure, kind: str) -> bytes:
-    """Return a figure as a PNG or SVG file ("png" | "svg"); the same figure gives the same bytes."""
+def render(figure: Figure, kind: str, dpi: int = DPI) -> bytes:
+    """Return a figure as a PNG, SVG or PDF file ("png" | "svg" | "pdf"); the same figure gives the same bytes.
+
+    dpi: pixels per inch of a PNG.
+    """
     file = io.BytesIO()
     with look():
         if kind == "svg":
             figure.savefig(file, format="svg", metadata={"Date": None})
+        elif kind == "pdf":
+            figure.savefig(file, format="pdf", metadata={"CreationDate": None})
         else:
-            _png(figure, file)
+            _png(figure, file, dpi)
     return file.getvalue()
 
 
-def _png(figure: Figure, file: io.BytesIO) -> None:
+def _png(figure: Figure, file: io.BytesIO, dpi: int) -> None:
     """Write with a palette of 256 colors: a quarter of the size, and no difference that an eye sees."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     own = figure.dpi
-    figure.set_dpi(DPI)
+    figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
@@ -155,9 +160,52 @@ def _png(figure: Figure, file: io.BytesIO) -> None:
     few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     # The palette is a hair off: white must stay white.
     few.putpalette([255 if level >= 252 else level for level in few.getpalette() or []])
-    few.save(file, "png", dpi=(DPI, DPI))
+    few.save(file, "png", dpi=(dpi, dpi))
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure to a .png or .svg file."""
+    """Write a figure to a .png, .svg or .pdf file."""
     path.write_bytes(render(figure, path.suffix[1:]))
+
+
+def resize(figure: Figure, width: float | None = None, height: float | None = None) -> None:
+    """Give a figure another size in inches; with one of the two the other follows in proportion.
+
+    A larger figure has more room between texts of the same size; in a smaller one everything shrinks.
+    """
+    from matplotlib.collections import Collection
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
+
+    own_width, own_height = (float(size) for size in figure.get_size_inches())
+    if width is None and height is None:
+        return
+    width = width if width is not None else own_width * (height or own_height) / own_height
+    height = height if height is not None else own_height * width / own_width
+    figure.set_size_inches(width, height)
+    factor = min(width / own_width, height / own_height)
+    if factor >= 1:
+        return
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            for tick in axis.get_major_ticks():
+                size = tick.label1.get_fontsize() * factor
+                axis.set_tick_params(labelsize=size, length=2.5 * factor, pad=2 * factor)
+                break
+    ticks = {
+        id(t)
+        for ax in figure.axes
+        for a in (ax.xaxis, ax.yaxis)
+        for k in a.get_major_ticks()
+        for t in (k.label1, k.label2)
+    }
+    for text in figure.findobj(Text):
+        if id(text) not in ticks:
+            text.set_fontsize(text.get_fontsize() * factor)
+    for line in figure.findobj(Line2D):
+        line.set_linewidth(line.get_linewidth() * factor)
+        line.set_markersize(line.get_markersize() * factor)
+    for collection in figure.findobj(Collection):
+        collection.set_linewidths([each * factor for each in np.atleast_1d(collection.get_linewidths())])
+        if hasattr(collection, "set_sizes"):
+            collection.set_sizes(np.asarray(collection.get_sizes()) * factor**2)

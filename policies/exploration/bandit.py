@@ -177,6 +177,10 @@ class Bandit(Policy):
         """Return what the model has to say."""
         return self.model.remarks()
 
+    @property
+    def keeps_state(self) -> bool:
+        return self.model.keeps_state
+
     def state(self) -> State | None:
         """Return the model's state: everything else is in the observation."""
         return self.model.state()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from ...errors import BadInput
-from ..worker import THREADS, one_thread
+from ..threads import THREADS, one_thread
 
 J = TypeVar("J")
 R = TypeVar("R")

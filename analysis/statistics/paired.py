@@ -1,4 +1,4 @@
-"""What a study's numbers say: intervals over seeds, differences paired by seed, times that may be censored."""
+"""Arms against a reference, paired by seed."""
 
 from __future__ import annotations
 
@@ -7,38 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from ..errors import BadInput, did_you_mean
+from ...errors import BadInput, did_you_mean
+from .intervals import LEVEL, Interval, t_interval
+from .multiple import holm
+from .resampling import bca, flips
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "Difference",
-    "Interval",
-    "Survival",
-    "compare",
-    "holm",
-    "mean_interval",
-    "median_survival",
-    "paired_differences",
-    "t_interval",
-]
-
-LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its t interval; `low` and `high` are NaN where there is none, and `reason` says why."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-    """Values it rests on (finite ones)."""
-    reason: str = ""
+METHODS = ("t", "bca", "permutation")
+"""How intervals and p-values of differences are made; the first is the default."""
 
 
 @dataclass(frozen=True)
@@ -49,77 +28,22 @@ class Difference(Interval):
     reference: str = ""
     measure: str = ""
     p: float = float("nan")
-    """Two-sided p-value of the paired t test; NaN where the test is undefined."""
+    """Two-sided p-value (of the paired t test, unless another method was asked for); NaN where the test is undefined."""
     missing: tuple[int, ...] = field(default=())
     """Seeds of the study that lack a value in the arm or in the reference."""
 
 
-@dataclass(frozen=True)
-class Survival:
-    """Kaplan–Meier median of a time that may lie beyond the end of observation."""
-
-    median: float
-    """NaN where fewer than half got there within `horizon`."""
-    n: int
-    events: int
-    """How many were seen to get there."""
-    horizon: float
-    """Longest time observed."""
-
-    def __str__(self) -> str:
-        if self.n == 0:
-            return "undefined"
-        return (
-            f"not within {self.horizon:.0f} rounds" if np.isnan(self.median) else f"{self.median:.0f} rounds"
-        )
-
-
-def t_interval(
-    values: ArrayLike, level: float = LEVEL
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Mean, half width of its t interval, standard error and count over the last axis.
-
-    Values that are not finite are left out. Shapes: (..., n) → four arrays (...). Half width and
-    standard error are NaN where n < 2. A spread that is only rounding counts as none (0).
-    """
-    from scipy.stats import t
-
-    values = np.asarray(values, dtype=np.float64)
-    finite = np.isfinite(values)
-    n = finite.sum(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(finite, values, 0.0).sum(axis=-1) / np.where(n > 0, n, np.nan)
-        off = np.where(finite, values - mean[..., None], 0.0)
-        sd = np.sqrt((off**2).sum(axis=-1) / np.where(n > 1, n - 1, np.nan))
-        size = np.abs(np.where(finite, values, 0.0)).max(axis=-1, initial=0.0)
-        sd = np.where(sd <= 16 * np.finfo(np.float64).eps * size, 0.0 * sd, sd)
-        error = sd / np.sqrt(n)
-        half = t.ppf(0.5 + level / 2, np.maximum(n - 1, 1)) * error
-    return mean, half, error, n
-
-
-def mean_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
-    """Mean of independent values (one per seed) and its t interval; values (n,)."""
-    means, halves, _, counts = t_interval(np.ravel(np.asarray(values, float)), level)
-    mean, half, n = float(means), float(halves), int(counts)
-    return Interval(mean, mean - half, mean + half, n, _why_no_interval(n))
-
-
-def _why_no_interval(n: int) -> str:
-    return {0: "no values", 1: "one seed gives no interval"}.get(n, "")
-
-
 def paired_differences(
-    runs: pd.DataFrame, arm: str, reference: str, measure: str, level: float = LEVEL
+    runs: pd.DataFrame, arm: str, reference: str, measure: str, level: float = LEVEL, method: str = "t"
 ) -> Difference:
-    """Mean of arm − reference over the seeds that have both, with its t interval.
+    """Mean of arm − reference over the seeds that have both, with its interval (`method` as in `compare`).
 
     `runs` has one row per run of one grid point: columns `arm`, `seed` and the measure. Seeds without
     a finite value on either side (a failed run, an undefined measure) are left out and listed. With
     fewer than two pairs the interval is NaN and `reason` says why; where every seed gives the same
     difference the interval has no width, p is 1 for a difference of zero and undefined otherwise.
     """
-    table = compare(runs, reference, [measure], arms=[arm], level=level).iloc[0]
+    table = compare(runs, reference, [measure], arms=[arm], level=level, method=method).iloc[0]
     return Difference(
         mean=float(table["difference"]),
         low=float(table["low"]),
@@ -142,6 +66,7 @@ def compare(
     primary: Sequence[str] = (),
     arms: Sequence[str] | None = None,
     level: float = LEVEL,
+    method: str = "t",
 ) -> pd.DataFrame:
     """Every arm against the reference on every measure, paired by seed: one row per (arm, measure).
 
@@ -150,10 +75,18 @@ def compare(
     beforehand and stand unadjusted (p_holm is NaN): their verdict is whether the interval leaves out
     zero. The others are adjusted by Holm within each arm, split measures (`name:group=…`) as a
     family of their own; their verdict is whether the adjusted p is below 1 − level.
+
+    method: "t" for paired t intervals and tests; "bca" for bootstrap intervals and the p they imply;
+    "permutation" for the sign-flip test and the interval that inverts it. Below the number of seeds that
+    the last two need, `reason` says so (`resampling`, docs/statistics.md).
     """
     import pandas as pd
     from scipy.stats import t
 
+    if method not in METHODS:
+        raise BadInput(
+            f'no method is named "{method}" (methods: {", ".join(METHODS)}).{did_you_mean(method, METHODS)}'
+        )
     known = list(dict.fromkeys(runs["arm"]))
     arms = [name for name in known if name != reference] if arms is None else list(arms)
     for name in [reference, *arms]:
@@ -187,6 +120,11 @@ def compare(
             mean_arm, mean_reference = (
                 np.where(both, side, 0).sum(axis=1) / np.where(n > 0, n, np.nan) for side in (here, there)
             )
+        low, high, reasons = mean - half, mean + half, [""] * len(measures)
+        if method != "t":
+            for i, values in enumerate(pairs):
+                interval, p[i] = (bca if method == "bca" else flips)(values, level)
+                low[i], high[i], reasons[i] = interval.low, interval.high, interval.reason
         for i, measure in enumerate(measures):
             rows.append(
                 {
@@ -196,30 +134,32 @@ def compare(
                     "mean_arm": mean_arm[i],
                     "mean_reference": mean_reference[i],
                     "difference": mean[i],
-                    "low": mean[i] - half[i],
-                    "high": mean[i] + half[i],
+                    "low": low[i],
+                    "high": high[i],
                     "n": int(n[i]),
                     "missing": tuple(
                         int(seed) for seed, fine in zip(seeds, both[i], strict=True) if not fine
                     ),
                     "p": p[i],
+                    "reason": reasons[i],
                 }
             )
     columns = ["arm", "measure", "primary", "mean_arm", "mean_reference", "difference", "low", "high", "n"]
-    table = pd.DataFrame(rows, columns=[*columns, "missing", "p"])
+    table = pd.DataFrame(rows, columns=[*columns, "missing", "p", "reason"])
+    reasons = [_reason(row) for row in table.itertuples()]
     table["p_holm"] = np.nan
     others = ~table["primary"].astype(bool)
     split = table["measure"].str.contains(":", regex=False)
     for _, part in table[others].groupby(["arm", split], sort=False):
         table.loc[part.index, "p_holm"] = holm(part["p"].to_numpy())
     table["verdict"] = [_verdict(row, level) for row in table.itertuples()]
-    table["reason"] = [_reason(row) for row in table.itertuples()]
-    return table
+    table["reason"] = reasons
+    return table[[*columns, "missing", "p", "p_holm", "verdict", "reason"]]
 
 
 def _verdict(row, level: float) -> str:
     """Plain words for a row of `compare`."""
-    if row.n < 2:
+    if row.n < 2 or row.low != row.low:
         return "cannot say"
     if row.low == row.high:
         return "the same" if row.difference == 0 else ("higher" if row.difference > 0 else "lower")
@@ -234,38 +174,4 @@ def _reason(row) -> str:
         return "no seed has a value in both arms"
     if row.n == 1:
         return "one pair gives no interval"
-    return "the same difference in every seed" if row.low == row.high else ""
-
-
-def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Holm's step-down adjusted p-values (Holm 1979); p (m,), NaN is left out of the family and stays NaN."""
-    p = np.asarray(p, dtype=np.float64)
-    tested = np.flatnonzero(~np.isnan(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    factor = np.arange(len(order), 0, -1)
-    adjusted = np.full(p.shape, np.nan)
-    adjusted[order] = np.minimum(np.maximum.accumulate(factor * p[order]), 1.0) if len(order) else []
-    return adjusted
-
-
-def median_survival(times: ArrayLike, censored: ArrayLike) -> Survival:
-    """Kaplan–Meier median: the first time by which at least half got there; times (n,), censored (n,) bool.
-
-    A censored time says "not yet by then". NaN times are left out. At a tie events come before
-    censorings (Kaplan & Meier 1958).
-    """
-    times = np.asarray(times, dtype=np.float64)
-    seen = np.isfinite(times)
-    times, event = times[seen], ~np.asarray(censored, dtype=bool)[seen]
-    moments, place = np.unique(times, return_inverse=True)
-    happened = np.bincount(place, weights=event, minlength=len(moments))
-    left = np.bincount(place, minlength=len(moments))
-    at_risk = left[::-1].cumsum()[::-1]
-    surviving = np.cumprod(1 - happened / np.maximum(at_risk, 1))
-    reached = moments[surviving <= 0.5 + 1e-12]
-    return Survival(
-        median=float(reached[0]) if len(reached) else float("nan"),
-        n=len(times),
-        events=int(event.sum()),
-        horizon=float(times.max()) if len(times) else float("nan"),
-    )
+    return "the same difference in every seed" if row.low == row.high else row.reason

@@ -1,0 +1,250 @@
+"""A response surface over the draws: under which share of the plausible does a bound hold, and what would flip it.
+
+The mean of a value at a draw x is m(x); what is measured is m(x) plus what differs from run to run. The share of
+raw values beyond a limit mixes the two: noise pulls it toward one half. So m is fitted as a quadratic polynomial of
+the keys (each as its quantile among the draws, so that equal steps are equally plausible; choices one column per
+value) by Bayesian ridge regression (MacKay, "Bayesian interpolation", Neural Computation, 1992). Its one unknown,
+the share of variance that the surface explains, is not put at its best value, which with few draws is too often 0,
+but averaged over with all shares alike beforehand; everything else is in closed form. Shares are taken over that
+posterior and over the draws; intervals are its quantiles. What a quadratic cannot follow counts as noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..statistics import Interval
+from .coordinates import Coordinates, Terms
+from .given_data import SEED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEWEST = 16
+"""Draws below which there is no surface, only the share of raw values."""
+SAMPLES = 400
+"""Surfaces drawn from the posterior."""
+SURE = 0.9
+"""Probability that a crossing is there, in its direction, from which on it is told."""
+FOLDS = 10
+NO_ASSUMPTION = "no assumption decides: the surface predicts no draw that it has not seen"
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A key whose value decides on which side of a limit the mean over all other keys lies."""
+
+    key: str
+    value: Any
+    """Where the mean crosses the limit; for choices, the choice that differs from the others."""
+    direction: str
+    """Side of the limit from `value` upward ("above" or "below"); for a choice, its own side."""
+    probability: float = 1.0
+    """That the crossing is there, in this direction, given the noise."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """A value as a function of the draws."""
+
+    r2: float
+    """Share of variance that the surface predicts for draws it has not seen (10-fold); ≤ 0: it explains nothing."""
+    n: int
+    reason: str
+    """Why there is no surface; empty where there is one."""
+    values: Array = field(repr=False)
+    draws: pd.DataFrame = field(repr=False)
+    fitted: Fitted | None = field(repr=False, default=None)
+
+    @property
+    def decides(self) -> bool:
+        """Whether any assumption explains the value at all."""
+        return self.fitted is not None and self.r2 > 0
+
+    def raw_share_above(self, limit: float) -> float:
+        """Return the share of measured values at or above a limit: a check; noise pulls it toward one half."""
+        return float(np.mean(self.values >= limit)) if self.n else float("nan")
+
+    def share_above(self, limit: float, level: float = 0.95) -> Interval:
+        """Return the share of plausible behaviors (draws) at which the mean is at or above the limit.
+
+        Without a surface (too few draws) mean, low and high are NaN, and `reason` says why; where the surface
+        explains nothing `reason` says so, and the interval is wide unless all values lie on one side.
+        """
+        if self.fitted is None:
+            return self._without_surface(limit)
+        shares = (self.fitted.surfaces >= limit).mean(axis=1)
+        tail = (1 - level) / 2
+        low, high = np.quantile(shares, [tail, 1 - tail])
+        return Interval(
+            float(shares.mean()), float(low), float(high), self.n, "" if self.decides else NO_ASSUMPTION
+        )
+
+    def _without_surface(self, limit: float) -> Interval:
+        """All or nothing where the value is the same in every draw, else NaN."""
+        same = self.n >= FEWEST and np.ptp(self.values) <= 1e-12 * np.abs(self.values).max()
+        share = float(self.values[0] >= limit) if same else float("nan")
+        return Interval(share, share, share, self.n, self.reason)
+
+    def share_below(self, limit: float, level: float = 0.95) -> Interval:
+        """Return the share of plausible behaviors at which the mean is at or below the limit."""
+        above = self.share_above(limit, level)
+        return Interval(1 - above.mean, 1 - above.high, 1 - above.low, above.n, above.reason)
+
+    def flips(self, limit: float) -> list[Flip]:
+        """Return the assumptions that would flip the verdict, surest first; empty where none decides.
+
+        A key flips it where the mean over all other keys crosses the limit within the range of its draws. Told
+        are crossings that at least 90 % of the surfaces in the posterior have in the same direction.
+        """
+        if self.fitted is None or not self.decides:
+            return []
+        found = [flip for key in self.draws for flip in self.fitted.flips(str(key), limit)]
+        return sorted(found, key=lambda flip: -flip.probability)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A posterior over quadratic surfaces."""
+
+    coordinates: Coordinates
+    terms: Terms
+    coefficients: Array
+    """Draws of the intercept and the coefficients, (samples, 1 + terms)."""
+    places: Array
+    """Coordinates of the draws, (draws, coordinates)."""
+
+    @cached_property
+    def surfaces(self) -> Array:
+        """Values of the sampled surfaces at the draws, (samples, draws)."""
+        return self._at(self.terms.of(self.places))
+
+    def _at(self, features: Array) -> Array:
+        return self.coefficients[:, :1] + self.coefficients[:, 1:] @ features.T
+
+    def curve(self, key: str) -> tuple[list[Any], Array]:
+        """Return values of a key and the mean over all else there, (samples, values)."""
+        values, columns, settings = self.coordinates.scan(key)
+        means = []
+        for setting in settings:
+            places = self.places.copy()
+            places[:, columns] = setting
+            means.append(self._at(self.terms.of(places).mean(axis=0, keepdims=True))[:, 0])
+        return values, np.array(means).T
+
+    def flips(self, key: str, limit: float) -> list[Flip]:
+        """Return where the mean over all else crosses the limit as a key moves through its range."""
+        values, sampled = self.curve(key)
+        if len(values) < 2:
+            return []
+        above = sampled >= limit
+        mean = sampled.mean(axis=0)
+        if not self.coordinates.numeric[key]:
+            return _odd_choices(key, values, mean >= limit, above)
+        found = []
+        for at in np.flatnonzero((mean[1:] >= limit) != (mean[:-1] >= limit)):
+            up = mean[at + 1] > mean[at]
+            # the same crossing, wherever exactly: below somewhere before and above somewhere after, or the reverse
+            before, after = sampled[:, : at + 1], sampled[:, at + 1 :]
+            here = (before.min(axis=1) < limit) & (after.max(axis=1) >= limit)
+            if not up:
+                here = (before.max(axis=1) >= limit) & (after.min(axis=1) < limit)
+            sure = float(here.mean())
+            if sure >= SURE:
+                part = (limit - mean[at]) / (mean[at + 1] - mean[at])
+                value = values[at] + part * (values[at + 1] - values[at])
+                found.append(Flip(key, float(value), "above" if up else "below", sure))
+        return found
+
+
+def _odd_choices(
+    key: str, values: list[Any], side: NDArray[np.bool_], above: NDArray[np.bool_]
+) -> list[Flip]:
+    """Choices on the less common side of the limit."""
+    if side.all() or not side.any():
+        return []
+    odd = side.sum() <= len(values) / 2
+    found = []
+    for at in np.flatnonzero(side == odd):
+        others = np.flatnonzero(side != odd)
+        sure = float(((above[:, at] == odd) & (above[:, others] != odd).any(axis=1)).mean())
+        if sure >= SURE:
+            found.append(Flip(key, values[at], "above" if odd else "below", sure))
+    return found
+
+
+def response(draws: pd.DataFrame, values: ArrayLike) -> Response:
+    """Fit how a value depends on the draws.
+
+    draws: one column per key, a row per draw (a column "seed" is left aside). values: (draws,), NaN left
+    out. The same input gives the same answer: the folds and the posterior's draws have a fixed seed.
+    """
+    draws = draws.drop(columns="seed", errors="ignore")
+    values = np.asarray(values, np.float64)
+    fine = np.isfinite(values)
+    y, x = values[fine], draws[fine].reset_index(drop=True)
+    coordinates = Coordinates(x)
+    reason = ""
+    if y.size < FEWEST:
+        reason = f"{y.size} draws with a value: at least {FEWEST} are needed"
+    elif coordinates.places.shape[1] == 0:
+        reason = "no key has more than one value in the draws"
+    elif np.ptp(y) <= 1e-12 * np.abs(y).max():
+        reason = "the value is the same in every draw"
+    if reason:
+        return Response(float("nan"), y.size, reason, y, x)
+    terms = Terms(coordinates)
+    features = terms.of(coordinates.places)
+    scale = y.std()
+    coefficients = _posterior(features, (y - y.mean()) / scale) * scale
+    coefficients[:, 0] += y.mean()
+    fitted = Fitted(coordinates, terms, coefficients, coordinates.places)
+    return Response(_predicted(features, y), y.size, "", y, x, fitted)
+
+
+def _posterior(features: Array, y: Array) -> Array:
+    """Return draws of intercept and coefficients, (SAMPLES, 1 + terms), for centered features and values.
+
+    β ~ N(0, σ²/δ), y ~ N(Xβ, σ²), p(σ²) ∝ 1/σ². With X = U diag(s) Vᵀ and z = Uᵀy, given δ the evidence
+    is ∝ Π (1 + s²/δ)^−½ · q^−(n−1)/2, q = Σ z²/(1 + s²/δ) + |y|² − |z|²; σ² is inverse gamma with (n−1)/2 and
+    q/2; and β in the basis V is normal with mean s·z/(s² + δ) and variance σ²/(s² + δ).
+    """
+    rng = np.random.default_rng(SEED)
+    n, terms = features.shape
+    u, s, vt = np.linalg.svd(features, full_matrices=True)
+    s = np.pad(s, (0, terms - s.size)) if s.size < terms else s
+    z = np.zeros(terms)
+    z[: min(n, terms)] = (u.T @ y)[: min(n, terms)]
+    explained = (np.arange(100) + 0.5) / 100
+    penalty = terms * (1 - explained) / explained
+    shrunk = 1 + s**2 / penalty[:, None]
+    q = (z**2 / shrunk).sum(axis=1) + max(float(y @ y - z @ z), 0.0)
+    evidence = -0.5 * np.log(shrunk).sum(axis=1) - (n - 1) / 2 * np.log(np.maximum(q, 1e-12))
+    weight = np.exp(evidence - evidence.max())
+    chosen = rng.choice(explained.size, SAMPLES, p=weight / weight.sum())
+    variance = q[chosen] / rng.chisquare(n - 1, SAMPLES)
+    spread = s**2 + penalty[chosen, None]
+    rotated = s * z / spread + np.sqrt(variance[:, None] / spread) * rng.standard_normal((SAMPLES, terms))
+    level = np.sqrt(variance / n) * rng.standard_normal(SAMPLES)
+    return np.column_stack([level, rotated @ vt])
+
+
+def _predicted(features: Array, y: Array) -> float:
+    """Return the cross-validated share of variance explained, 1 − Σ(y − ŷ)² / Σ(y − mean of the others)²."""
+    from sklearn.linear_model import BayesianRidge
+    from sklearn.model_selection import KFold
+
+    left = apart = 0.0
+    folds = KFold(min(FOLDS, y.size), shuffle=True, random_state=SEED)
+    for train, test in folds.split(features):
+        model = BayesianRidge(max_iter=1000).fit(features[train], y[train])
+        left += float(((y[test] - model.predict(features[test])) ** 2).sum())
+        apart += float(((y[test] - y[train].mean()) ** 2).sum())
+    return 1 - left / apart if apart > 0 else float("nan")

@@ -1,0 +1,42 @@
+"""What a study's numbers say: intervals over seeds, paired differences, sequential and equivalence statements.
+
+One subject per file: `intervals` (t), `paired` (arms against a reference), `multiple` (Holm), `survival`
+(censored times), `resampling` (BCa, sign flips), `equivalence` (TOST), `sequential` (always valid),
+`planning` (seeds needed), `decay` (half-life), `changes` (change-point). What each holds under simulation: docs/statistics.md.
+"""
+
+from .changes import ChangePoint, change_point
+from .decay import DecayFit, half_life_fit
+from .equivalence import Equivalence, noninferior, tost
+from .intervals import LEVEL, Interval, mean_interval, t_interval
+from .multiple import holm
+from .paired import Difference, compare, paired_differences
+from .planning import seeds_needed, sequential_seeds_needed
+from .resampling import bca_interval, sign_flip
+from .sequential import confidence_sequence
+from .survival import Survival, median_survival
+
+__all__ = [
+    "LEVEL",
+    "ChangePoint",
+    "DecayFit",
+    "Difference",
+    "Equivalence",
+    "Interval",
+    "Survival",
+    "bca_interval",
+    "change_point",
+    "compare",
+    "confidence_sequence",
+    "half_life_fit",
+    "holm",
+    "mean_interval",
+    "median_survival",
+    "noninferior",
+    "paired_differences",
+    "seeds_needed",
+    "sequential_seeds_needed",
+    "sign_flip",
+    "t_interval",
+    "tost",
+]

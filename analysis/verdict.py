@@ -1,0 +1,207 @@
+"""The gate: may the candidate replace the baseline? PASS, FAIL or UNDECIDED, with an interval for every line.
+
+A line is an estimate, candidate − factor · baseline paired by seed, and a limit. It PASSes when its
+two-sided interval lies wholly on the good side (ends included) and FAILs when it lies wholly on the bad
+side, also at the stricter level of Holm's procedure (Holm, Scand. J. Stat. 6, 1979) over all lines at
+all grid points; else it is UNDECIDED. The whole PASSes when all lines do. That is an
+intersection–union test (Berger, Technometrics 24, 1982): a candidate that is really on the bad side of
+any limit passes with probability (1 − level) / 2 at most, without adjustment, 2.5 % at 95 % (the
+one-sided error that ICH E9, 1998, asks of non-inferiority trials). The whole FAILs when any line does,
+which is why that side is adjusted: a candidate that is on the good side everywhere fails with
+probability (1 − level) / 2 at most. A study stopped by `--until` is judged by confidence sequences,
+whose errors stay below 1 − level whenever one looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInput
+from .bounds import parse_horizon
+from .results import Point, Results
+from .saltelli import is_saltelli
+from .statistics import Interval, bca_interval, confidence_sequence, mean_interval
+from .verdict_lines import Line, check_arms, lines_at
+from .verdict_reasons import SEQUENCE, undecided
+from .verdict_types import Answer, Judgement, Outcome, Turn, Verdict, worst
+
+__all__ = ["Answer", "Judgement", "Outcome", "Verdict", "answer", "judge"]
+
+FEW = 5
+"""Below this many pairs the verdict's notes say how much rests on the normal distribution."""
+OVER_BEHAVIORS = (
+    "Intervals are about the average over the plausible behaviors of [uncertainty]; the shares say under how many of "
+    "them a line holds."
+)
+NO_SALTELLI = (
+    "the rows of a Saltelli design all live in the same few worlds, so no interval over them speaks for other "
+    'worlds; judge with uncertainty.design = "draws"'
+)
+ONE_GUESS = "This holds for one guess of how people behave. [uncertainty] in the study states it over a range of them."
+
+
+def judge(results: Results) -> list[Verdict]:
+    """Judge the `[gate]` of a study by its tables: one verdict per grid point.
+
+    Raises BadInput where the study has no gate, or the gate names an arm, a measure or rounds that the
+    tables do not have.
+    """
+    gate = results.study.get("gate")
+    if not gate:
+        raise BadInput(
+            f'"{results.study.get("name", "the study")}" has no [gate], so there is nothing to judge. '
+            "docs/gate.md shows how to write one"
+        )
+    check_arms(gate, results.arms)
+    if is_saltelli(results.study.get("uncertainty")):
+        raise BadInput(f"gate: {NO_SALTELLI}")
+    method = SEQUENCE if results.manifest.get("stopping") else str(gate.get("method", "t"))
+    level = float(gate.get("level", 0.95))
+    lines = [lines_at(results, gate, point) for point in results.points]
+    flat = [line for at_point in lines for line in at_point]
+    failing = _failing(flat, method, level)
+    verdicts = []
+    for point, at_point in zip(results.points, lines, strict=True):
+        failed = _failed_runs(point, gate)
+        judged = [_judged(results, line, id(line) in failing, len(flat), method, level) for line in at_point]
+        outcome = worst([line.outcome for line in judged])
+        notes = _notes(results, judged, failed)
+        if failed and outcome == "PASS":
+            outcome = "UNDECIDED"
+            notes.append("Every line passes on the seeds that are there; with failed runs that is no PASS.")
+        verdicts.append(
+            Verdict(
+                outcome=outcome,
+                baseline=gate["baseline"],
+                candidate=gate["candidate"],
+                horizon=str(parse_horizon(gate.get("horizon", "last 20 rounds"))),
+                point=dict(point.values),
+                judgements=judged,
+                notes=notes,
+                method=method,
+                level=level,
+                failed=len(failed),
+            )
+        )
+    return verdicts
+
+
+def answer(results: Results) -> Answer:
+    """Judge a study and put the verdicts together; raises BadInput as `judge` does."""
+    manifest = results.manifest
+    return Answer(
+        study=str(results.study.get("name", "")),
+        verdicts=judge(results),
+        seeds=int(results.runs["seed"].nunique()),
+        finished=str(manifest.get("finished", "")),
+        stopping=manifest.get("stopping"),
+        versions=manifest.get("versions") or {},
+    )
+
+
+def interval_of(values: NDArray[np.float64], method: str, level: float) -> Interval:
+    """Return the interval for the mean of values (n,), one per seed in order, by the named method."""
+    how = {"t": mean_interval, "bootstrap": bca_interval, SEQUENCE: confidence_sequence}
+    return how[method](values, level)
+
+
+def _failing(lines: Sequence[Line], method: str, level: float) -> set[int]:
+    """Ids of the lines that FAIL: Holm's step-down procedure, told in intervals."""
+    failing: set[int] = set()
+    while left := [line for line in lines if id(line) not in failing]:
+        strict = 1 - (1 - level) / len(left)
+        new = {id(line) for line in left if line.bad(interval_of(line.pairs.values, method, strict))}
+        if not new:
+            break
+        failing |= new
+    return failing
+
+
+def _judged(results: Results, line: Line, fails: bool, lines: int, method: str, level: float) -> Judgement:
+    pairs, limit = line.pairs, line.bound.offset
+    interval = interval_of(pairs.values, method, level)
+    outcome: Outcome = "FAIL" if fails else "PASS" if line.good(interval) else "UNDECIDED"
+    needed, reason = None, ""
+    if outcome == "UNDECIDED":
+        margin = line.bound.has_margin
+        needed, reason = undecided(
+            pairs.values, interval, limit, line.side, margin=margin, method=method, level=level, lines=lines
+        )
+    share, flips = _over_behaviors(results, line, level)
+    held = pairs.beyond(line.bound, line.side)
+    return Judgement(
+        role=line.role,
+        measure=line.measure,
+        bound=str(line.bound),
+        side=line.side,
+        limit=limit,
+        interval=interval,
+        outcome=outcome,
+        estimate=line.bound.contrast,
+        horizon=str(line.horizon),
+        candidate=float(pairs.candidate.mean()) if len(pairs.values) else float("nan"),
+        baseline=float(pairs.baseline.mean()) if len(pairs.values) else float("nan"),
+        seeds_share=float((held >= 0).mean()) if len(held) else float("nan"),
+        share=share,
+        flips=flips,
+        seeds_needed=needed,
+        reason=reason,
+        missing=pairs.missing,
+    )
+
+
+def _over_behaviors(results: Results, line: Line, level: float) -> tuple[Interval | None, tuple[Turn, ...]]:
+    """Share of plausible behaviors under which a line holds, and what would flip it; none without [uncertainty]."""
+    draws = getattr(results, "draws", None)
+    if draws is None or not len(draws) or len(line.pairs.values) < 2:
+        return None, ()
+    from .sensitivity import response
+    from .sensitivity.columns import is_number
+
+    drawn = draws.set_index("seed").reindex(line.pairs.seeds).reset_index()
+    surface = response(drawn, line.pairs.values)
+    limit = line.bound.offset
+    above = line.side == "at_least"
+    share = (surface.share_above if above else surface.share_below)(limit, level)
+    turns = []
+    for flip in surface.flips(limit):
+        good = (flip.direction == "above") == above
+        names = ("above", "below") if is_number(drawn[flip.key]) else ("there", "elsewhere")
+        turns.append(Turn(flip.key, flip.value, names[0] if good else names[1]))
+    return share, tuple(turns)
+
+
+def _failed_runs(point: Point, gate: Mapping[str, Any]) -> list[dict[str, Any]]:
+    runs = point.runs
+    of_gate = runs["arm"].isin([gate["baseline"], gate["candidate"]])
+    return runs[of_gate & (runs["status"] != "ok")].to_dict("records")
+
+
+def _notes(results: Results, judged: Sequence[Judgement], failed: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What else a reader must know before believing the verdict."""
+    found = [
+        f'The run of arm "{run["arm"]}" with seed {run["seed"]} failed: {run.get("error") or "no message"}'
+        for run in failed
+    ]
+    lost = {int(run["seed"]) for run in failed}
+    for line in judged:
+        without = [seed for seed in line.missing if seed not in lost]
+        if without:
+            seeds = ", ".join(map(str, without))
+            found.append(
+                f"{line.measure}: no value in both arms over the {line.horizon} for seed {seeds}; left out"
+            )
+        if line.estimate.count("·") and line.baseline < 0:
+            found.append(
+                f"{line.measure}: the baseline is negative ({line.baseline:.3g}), so multiplying it by less than 1 "
+                'moves the bound up; write "baseline - …" instead'
+            )
+    fewest = min((line.interval.n for line in judged), default=0)
+    if 2 <= fewest < FEW:
+        found.append(f"{fewest} pairs of runs: the intervals rest on the normal distribution alone.")
+    found.append(ONE_GUESS if results.study.get("uncertainty") is None else OVER_BEHAVIORS)
+    return found

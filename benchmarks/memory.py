@@ -1,0 +1,117 @@
+"""Peak memory of real runs beside what echodrift guesses beforehand.
+
+    python benchmarks/memory.py            all cases (about 4 minutes)
+    python benchmarks/memory.py ease tall  some of them
+
+Every case is one run in a process of its own. Guessed and measured are the highest resident set of the
+process; shared libraries count in both. The last column is guess / measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from typing import Any
+
+BASE: dict[str, Any] = {"name": "memory", "rounds": 20, "seeds": 1, "platform": {"warmup": 10}}
+CASES: dict[str, dict[str, Any]] = {
+    "small": {"world": {"users": 100, "items": 200}, "policy": {"kind": "popularity"}},
+    "default": {
+        "world": {"users": 1000, "items": 2000},
+        "policy": {"kind": "matrix_factorization", "dim": 64},
+    },
+    "tall": {"world": {"users": 20_000, "items": 1000}, "policy": {"kind": "popularity"}},
+    "wide": {"world": {"users": 500, "items": 50_000}, "policy": {"kind": "popularity"}},
+    "large": {
+        "world": {"users": 20_000, "items": 10_000, "topics": 60},
+        "policy": {"kind": "matrix_factorization", "dim": 64},
+        "rounds": 10,
+    },
+    "tastes": {
+        "world": {"users": 8000, "items": 1000, "topics": 200, "tastes": 8, "taste_shares": "dirichlet"},
+        "policy": {"kind": "popularity"},
+        "rounds": 5,
+    },
+    "long log": {
+        "world": {"users": 2000, "items": 500},
+        "policy": {"kind": "popularity"},
+        "behavior": {"activity": 1.0, "activity_sd": 0.0, "appetite": 8},
+        "rounds": 400,
+    },
+    "ease": {"world": {"users": 3000, "items": 8000}, "policy": {"kind": "ease"}, "rounds": 6},
+    "item_knn": {"world": {"users": 1000, "items": 8000}, "policy": {"kind": "item_knn"}, "rounds": 6},
+    "user_knn": {"world": {"users": 8000, "items": 2000}, "policy": {"kind": "user_knn"}, "rounds": 6},
+    "oracle": {"world": {"users": 500, "items": 20_000}, "policy": {"kind": "oracle_slate"}, "rounds": 4},
+    "vae": {
+        "world": {"users": 1000, "items": 4000},
+        "policy": {"kind": "mult_vae", "iterations": 2},
+        "rounds": 3,
+    },
+    "sequential": {
+        "world": {"users": 500, "items": 2000},
+        "policy": {"kind": "sequential", "iterations": 1},
+        "rounds": 2,
+    },
+}
+
+
+def study(case: dict[str, Any]) -> dict[str, Any]:
+    """Return the study of a case."""
+    rest = {key: value for key, value in case.items() if key != "policy"}
+    return {**BASE, **rest, "arms": [{"name": "arm", "policy": case["policy"]}]}
+
+
+def one(case: dict[str, Any]) -> None:
+    """Do the run of a case in this process and print guess and peak in bytes."""
+    from echodrift.scenarios.build import build_run
+    from echodrift.scenarios.load import load_study
+    from echodrift.scenarios.memory import estimate
+
+    of = load_study(study(case))
+    run = build_run(of, of.arms[0], 0)
+    for _ in range(run.rounds):
+        run.step()
+    import pandas as pd
+
+    pd.DataFrame(run.recorder.rows)
+    run.tables()
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    print(json.dumps({**estimate(of, of.arms[0]).__dict__, "peak": peak}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("cases", nargs="*")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one:
+        one(CASES[asked.one])
+        return
+    unknown = sorted(set(asked.cases) - set(CASES))
+    if unknown:
+        raise SystemExit(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+    print("| case | guessed, MiB | measured, MiB | guess / measured | without libraries |")
+    print("|---|---:|---:|---:|---:|")
+    for name in asked.cases or CASES:
+        told = subprocess.run(
+            [sys.executable, __file__, "--one", name], capture_output=True, text=True, check=False
+        )
+        if told.returncode:
+            raise SystemExit(told.stderr)
+        found = json.loads(told.stdout.splitlines()[-1])
+        peak, libraries = found.pop("peak"), found.pop("libraries")
+        inner = sum(found.values())
+        guess = libraries + inner
+        parts = ", ".join(f"{part} {size / 2**20:.0f}" for part, size in found.items())
+        print(
+            f"| {name} | {guess / 2**20:.0f} | {peak / 2**20:.0f} | {guess / peak:.2f} | {parts} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

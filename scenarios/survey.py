@@ -1,0 +1,113 @@
+"""Where a results folder stands, looked at from outside: finished or not, which runs were planned, which are there."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadInput, StorageError
+from .folder import LOCK, MANIFEST, RUNS, Folder, fcntl
+from .ledger import held_facts, plan_table, read_plan, refuse_newer
+from .store import TEMPORARY
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def opened(path: Path) -> Folder:
+    """Return a results folder, finished or not; raises BadInput or StorageError where there is none to read."""
+    try:
+        if not path.exists():
+            raise BadInput(f"{path}: there is no such folder")
+        if not path.is_dir():
+            raise BadInput(f"{path} is a file; name the folder of a study's results")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be looked into: {error.strerror or error}") from None
+    if not (path / MANIFEST).exists() and not (path / RUNS / "study.toml").exists():
+        raise StorageError(f"{path} holds no results of echodrift (neither {MANIFEST} nor {RUNS}/study.toml)")
+    refuse_newer(path, held_facts(path))
+    return Folder(path)
+
+
+def finished(folder: Folder) -> dict[str, Any] | None:
+    """Return the manifest of a finished study; None while it is under way, a longer one included.
+
+    Raises StorageError for a manifest that cannot be read.
+    """
+    if not (folder.path / MANIFEST).exists():
+        return None
+    manifest = folder.manifest()
+    asked, there = (_tables(path) for path in (folder.path / RUNS / "study.toml", folder.path / "study.toml"))
+    if asked is None or there is None or asked == there:
+        return manifest
+    stopping = manifest.get("stopping")
+    if isinstance(stopping, dict) and stopping.get("stopped"):
+        # It was asked for more seeds than it took to decide.
+        most, seeds = asked.pop("seeds", 0), there.pop("seeds", 0)
+        if asked == there and stopping.get("most") == _number(most) >= _number(seeds):
+            return manifest
+    return None
+
+
+def _number(seeds: Any) -> int:
+    return len(seeds) if isinstance(seeds, list) else seeds
+
+
+def _tables(path: Path) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def planned(folder: Folder) -> pa.Table:
+    """Return the runs of the study that was asked for, as in `ledger.plan_table`."""
+    found = read_plan(folder.path)
+    if found is not None:
+        return found
+    # A folder of an echodrift that did not write its plan down.
+    from .load import load_study
+    from .plan import expand
+
+    asked = folder.path / RUNS / "study.toml"
+    facts = held_facts(folder.path)
+    study = load_study(asked if asked.exists() else folder.path / "study.toml")
+    return plan_table(expand(study, facts.digests if facts else None))
+
+
+def present(folder: Folder) -> set[str]:
+    """Return the names of the runs' folders."""
+    try:
+        with os.scandir(folder.store.folder) as entries:
+            return {entry.name for entry in entries if not entry.name.startswith((TEMPORARY, "."))}
+    except FileNotFoundError:
+        return set()
+
+
+def held_by(path: Path) -> tuple[bool, int | None, str]:
+    """Return whether a process works in a results folder, its number and its machine (None, "": unknown).
+
+    Looking takes the lock for an instant, shared; a process that starts just then tries again. Where
+    there are no locks, a number that stands there and is a living process of this machine counts.
+    """
+    try:
+        with (path / LOCK).open() as lock:
+            number, _, host = lock.read().strip().partition(" ")
+            process = int(number) if number.isdigit() else None
+            if fcntl is not None:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    return False, None, ""
+                except BlockingIOError:
+                    return True, process, host
+                except OSError:
+                    pass
+    except (OSError, ValueError):
+        return False, None, ""
+    import psutil
+
+    alive = process is not None and host == platform.node() and psutil.pid_exists(process)
+    return (True, process, host) if alive else (False, None, "")

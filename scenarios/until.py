@@ -1,0 +1,152 @@
+"""`--until decided`: seeds in batches, judged after each, until what was asked is answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import BadInput
+from .plan import seeds_of
+from .progress import Quiet
+from .spec import Study
+from .store import write_atomically
+from .wording import counted
+
+FIRST = 8
+"""Seeds of the first batch."""
+STEP = 4
+"""Least seeds of each later one; a quarter of what is there where that is more."""
+
+
+def looks(most: int) -> list[int]:
+    """Return the numbers of seeds after which one looks: 8, 12, 16, 20, 25, 31, …, most.
+
+    They depend on `most` alone, so that a study stops at the same seed however it is run or interrupted.
+    """
+    found = [min(FIRST, most)]
+    while found[-1] < most:
+        found.append(min(most, found[-1] + max(STEP, found[-1] // 4)))
+    return found
+
+
+class Until:
+    """Runs a study until its gate, or without one its primary measures, are decided.
+
+    After each batch every line of the gate is judged by a confidence sequence, which holds at all looks
+    at once (`echodrift.analysis.statistics.confidence_sequence`); so is, without a gate, the difference
+    of every arm to the reference on every primary measure. It stops when all are decided, at the most
+    seeds allowed, or when a run of an arm that is judged has failed.
+    """
+
+    def __init__(self, study: Study, most: int | None = None) -> None:
+        """most: seeds at most; the study's own number when omitted. Raises BadInput for too few to ever decide."""
+        own = seeds_of(study)
+        most = len(own) if most is None else most
+        _check(study, most)
+        self.most = most
+        self.study = study if most == len(own) else study.model_copy(update={"seeds": _first(study, most)})
+        """The study with all the seeds that may be run."""
+        self._seen: list[int] = []
+        self._decided: bool | None = None
+        self._open: list[str] = []
+        self._why = ""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What stands in the manifest under "stopping"; decided is null while a batch waits for its judgement."""
+        what = "line of the gate" if self.study.gate else "primary measure of every arm"
+        return {
+            "rule": (
+                f"look after {', '.join(map(str, looks(self.most)[:4]))}, … seeds, {self.most} at most; stop when the "
+                f"confidence sequence of every {what} decides it"
+            ),
+            "most": self.most,
+            "looks": list(self._seen),
+            "decided": self._decided,
+            "undecided": list(self._open),
+            "stopped": self._why,
+        }
+
+    def parts(self, folder: Path, progress: Quiet) -> Iterator[Study]:
+        """Give the study with the seeds of each batch in turn; its tables are in `folder` when the next is asked for."""
+        self._seen = []
+        for count in looks(self.most):
+            self._seen.append(count)
+            self._decided, self._open, self._why = None, [], ""
+            yield self.study.model_copy(update={"seeds": _first(self.study, count)})
+            self._look(folder, count, progress)
+            if self._why:
+                return
+
+    def _look(self, folder: Path, count: int, progress: Quiet) -> None:
+        """Judge the tables and write down what came of it."""
+        from ..analysis.results import read_results
+        from ..analysis.stopping import questions
+
+        asked = questions(read_results(folder))
+        self._open = [question.name for question in asked if not question.decided]
+        self._decided = not self._open
+        failed = any(question.failed for question in asked)
+        if failed:
+            self._why = "runs failed"
+        elif self._decided:
+            self._why = "decided"
+        elif count == self.most:
+            self._why = "most seeds reached"
+        done = len(asked) - len(self._open)
+        left = f" (open: {_some(self._open)})" if self._open else ""
+        progress.say(
+            f"after {counted(count, 'seed')}: {done} of {counted(len(asked), 'question')} decided{left}"
+        )
+        manifest = folder / "manifest.json"
+        content = json.loads(manifest.read_text("utf-8"))
+        write_atomically(manifest, json.dumps({**content, "stopping": self.told}, indent=2).encode())
+
+
+def _first(study: Study, count: int) -> int | list[int]:
+    return count if isinstance(study.seeds, int) else study.seeds[:count]
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _check(study: Study, most: int) -> None:
+    from ..analysis.statistics.sequential import first_look
+
+    least = first_look(study.gate.level if study.gate else 0.95)
+    if isinstance(most, bool) or not isinstance(most, int) or not least <= most <= 100_000:
+        raise BadInput(
+            f"--max-seeds {most!r}: must be {least} to 100000; a confidence sequence is no interval below {least} seeds"
+        )
+    if isinstance(study.seeds, list) and most > len(study.seeds):
+        raise BadInput(
+            f"--max-seeds {most}: the study lists {counted(len(study.seeds), 'seed')}, which are taken in that order; "
+            "list more, or write their number"
+        )
+    if study.gate is None and (not study.primary or len(study.arms) < 2):
+        raise BadInput(
+            "--until decided: there is nothing to decide. Name primary measures and a second arm, or add a [gate]"
+        )
+    if study.uncertainty is not None and study.uncertainty.design == "saltelli":
+        raise BadInput(
+            '--until decided: a Saltelli design is run as a whole; take uncertainty.design = "draws"'
+        )
+
+
+def until_of(rule: Any, study: Study, seeds: Any, max_seeds: int | None) -> Until | None:
+    """Return how a study stops before its last seed, from options; None where it runs all of them."""
+    if rule is None:
+        if max_seeds is not None:
+            raise BadInput(
+                f"--max-seeds {max_seeds}: goes with --until decided; for a set number type --seeds"
+            )
+        return None
+    if rule != "decided":
+        raise BadInput(f"--until {rule}: must be decided, or left out")
+    if seeds is not None and max_seeds is not None:
+        raise BadInput(f"--seeds {seeds} and --max-seeds {max_seeds}: name the most seeds once")
+    return Until(study, max_seeds)
