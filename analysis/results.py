@@ -95,7 +95,9 @@ class Results:
     @cached_property
     def deciles(self) -> pd.DataFrame:
         """Exposure, consumption and demand by popularity decile and round; see `analysis.deciles`."""
-        return self._more("deciles", ["round", "rounds", "decile", "exposure", "consumption", "demand", "live"])
+        return self._more(
+            "deciles", ["round", "rounds", "decile", "exposure", "consumption", "demand", "live"]
+        )
 
     @cached_property
     def tastes(self) -> pd.DataFrame:
@@ -119,9 +121,7 @@ class Results:
 
     def _more(self, name: str, columns: list[str]) -> pd.DataFrame:
         """A table that folders of older versions lack: empty there."""
-        table = _table(
-            self.folder / f"{name}.parquet", ["arm", *self.grid, "seed", *columns], optional=True
-        )
+        table = _table(self.folder / f"{name}.parquet", ["arm", *self.grid, "seed", *columns], optional=True)
         return independent(table, self.study.get("uncertainty"), self.grid, name)
 
     @cached_property

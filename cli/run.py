@@ -51,7 +51,9 @@ def run(
     rounds: Annotated[int | None, typer.Option(help="Rounds of every run.")] = None,
     until: Annotated[
         Stop | None,
-        typer.Option(help="decided: run seeds in batches until the gate, or the primary measures, are decided."),
+        typer.Option(
+            help="decided: run seeds in batches until the gate, or the primary measures, are decided."
+        ),
     ] = None,
     max_seeds: Annotated[
         int | None, typer.Option(help="With --until: most seeds to run; the study's own number when omitted.")

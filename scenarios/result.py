@@ -175,9 +175,7 @@ class Result:
             limit=limit,
         )  # fmt: skip
 
-    def sensitivity(
-        self, measure: str, arm: str | None = None, reference: str | None = None
-    ) -> pd.DataFrame:
+    def sensitivity(self, measure: str, arm: str | None = None, reference: str | None = None) -> pd.DataFrame:
         """Return which assumption drives a measure: sensitivity indices of its mean over the last 20 rounds.
 
         measure: a column of `runs`. arm: one arm, or all. reference: the arm that differences are taken
