@@ -68,6 +68,7 @@ def contents(results: Results) -> Contents:
     for chosen, pairs, missing in tried:
         if fitting(chosen, pairs) >= min(FEWEST_BINS, most):
             return Contents(chosen, pairs, min(most, fitting(chosen, pairs)), missing)
+    chosen, pairs, missing = tried[-1]
     return Contents(chosen, pairs, min(most, FEWEST_BINS), missing)
 
 
@@ -115,7 +116,7 @@ def _cubes(point: Point, arms: Sequence[str], measures: Sequence[str], width: in
     seeds = np.sort(table["seed"].unique())
     seed = np.searchsorted(seeds, table["seed"].to_numpy())
     shape = (len(arms), bins, max(len(seeds), 1))
-    at = np.ravel_multi_index((arm, table["round"].to_numpy(np.int64) // width, seed), shape)
+    at = np.asarray(np.ravel_multi_index((arm, table["round"].to_numpy(np.int64) // width, seed), shape))
     size = int(np.prod(shape))
     for name in measures:
         values = table[name].to_numpy(np.float64, na_value=np.nan)

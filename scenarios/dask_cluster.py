@@ -29,10 +29,10 @@ class DaskCluster(Cluster):
         self._own = None
         self.name = f"the Dask scheduler at {address}" if address else "Dask"
         if address is None:
-            import dask
+            from dask import config
 
             # Nobody else uses this scheduler: a worker that dies with a run is reason enough to look closer.
-            with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+            with config.set({"distributed.scheduler.allowed-failures": 0}):
                 self._own = LocalCluster(
                     n_workers=jobs,
                     threads_per_worker=1,
@@ -60,13 +60,15 @@ class DaskCluster(Cluster):
 
     def workers(self) -> int:
         try:
-            return sum(self.client.nthreads().values())
+            threads: Any = self.client.nthreads()
+            return sum(threads.values())
         except Exception:  # noqa: BLE001  whatever it is, there is no worker to be had right now
             return 0
 
     def answers(self, terms: Terms) -> dict[str, dict[str, Any]]:
         packages, paths = question({key: path for key, (path, _) in terms.files.items()})
-        return self.client.run(probe(), packages, paths)
+        found: Any = self.client.run(probe(), packages, paths)
+        return found
 
     def send(self, run: PlannedRun, builder: Any, terms: Terms) -> None:
         self._terms = terms

@@ -81,7 +81,7 @@ def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
         del one["arms"][name]
     if study.rounds > there.rounds:
         # more rounds of the same are no hindrance by themselves
-        one.pop("rounds"), other.pop("rounds")
+        del one["rounds"], other["rounds"]
     for key in set(one.get("grid") or {}) & set(other.get("grid") or {}):
         # told by _lost where values are gone
         del one["grid"][key], other["grid"][key]

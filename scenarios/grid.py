@@ -108,7 +108,8 @@ def _check(study: Study, base: dict[str, Any], label: str) -> None:
             )
         if values == []:
             wrong.append(f"{where}: the list of values is empty")
-        if written.startswith("grid") and any(value in values[:i] for i, value in enumerate(values or ())):
+        listed = values or []
+        if written.startswith("grid") and any(value in listed[:i] for i, value in enumerate(listed)):
             wrong.append(f"{where}: the same value is listed twice")
         for other, taken in ways.items():
             if any(one[: len(two)] == two or two[: len(one)] == one for one in found for two in taken):

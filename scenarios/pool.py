@@ -102,7 +102,8 @@ class Workers:
 
             if self._cluster is None:
                 self._open(None, jobs)
-            return clusters.carried_out(self._cluster, todo, store, jobs, builder, self._terms)
+            cluster: Any = self._cluster
+            return clusters.carried_out(cluster, todo, store, jobs, builder, self._terms)
         return _here(todo, store, jobs, self.backend, progress, builder)
 
 

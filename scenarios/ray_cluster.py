@@ -55,7 +55,7 @@ class RayCluster(Cluster):
         _quiet()
         # One try each: whether and how a run is sent again is decided in `clusters`.
         self._task = ray.remote(max_retries=0, num_cpus=1)(envoy())
-        self._probe = ray.remote(max_retries=0, num_cpus=0)(probe())
+        self._probe: Any = ray.remote(max_retries=0, num_cpus=0)(probe())
         self._under_way: dict[Any, str] = {}
 
     def workers(self) -> int:

@@ -92,7 +92,10 @@ def perform_packed(
     """Do the run of an envoy; versions are compared before anything is unpacked."""
     terms = Terms(versions, files)
     refusal = _refusal(terms)
-    return pickle.dumps(refusal or perform(*pickle.loads(payload), terms, unwanted))
+    if refusal is not None:
+        return pickle.dumps(refusal)
+    run, builder = pickle.loads(payload)
+    return pickle.dumps(perform(run, builder, terms, unwanted))
 
 
 def unpack(given: Any, terms: Terms) -> Parcel | Refusal:

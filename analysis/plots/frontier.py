@@ -89,7 +89,7 @@ def pareto(values: NDArray[np.float64], better: Sequence[int]) -> NDArray[np.boo
     A row dominates another that it is at least as good as in every column and better than in one.
     """
     signed = values * np.asarray(better, float)
-    known = np.isfinite(signed).all(axis=1)
+    known = np.asarray(np.isfinite(signed).all(axis=1))
     at_least = (signed[:, None, :] >= signed[None, :, :]).all(axis=2)
     beyond = (signed[:, None, :] > signed[None, :, :]).any(axis=2)
     beaten = (at_least & beyond & known[:, None]).any(axis=0)

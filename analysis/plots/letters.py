@@ -48,7 +48,7 @@ def place_letters(
                         scalex=False, scaley=False,
                     )  # fmt: skip
                 ax.text(
-                    *spot, style.letter, color=style.ink, size=size, weight="bold", ha="center",
+                    spot[0], spot[1], style.letter, color=style.ink, size=size, weight="bold", ha="center",
                     va="center_baseline", zorder=5,
                 )  # fmt: skip
                 break

@@ -37,7 +37,7 @@ class Axis:
     key: str
     values: list[Any]
     centers: NDArray[np.float64]
-    edges: NDArray[np.float64]
+    edges: NDArray[np.floating[Any]]
     scale: str
     """ "to scale", "log" or "even": cells of one size, where values are names or too uneven to draw to scale."""
 

@@ -120,7 +120,7 @@ def _panel(ax: Axes, rounds: NDArray, shares: NDArray, demand: NDArray | None) -
 def _legend(figure: Figure, newborn: bool) -> None:
     """The classes as a strip of colors under the panels."""
     height = figure.get_figheight()
-    lines = sum(1 for text in figure.texts if text.get_va() == "bottom")
+    lines = sum(1 for text in figure.texts if text.get_verticalalignment() == "bottom")
     y = 0.12 + 0.145 * lines + (0.06 if lines else 0)
     x = 0.56
 

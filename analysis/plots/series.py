@@ -43,7 +43,8 @@ def curves(rounds: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[str, 
     width = bin_width(rounds)
     place = rounds["round"].to_numpy(np.int64) // width
     shape = (len(arms), int(place.max(initial=-1)) + 1, len(seeds))
-    at, size = np.ravel_multi_index((arm, place, seed), shape), int(np.prod(shape))
+    at = np.asarray(np.ravel_multi_index((arm, place, seed), shape))
+    size = int(np.prod(shape))
     found: dict[str, dict[str, Curve]] = {}
     for column in columns:
         found[column] = {}

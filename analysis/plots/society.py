@@ -242,7 +242,7 @@ def _palette(users: pd.DataFrame) -> tuple[dict[int, str], list[tuple[str, str]]
 
 def _legend(figure: Figure, entries: Sequence[tuple[str, str]]) -> None:
     height = figure.get_figheight()
-    lines = sum(1 for text in figure.texts if text.get_va() == "bottom")
+    lines = sum(1 for text in figure.texts if text.get_verticalalignment() == "bottom")
     y = 0.14 + 0.145 * lines
     step = (WIDTH - 0.2) / max(len(entries), 1)
     for place, (text, color) in enumerate(entries):

@@ -189,7 +189,7 @@ def resize(figure: Figure, width: float | None = None, height: float | None = No
     for ax in figure.axes:
         for axis in (ax.xaxis, ax.yaxis):
             for tick in axis.get_major_ticks():
-                size = tick.label1.get_fontsize() * factor
+                size = float(tick.label1.get_fontsize()) * factor
                 axis.set_tick_params(labelsize=size, length=2.5 * factor, pad=2 * factor)
                 break
     ticks = {
@@ -201,11 +201,12 @@ def resize(figure: Figure, width: float | None = None, height: float | None = No
     }
     for text in figure.findobj(Text):
         if id(text) not in ticks:
-            text.set_fontsize(text.get_fontsize() * factor)
+            text.set_fontsize(float(text.get_fontsize()) * factor)
     for line in figure.findobj(Line2D):
         line.set_linewidth(line.get_linewidth() * factor)
         line.set_markersize(line.get_markersize() * factor)
-    for collection in figure.findobj(Collection):
+    collections: list[Any] = figure.findobj(Collection)
+    for collection in collections:
         collection.set_linewidths([each * factor for each in np.atleast_1d(collection.get_linewidths())])
         if hasattr(collection, "set_sizes"):
             collection.set_sizes(np.asarray(collection.get_sizes()) * factor**2)
