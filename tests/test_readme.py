@@ -30,6 +30,9 @@ def commands():
 
 def small(command: str) -> str:
     """Return the same command with few seeds and rounds."""
+    if command.startswith("echodrift gate"):
+        fewer = command.replace("--until decided --max-seeds 40", "--until decided --max-seeds 8")
+        return f"{fewer} --rounds 20 --set world.users=80 --set world.items=150 --quiet"
     return f"{command} --seeds 1 --rounds 2 --quiet" if command.startswith("echodrift run") else command
 
 
@@ -65,7 +68,8 @@ def test_command(command, workplace):
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    # a gate may answer FAIL or UNDECIDED
+    assert done.returncode in ((0, 3, 4) if " gate " in command else (0,)), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make")])
