@@ -17,9 +17,11 @@ def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = 
 
     overrides = overrides_of(changes)
     chosen = load_study(study, overrides)
-    tell(checked(chosen, overrides))
+    notes = checked(chosen, overrides)
     if chosen.gate is not None:
+        # what it refuses would otherwise be told twice, as a warning and as an error
         decidable(chosen, overrides)
+    tell(notes)
     for warning in warnings(chosen):
         print(f"warning: {warning}")
     arms, runs = counted(len(chosen.arms), "arm"), counted(len(expand(chosen)), "run")

@@ -82,6 +82,9 @@ def _joined(texts: list[str], detail: Any) -> str:
 
 def _text(detail: Any, model: type[BaseModel]) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "list_type" and isinstance(detail["input"], dict):
+        name = ".".join(str(step) for step in detail["loc"])
+        return f"is one table, but there can be several: write [[{name}]] above it, with two brackets"
     if kind in _KINDS:
         return f"must be {_KINDS[kind]}"
     if kind in _BOUND_ERRORS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..agents.settings import WorldConfig
 from ..errors import BadInput, EchodriftError, did_you_mean
+from .gate_sense import misread, narrow
 from .gate_spec import GateConfig, GateLine
 from .grid import grid_points
 from .plan import seeds_of
@@ -36,11 +37,12 @@ def check_gate(study: Study) -> list[str]:
     gate = study.gate
     if gate is None:
         return []
-    wrong = list(_unknown(study, gate))
+    wrong = list(_unknown(study, gate)) or list(misread(gate))
     if wrong:
         raise BadInput("\n".join(wrong))
     never = [f"warning: {line}" for line in _never(study, gate, len(seeds_of(study)))]
-    return never + [f"warning: {line}" for line in _no_margin(gate)]
+    doubtful = [*_no_margin(gate), *narrow(gate, len(seeds_of(study)))]
+    return never + [f"warning: {line}" for line in doubtful]
 
 
 def check_decidable(study: Study, most: int | None = None) -> None:

@@ -17,6 +17,8 @@ EXAMPLES = {
     "normal": "{ normal = [0.8, 0.1], low = 0.5, high = 0.95 }",
     "choice": '{ choice = ["cascade", "power"], weights = [0.7, 0.3] }',
 }
+BLOCK = 20
+"""Seeds in a Latin hypercube where nothing else is said."""
 LEAST_MASS = 1e-3
 """Probability that a normal prior must have between its bounds."""
 
@@ -83,7 +85,7 @@ class Prior(Config):
             missing = " and ".join(name for name in ("low", "high") if getattr(self, name) is None)
             if missing:
                 raise ValueError(
-                    f"a prior without bounds: {missing} of the normal is missing; for example {EXAMPLES[shape]}"
+                    f"a prior without bounds: {missing} of the normal {'are' if ' and ' in missing else 'is'} missing; for example {EXAMPLES[shape]}"
                 )
             if pair[1] <= 0:
                 raise ValueError(f"the standard deviation of a normal must be above 0, but is {pair[1]:g}")
@@ -136,7 +138,7 @@ class Uncertainty(Config):
     """How draws fill the space: Sobol' points, scrambled (Owen 1998), or a Latin hypercube for each block of seeds."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of the sampler; it has nothing to do with the seeds of the runs."""
-    block: int = Field(default=20, ge=2, le=100_000)
+    block: int = Field(default=BLOCK, ge=2, le=100_000)
     """Seeds in one Latin hypercube; more seeds bring more blocks and change none."""
     base: int = Field(default=64, ge=2, le=2**16)
     """Pairs of independent draws in a Saltelli design: a power of two."""
@@ -147,8 +149,18 @@ class Uncertainty(Config):
     priors: dict[str, Prior] = Field(min_length=1)
     """Dotted key → what is plausible for it."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _priors_in_their_table(cls, given: Any) -> Any:
+        keys = [key for key in given if "." in key] if isinstance(given, dict) else []
+        if keys:
+            raise ValueError(f'put "{keys[0]}" under [uncertainty.priors]')
+        return given
+
     @model_validator(mode="after")
     def _consistent(self) -> Uncertainty:
+        if self.block != BLOCK and self.sampler != "latin_hypercube":
+            raise ValueError('block belongs to sampler = "latin_hypercube"; remove it')
         if self.design == "saltelli":
             if self.sampler != "sobol":
                 raise ValueError('design = "saltelli" is made of Sobol\' points; leave out sampler')

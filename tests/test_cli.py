@@ -197,7 +197,7 @@ def test_a_full_disk(tiny: Path, builder: types.ModuleType, monkeypatch: pytest.
 
     def full(handle: int) -> None:
         synced.append(handle)
-        if len(synced) > 10:
+        if len(synced) > 16:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(store.os, "fsync", full)
@@ -331,7 +331,7 @@ def test_check_warns_where_conclusions_stand_on_little(tiny: Path, builder: type
     code, out, _ = call("check", "tiny.toml")
     assert code == 0
     assert "warning: 2 seeds: intervals will be wide" in out and "warning: 3 rounds" in out
-    assert '"Is it tiny?" is fine: 2 arms, 8 runs of 3 rounds.' in out
+    assert '"Is it tiny?" is fine: 2 arms, 2 design points, 8 runs of 3 rounds.' in out
     _, out, _ = call("check", "tiny.toml", "--set", "seeds=20", "--set", "rounds=100")
     assert "warning" not in out
 
