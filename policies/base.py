@@ -201,6 +201,14 @@ class Reranker(Component, ABC):
         return True
 
     @property
+    def rescores(self) -> bool:
+        """Whether it only gives each item a new score: then it hands on as many as a reranker behind it wants.
+
+        Others build a slate of the length that people see; what it left follows in its old order.
+        """
+        return False
+
+    @property
     @abstractmethod
     def candidates(self) -> int:
         """How many ranked items it wants to choose from, per user."""

@@ -17,6 +17,7 @@ from ..config import Config
 from ..errors import PolicyError
 from ..policies.base import LogTransform, Policy, Reranker
 from ..policies.interactions import Observation
+from ..policies.rerankers.candidates import followed
 from ..policies.validation import validate_ranking
 from .checkpoint import State, part, under
 from .oracles import oracle_items, oracle_slates
@@ -109,8 +110,12 @@ class Recommended(Recommender):
         validate_ranking(ranking, seen, users, lengths[0])
         for place, reranker in enumerate(self.rerankers):
             rng = streams(f"rerank.{place}", seen.round)
-            ranking = reranker.rerank(ranking, seen, lengths[place + 1], rng)
-            validate_ranking(ranking, seen, users, lengths[place + 1])
+            depth = lengths[place + 1]
+            # A list is built for the slots that people see, however much a later stage wants to choose from.
+            length = depth if reranker.rescores else min(n, depth)
+            built = reranker.rerank(ranking, seen, length, rng)
+            validate_ranking(built, seen, users, length)
+            ranking = followed(built, ranking, depth) if length < depth else built
         for reranker in self.rerankers:
             reranker.shown(seen, users, ranking.items)
         return ranking.items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ MOST_REMARKS = 3
 """Warnings of a model that are passed on from a fit."""
 IDLE = {"ParameterWarning"}
 """Warnings that are nobody's business: implicit tells how long a conversion of its own took."""
+NO_VALUES = {("implicit", "BayesianPersonalizedRanking")}
+"""Models (package, class) that learn from which pairs there are and never look at how much these count."""
 LARGEST = 1e37
 """Largest score: what stands below the model's own scores must still be a float32."""
 
@@ -76,6 +79,7 @@ class Adapted(Policy):
             model = self._new(0)
         # after the model's own libraries are loaded; OpenMP, too, adds up in another order with more threads
         self._threads = ThreadpoolController()
+        self._model = type(model)
         self._how = protocol_for(model, self.config.protocol, self._path())
         self._asked: Protocol | None = self._how(model, self.config.dense) if self.config.fitted else None
         self._cold: ColdStart | None = None
@@ -83,6 +87,18 @@ class Adapted(Policy):
         self._folded: NDArray[np.bool_] = np.zeros(0, bool)
         self._seed = 0
         self._said: list[str] = []
+
+    @classmethod
+    def learns_weights(cls, fields: Mapping[str, Any]) -> str | None:
+        """Return why not, too, where the model is known to look at pairs only; of others nothing is known."""
+        refusal = super().learns_weights(fields)
+        if refusal:
+            return refusal
+        made = cls(**fields)
+        for one in made._model.__mro__:
+            if (one.__module__.partition(".")[0], one.__name__) in NO_VALUES:
+                return f"has the model {made._path()}, which learns which pairs there are and loses their weights"
+        return None
 
     def _new(self, seed: int) -> Any:
         """Return a model of its own."""

@@ -36,8 +36,9 @@ def kl_calibration(p: ArrayLike, q: ArrayLike, alpha: float = ALPHA) -> NDArray[
     p, q = np.broadcast_arrays(np.asarray(p, np.float64), np.asarray(q, np.float64))
     mixed = (1 - alpha) * q + alpha * p
     terms = np.zeros(p.shape)
-    np.divide(p, mixed, out=terms, where=p > 0)
-    np.log(terms, out=terms, where=p > 0)
+    counts = (p > 0) & (mixed > 0)  # alpha·p of the smallest p is 0, and its term is nothing
+    np.divide(p, mixed, out=terms, where=counts)
+    np.log(terms, out=terms, where=counts)
     return (p * terms).sum(axis=-1)
 
 
@@ -52,8 +53,8 @@ class Calibrated(FromCandidates):
 
     - solver "greedy": starting from nothing, each step appends the candidate with the largest objective, ties
       to the one ranked higher before; the order of selection is the order of the slate. With `normalize =
-      "final"` and equal rank weights the objective is monotone submodular, so greedy is within 1 − 1/e of the
-      best slate, and exact where every candidate has one topic.
+      "final"` and equal rank weights the objective is monotone submodular, so greedy gains over the empty slate at
+      least 1 − 1/e of what the best slate gains over it, and it is exact where every candidate has one topic.
     - solver "flow": where every candidate has one topic, the optimum of the minimum-cost flow source → topic
       → item → sink, whose arcs into topic g cost what its j-th item adds to C_KL. These costs are convex in
       j and items of a topic differ by score only, so that n shortest paths one after the other are the

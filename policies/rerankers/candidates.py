@@ -6,6 +6,7 @@ from abc import ABC
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
@@ -62,3 +63,29 @@ def picked(
     items = np.where(found, np.take_along_axis(ranking.items, at, axis=1), np.int32(-1))
     values = np.where(found, np.take_along_axis(of_candidates, at, axis=1), np.float32(-np.inf))
     return Ranking(ranking.users, items, values)
+
+
+def followed(built: Ranking, before: Ranking, depth: int) -> Ranking:
+    """Return `built` followed, up to `depth`, by what it left of `before`, in its order and with its scores."""
+    items = np.full((len(before.users), depth), -1, np.int32)
+    scores = np.full(items.shape, -np.inf, np.float32)
+    marks = np.full(int(before.items.max(initial=-1)) + 1, -1, np.int64)
+    _follow(built.items, built.scores, before.items, before.scores, marks, items, scores)
+    return Ranking(before.users, items, scores)
+
+
+@njit(cache=True)
+def _follow(built, of_built, before, of_before, marks, items, scores):
+    for b in range(items.shape[0]):
+        r = 0
+        for c in range(built.shape[1]):
+            if built[b, c] >= 0:
+                items[b, r], scores[b, r] = built[b, c], of_built[b, c]
+                marks[built[b, c]] = b
+                r += 1
+        for c in range(before.shape[1]):
+            if r == items.shape[1]:
+                break
+            if before[b, c] >= 0 and marks[before[b, c]] != b:
+                items[b, r], scores[b, r] = before[b, c], of_before[b, c]
+                r += 1

@@ -31,9 +31,12 @@ class Consumption(FromCandidates):
     of every topic fill its slots. Items of several topics take parts of a slot in each, V linear in between:
     ours, and then greedy is within 1 − 1/e. Scores are returned as they came.
 
-    The larger the slate, the closer its shares come to p^γ, γ = 0 for Bernoulli values, 1/2 uniform, 1 exponential,
-    tail/(tail − 1) Pareto: `consumption_values.gamma_shares`. Only consumed = the whole slate asks for the
-    most likely topic alone. Source: Peng, Raghavan, Pierson, Kleinberg and Garg, "Reconciling the
+    The larger the slate at a fixed `consumed`, the closer its shares come to p^γ: γ = 1/2 for uniform values, 1
+    exponential, tail/(tail − 1) Pareto, and 0 for Bernoulli values of equal success for all topics that do not
+    fade (nor at fading < 1; at fading = 1 γ = 1/(1 + success), beyond 1/fading): `consumption_values.gamma_shares`.
+    With many consumed of a short slate, it asks for the most likely topic alone: always where the whole slate is
+    consumed and no success fades (by p_t·success_t where topics differ in it), and before that the sooner the
+    further that topic is ahead. Source: Peng, Raghavan, Pierson, Kleinberg and Garg, "Reconciling the
     accuracy-diversity trade-off in recommendations", WWW 2024. Cost: O(n·candidates·topics of an item), less by
     upper bounds.
     """

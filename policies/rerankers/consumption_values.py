@@ -100,7 +100,8 @@ def limit_gamma(values: Values, *, tail: float = 3.0, everything: bool = False) 
     """Return the γ that the best slates of ever more slots tend to, at a fixed number consumed.
 
     0 for Bernoulli, 1/2 for Uniform, 1 for Exponential, tail/(tail − 1) for Pareto; infinity where everything
-    on the slate is consumed. Theorem 1 of Peng et al., WWW 2024.
+    on the slate is consumed. Bernoulli means here equal success for all topics, without fading: see
+    `limit_shares_by_success`, and `Consumption` for fading. Theorem 1 of Peng et al., WWW 2024.
     """
     if everything:
         return math.inf

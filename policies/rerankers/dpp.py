@@ -15,8 +15,8 @@ from .candidates import CandidatesConfig, FromCandidates, picked
 from .relevance import Scale, scaled
 from .similarity import Similarity, candidate_vectors, similar_row, similarities
 
-SMALLEST = 1e-10
-"""A candidate whose residual is below this is a combination of those chosen."""
+SMALLEST = 1e-5
+"""A candidate whose residual is below this is a combination of those chosen: cosines are known to about 1e-7."""
 
 
 class DPP(FromCandidates):
@@ -28,8 +28,8 @@ class DPP(FromCandidates):
     where d²_i is what is left of S_ii after projecting out the chosen items, kept by an incremental Cholesky
     factorization: e_i = (S_ji − ⟨c_j, c_i⟩)/d_j, d²_i ← d²_i − e_i². Multiplied by weight, that is
     weight·log d²_i + (1 − weight)·s(i): 0 keeps the order of the scores, and no q overflows. Where
-    similarity_share = 1, items of equal tags exclude each other; what remains when all d² are used up is
-    filled in the old order. Scores are returned as they came.
+    similarity_share = 1, items of equal tags exclude each other; what remains when all d² are used up (below
+    1e-5, since cosines are float32) is filled in the old order. Scores are returned as they came.
 
     Source: Chen, Zhang and Zhou, "Fast greedy MAP inference for determinantal point process", 2018; ours:
     similarity_share, and filling up instead of stopping. Cost: O(n²·candidates) per user, plus that of similarities.

@@ -63,6 +63,11 @@ class Explore(FromCandidates):
         """Random slots need the order only."""
         return self.config.strategy != "epsilon"
 
+    @property
+    def rescores(self) -> bool:
+        """Random slots make a list; the bonuses are scores."""
+        return self.config.strategy != "epsilon"
+
     def rerank(self, ranking: Ranking, seen: Observation, n: int, rng: Generator) -> Ranking:
         """Return n of the ranked items."""
         config = self.config

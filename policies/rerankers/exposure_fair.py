@@ -23,14 +23,17 @@ from .relevance import Scale, scaled
 class ExposureFair(FromCandidates):
     """Fair exposure over time: every provider, topic or popularity group gets its share of the slots.
 
-    Slot after slot, user after user: argmax_i s(i) + step·owed_g(i), owed_g = Σ target_g·w − Σ_{slots of g} w.
+    Slot after slot, user after user: argmax_i s(i) + step·w·owed_g(i), owed_g = Σ target_g·w − Σ_{slots of g} w.
 
     The sums run over all slots filled so far, of earlier rounds as they were really shown (`shown`) and of this
-    call as they are chosen; w is the weight of a slot's rank. step·owed is the price of a group in a
-    subgradient ascent on the dual of "the largest sum of scores such that every group has its target": a group
-    that is behind becomes cheaper until those users see it who lose least by it. The error stays bounded in slots,
-    so it goes to 0 as a share; the smaller `step`, the less relevance is lost and the longer it takes. What is
-    owed fades with `half_life`, so that a target out of reach does not pile up.
+    call as they are chosen; w is the weight of a slot's rank (the slot to be filled, before owed). step·owed is the
+    price of exposure of a group in a subgradient ascent on the dual of "the largest sum of scores such that every
+    group has its target": a group that is behind becomes cheaper until those users see it who lose least by it.
+    The smaller `step`, the less relevance is lost and the longer it takes. Where targets can be reached and nothing
+    is forgotten (half_life = 1e9), what is owed stays bounded, so that the error goes to 0 as a share. What is owed
+    fades with `half_life`, so that a target out of reach does not pile up; then about 0.7·owed/half_life slots a
+    round stay missing for good, owed being at most about 1/`step`, or with
+    rank weights 1/(step·smallest w).
 
     Users are served in a random order. One user's slate depends on who is served in the same call, which
     fairness over slots is about. A group has a target only while it has a live item. State: what each group is owed.
@@ -117,8 +120,9 @@ class ExposureFair(FromCandidates):
             target = np.bincount(group[seen.live], weights=seen.popularity[seen.live], minlength=groups)
         else:
             target = (live > 0).astype(np.float64)
-        total = target.sum()
-        return target / total if total > 0 else np.full(groups, 1 / max(groups, 1))
+        if target.sum() == 0:  # nothing was taken yet, or all shares are of groups without items
+            target = (live > 0).astype(np.float64)
+        return target / (target.sum() or 1.0)
 
     def state(self) -> State:
         """Return what each group is owed, as of which round."""
@@ -140,11 +144,13 @@ def _serve(order, items, scores, group, owed, target, step, weights):
     for b in order:
         free = items[b] >= 0
         for r in range(n):
+            # the price of a unit of exposure, of which this slot is so much
+            price = step * weights[r]
             best, pick = -np.inf, -1
             for c in range(width):
                 if free[c]:
                     g = group[items[b, c]]
-                    value = scores[b, c] + step * (owed[g] + target[g] * total - got[g])
+                    value = scores[b, c] + price * (owed[g] + target[g] * total - got[g])
                     if value > best:
                         best, pick = value, c
             if pick < 0:

@@ -33,6 +33,11 @@ class PopularityDiscount(FromCandidates):
 
     config: Config
 
+    @property
+    def rescores(self) -> bool:
+        """Items do not depend on each other."""
+        return True
+
     def rerank(self, ranking: Ranking, seen: Observation, n: int, rng: Generator) -> Ranking:
         """Return n of the ranked items."""
         config = self.config

@@ -16,6 +16,8 @@ from .candidates import FromCandidates, picked
 from .relevance import Scale, scaled
 from .targets import TargetConfig, targets
 
+EQUAL = 1e-9
+"""Quotients that differ by less than this share are a tie, and rounding."""
 LEAST = 0.01
 """Relevance of the worst candidate beside 1 for the best: 0 would hide its topic."""
 
@@ -26,7 +28,8 @@ class Proportional(FromCandidates):
     Every slot is a seat: it goes to the topic with the largest quotient, and there to the best item.
 
     Quotients: p_c/(2 s_c + 1) (Sainte-Laguë) or p_c/(s_c + 1) (D'Hondt, which favors large shares), p the profile of
-    the history and s_c the seats that topic c has. A topic without a candidate left gets none. The item:
+    the history and s_c the seats that topic c has. Ties, up to a share of 1e-9, go to the topic with the lower
+    id. A topic without a candidate left gets none. The item:
     argmax_i focus·q_c* P(i|c*) + (1 − focus)·Σ_{c ≠ c*} q_c P(i|c), q the quotients, P(i|c) = tag(i, c)·relevance,
     relevance the scaled score between 0.01 and 1; ties to the one ranked higher before. Then s_c +=
     P(i|c)/Σ_c' P(i|c') = tag(i, c). With one topic per item and focus = 1 the seats are exactly those of the method
@@ -75,7 +78,7 @@ def _seats(items, relevance, target, indptr, topics, values, n, step, focus):
             turn = -1
             for g in range(n_topics):
                 quotient[g] = target[b, g] / (step * seats[g] + 1)
-                if left[g] > 0 and (turn < 0 or quotient[g] > quotient[turn]):
+                if left[g] > 0 and (turn < 0 or quotient[g] > (1 + EQUAL) * quotient[turn]):
                     turn = g
             best, pick = -np.inf, -1
             for c in range(width):

@@ -12,6 +12,9 @@ from ..interactions import IntArray, Observation
 from ..profiles import topic_profiles
 from .candidates import CandidatesConfig
 
+LEAST = 1e-12
+"""A share below this is rounding, or has faded: its logarithm would decide nothing but overflow."""
+
 
 class TargetConfig(CandidatesConfig):
     """What the target is made of."""
@@ -27,12 +30,18 @@ class TargetConfig(CandidatesConfig):
 
 
 def targets(seen: Observation, users: IntArray, config: TargetConfig) -> NDArray[np.float64]:
-    """Return (B, topics): (1 − β)·p + β·p0, p the profile of each user's history and p0 the prior."""
+    """Return (B, topics): (1 − β)·p + β·p0, p the profile of each user's history and p0 the prior.
+
+    Shares below 1e-12 count as 0.
+    """
     own = topic_profiles(seen, window=config.window, half_life=config.half_life)[users]
     beta = config.prior_weight
-    if beta == 0:
-        return own
-    return np.asarray((1 - beta) * own + beta * _prior(seen, config.prior))
+    mixed = own if beta == 0 else np.asarray((1 - beta) * own + beta * _prior(seen, config.prior))
+    rows = ((mixed > 0) & (mixed < LEAST)).any(axis=1)
+    if rows.any():
+        kept = np.where(mixed[rows] < LEAST, 0.0, mixed[rows])
+        mixed[rows] = kept / np.maximum(kept.sum(axis=1, keepdims=True), LEAST)
+    return mixed
 
 
 def _prior(seen: Observation, kind: str) -> NDArray[np.float64]:

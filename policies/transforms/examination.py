@@ -62,8 +62,8 @@ def examination(cells: Shown) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     γ here is one number per item.
 
     Only ratios of θ are determined, and those only among ranks that share items: a rank that no chain of
-    items that were taken links to rank 1, or from which nothing was taken, gets the value of the nearest
-    rank above that is.
+    items that were taken links to rank 1 by way of ranks that were taken from, or from which nothing was taken,
+    gets the value of the nearest rank above that is.
     """
     width = int(cells.rank.max(initial=-1)) + 1
     known = np.zeros(width, bool)
@@ -74,9 +74,13 @@ def examination(cells: Shown) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         return np.ones(width), known
     item = np.unique(item, return_inverse=True)[1].astype(np.int64)
     size = width + int(item.max()) + 1
-    links = sparse.coo_matrix((np.ones(item.size), (rank, width + item)), shape=(size, size))
+    # a rank without takes has θ = 0 whatever its items are: it compares none of them
+    telling = np.bincount(rank, takes, width) > 0
+    linked = telling[cells.rank[useful]]
+    at, of = rank[linked], item[linked]
+    links = sparse.coo_matrix((np.ones(at.size), (at, width + of)), shape=(size, size))
     part = connected_components(links, directed=False)[1][:width]
-    known = (part == part[0]) & (np.bincount(rank, takes, width) > 0)
+    known = (part == part[0]) & telling
     if not known[0]:
         return np.ones(width), np.zeros(width, bool)
     theta = _em(item, rank, takes, shows - takes, size - width, width, PASSES, SETTLED)

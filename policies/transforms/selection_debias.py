@@ -22,6 +22,10 @@ class SelectionDebias(LogTransform):
     item comes to somebody's notice with probability ∝ p_i, weighting what was taken by 1/p_i makes sums over
     the log unbiased for the log that would be had if everything were noticed alike (inverse propensity
     scoring: Schnabel, Swaminathan, Singh, Chandak and Joachims, "Recommendations as Treatments", ICML 2016).
+    That holds for p that is right and known beforehand, weights that `max_weight` does not cut, and self_normalized =
+    false. Here p is estimated from the same takes (a rare item that was noticed by chance looks less rare than it
+    is), cut weights favor popular items, and dividing by the mean weight leaves a small bias of a ratio: weighted
+    sums are then consistent at best, as takes become many.
     They estimate propensities by naive Bayes from ratings and a random sample, or from features of users and
     items; a log of takes has neither. What is left, and usual for implicit feedback, is a power of the item's
     popularity. It assumes that all of the difference between n_i^exponent comes from being noticed: appeal

@@ -11,6 +11,7 @@ from echodrift.agents.items import NEVER
 from echodrift.agents.settings import CreatorConfig, WorldConfig
 from echodrift.agents.values import item_values
 from echodrift.errors import BadInput
+from echodrift.philox import uniforms
 from echodrift.policies.registry import build_policy
 from echodrift.sim.recommender import NoRecommender, OracleSlate, Recommended
 from echodrift.sim.streams import Streams
@@ -281,6 +282,46 @@ def test_imitators_settle_where_exposure_is(make_world):
             )
         homes.append((world.creators.home[world.creators.entered > 0] == 5).mean())
     assert homes[0] < 0.15 and homes[1] > 0.6
+
+
+@pytest.mark.parametrize("imitation", [0.3, 0.6])
+def test_imitation_is_the_share_of_entrants_who_go_where_exposure_is(make_world, imitation):
+    """Homes are drawn from (1 − imitation)·π + imitation·topics of what was shown, the same in every round."""
+    config = {"entry": 40.0, "imitation": imitation, "production": 0.0}
+    world = make_world(users=5, graph={"kind": "none"}, creators=config)
+    liked = np.flatnonzero(world.items.topics[:80, 5] > 0.5).astype(np.int32)
+    none = np.empty((1, 0), np.int32)
+    for round in range(25):
+        respond(world, world.creators, round, liked[None, :], none, none[0])
+    pi = np.arange(1, 7.0) ** -world.creators.config.topic_skew
+    wanted = (1 - imitation) * pi / pi.sum() + imitation * world.items.topics[liked].mean(axis=0)
+    homes = world.creators.home[(world.creators.entered > 0) & (world.creators.home >= 0)]
+    assert homes.size > 800
+    assert np.bincount(homes, minlength=6) / homes.size == pytest.approx(wanted, abs=0.05)
+
+
+def test_entrants_bring_an_item_and_all_make_what_was_drawn(make_world):
+    """Items counted in the catalog, beside Poisson draws by scipy: an entrant's first round makes one at least."""
+    mean = 0.4
+    world = make_world(creators={"production": mean, "entry": 6.0, "threshold": 0.0})
+    creators, items = world.creators, world.items
+    none = np.empty((0, 5), np.int32)
+    for round in range(20):
+        respond(world, creators, round, none, none, none.ravel())
+    key = creators.streams.key("creators.production")
+    first = []
+    for round in range(1, 21):
+        for p in range(len(creators)):
+            made = ((items.birth == round) & (items.provider == p)).sum()
+            draw = uniforms(key, round, np.array([p], np.int32), 1)[0, 0]
+            wanted = int(poisson.ppf(draw, mean)) if creators.entered[p] <= round else 0
+            if creators.entered[p] == round:
+                wanted = max(wanted, 1)
+                first.append(made)
+            assert made == wanted, (round, p)
+    assert len(first) > 80
+    # E max(N, 1) = mean + e^(−mean)
+    assert np.mean(first) == pytest.approx(mean + np.exp(-mean), abs=0.15)
 
 
 @pytest.mark.parametrize("retire", ["oldest", "random"])

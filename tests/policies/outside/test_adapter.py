@@ -12,8 +12,9 @@ from echodrift.policies import registry
 from echodrift.policies.example import COLD_USER, example_observation
 from echodrift.policies.outside.adapter import Adapter, adapted
 from echodrift.policies.outside.protocols import listed
-from echodrift.policies.registry import build_policy, policy_class
+from echodrift.policies.registry import build_log_transform, build_policy, policy_class
 from echodrift.policies.testing import check_policy
+from echodrift.policies.transforms.weights import check_transforms
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import default_rng
@@ -307,3 +308,48 @@ def test_lenskit_ranks_as_lenskit_itself_does():
         best = np.sort(scores[free & (scores >= 0)])[::-1][:5]
         np.testing.assert_allclose(ranking.scores[user][: best.size], best, rtol=1e-5)
     assert "exhausted" in check_policy("adapter", model="lenskit.knn:ItemKNNScorer", arguments=arguments)
+
+
+BPR = "implicit.bpr:BayesianPersonalizedRanking"
+
+
+@pytest.mark.parametrize(
+    ("model", "learns"),
+    [
+        (ALS, True),
+        ("implicit.lmf:LogisticMatrixFactorization", True),
+        ("implicit.nearest_neighbours:CosineRecommender", True),
+        ("sklearn.decomposition:TruncatedSVD", True),
+        (BPR, False),
+    ],
+)
+def test_weights_reach_the_model_of_users_with_history_or_are_refused(model, learns):
+    """By effect, and for users with history only: bestsellers follow the weights whatever the model is."""
+    seen = example_observation()
+    weight = default_rng(1).uniform(0.1, 9, len(seen.log)).astype(np.float32)
+    weighted = replace(seen, log=replace(seen.log, weight=weight))
+    warm = np.flatnonzero(np.diff(seen.counts.indptr) > 0).astype(np.int32)
+    size = "n_components" if "SVD" in model else "K" if "neighbours" in model else "factors"
+    fields = {"model": model, "arguments": {size: 4}}
+    scores = []
+    for learned in (seen, weighted):
+        policy = Adapter(**fields)
+        policy.fit(learned, default_rng(0))
+        scores.append(policy.rank(seen, warm, 5, default_rng(0)).scores)
+    assert np.array_equal(*scores) == (not learns)
+    weighing = [build_log_transform({"kind": "selection_debias"})]
+    if learns:
+        check_transforms(Adapter, weighing, fields)
+        return
+    with pytest.raises(BadInput, match="selection_debias gives .* and adapter has the model implicit.bpr:"):
+        check_transforms(Adapter, weighing, fields)
+    check_transforms(Adapter, [build_log_transform({"kind": "recent_window"})], fields)
+
+
+def test_a_bpr_handed_over_is_refused_weights_too(monkeypatch):
+    from implicit.bpr import BayesianPersonalizedRanking
+
+    monkeypatch.setitem(registry._REGISTERED, "policies", {})
+    Mine = adapted(BayesianPersonalizedRanking(factors=4), "my bpr")
+    assert "learns which pairs there are" in (Mine.learns_weights({}) or "")
+    assert "set binary = false" in (Mine.learns_weights({"binary": True}) or "")

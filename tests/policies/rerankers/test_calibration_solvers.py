@@ -132,3 +132,25 @@ def test_both_starts_are_needed():
         for name in wins:
             wins[name] += reached[name] > min(reached.values()) + 1e-9
     assert min(wins.values()) > 0
+
+
+def test_half_lives_make_old_entries_count_less_in_the_target(observation):
+    seen = observation(np.eye(3), [[0, 1, 1], [2]], rounds=[[0, 4, 10], [10]])
+    got = targets(seen, np.array([0], np.int32), TargetConfig(half_life=2.0))[0]
+    weights = 2.0 ** -np.array([5, 3, 0])
+    np.testing.assert_allclose(got, np.array([weights[0], weights[1:].sum(), 0]) / weights.sum())
+
+
+def test_what_has_faded_to_nothing_does_not_overflow(observation, ranking_of):
+    """An entry of 1,074 half-lives ago weighs 5e-324: it must not be worth infinity."""
+    tags = np.eye(3)[np.arange(12) % 3]
+    seen = observation(tags, [[0, 1]], rounds=[[0, 1074]], now=1075)
+    config = {"half_life": 1.0}
+    p = targets(seen, np.array([0], np.int32), TargetConfig(**config))
+    np.testing.assert_array_equal(p, [[0, 1, 0]])
+    slate = (
+        Calibrated(weight=0.9, **config).rerank(ranking_of(np.arange(12, 0, -1.0)), seen, 4, None).items[0]
+    )
+    np.testing.assert_array_equal(slate, [1, 4, 7, 10])
+    tiny = np.array([5e-324, 1.0])
+    assert kl_calibration(tiny, np.array([0.0, 1.0]), ALPHA) == pytest.approx(0, abs=1e-12)

@@ -209,3 +209,56 @@ def test_greedy_of_mixtures_written_plainly(observation, ranking_of, minmax, mix
             assert got[u, r] == item
             left.remove(item)
             slots += tags[item]
+
+
+@pytest.mark.parametrize(("values", "alone"), [("exponential", True), ("uniform", False)])
+def test_the_top_topic_alone_may_come_before_everything_is_consumed(values, alone):
+    """At k = 12 of 20 by brute force over all allocations; exponential values: as 0.6·12/20 > 0.35."""
+    p = np.array([0.6, 0.35, 0.05])
+    table = value_table(values, 3, 20, 12)
+    every = [(a, b, 20 - a - b) for a in range(21) for b in range(21 - a)]
+    best = max(every, key=lambda slots: sum(p[t] * table[t, a] for t, a in enumerate(slots)))
+    got = best_slots(p, gain_table(values, 3, 20, 12), 20)
+    np.testing.assert_array_equal(got, best)
+    assert (got[0] == 20) == alone
+
+
+def test_where_everything_is_consumed_what_succeeds_decides():
+    """Linear values: p·success alone; fading ones go on sharing, by p^(1/fading)."""
+    every = gain_table("bernoulli", 3, 30, 30, success=[0.1, 0.9, 0.3])
+    np.testing.assert_array_equal(best_slots(P, every, 30), [0, 30, 0])
+    fading = gain_table("bernoulli", 3, 3000, 3000, success=0.5, fading=2.0)
+    np.testing.assert_allclose(best_slots(P, fading, 3000) / 3000, gamma_shares(P, 0.5), atol=0.002)
+
+
+@pytest.mark.parametrize(("fading", "success", "gamma"), [(0.5, 0.9, 0), (1.0, 0.5, 2 / 3), (2.0, 0.5, 0.5)])
+def test_what_fading_does_to_the_limit(fading, success, gamma):
+    far = [shares("bernoulli", n, 1, success=success, fading=fading) for n in (300, 6000)]
+    off = [np.abs(s - gamma_shares(P, gamma)).max() for s in far]
+    assert off[1] < off[0] + 1e-3 and off[1] < 0.02
+
+
+@pytest.mark.parametrize("weight", [0.6, 0.8, 1.0])
+def test_topics_of_different_success_through_the_reranker(observation, ranking_of, minmax, weight):
+    """Against all slates: each topic has its own gains, all divided by the largest value of a whole slate."""
+    success, subsets, moved = [0.8, 0.3, 0.05], np.array(list(itertools.combinations(range(12), 5))), 0
+    tables = np.array([[1 - (1 - q) ** a for a in range(6)] for q in success])
+    for seed in range(20):
+        rng = np.random.default_rng([seed, 9])
+        topic = rng.permutation(np.arange(12) % 3)
+        tags = np.eye(3)[topic]
+        seen = observation(tags, [list(rng.integers(0, 12, 9))])
+        scores, p = rng.random(12), topic_profiles(seen)[0]
+        fields = {"values": "bernoulli", "weight": weight}
+        slate = Consumption(success=success, **fields).rerank(ranking_of(scores), seen, 5, rng).items[0]
+        same = Consumption(success=0.8, **fields).rerank(ranking_of(scores), seen, 5, rng).items[0]
+        s = minmax(scores)
+
+        def value(chosen, tags=tags, p=p, s=s):
+            slots = tags[chosen].sum(axis=-2).astype(int)
+            worth = (p * tables[np.arange(3), slots]).sum(axis=-1) / tables[:, -1].max()
+            return (1 - weight) * s[chosen].sum(axis=-1) / 5 + weight * worth
+
+        assert value(slate) == pytest.approx(value(subsets).max(), abs=1e-9)
+        moved += set(slate) != set(same)
+    assert moved > 3

@@ -10,6 +10,7 @@ from echodrift.policies.baselines import Popularity
 from echodrift.policies.example import example_observation
 from echodrift.policies.registry import build_reranker, kinds
 from echodrift.policies.rerankers.chain import check_chain
+from echodrift.policies.rerankers.relevance import scaled
 from echodrift.policies.testing import check_reranker
 from echodrift.policies.topk import top_k_shared
 from echodrift.policies.validation import validate_ranking
@@ -215,3 +216,16 @@ class Shares(type(build_reranker({"kind": "exposure_fair"}))):
 def test_the_state_clause_can_fail(broken, words):
     with pytest.raises(AssertionError, match=f'clause "state": .*{words}'):
         check_reranker(broken, step=0.2)
+
+
+@pytest.mark.parametrize("scale", ["minmax", "softmax"])
+def test_scores_made_comparable_by_hand(scale):
+    items = np.array([[4, 2, 7, -1], [1, 0, -1, -1]], np.int32)
+    scores = np.array([[3.0, 1.0, -1.0, -np.inf], [2.0, 2.0, -np.inf, -np.inf]], np.float32)
+    got = scaled(scores, items, scale)
+    if scale == "minmax":
+        np.testing.assert_allclose(got, [[1, 0.5, 0, 0], [0, 0, 0, 0]])
+    else:
+        parts = np.exp([3.0, 1.0, -1.0])
+        np.testing.assert_allclose(got, [[*parts / parts.sum(), 0], [0.5, 0.5, 0, 0]])
+        np.testing.assert_allclose(got.sum(axis=1), 1)

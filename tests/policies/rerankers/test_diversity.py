@@ -134,3 +134,33 @@ def test_xquad_covers_the_head_and_the_tail(observation, ranking_of):
     # items 0 and 1 are the head, all else is niche
     np.testing.assert_array_equal(got[0], [0, 1])
     np.testing.assert_array_equal(got[8], [2, 0])
+
+
+def test_items_of_equal_mixed_tags_exclude_each_other(observation, ranking_of):
+    """Rounding of unit vectors leaves a duplicate about 1e-7, which is nothing."""
+    kinds = np.random.default_rng(2).dirichlet(np.full(24, 0.6), 5)
+    seen = observation(kinds[np.repeat(np.arange(5), 8)], [[0]])
+    scores = np.arange(40, 0, -1.0)
+    got = DPP(weight=1.0, similarity_share=1.0).rerank(ranking_of(scores), seen, 12, RNG).items[0]
+    # one of each kind, then what is left as it was ranked
+    assert sorted(got[:5] // 8) == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(got[5:], [i for i in range(40) if i not in got[:5]][:7])
+
+
+def test_tags_that_span_three_dimensions_are_used_up_by_three_items(observation, ranking_of):
+    rng = np.random.default_rng(4)
+    tags = rng.dirichlet(np.ones(3), 40) @ rng.dirichlet(np.full(24, 0.6), 3)
+    seen = observation(tags, [[0]])
+    got = (
+        DPP(weight=1.0, similarity_share=1.0)
+        .rerank(ranking_of(np.arange(40, 0, -1.0)), seen, 10, RNG)
+        .items[0]
+    )
+    unit = tags / np.linalg.norm(tags, axis=1, keepdims=True)
+    for r in range(
+        3
+    ):  # exactly, in double precision: the item with the most outside the span of those before
+        basis = np.linalg.qr(unit[got[:r]].T)[0] if r else np.zeros((24, 1))
+        left = 1 - ((unit @ basis) ** 2).sum(axis=1)
+        assert left[got[r]] >= left.max() - 1e-6
+    np.testing.assert_array_equal(got[3:], [i for i in range(40) if i not in got[:3]][:7])

@@ -86,3 +86,12 @@ def test_thompson_draws_have_the_betas_mean_and_spread(observation, ranking_of):
     # what is hardly known wins now and then, what is known to be good mostly
     wins = np.bincount(got.items[:, 0], minlength=3) / users
     assert wins[0] > 0.9 and wins[2] > wins[1]
+
+
+def test_no_more_takes_count_than_slots_were_shown(observation):
+    """A friend's word or an earlier slate can bring takes to an item that this platform showed once."""
+    past = (Exposures(9, np.array([0], np.int32), np.array([[0, 1]], np.int32), np.zeros(1, bool)),)
+    seen = observation(np.ones((3, 1)), [[0, 0, 0], [2, 2]], rounds=[[9] * 3, [9] * 2], exposures=past)
+    times, taken = shown_and_taken(seen)
+    np.testing.assert_array_equal(times, [1, 1, 0])
+    np.testing.assert_array_equal(taken, [1, 0, 0])

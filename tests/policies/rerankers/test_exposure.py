@@ -16,6 +16,7 @@ from echodrift.policies.rerankers.niche_floor import NicheFloor
 from echodrift.policies.rerankers.popularity_discount import PopularityDiscount
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from scipy.optimize import linprog
 
 RNG = np.random.default_rng(0)
@@ -201,3 +202,75 @@ def test_providers_are_groups_by_name(market):
     assert after == {8: 0, 30: before[30], 900: before[900]}
     with pytest.raises(PolicyError, match="3 entries for 60 items"):
         item_groups(knowing(seen, [1, 2, 3]), "providers")
+
+
+def test_with_rank_weights_the_price_is_of_exposure(observation, ranking_of):
+    """The score that is lost is near what a linear program over items and ranks must lose for the same exposure."""
+    users, items, n = 20, 30, 5
+    rng = np.random.default_rng(3)
+    topic = np.repeat([0, 1, 2], 10)
+    seen = observation(np.eye(3)[topic], [[0]] + [[]] * (users - 1))
+    ranking = ranking_of(rng.random((users, items)) + 0.5 * (topic == 0) - 0.5 * (topic == 2))
+    raw = np.empty((users, items))
+    np.put_along_axis(raw, ranking.items, ranking.scores.astype(float), axis=1)
+    low, high = raw.min(axis=1, keepdims=True), raw.max(axis=1, keepdims=True)
+    s, w = (raw - low) / (high - low), 1 / np.arange(1, n + 1)
+    reranker = ExposureFair(step=0.005, half_life=1e9, rank_weight="reciprocal")
+    totals, shares = [], []
+    for round in range(250):
+        got = reranker.rerank(ranking, seen, n, np.random.default_rng(round)).items
+        reranker.shown(seen, ranking.users, got)
+        totals.append(np.take_along_axis(s, got, axis=1).sum())
+        weights = np.tile(w, (users, 1))
+        shares.append(np.bincount(topic[got].ravel(), weights.ravel(), 3) / weights.sum())
+    # x[u, i, r]: each slot one item, each item once a slate, each group a third of the exposure
+    slots = sparse.kron(sparse.kron(sparse.eye(users), np.ones((1, items))), sparse.eye(n))
+    once = sparse.kron(sparse.eye(users * items), np.ones((1, n)))
+    groups = np.array([np.tile(np.kron(topic == g, w), users) for g in range(3)])
+    best = linprog(
+        -np.repeat(s.ravel(), n), A_eq=sparse.vstack([slots, groups]), A_ub=once, b_ub=np.ones(users * items),
+        b_eq=np.append(np.ones(users * n), np.full(3, users * w.sum() / 3)), bounds=(0, 1),
+    )  # fmt: skip
+    unconstrained = np.sort(s, axis=1)[:, -n:].sum()
+    np.testing.assert_allclose(np.mean(shares[100:], axis=0), 1 / 3, atol=0.01)
+    lost = unconstrained + best.fun
+    assert lost > 0.03 * unconstrained
+    assert unconstrained - np.mean(totals[100:]) == pytest.approx(lost, rel=0.05)
+
+
+def targets_of(seen, **fields):
+    """What the groups are owed after one slot of nobody: the targets, by way of the state."""
+    reranker = ExposureFair(half_life=1e9, **fields)
+    reranker.shown(seen, np.zeros(1, np.int32), np.array([[0]], np.int32))
+    return reranker.state()["owed"] + (item_groups(seen, "auto")[0][0] == np.arange(seen.tags.shape[1]))
+
+
+def test_targets_by_hand(observation):
+    """Topic 0: items 0, 1; topic 1: item 2; topic 2: items 3, 4, not live any more; topic 3: item 5."""
+    tags = np.eye(4)[[0, 0, 1, 2, 2, 3]]
+    live = np.array([True, True, True, False, False, True])
+    histories = [[0] * 4 + [1] * 2, [2] * 2 + [3] * 50 + [5]]
+    seen = observation(tags, histories, live=live)
+    np.testing.assert_allclose(targets_of(seen, target="taken"), np.array([6, 2, 0, 1]) / 9)
+    np.testing.assert_allclose(targets_of(seen, target="items"), np.array([2, 1, 0, 1]) / 4)
+    np.testing.assert_allclose(targets_of(seen, target="equal"), np.array([1, 1, 0, 1]) / 3)
+    np.testing.assert_allclose(targets_of(seen, shares=[2.0, 1.0, 9.0, 1.0]), np.array([2, 1, 0, 1]) / 4)
+    # nothing to go by: live groups alike, and none for who has nothing to show
+    silent = observation(tags, [[], []], live=live)
+    np.testing.assert_allclose(targets_of(silent, target="taken"), np.array([1, 1, 0, 1]) / 3)
+    np.testing.assert_allclose(targets_of(seen, shares=[0.0, 0.0, 1.0, 0.0]), np.array([1, 1, 0, 1]) / 3)
+
+
+def test_with_a_half_life_the_missing_share_is_that_of_what_is_owed(market):
+    """In the long run what a round misses is what it forgets: owed·(1 − 2^(−1/half_life))."""
+    seen, ranking, topic = market
+    reranker, missed = ExposureFair(step=0.002, half_life=8.0), []
+    for round in range(80):
+        later = replace(seen, round=10 + round)
+        got = reranker.rerank(ranking, later, 10, np.random.default_rng(round))
+        reranker.shown(later, got.users, got.items)
+        missed.append(1000 - np.bincount(topic[got.items].ravel(), minlength=3))
+    mean = np.mean(missed[40:], axis=0)
+    kept = reranker.state()["owed"] * 2 ** (-1 / 8)
+    np.testing.assert_allclose(mean, kept * (2 ** (1 / 8) - 1), atol=3)
+    assert mean[2] > 8  # not 0

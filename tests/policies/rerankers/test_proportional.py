@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from echodrift.policies.profiles import topic_profiles
@@ -83,3 +85,16 @@ def test_a_topic_without_items_left_gives_up_its_seats(observation, ranking_of):
     scores = np.repeat([0.0, 2.0, 1.0], [2, 20, 20]) - np.arange(42) / 100
     slate = Proportional().rerank(ranking_of(scores), seen, 8, np.random.default_rng(0)).items[0]
     np.testing.assert_array_equal(tags[slate].sum(axis=0), [2, 2, 4, 0])
+
+
+@pytest.mark.parametrize(("method", "step"), [("sainte_lague", 2), ("dhondt", 1)])
+def test_exact_ties_go_to_the_topic_with_the_lower_id(observation, ranking_of, method, step):
+    """Elections in whole fractions: 0.6/3 is a little less than 0.2 in floating point."""
+    for votes in ([6, 2, 2], [2, 6, 2], [9, 3, 3], [7, 7, 7], [3, 6, 1], [15, 5, 3]):
+        for n in range(1, 9):
+            seats = [0] * 3
+            for _ in range(n):
+                quotient = [Fraction(v, step * s + 1) for v, s in zip(votes, seats, strict=True)]
+                seats[quotient.index(max(quotient))] += 1
+            got, *_ = slate_of(observation, ranking_of, votes, n, method=method)
+            np.testing.assert_array_equal(got, seats)

@@ -238,3 +238,55 @@ def test_in_the_loop_the_estimate_is_nearer_to_shuffled_slates_than_takes_per_ra
         taken += np.bincount(choices.ranks[choices.taken >= 0] - 1, minlength=10)
     truth = taken / taken[0]
     assert np.abs(found - truth).mean() < np.abs(rate / rate[0] - truth).mean()
+
+
+def test_a_rank_that_nothing_was_taken_from_links_no_items():
+    """A stands at ranks 1 and 2, B at 2 and 3, nobody takes from rank 2: whose doing rank 3 is, cannot be known."""
+    cells = Shown(
+        np.array([0, 0, 1, 1]), np.array([0, 1, 1, 2]), np.full(4, 1000.0), np.array([500.0, 0, 0, 100])
+    )
+    found, known = examination(cells)
+    np.testing.assert_array_equal(known, [True, False, False])
+    np.testing.assert_array_equal(found, [1, 1, 1])
+    # twice as attractive and half as visible give the same takes
+    for gamma, theta in ((0.2, 0.5), (0.4, 0.25)):
+        assert gamma * theta * 1000 == 100
+    people = np.arange(1000, dtype=np.int32)
+    past = tuple(
+        Exposures(when, people, np.tile(np.array(row, np.int32), (1000, 1)), np.zeros(1000, bool))
+        for when, row in enumerate([[0, 1, 2], [3, 0, 1]])
+    )
+    taken = [(u, 0, 0, 1) for u in range(500)] + [(u, 1, 1, 3) for u in range(100)]
+    user, item, when, rank = np.array(taken, np.int32).T
+    log = Interactions(user, item, when, rank.astype(np.int16), np.zeros(600, np.int8))
+    transform = build_log_transform({"kind": "position_debias"})
+    seen = transform.prepare(replace(example_observation(users=1000, items=4), log=log, exposures=past))
+    assert (seen.log.weight == 1).all()
+    assert "warning" in transform.remarks()[0] and "ranks 2, 3" in transform.remarks()[0]
+
+
+def test_a_rank_without_takes_is_not_known_though_its_items_link_it():
+    item, rank = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    found, known = examination(Shown(item, rank, np.full(4, 100.0), np.array([50.0, 20, 0, 0])))
+    np.testing.assert_array_equal(known, [True, False])
+    np.testing.assert_array_equal(found, [1, 1])
+
+
+def test_no_more_takes_than_shows():
+    """Two entries of the log for a slot that was shown once: somebody else's count, cut."""
+    fixed = Exposures(0, np.zeros(1, np.int32), np.array([[2, 0]], np.int32), np.zeros(1, bool))
+    none = np.zeros(3, np.int32)
+    log = Interactions(
+        none, np.array([2, 2, 0], np.int32), none, np.array([1, 1, 2], np.int16), none.astype(np.int8)
+    )
+    cells = shown(replace(example_observation(users=1, items=3), log=log, exposures=(fixed,)))
+    np.testing.assert_array_equal(cells.item, [0, 2])
+    np.testing.assert_array_equal(cells.takes, [1, 1])
+    np.testing.assert_array_equal(cells.shows, [1, 1])
+
+
+def test_without_takes_from_the_first_rank_nothing_is_known():
+    item, rank = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    found, known = examination(Shown(item, rank, np.full(4, 100.0), np.array([0, 0, 50.0, 20])))
+    np.testing.assert_array_equal(known, [False, False])
+    np.testing.assert_array_equal(found, [1, 1])
