@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .bounds import Bound, Horizon
 from .results import Point
+from .statistics.rounding import rounding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,10 @@ class Contrast:
     """(n,) mean over the horizon; NaN where a bound that is a number has no baseline."""
     missing: tuple[int, ...]
     """Seeds of the study without such a value."""
+    one_sided: tuple[int, ...] = ()
+    """Those of `missing` in which one arm has a value and the other none."""
+    places: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """(n,) place of each of `seeds` among all seeds of the study, from 0: the order in which one looked at them."""
 
     def beyond(self, bound: Bound, side: str) -> NDArray[np.float64]:
         """(n,) how far every seed lies on the good side of the bound; negative on the bad side."""
@@ -49,8 +54,8 @@ def contrast(
     with np.errstate(invalid="ignore"):
         values = here - bound.factor * there if bound.factor else here
         # so that a pair that lies exactly at the bound is not put off it by rounding
-        size = np.fmax(np.abs(here), np.abs(bound.factor * there)) if bound.factor else np.abs(here)
-        near = np.abs(values - bound.offset) <= 16 * np.finfo(np.float64).eps * size
+        room = rounding(here, bound.factor * there) if bound.factor else rounding(here)
+        near = np.abs(values - bound.offset) <= room
     values = np.where(near, bound.offset, values)
     there_is = np.isfinite(values)
     return Contrast(
@@ -59,6 +64,8 @@ def contrast(
         candidate=here[there_is],
         baseline=there[there_is],
         missing=tuple(int(seed) for seed in seeds[~there_is]),
+        one_sided=tuple(int(seed) for seed in seeds[~there_is & (np.isfinite(here) | np.isfinite(there))]),
+        places=np.flatnonzero(there_is).astype(np.int64),
     )
 
 

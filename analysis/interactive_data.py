@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .plots.columns import describe, is_share, twins
 from .results import Point, Results
 from .statistics import t_interval
+from .statistics.rounding import apart
 from .switches import switched
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def page_data(results: Results) -> dict[str, Any]:
             mean, half, _, _ = t_interval(cube)
             curves.append(_packed(mean, half, around=True))
             there, here = (cube[[pair[side] for pair in inside.pairs]] for side in (1, 0))
-            gap, half, _, _ = t_interval(_apart(here, there))
+            gap, half, _, _ = t_interval(apart(here, there))
             differences.append(_packed(gap, half, around=False))
     return {
         "arms": list(results.arms),
@@ -124,13 +125,6 @@ def _cubes(point: Point, arms: Sequence[str], measures: Sequence[str], width: in
         count = np.bincount(at[seen], minlength=size)
         total = np.bincount(at[seen], values[seen], minlength=size)
         yield np.divide(total, count, out=np.full(size, np.nan), where=count > 0).reshape(shape)
-
-
-def _apart(here: NDArray[np.float64], there: NDArray[np.float64]) -> NDArray[np.float64]:
-    """here − there; rounding of two large numbers is no difference."""
-    gap = here - there
-    rounding = 16 * np.finfo(np.float64).eps * np.fmax(np.abs(here), np.abs(there))
-    return np.where(np.abs(gap) <= rounding, 0.0 * gap, gap)
 
 
 def _packed(mean: NDArray[Any], half: NDArray[Any], around: bool) -> tuple[NDArray[np.int16], list[float]]:

@@ -124,7 +124,7 @@ def _sensitivity(results: Results) -> dict[str, Any] | None:
 
 def _compare(results: Results, point: Point) -> pd.DataFrame:
     """All arms against the reference on all measures; no rows when the reference has no run."""
-    from .statistics import compare
+    from .stopping import compare_of
 
     runs = point.runs
     present = list(dict.fromkeys(runs["arm"]))
@@ -133,8 +133,7 @@ def _compare(results: Results, point: Point) -> pd.DataFrame:
     if not measures:
         arms = []
     reference = results.reference if results.reference in present else present[0]
-    table = compare(runs, reference, measures, primary=results.primary, arms=arms)
-    return stopping.always_valid(table, runs, reference) if results.manifest.get("stopping") else table
+    return compare_of(results.manifest)(runs, reference, measures, primary=results.primary, arms=arms)
 
 
 def _grid_figures(results: Results, styles: Any) -> list[dict[str, str]]:

@@ -17,7 +17,8 @@ from .verdict_types import Judgement, Verdict
 
 WIDTH, HEIGHT = 220.0, 34.0
 """Pixels of the small graphic of an interval."""
-SEED_OUTCOMES = {"PASS": "pass", "FAIL": "fail", "UNDECIDED": "undecided"}
+KINDS = {"PASS": "pass", "FAIL": "fail", "UNDECIDED": "undecided"}
+"""How the page names an outcome: the class of its color, and the word in a count."""
 
 
 def gate_section(results: Results) -> dict[str, Any] | None:
@@ -30,18 +31,17 @@ def gate_section(results: Results) -> dict[str, Any] | None:
     except BadInput as error:
         return {"complaint": str(error)}
     blocks = [
-        _block(verdict, point, gate, sequential=bool(judged.stopping))
-        for verdict, point in zip(judged.verdicts, results.points, strict=True)
+        _block(verdict, point, gate) for verdict, point in zip(judged.verdicts, results.points, strict=True)
     ]
-    counts = {name: sum(block["outcome"] == name for block in blocks) for name in SEED_OUTCOMES}
+    counts = {name: sum(block["outcome"] == name for block in blocks) for name in KINDS}
     return {
         "complaint": "",
         "outcome": judged.outcome,
-        "kind": SEED_OUTCOMES[judged.outcome],
+        "kind": KINDS[judged.outcome],
         "baseline": gate["baseline"],
         "candidate": gate["candidate"],
         "said": _said(judged.outcome),
-        "counts": ", ".join(f"{number} {SEED_OUTCOMES[name]}" for name, number in counts.items() if number),
+        "counts": ", ".join(f"{number} {KINDS[name]}" for name, number in counts.items() if number),
         "blocks": blocks,
         "notes": words.notes(judged),
     }
@@ -55,18 +55,18 @@ def _said(outcome: str) -> str:
     }[outcome]
 
 
-def _block(verdict: Verdict, point: Point, gate: Mapping[str, Any], sequential: bool) -> dict[str, Any]:
+def _block(verdict: Verdict, point: Point, gate: Mapping[str, Any]) -> dict[str, Any]:
     written = [line for role in ("guardrail", "goal") for line in gate.get(role) or []]
     return {
         "outcome": verdict.outcome,
-        "kind": SEED_OUTCOMES[verdict.outcome],
+        "kind": KINDS[verdict.outcome],
         "label": verdict.label,
         "number": point.number,
         "horizon": verdict.horizon,
         "method": words.method(verdict),
         "uncertain": any(line.share is not None for line in verdict.judgements),
         "lines": [
-            _row(line, "" if sequential else _no_harm(point, verdict, line.outcome, gate, entry))
+            _row(line, _no_harm(point, verdict, line, gate, entry))
             for line, entry in zip(verdict.judgements, written, strict=True)
         ],
     }
@@ -78,7 +78,7 @@ def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
     known = share is not None and math.isfinite(share.mean)
     return {
         "outcome": line.outcome,
-        "kind": SEED_OUTCOMES[line.outcome],
+        "kind": KINDS[line.outcome],
         "requirement": words.requirement(line),
         "horizon": line.horizon,
         "candidate": candidate,
@@ -100,9 +100,15 @@ def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
 
 
 def _no_harm(
-    point: Point, verdict: Verdict, outcome: str, gate: Mapping[str, Any], line: Mapping[str, Any]
+    point: Point, verdict: Verdict, judged: Judgement, gate: Mapping[str, Any], line: Mapping[str, Any]
 ) -> str:
-    """What two one-sided tests say of ± the margin of a line; nothing where it allows no harm in that sense."""
+    """What two one-sided tests say of ± the margin of a line; nothing where it allows no harm in that sense.
+
+    Each test is at the gate's own one-sided error, so that both speak of one interval. Nothing is said beside
+    intervals that are no t intervals, which may say something else.
+    """
+    if verdict.method != "t":
+        return ""
     side = "at_least" if line.get("at_least") is not None else "at_most"
     bound = parse_bound(line[side])
     if bound.factor != 1 or bound.offset == 0 or (bound.offset < 0) != (side == "at_least"):
@@ -110,8 +116,9 @@ def _no_harm(
     horizon = parse_horizon(line.get("horizon") or gate.get("horizon", "last 20 rounds"))
     pairs = contrast(point, gate["baseline"], gate["candidate"], line["measure"], bound, horizon)
     margin = abs(bound.offset)
-    found = tost(pairs.values, -margin, margin, verdict.level)
-    if not math.isfinite(found.p):
+    found = tost(pairs.values, -margin, margin, (1 + verdict.level) / 2)
+    outcome = judged.outcome
+    if not math.isfinite(found.p) or (outcome == "UNDECIDED" and judged.missing and found.equivalent):
         return ""
     room = words.number(margin, line["measure"], signed=True).lstrip("+")
     if found.equivalent:
@@ -136,7 +143,7 @@ def graphic(line: Judgement) -> dict[str, float] | None:
     low, high = line.interval.low, line.interval.high
     if not (math.isfinite(low) and math.isfinite(high)):
         return None
-    marks = [low, high, line.limit] + ([0.0] if line.estimate != "candidate" else [])
+    marks = [low, high, line.interval.mean, line.limit] + ([0.0] if line.estimate != "candidate" else [])
     least, most = min(marks), max(marks)
     room = 0.12 * (most - least) or 0.1 * abs(most) or 1.0
     least, most = least - room, most + room

@@ -9,12 +9,14 @@ any limit passes with probability (1 − level) / 2 at most, without adjustment,
 one-sided error that ICH E9, 1998, asks of non-inferiority trials). The whole FAILs when any line does,
 which is why that side is adjusted: a candidate that is on the good side everywhere fails with
 probability (1 − level) / 2 at most. A study stopped by `--until` is judged by confidence sequences,
-whose errors stay below 1 − level whenever one looks.
+whose errors stay below 1 − level whenever one looks, each line by the intersection over the looks.
+A line with a seed that gives one arm a value and the other none cannot PASS: what the value would have
+been is not known, and who lacks one is seldom left to chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,10 @@ from ..errors import BadInput
 from .bounds import parse_horizon
 from .results import Point, Results
 from .saltelli import is_saltelli
-from .statistics import Interval, bca_interval, confidence_sequence, mean_interval
+from .statistics import Interval, bca_interval, confidence_sequence, mean_interval, sequence_at_looks
+from .stopping import looks_of
 from .verdict_lines import Line, check_arms, lines_at
-from .verdict_reasons import SEQUENCE, undecided
+from .verdict_reasons import SEQUENCE, one_side_only, undecided
 from .verdict_types import Answer, Judgement, Outcome, Turn, Verdict, worst
 
 __all__ = ["Answer", "Judgement", "Outcome", "Verdict", "answer", "judge"]
@@ -44,10 +47,11 @@ NO_SALTELLI = (
 ONE_GUESS = "This holds for one guess of how people behave. [uncertainty] in the study states it over a range of them."
 
 
-def judge(results: Results) -> list[Verdict]:
+def judge(results: Results, *, over_behaviors: bool = True) -> list[Verdict]:
     """Judge the `[gate]` of a study by its tables: one verdict per grid point.
 
-    Raises BadInput where the study has no gate, or the gate names an arm, a measure or rounds that the
+    over_behaviors: with [uncertainty], also say under which share of the plausible behaviors each line holds,
+    and what turns it, which takes a response surface per line; no outcome depends on it. Raises BadInput where the study has no gate, or the gate names an arm, a measure or rounds that the
     tables do not have.
     """
     gate = results.study.get("gate")
@@ -59,15 +63,21 @@ def judge(results: Results) -> list[Verdict]:
     check_arms(gate, results.arms)
     if is_saltelli(results.study.get("uncertainty")):
         raise BadInput(f"gate: {NO_SALTELLI}")
-    method = SEQUENCE if results.manifest.get("stopping") else str(gate.get("method", "t"))
+    looked = looks_of(results.manifest)
+    looks = None if looked is None else looked.counts
+    method = str(gate.get("method", "t")) if looks is None else SEQUENCE
     level = float(gate.get("level", 0.95))
     lines = [lines_at(results, gate, point) for point in results.points]
     flat = [line for at_point in lines for line in at_point]
-    failing = _failing(flat, method, level)
+    failing = _failing(flat, method, level, looks)
     verdicts = []
     for point, at_point in zip(results.points, lines, strict=True):
         failed = _failed_runs(point, gate)
-        judged = [_judged(results, line, id(line) in failing, len(flat), method, level) for line in at_point]
+        lost = frozenset(int(run["seed"]) for run in failed)
+        judged = [
+            _judged(results, line, id(line) in failing, len(flat), method, level, looks, lost, over_behaviors)
+            for line in at_point
+        ]
         outcome = worst([line.outcome for line in judged])
         notes = _notes(results, judged, failed)
         if failed and outcome == "PASS":
@@ -98,7 +108,7 @@ def answer(results: Results) -> Answer:
         verdicts=judge(results),
         seeds=int(results.runs["seed"].nunique()),
         finished=str(manifest.get("finished", "")),
-        stopping=manifest.get("stopping"),
+        stopping=manifest.get("stopping") or manifest.get("looked"),
         versions=manifest.get("versions") or {},
     )
 
@@ -109,29 +119,62 @@ def interval_of(values: NDArray[np.float64], method: str, level: float) -> Inter
     return how[method](values, level)
 
 
-def _failing(lines: Sequence[Line], method: str, level: float) -> set[int]:
+def _interval(line: Line, method: str, level: float, looks: Sequence[int] | None) -> Interval:
+    """The interval of a line; over the looks taken where there were any."""
+    pairs = line.pairs
+    if looks is None:
+        return interval_of(pairs.values, method, level)
+    values = np.full(len(pairs.seeds) + len(pairs.missing), np.nan)
+    values[pairs.places] = pairs.values
+    return sequence_at_looks(values, looks, level)
+
+
+def _failing(lines: Sequence[Line], method: str, level: float, looks: Sequence[int] | None) -> set[int]:
     """Ids of the lines that FAIL: Holm's step-down procedure, told in intervals."""
     failing: set[int] = set()
     while left := [line for line in lines if id(line) not in failing]:
         strict = 1 - (1 - level) / len(left)
-        new = {id(line) for line in left if line.bad(interval_of(line.pairs.values, method, strict))}
+        new = {id(line) for line in left if line.bad(_interval(line, method, strict, looks))}
         if not new:
             break
         failing |= new
     return failing
 
 
-def _judged(results: Results, line: Line, fails: bool, lines: int, method: str, level: float) -> Judgement:
+def _judged(
+    results: Results,
+    line: Line,
+    fails: bool,
+    lines: int,
+    method: str,
+    level: float,
+    looks: Sequence[int] | None,
+    lost: Collection[int],
+    over_behaviors: bool,
+) -> Judgement:
+    """Judge a line; lost: seeds with a failed run, which the whole verdict answers for."""
     pairs, limit = line.pairs, line.bound.offset
-    interval = interval_of(pairs.values, method, level)
-    outcome: Outcome = "FAIL" if fails else "PASS" if line.good(interval) else "UNDECIDED"
+    interval = _interval(line, method, level, looks)
+    one_sided = [seed for seed in pairs.one_sided if seed not in lost]
+    holds = line.good(interval)
+    outcome: Outcome = "FAIL" if fails else "PASS" if holds and not one_sided else "UNDECIDED"
     needed, reason = None, ""
-    if outcome == "UNDECIDED":
+    if outcome == "UNDECIDED" and holds:
+        reason = one_side_only(one_sided)
+    elif outcome == "UNDECIDED":
         margin = line.bound.has_margin
         needed, reason = undecided(
-            pairs.values, interval, limit, line.side, margin=margin, method=method, level=level, lines=lines
+            pairs.values,
+            interval,
+            limit,
+            line.side,
+            margin=margin,
+            method=method,
+            level=level,
+            lines=lines,
+            one_sided=one_sided,
         )
-    share, flips = _over_behaviors(results, line, level)
+    share, flips = _over_behaviors(results, line, level) if over_behaviors else (None, ())
     held = pairs.beyond(line.bound, line.side)
     return Judgement(
         role=line.role,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from .statistics.sequential import sequence_width
 POWER = 0.8
 """Chance of a decision that the numbers of seeds are for."""
 SEQUENCE = "confidence sequence"
+MOST_NAMED = 20
+"""Seeds that a reason names."""
 
 
 def undecided(
@@ -25,12 +28,14 @@ def undecided(
     method: str,
     level: float,
     lines: int,
+    one_sided: Sequence[int] = (),
 ) -> tuple[int | None, str]:
     """Return how many seeds would decide a line, if any number would, and why it is undecided, in words.
 
     values (n,): per seed; margin: whether the bound leaves one; level: of the interval; lines: of the
-    gate, for Holm's first step, which a FAIL needs. The numbers of seeds take the mean and the spread
-    seen for the true ones and decide with probability 0.8.
+    gate, for Holm's first step, which a FAIL needs; one_sided: seeds that keep it from passing, whatever
+    more seeds say. The numbers of seeds take the mean and the spread seen for the true ones and decide with
+    probability 0.8.
     """
     n = len(values)
     if n < 2:
@@ -48,6 +53,8 @@ def undecided(
         why = f"on the bad side at {100 * level:g} %, but not after Holm's adjustment for {lines} lines"
     else:
         why = "the interval holds the limit"
+    if one_sided:
+        return None, f"{why}; {one_side_only(one_sided)}"
     if needed is None:
         why += "; the mean lies on the limit, where no number of seeds decides"
     else:
@@ -58,6 +65,13 @@ def undecided(
         if math.isfinite(smallest):
             why += f". Without any effect no number of seeds decides a margin of 0; {n} decide one of {smallest:.2g}"
     return needed, why
+
+
+def one_side_only(seeds: Sequence[int]) -> str:
+    """Return why a line cannot pass in which these seeds give one arm a value and the other none."""
+    some = ", ".join(map(str, seeds[:MOST_NAMED]))
+    more = f" and {len(seeds) - MOST_NAMED} more" if len(seeds) > MOST_NAMED else ""
+    return f"only one of the two arms has a value for seed {some}{more}; what is shown of the other seeds is no PASS"
 
 
 def count(sd: float, distance: float, level: float, method: str) -> int | None:

@@ -164,11 +164,12 @@ def notes(answer: Answer) -> list[str]:
 
 
 def stopped(answer: Answer) -> str:
-    """Return how the study was stopped, in a sentence."""
+    """Return how the study was stopped, or looked at before it was run on, in a sentence."""
     stopping = answer.stopping or {}
     looks = stopping.get("looks") or []
     at = f" after looks at {', '.join(map(str, looks))} seeds" if looks else ""
+    on = ", then run on with a set number of seeds" if looks and answer.seeds > max(looks) else ""
     return (
-        f"stopped sequentially{at}: its intervals are confidence sequences, which hold however often one looks, "
+        f"stopped sequentially{at}{on}: its intervals are confidence sequences, which hold however often one looks, "
         "and are wider than those of a study with a set number of seeds."
     )

@@ -103,7 +103,7 @@ class Answer:
     finished: str = ""
     """When, as in the manifest."""
     stopping: Mapping[str, Any] | None = None
-    """How the study was stopped (manifest), None where the number of seeds was set beforehand."""
+    """How the study was stopped or looked at (manifest), None where the number of seeds was set beforehand."""
     versions: Mapping[str, Any] = field(default_factory=dict)
     """Packages and their versions (manifest)."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput
+from .gate import check_decidable
 from .plan import seeds_of
 from .progress import Quiet
 from .spec import Study
@@ -35,13 +36,17 @@ class Until:
     """Runs a study until its gate, or without one its primary measures, are decided.
 
     After each batch every line of the gate is judged by a confidence sequence, which holds at all looks
-    at once (`echodrift.analysis.statistics.confidence_sequence`); so is, without a gate, the difference
-    of every arm to the reference on every primary measure. It stops when all are decided, at the most
-    seeds allowed, or when a run of an arm that is judged has failed.
+    at once (`echodrift.analysis.statistics.sequence_at_looks`); so is, without a gate, the difference
+    of every arm to the reference on every primary measure. It stops when all are decided, when a line of
+    the gate FAILs (which decides the whole), at the most seeds allowed, or when a run of an arm that is
+    judged has failed.
     """
 
     def __init__(self, study: Study, most: int | None = None) -> None:
-        """most: seeds at most; the study's own number when omitted. Raises BadInput for too few to ever decide."""
+        """most: seeds at most; the study's own number when omitted.
+
+        Raises BadInput for too few to ever decide, and for a gate that no number of seeds does.
+        """
         own = seeds_of(study)
         most = len(own) if most is None else most
         _check(study, most)
@@ -60,7 +65,7 @@ class Until:
         return {
             "rule": (
                 f"look after {', '.join(map(str, looks(self.most)[:4]))}, … seeds, {self.most} at most; stop when the "
-                f"confidence sequence of every {what} decides it"
+                f"confidence sequence of every {what} decides it{', or one FAILs' if self.study.gate else ''}"
             ),
             "most": self.most,
             "looks": list(self._seen),
@@ -87,7 +92,8 @@ class Until:
 
         asked = questions(read_results(folder))
         self._open = [question.name for question in asked if not question.decided]
-        self._decided = not self._open
+        fails = [question.name for question in asked if question.settles]
+        self._decided = not self._open or bool(fails)
         failed = any(question.failed for question in asked)
         if failed:
             self._why = "runs failed"
@@ -97,12 +103,26 @@ class Until:
             self._why = "most seeds reached"
         done = len(asked) - len(self._open)
         left = f" (open: {_some(self._open)})" if self._open else ""
+        left += f"; {_some(fails)} FAILs, which decides the whole" if fails and self._open else ""
         progress.say(
             f"after {counted(count, 'seed')}: {done} of {counted(len(asked), 'question')} decided{left}"
         )
         manifest = folder / "manifest.json"
         content = json.loads(manifest.read_text("utf-8"))
         write_atomically(manifest, json.dumps({**content, "stopping": self.told}, indent=2).encode())
+
+
+def looked_before(folder: Path) -> dict[str, Any] | None:
+    """Return the looks that a folder's results were given before, if any, for the manifest of a study with set seeds.
+
+    A number of seeds that is set after having looked does not undo the looks: "looked" keeps them.
+    """
+    try:
+        held = json.loads((folder / "manifest.json").read_text("utf-8"))
+        told = held.get("stopping") or held.get("looked")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return {**told, "stopped": "run on with a set number of seeds"} if isinstance(told, dict) else None
 
 
 def _first(study: Study, count: int) -> int | list[int]:
@@ -135,6 +155,8 @@ def _check(study: Study, most: int) -> None:
         raise BadInput(
             '--until decided: a Saltelli design is run as a whole; take uncertainty.design = "draws"'
         )
+    if study.gate is not None:
+        check_decidable(study, most)
 
 
 def until_of(rule: Any, study: Study, seeds: Any, max_seeds: int | None) -> Until | None:

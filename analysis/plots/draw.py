@@ -218,7 +218,7 @@ def _half_life(results: Results, asked: Request, styles: Styles) -> Figure:
 
 
 def _differences(results: Results, asked: Request, styles: Styles) -> Figure:
-    from ..statistics import compare
+    from ..stopping import compare_of
 
     reference = asked.vs or results.reference
     if reference not in asked.arms:
@@ -229,7 +229,7 @@ def _differences(results: Results, asked: Request, styles: Styles) -> Figure:
     runs = means(_rounds(results, asked), ["arm", *results.grid, "seed"], asked.measures, ENDS)
     if reference not in set(runs["arm"]):
         raise BadInput(f'the reference "{reference}" has no finished run here; name another with vs')
-    table = compare(
+    table = compare_of(results.manifest)(
         runs,
         reference,
         asked.measures,

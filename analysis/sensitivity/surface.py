@@ -218,7 +218,8 @@ def _posterior(features: Array, y: Array) -> Array:
     """
     rng = np.random.default_rng(SEED)
     n, terms = features.shape
-    u, s, vt = np.linalg.svd(features, full_matrices=True)
+    # all of V, in which β is drawn; U, which has a column per draw, only as far as V needs it
+    u, s, vt = np.linalg.svd(features, full_matrices=n < terms)
     s = np.pad(s, (0, terms - s.size)) if s.size < terms else s
     z = np.zeros(terms)
     z[: min(n, terms)] = (u.T @ y)[: min(n, terms)]

@@ -13,7 +13,7 @@ from .multiple import holm
 from .paired import Difference, compare, paired_differences
 from .planning import seeds_needed, sequential_seeds_needed
 from .resampling import bca_interval, sign_flip
-from .sequential import confidence_sequence
+from .sequential import confidence_sequence, sequence_at_looks
 from .survival import Survival, median_survival
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "noninferior",
     "paired_differences",
     "seeds_needed",
+    "sequence_at_looks",
     "sequential_seeds_needed",
     "sign_flip",
     "t_interval",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .rounding import rounding
+
 LEVEL = 0.95
 
 
@@ -40,7 +42,7 @@ def t_interval(
         off = np.where(finite, values - mean[..., None], 0.0)
         sd = np.sqrt((off**2).sum(axis=-1) / np.where(n > 1, n - 1, np.nan))
         size = np.abs(np.where(finite, values, 0.0)).max(axis=-1, initial=0.0)
-        sd = np.where(sd <= 16 * np.finfo(np.float64).eps * size, 0.0 * sd, sd)
+        sd = np.where(sd <= rounding(size), 0.0 * sd, sd)
         error = sd / np.sqrt(n)
         half = t.ppf(0.5 + level / 2, np.maximum(n - 1, 1)) * error
     return mean, half, error, n

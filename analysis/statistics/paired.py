@@ -12,6 +12,7 @@ from ...errors import BadInput, did_you_mean
 from .intervals import LEVEL, Interval, t_interval
 from .multiple import holm
 from .resampling import bca, flips
+from .rounding import apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,11 +108,7 @@ def compare(
     rows = []
     for arm in arms:
         here, there = cube[arm], cube[reference]
-        with np.errstate(invalid="ignore"):
-            pairs = here - there
-        # Rounding of two large numbers is no difference.
-        scale = np.fmax(np.abs(here), np.abs(there))
-        pairs = np.where(np.abs(pairs) <= 16 * np.finfo(np.float64).eps * scale, 0.0 * pairs, pairs)
+        pairs = apart(here, there)
         both = np.isfinite(pairs)
         mean, half, error, n = t_interval(pairs, level)
         with np.errstate(invalid="ignore", divide="ignore"):

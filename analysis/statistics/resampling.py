@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .intervals import LEVEL, Interval, t_interval
+from .rounding import rounding
 
 RESAMPLES = 9_999
 SEED = 20_261_122
 """Of every generator here: the same values give the same interval."""
 EXACT = 14
 """Most values for which all sign vectors are counted."""
+MOST = 2**23
+"""Most numbers (64 MiB) that are held at once, however many values there are."""
 FEW_BCA = 20
 """Below this many values BCa intervals hold the truth too rarely (docs/statistics.md)."""
 FEW_FLIPS = 6
@@ -50,7 +55,7 @@ def bca(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
         confidence_level=level,
         method="BCa",
         rng=np.random.default_rng(SEED),
-        batch=1000,
+        batch=max(1, min(1000, MOST // n)),
     )
     low, high = (float(end * size + plain.mean) for end in found.confidence_interval)
     reason = f"BCa needs about {FEW_BCA} seeds; with {n} it is too narrow" if n < FEW_BCA else ""
@@ -85,14 +90,13 @@ def flips(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
     n = plain.n
     if n < 2:
         return plain, np.nan
-    subsets = _subsets(n)
-    sizes = subsets.sum(axis=1)
-    sums = subsets @ values
-    blur = 16 * np.finfo(np.float64).eps * np.abs(values).sum()
+    parts = [(subsets.sum(axis=1), subsets @ values) for subsets in _subsets(n)]
+    sizes, sums = (np.concatenate(each) for each in zip(*parts, strict=True))
+    blur = float(rounding(np.abs(values).sum()))
     total = values.sum()
     toward = sums if total > 0 else -sums
-    p = 1.0 if abs(total) <= blur else min(1.0, 2 * (1 + int((toward <= blur).sum())) / (len(subsets) + 1))
-    reject = int((1 - level) / 2 * (len(subsets) + 1) + 1e-9)
+    p = 1.0 if abs(total) <= blur else min(1.0, 2 * (1 + int((toward <= blur).sum())) / (len(sums) + 1))
+    reject = int((1 - level) / 2 * (len(sums) + 1) + 1e-9)
     if reject < 1:
         least = int(np.ceil(np.log2(2 / (1 - level)) - 1e-9))
         reason = f"{n} seeds are too few for sign flips: it takes {least}"
@@ -118,8 +122,11 @@ def _finite(values: ArrayLike, level: float) -> tuple[NDArray[np.float64], Inter
     return values, Interval(mean, mean - half, mean + half, n, reason)
 
 
-def _subsets(n: int) -> NDArray[np.float64]:
-    """The values whose signs are flipped, one row each, without the observed signs; (m, n) of 0 and 1."""
+def _subsets(n: int) -> Iterator[NDArray[np.float64]]:
+    """The values whose signs are flipped, one row each, without the observed signs; parts (m, n) of 0 and 1."""
     if n <= EXACT:
-        return ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1).astype(np.float64)
-    return np.random.default_rng(SEED).integers(0, 2, (RESAMPLES, n)).astype(np.float64)
+        yield ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1).astype(np.float64)
+        return
+    rng, rows = np.random.default_rng(SEED), max(1, MOST // n)
+    for start in range(0, RESAMPLES, rows):
+        yield rng.integers(0, 2, (min(rows, RESAMPLES - start), n)).astype(np.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -39,6 +41,31 @@ def confidence_sequence(values: ArrayLike, level: float = LEVEL) -> Interval:
         return Interval(mean, np.nan, np.nan, n, f"{n} seeds: an always-valid interval takes {first}")
     half = width * error * float(np.sqrt(n))
     return Interval(mean, mean - half, mean + half, n, "" if half > 0 else "the same value in every seed")
+
+
+def sequence_at_looks(values: ArrayLike, looks: Iterable[int], level: float = LEVEL) -> Interval:
+    """Intersection of the confidence sequence over the looks taken: what one look has shut out stays out.
+
+    values (n,): as in `confidence_sequence`; looks: how many of the first of them each look had, whatever
+    is beyond n left out; all n count as the last look. The sequence holds the true mean at all looks together with
+    probability `level`, so their intersection does, too. Where looks leave nothing in common (in 1 − level of
+    studies at most, as one of them then left the truth out) the earlier ones stand, and `reason` says so. The mean
+    is that of all values, and may lie outside. An earlier look at which all values were the same shuts nothing out.
+    """
+    values = np.ravel(np.asarray(values, float))
+    last = confidence_sequence(values, level)
+    low, high, reason = -np.inf, np.inf, last.reason
+    for count in sorted({*(count for count in looks if 0 < count < values.size), values.size}):
+        found = last if count == values.size else confidence_sequence(values[:count], level)
+        if not np.isfinite(found.low) or (found.low == found.high and count < values.size):
+            continue
+        if max(low, found.low) > min(high, found.high):
+            reason = f"what was seen at {count} seeds contradicts what was seen before; that stands"
+            break
+        low, high = max(low, found.low), min(high, found.high)
+    if not np.isfinite(low):
+        return last
+    return Interval(last.mean, float(low), float(high), last.n, reason)
 
 
 def sequence_width(n: ArrayLike, level: float = LEVEL, spread: float = SPREAD) -> NDArray[np.float64]:
