@@ -1,8 +1,10 @@
 """Checkpoints of runs as files: what is in one, what makes it usable, and which ones stay.
 
-One file per checkpoint, `checkpoints/<course>/round-<rounds>-<hash>.npz` in the folder of results: numpy arrays and a
-line of JSON, never a pickle. The hash in its name is that of its content, so a file that is not whole is not taken.
-`kept-…` in place of `round-…` is the end of a finished run that was asked to be kept, for a study with more rounds.
+One file per checkpoint, `checkpoints/<course>/round-<rounds>-of-<all>-<hash>.npz` in the folder of results: numpy
+arrays and a line of JSON, never a pickle. The hash in its name is that of its content, so a file that is not whole is
+not taken. `all` is how many rounds the run has: runs of one course that differ in that may be under way at once, and
+each writes and removes its own files only. `kept-<rounds>-<hash>.npz` is the end of a finished run that was asked to be
+kept, for a study with more rounds.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 FOLDER = "checkpoints"
 FORMAT = 1
 """Raise it when the state of a run has other parts, or the same ones mean something else."""
-_NAME = re.compile(r"(round|kept)-(\d+)-([0-9a-f]{32})\.npz")
+_NAME = re.compile(r"(round|kept)-(\d+)(?:-of-(\d+))?-([0-9a-f]{32})\.npz")
 
 
 class Unusable(Exception):
@@ -43,6 +46,8 @@ class Checkpoint:
     """Whether it is the end of a finished run."""
     round: int
     digest: str
+    whole: int = 0
+    """Rounds of the run that wrote it; 0 for a kept end."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,22 @@ class Keeping:
     """Rounds between checkpoints; 0 = none are written. Those that are there are used all the same."""
     final: bool = False
     """Whether to keep the state at the end of the run."""
+    rounds: int = 0
+    """Of the run."""
 
     def of(self, run: PlannedRun) -> Keeping:
         """Return the keeping of one run of the study that this one belongs to."""
-        return replace(self, place=self.place / run.course)
+        return replace(self, place=self.place / run.course, rounds=run.study.rounds)
 
     def found(self, rounds: int) -> list[Checkpoint]:
         """Return the checkpoints for a run of so many rounds, latest first, without looking into them."""
+        fit = [each for each in self._there() if each.round <= rounds and each.whole <= rounds]
+        return sorted(fit, key=lambda c: (-c.round, c.path.name))
+
+    def _there(self) -> list[Checkpoint]:
+        """Return all checkpoints of the course."""
         named = [(_NAME.fullmatch(path.name), path) for path in files_in(self.place)]
-        there = [Checkpoint(path, m[1] == "kept", int(m[2]), m[3]) for m, path in named if m]
-        return sorted((c for c in there if c.round <= rounds), key=lambda c: (-c.round, c.path.name))
+        return [Checkpoint(path, m[1] == "kept", int(m[2]), m[4], int(m[3] or 0)) for m, path in named if m]
 
     def latest(self, rounds: int) -> tuple[Checkpoint | None, list[tuple[Checkpoint, str]]]:
         """Return the latest usable checkpoint and, with the reason, later ones that are not."""
@@ -81,26 +92,38 @@ class Keeping:
     def write(self, round: int, state: Mapping[str, NDArray[Any]], *, kept: bool = False) -> None:
         """Write the state after so many rounds; the one before goes when this one is whole. Raises StorageError."""
         data = packed(round, state)
-        name = f"{'kept' if kept else 'round'}-{round:08d}-{_digest(data)}.npz"
+        what = f"kept-{round:08d}" if kept else f"round-{round:08d}-of-{self.rounds:08d}"
+        name = f"{what}-{_digest(data)}.npz"
         try:
             self.place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(self.place, error) from error
         write_atomically(self.place / name, data)
-        for each in self.found(round):
-            if each.path.name != name and (kept or not each.kept):
+        for each in self._there():
+            own = kept if each.kept else each.whole == self.rounds
+            if own and each.round <= round and each.path.name != name:
                 each.path.unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Remove what a finished or failed run no longer needs; a kept end stays."""
+    def clear(self, *, last: bool = True) -> None:
+        """Remove what a finished or failed run no longer needs; a kept end stays.
+
+        last: whether no other run of the course is to come or under way; only then anything but the run's own
+        files goes. The folder of all of them stays: somebody may be about to write there.
+        """
+        if not last:
+            for each in self._there():
+                if not each.kept and each.whole == self.rounds:
+                    each.path.unlink(missing_ok=True)
+            return
         for path in files_in(self.place):
             if not path.name.startswith("kept-"):
                 path.unlink(missing_ok=True)
-        for folder in (self.place, self.place.parent):
-            try:
-                folder.rmdir()
-            except OSError:  # not empty, or not there
-                return
+        self.clear_empty()
+
+    def clear_empty(self) -> None:
+        """Remove the folder where nothing is in it. Only while nobody writes there."""
+        with suppress(OSError):  # not empty, or not there
+            self.place.rmdir()
 
     def clear_unfinished(self) -> None:
         """Remove what a writer that was killed left behind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ class Prepared:
     """Key → round that the run goes on from."""
     keeping: Keeping | None = None
     """Of the study; None where its workers cannot reach the folder."""
+    ahead: Counter[str] = field(default_factory=Counter)
+    """Course → its runs that remain."""
     notes: list[str] = field(default_factory=list)
     """What the person who started the study should know before it begins."""
 
@@ -36,10 +39,16 @@ class Prepared:
     def done(self, run: PlannedRun) -> None:
         """Take note that a run is finished or has failed, and is written: a run that failed starts anew."""
         if self.keeping is not None:
-            self.keeping.of(run).clear()
+            self.ahead[run.course] -= 1
+            self.keeping.of(run).clear(last=self.ahead[run.course] < 1)
+
+    def ended(self) -> None:
+        """Take note that no run is under way any more."""
+        if self.keeping is not None:
+            self.keeping.clear_empty()
 
 
-def checked_every(every: int, final: bool) -> None:
+def checked_every(every: int, final: bool, scheduler: str | None = None) -> None:
     """Raise BadInput for options that make no sense."""
     if isinstance(every, bool) or not isinstance(every, int) or every < 0:
         raise BadInput(
@@ -48,6 +57,11 @@ def checked_every(every: int, final: bool) -> None:
         )
     if not isinstance(final, bool):
         raise BadInput(f"keep_state = {final!r}: must be true or false")
+    if final and scheduler is not None:
+        raise BadInput(
+            f"--keep-state does not go with --scheduler {scheduler}: workers there may not see the folder of results, "
+            "so no state is kept. Leave one of them out"
+        )
 
 
 def prepare(todo: Sequence[PlannedRun], finished: Sequence[PlannedRun], whole: Keeping | None) -> Prepared:
@@ -58,10 +72,11 @@ def prepare(todo: Sequence[PlannedRun], finished: Sequence[PlannedRun], whole: K
     if whole is None:
         return Prepared(list(todo))
     there = {path.name for path in files_in(whole.place)}
+    prepared = Prepared(keeping=whole)
+    prepared.ahead.update(run.course for run in todo)
     for run in finished:
         if run.course in there:
-            whole.of(run).clear()
-    prepared = Prepared(keeping=whole)
+            whole.of(run).clear(last=run.course not in prepared.ahead)
     for run in todo:
         keeping = whole.of(run)
         if run.course in there:

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..errors import BadInput, ClusterError
+from ..errors import BadInput, ClusterError, StorageError
 from .plan import PlannedRun
 from .remote import Parcel, Refusal
 from .store import Record, RunStore
@@ -97,7 +97,9 @@ def carried_out(
 ) -> Iterator[Record]:
     """Do the runs on a cluster and give their records as they are written here, in this process.
 
-    Raises ClusterError where the cluster is gone, or a worker that came later does not go with the study.
+    jobs: at a time, at most; workers that come later are taken on up to it. Raises ClusterError where the
+    cluster is gone, or a worker that came later does not go with the study; StorageError where a worker on
+    this machine could not write a checkpoint.
     """
     waiting, suspects = deque(todo), deque()
     under_way: dict[str, PlannedRun] = {}
@@ -125,6 +127,9 @@ def carried_out(
                 record = outcome.record
             elif isinstance(outcome, Refusal):
                 raise _refused(cluster, outcome)
+            elif isinstance(outcome, StorageError):
+                # A checkpoint could not be written here, and so nothing of what comes next.
+                raise StorageError(str(outcome))
             elif isinstance(outcome, Killed) and not alone:
                 strikes[key] += 1
                 (waiting if strikes[key] < cluster.strikes else suspects).append(run)

@@ -12,12 +12,13 @@ from .checkpoints import is_kept
 from .data_files import input_files
 from .draws import essence
 from .grid import grid_points
-from .keys import written
+from .keys import assign, spread, written
 from .ledger import Facts, held_facts, refuse_newer, refuse_older, version
 from .load import load_study
 from .plan import PlannedRun, cell_of, expand, prefix_digest, seeds_of, widest_slate
 from .spec import Study
 from .store import RunStore
+from .uncertainty import drawn_studies
 from .wording import counted
 
 CHOOSE = "choose another folder with --out"
@@ -61,19 +62,22 @@ def _advice(facts: Facts | None) -> str:
 def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
     """Return why a study cannot go on from the runs of another, one line per reason; empty where it can."""
     inputs, now = facts.inputs if facts else {}, {}
-    wanted = _cells(study, now)
-    cells = _cells(there, facts.digests if facts else {})
+    same_draws = essence(there.uncertainty) == essence(study.uncertainty)
+    seed = seeds_of(there)[0] if same_draws else None
+    wanted = _cells(study, now, seed)
+    cells = _cells(there, facts.digests if facts else {}, seed)
     lines = [
         f"{key}: {path} has other content (SHA-256 {file['sha256'][:12]}… there, {now[path][:12]}… now)"
         for key, file in inputs.items()
         for path in [input_files(study).get(key, file["path"])]
         if now.get(path, file["sha256"]) != file["sha256"]
     ]
-    fit = all(cell in wanted and wanted[cell] >= rounds for cell, rounds in cells.items())
-    if fit and essence(there.uncertainty) == essence(study.uncertainty):
+    fit = all(_goes_on(rounds, wanted.get(cell, set())) for cell, rounds in cells.items())
+    if fit and same_draws:
         return lines
     lines += _slates(there, study)
     lines += _lost(there, study)
+    lines += _other_order(there, study)
     one, other = _comparable(there), _comparable(study)
     for data in (one, other):
         data["arms"] = {name: arm for name, arm in data["arms"].items() if name in one["arms"]}
@@ -89,17 +93,36 @@ def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
     return lines or ["its arms and grid values are combined in other ways"]
 
 
-def _cells(study: Study, digests: dict[str, str]) -> dict[str, int]:
-    """Return what determines the results of each arm at each grid point apart from its rounds → its rounds.
+def _cells(study: Study, digests: dict[str, str], seed: int | None) -> dict[str, set[int]]:
+    """Return what determines the results of each arm at each grid point apart from its rounds → all its rounds.
 
-    digests: path → hash of data files, filled on the way.
+    digests: path → hash of data files, filled on the way. seed: its draw is put in, so that values which
+    priors put theirs over do not count; None leaves them as they are.
     """
-    found: dict[str, int] = {}
+    found: dict[str, set[int]] = {}
     for _, point in grid_points(study):
+        if seed is not None:
+            point = drawn_studies(study, point, [seed])[0][0]
         for arm in point.arms:
-            cell = prefix_digest(cell_of(point, arm, digests))
-            found[cell] = max(found.get(cell, 0), point.rounds)
+            found.setdefault(prefix_digest(cell_of(point, arm, digests)), set()).add(point.rounds)
     return found
+
+
+def _goes_on(there: set[int], wanted: set[int]) -> bool:
+    """Whether runs of so many rounds stay in the tables, or all become longer ones."""
+    return there <= wanted or len(there) == 1 and max(wanted, default=0) >= max(there)
+
+
+def _other_order(there: Study, study: Study) -> list[str]:
+    """Return what is to be said where the same priors stand in another order."""
+    if there.uncertainty is None or study.uncertainty is None:
+        return []
+    one, other = list(there.uncertainty.priors), list(study.uncertainty.priors)
+    if one == other or sorted(one) != sorted(other):
+        return []
+    at = next(place for place, (key, now) in enumerate(zip(one, other, strict=True)) if key != now)
+    places = f'"{one[at]}" is number {at + 1} there, "{other[at]}" now'
+    return [f"uncertainty.priors: the same keys in another order, which changes every draw: {places}"]
 
 
 def _slates(there: Study, study: Study) -> list[str]:
@@ -156,6 +179,9 @@ def _comparable(study: Study) -> dict[str, Any]:
         for step in way:
             inside = inside[step]
         inside[last] = "a file"
+    for key in study.uncertainty.priors if study.uncertainty else ():
+        for each in spread(data, key):
+            assign(data, each, "drawn")
     data["arms"] = {f"[{arm['name']}]": arm for arm in data["arms"]}
     return data
 
@@ -180,15 +206,15 @@ def beforehand(
     if study.rounds <= there.rounds:
         return notes
     facts = held_facts(folder)
-    earlier = {
-        (run.course, run.study.rounds): run.key for run in expand(there, facts.digests if facts else None)
-    }
+    earlier: dict[str, dict[int, str]] = {}
+    for run in expand(there, facts.digests if facts else None):
+        earlier.setdefault(run.course, {})[run.study.rounds] = run.key
     again: dict[tuple[int, int], int] = {}
     for run in {run.key: run for run in plan}.values():
         begun = [
             rounds
-            for (course, rounds), key in earlier.items()
-            if course == run.course and rounds < run.study.rounds and _finished(store, key)
+            for rounds, key in earlier.get(run.course, {}).items()
+            if rounds < run.study.rounds and _finished(store, key)
         ]
         if begun and not _finished(store, run.key) and not is_kept(folder, run):
             pair = max(begun), run.study.rounds

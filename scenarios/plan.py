@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,12 @@ def expand(study: Study, digests: Mapping[str, str] | None = None) -> list[Plann
     return list(_expand(study, dict(digests or {})))
 
 
+def with_seeds(plan: Sequence[PlannedRun], seeds: Sequence[int]) -> list[PlannedRun]:
+    """Return the runs of a plan that have one of these seeds: what `expand` gives for the first seeds of a study."""
+    wanted = set(seeds)
+    return [run for run in plan if run.seed in wanted]
+
+
 def _expand(study: Study, digests: dict[str, str]) -> Iterator[PlannedRun]:
     seeds = seeds_of(study)
     points = [(values, drawn_studies(study, point, seeds)) for values, point in grid_points(study)]
@@ -111,11 +117,7 @@ def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
         if not described[name]:
             # so that results from before there were such things are still found
             del described[name]
-    cell = {"model": MODEL_VERSION, **data, "arm": described, "widest_slate": widest_slate(study)}
-    if data["world"].get("arrivals") or data["world"].get("creators"):
-        # so that results from when values of newborn items were rounded otherwise are not taken over
-        cell["newborn"] = 2
-    return cell
+    return {"model": MODEL_VERSION, **data, "arm": described, "widest_slate": widest_slate(study)}
 
 
 def prefix_digest(cell: Mapping[str, Any], seed: int | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, Literal, Self, get_args
@@ -13,7 +13,6 @@ from ..errors import BadInput, did_you_mean
 from .memory import bounded
 from .plan import PlannedRun
 from .progress import Quiet
-from .spec import Study
 from .store import Record, RunStore
 from .threads import THREADS, one_thread
 from .worker import Builder, carry_out, carry_out_alone
@@ -35,15 +34,21 @@ def cores() -> int:
 class Workers:
     """Where the runs of a study are done. A context: what was started or joined is closed at its end."""
 
-    def __init__(self, backend: Backend, jobs: int, scheduler: str | None, study: Study) -> None:
+    def __init__(
+        self, backend: Backend, jobs: int, scheduler: str | None, plan: Sequence[PlannedRun]
+    ) -> None:
         """Join a running scheduler (its workers are checked); anything else is started when first needed.
+
+        plan: all runs that may come, those of later batches among them.
 
         Raises BadInput for options that do not go together, a missing package, a scheduler that does not
         answer, workers that do not go with the study.
         """
         self.backend = backend
         self._jobs = checked_jobs(jobs)
-        self._study = study
+        self._plan = plan
+        self._joined = False
+        self._size = 1
         self._cluster: Any = None
         address = checked_backend(backend, scheduler)
         if address is not None:
@@ -64,8 +69,7 @@ class Workers:
     def _open(self, address: str | None, jobs: int) -> None:
         from .versions import terms_of
 
-        self._terms = terms_of(self._study)
-        self._joined = address is not None
+        self._terms = terms_of(self._plan)
         if self.backend == "dask":
             from .dask_cluster import DaskCluster as Kind
         else:
@@ -76,17 +80,26 @@ class Workers:
         except BaseException:
             self._cluster.close()
             raise
+        self._joined = address is not None
 
-    def at_once(self, todo: Sequence[PlannedRun], progress: Quiet) -> int:
-        """Return how many of the runs to do at a time: as asked for, as many as there are, as memory allows."""
-        if self._cluster is not None and self._joined:
+    def at_once(self, todo: Sequence[PlannedRun], progress: Quiet, done: Container[str] = ()) -> int:
+        """Return how many of the runs to do at a time: as asked for, as many as there are, as memory allows.
+
+        done: keys of finished runs. A cluster of our own is as large as the runs that may still come want it.
+        """
+        if self._joined:
             there = self._cluster.workers()
             return max(1, min(there if self._jobs == -1 else self._jobs, len(todo)))
-        jobs = max(1, min(cores() if self._jobs == -1 else self._jobs, len(todo)))
-        jobs, note = bounded(jobs, todo, shared=self.backend == "threading")
+        own = self.backend in CLUSTERS
+        if own and (self._cluster is not None or not todo):
+            return max(1, min(self._size, len(todo)))
+        ahead = list({run.key: run for run in self._plan if run.key not in done}.values()) if own else todo
+        jobs = max(1, min(cores() if self._jobs == -1 else self._jobs, len(ahead)))
+        jobs, note = bounded(jobs, ahead, shared=self.backend == "threading")
         if note:
             progress.say(note)
-        return jobs
+        self._size = jobs
+        return max(1, min(jobs, len(todo)))
 
     def carried_out(
         self, todo: list[PlannedRun], store: RunStore, jobs: int, progress: Quiet, builder: Builder
@@ -101,9 +114,11 @@ class Workers:
             from . import clusters
 
             if self._cluster is None:
-                self._open(None, jobs)
+                self._open(None, self._size)
             cluster: Any = self._cluster
-            return clusters.carried_out(cluster, todo, store, jobs, builder, self._terms)
+            # Workers that join later are taken on, unless a number was asked for.
+            most = len(todo) if self._joined and self._jobs == -1 else jobs
+            return clusters.carried_out(cluster, todo, store, most, builder, self._terms)
         return _here(todo, store, jobs, self.backend, progress, builder)
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any
 
-from ..errors import BadInput
+from ..errors import BadInput, StorageError
 from .clusters import Cluster, Killed, no_answer, reachable, within
 from .plan import PlannedRun
 from .remote import Parcel, Refusal, envoy, pack, unpack
@@ -101,7 +101,8 @@ class RayCluster(Cluster):
         ) as error:
             return Killed(str(error))
         except Exception as error:  # noqa: BLE001  of the transfer: the run itself catches its own
-            return error
+            cause = getattr(error, "cause", None)
+            return cause if isinstance(cause, StorageError) else error
 
     def close(self) -> None:
         for reference in self._under_way:

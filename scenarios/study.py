@@ -24,13 +24,14 @@ from .extending import beforehand
 from .folder import Folder
 from .gate import check_gate
 from .grid import grid_points
-from .plan import PlannedRun, expand, file_digest, seeds_of, slug, study_digest
+from .ledger import facts_of
+from .plan import PlannedRun, expand, seeds_of, slug, study_digest, with_seeds
 from .pool import Backend, Workers, checked_backend, checked_jobs
 from .progress import Quiet
 from .spec import Study
 from .store import Record, RunStore, parquet
 from .uncertainty import check_draws, design_notes
-from .until import Until
+from .until import Until, looked_before
 from .worker import Builder, build
 
 PACKAGES = (
@@ -109,22 +110,23 @@ def run_study(
     times aside). changed: what options changed in the study as written, for the manifest. until: runs
     its study in batches of seeds, and stops when it is decided. checkpoint_every: rounds between
     checkpoints, from which an interrupted run goes on (0: none; not with a scheduler, whose workers may sit
-    elsewhere). keep_state: keep the end of every run, so that a study with more rounds goes on from there.
+    elsewhere). keep_state: keep the end of every run, so that a study with more rounds goes on from there
+    (not with a scheduler).
 
     Raises BadInput (nothing started), StorageError (finished runs are kept), ClusterError (the cluster is
     gone; finished runs are kept), Interrupted (Ctrl-C; finished runs are kept).
     """
     checked_jobs(jobs)
     checked_backend(backend, scheduler)
-    checked_every(checkpoint_every, keep_state)
+    checked_every(checkpoint_every, keep_state, scheduler)
     progress = progress or Quiet()
     study = study if until is None else until.study
     checker(study)
-    plan = expand(study)
+    plan = whole = expand(study)
     folder = Folder(out)
     folder.check(study)
     started = datetime.now(UTC)
-    with Workers(backend, jobs, scheduler, study) as workers, folder.locked():
+    with Workers(backend, jobs, scheduler, whole) as workers, folder.locked():
         # Once more, now that nobody else can change it.
         there = folder.check(study)
         for note in beforehand(there, study, plan, folder.path, folder.store):
@@ -136,7 +138,7 @@ def run_study(
         records: dict[str, Record] = {}
         try:
             for part in [study] if until is None else until.parts(folder.path, progress):
-                plan = expand(part)
+                plan = with_seeds(whole, seeds_of(part))
                 ran = _fill(records, plan, folder.store, workers, progress, builder, bundler, keeping)
                 if not ran and until is None and folder.is_complete(part, len(plan)):
                     continue
@@ -188,7 +190,7 @@ def _fill(
     for record in records.values() if todo else ():
         bundler.add(record)
     with progress:
-        jobs = workers.at_once(todo, progress)
+        jobs = workers.at_once(todo, progress, records)
         progress.start(len(records) + len(todo), len(records), jobs, sum(map(prepared.left, todo)))
         for record in workers.carried_out(todo, store, jobs, progress, builder):
             if record.key not in records:
@@ -197,6 +199,7 @@ def _fill(
             records[record.key] = record
             prepared.done(waiting[record.key])
             bundler.add(record)
+    prepared.ended()
     return len(todo)
 
 
@@ -229,13 +232,13 @@ def _publish(
         "python": sys.version.split()[0],
         "system": platform.platform(),
         "versions": {name: _version(name) for name in ("echodrift", *PACKAGES)},
-        "inputs": {
-            key: {"path": path, "sha256": file_digest(Path(path))} for key, path in input_files(study).items()
-        },
+        "inputs": facts_of(plan).inputs,
         "notes": notes,
     }
     if until is not None:
         manifest["stopping"] = until.told
+    elif looked := looked_before(folder.path):
+        manifest["looked"] = looked
     folder.publish(study, tables, manifest)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from .data_files import input_files
-from .plan import MODEL_VERSION, file_digest
-from .spec import Study
+from .ledger import facts_of
+from .plan import MODEL_VERSION, PlannedRun
 
 COMPARED = (
     "echodrift",
@@ -35,7 +33,7 @@ class Terms:
     versions: dict[str, str | None]
     """"python", "model" and packages → version, None where missing."""
     files: dict[str, tuple[str, str]]
-    """Dotted key → (path, SHA-256) of the study's data files."""
+    """Dotted key → (path, SHA-256) of the data files of all runs, those that a grid or a prior names among them."""
 
 
 def probe() -> Callable[..., dict[str, Any]]:
@@ -77,13 +75,11 @@ def probe() -> Callable[..., dict[str, Any]]:
     return found
 
 
-def terms_of(study: Study) -> Terms:
-    """Return what this process has."""
-    paths = input_files(study)
-    here = ask(paths)
+def terms_of(plan: Sequence[PlannedRun]) -> Terms:
+    """Return what this process has, for the runs of a study."""
     return Terms(
-        {**here["versions"], "model": str(MODEL_VERSION)},
-        {key: (path, file_digest(Path(path))) for key, path in paths.items()},
+        {**ask({})["versions"], "model": str(MODEL_VERSION)},
+        {key: (file["path"], file["sha256"]) for key, file in facts_of(plan).inputs.items()},
     )
 
 

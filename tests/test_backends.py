@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
-from echodrift.errors import BadInput, ClusterError, ExitCode
+from echodrift.errors import BadInput, ClusterError, ExitCode, StorageError
 from echodrift.scenarios import clusters, pool
 from echodrift.scenarios.load import load_study
 from echodrift.scenarios.plan import expand
@@ -233,6 +234,10 @@ def test_jobs_are_whole_numbers(jobs: Any) -> None:
         ({"backend": "dask", "scheduler": "nowhere:0"}, "port 0"),
         ({"backend": "dask", "jobs": 0}, "jobs = 0"),
         ({"backend": "dask", "jobs": 1.5}, "jobs = 1.5"),
+        (
+            {"backend": "dask", "scheduler": "127.0.0.1:1", "keep_state": True},
+            "--keep-state does not go with --scheduler 127.0.0.1:1",
+        ),
     ],
 )
 def test_options_that_do_not_go_together_start_nothing(
@@ -287,7 +292,7 @@ def test_somebody_else_at_the_address(tmp_path: Path, backend: str, monkeypatch:
 
 
 def test_a_worker_like_this_one_goes_with_the_study() -> None:
-    terms = terms_of(study())
+    terms = terms_of(expand(study()))
     assert complaints(terms, ask({})) == []
     assert terms.versions["numpy"] == np.__version__ and terms.versions["model"]
 
@@ -297,7 +302,7 @@ def test_a_worker_like_this_one_goes_with_the_study() -> None:
     other=st.none() | st.from_regex(r"[1-9]\.[0-9]{1,3}", fullmatch=True),
 )
 def test_every_other_version_is_named_with_ours(name: str, other: str | None) -> None:
-    terms = terms_of(study())
+    terms = terms_of(expand(study()))
     ours = terms.versions[name]
     if other == ours:
         return
@@ -315,7 +320,7 @@ def test_packages_that_only_some_policies_need_may_be_missing() -> None:
 def test_a_worker_needs_the_data_files_of_the_study(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text("u,i\n1,2\n")
-    terms = terms_of(load_study({"name": "log", "world": {"log": str(log)}, "arms": ARMS[:1]}))
+    terms = terms_of(expand(load_study({"name": "log", "world": {"log": str(log)}, "arms": ARMS[:1]})))
     assert terms.files["world.log"][0] == str(log)
     assert complaints(terms, ask({"world.log": str(log)})) == []
     run = expand(study())[0]
@@ -328,9 +333,28 @@ def test_a_worker_needs_the_data_files_of_the_study(tmp_path: Path) -> None:
     assert answer.wrong == [f"world.log: {log} cannot be read there: No such file or directory"]
 
 
+def test_data_files_that_a_grid_or_a_prior_names_are_compared_too(tmp_path: Path) -> None:
+    logs = [str(tmp_path / name) for name in ("a.csv", "b.csv", "c.csv")]
+    for number, path in enumerate(logs):
+        Path(path).write_text(f"u,i\n1,{number}\n")
+    varied = (
+        {"grid": {"world.log": logs[1:]}},
+        {"seeds": 20, "uncertainty": {"priors": {"world.log": {"choice": logs[1:]}}}},
+    )
+    for how in varied:
+        of = load_study({"name": "log", "world": {"log": logs[0]}, "arms": ARMS[:1], **how})
+        terms = terms_of(expand(of))
+        assert sorted(path for path, _ in terms.files.values()) == logs[1:]
+        answer = ask({key: path for key, (path, _) in terms.files.items()})
+        assert complaints(terms, answer) == []
+        (other,) = (key for key, (path, _) in terms.files.items() if path == logs[2])
+        answer["files"][other] = "0" * 64
+        assert complaints(terms, answer) == [f"{other}: {logs[2]} has other content there"]
+
+
 def test_a_parcel_becomes_the_files_that_the_run_would_have_written(tmp_path: Path) -> None:
     run = expand(study())[0]
-    parcel = perform(run, fake, terms_of(study()))
+    parcel = perform(run, fake, terms_of(expand(study())))
     assert isinstance(parcel, Parcel) and parcel.record is not None
     RunStore(tmp_path / "there").write(parcel.record, parcel.unpacked())
     for name, data in parcel.tables.items():
@@ -343,7 +367,7 @@ def test_a_parcel_becomes_the_files_that_the_run_would_have_written(tmp_path: Pa
 def test_a_run_that_nobody_waits_for_ends(tmp_path: Path) -> None:
     asked = iter([False, True])
     with pytest.raises(Unwanted):
-        perform(expand(study())[0], fake, terms_of(study()), lambda: next(asked))
+        perform(expand(study())[0], fake, terms_of(expand(study())), lambda: next(asked))
 
 
 # ---- what is sent again, and what is not, on a cluster of thin air
@@ -388,7 +412,9 @@ class Thin(clusters.Cluster):
 def done(cluster: Thin, folder: Path, jobs: int = 2, seeds: int = 3) -> dict[str, Record]:
     plan = expand(study(rounds=2, seeds=seeds))
     found: dict[str, Record] = {}
-    for record in clusters.carried_out(cluster, plan, RunStore(folder), jobs, fake, terms_of(study())):
+    for record in clusters.carried_out(
+        cluster, plan, RunStore(folder), jobs, fake, terms_of(expand(study()))
+    ):
         assert record.key not in found
         found[record.key] = record
     assert set(found) == {run.key for run in plan}
@@ -455,13 +481,79 @@ def test_a_torn_run_is_a_row_where_all_workers_are_right(tmp_path: Path) -> None
     assert "could not be sent or brought back: ModuleNotFoundError: mine" in failed[0].error
 
 
+def test_a_checkpoint_that_cannot_be_written_ends_the_study(tmp_path: Path) -> None:
+    """As it does on this machine: what is wrong is the disk, not the run."""
+
+    class Full(Thin):
+        def returned(self, timeout: float) -> list[tuple[str, Any]]:
+            if len(self.sent) < 4:
+                return super().returned(timeout)
+            return [
+                (self.under_way.pop(0)[0].key, StorageError("cannot write x: the disk is full\nMake room."))
+            ]
+
+    with pytest.raises(StorageError, match="the disk is full\nMake room"):
+        done(Full(lambda run, time: False), tmp_path)
+    records = [RunStore(tmp_path).read(path.parent.name) for path in tmp_path.glob("*/run.json")]
+    assert records and all(record is not None and record.status == "ok" for record in records)
+
+
+def test_workers_that_join_later_are_taken_on_unless_a_number_was_asked_for(tmp_path: Path) -> None:
+    class Growing(Thin):
+        def returned(self, timeout: float) -> list[tuple[str, Any]]:
+            self.places = 3
+            return super().returned(timeout)
+
+    plan = expand(study(rounds=2))
+    for jobs, most in ((-1, 3), (2, 2)):
+        workers = pool.Workers("dask", jobs, None, plan)
+        cluster = workers._cluster = Growing(lambda run, time: False, places=1)
+        workers._joined, workers._terms = True, terms_of(plan)
+        at_once = workers.at_once(plan, Quiet())
+        assert at_once == (1 if jobs == -1 else 2)
+        list(workers.carried_out(plan, RunStore(tmp_path / str(jobs)), at_once, Quiet(), fake))
+        assert cluster.most == most
+
+
+def test_a_cluster_of_our_own_is_made_for_all_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first batch of which one run is left does not make it a cluster of one worker."""
+    made: list[Thin] = []
+
+    class Own(Thin):
+        def __init__(self, address: str | None, jobs: int) -> None:
+            super().__init__(lambda run, time: False, places=jobs)
+            made.append(self)
+
+    class Batches:
+        study, most, told = study(seeds=4, rounds=2), 4, {}
+
+        def parts(self, folder: Path, progress: Quiet) -> Iterator[Study]:
+            yield study(seeds=1, rounds=2)
+            yield self.study
+
+    monkeypatch.setattr("echodrift.scenarios.dask_cluster.DaskCluster", Own)
+    go(tmp_path, study(seeds=1, rounds=2))
+    shutil.rmtree(next((tmp_path / "runs").glob("b-seed0-*")))
+    go(tmp_path, backend="dask", jobs=3, until=Batches())
+    (cluster,) = made
+    assert cluster.places == cluster.most == 3 and len(cluster.sent) == 10
+    # with one batch, what is left is all that it is made for
+    shutil.rmtree(next((tmp_path / "runs").glob("b-seed0-*")))
+    go(tmp_path, study(seeds=4, rounds=2), backend="dask", jobs=3)
+    assert made[1].places == 1
+
+
 def test_a_cluster_without_workers_ends_the_study(tmp_path: Path) -> None:
     cluster = Thin(lambda run, time: False)
     cluster.places = 0
     plan = expand(study(rounds=2))
     with pytest.raises(ClusterError, match="no worker has been left for 0 seconds"):
         list(
-            clusters.carried_out(cluster, plan, RunStore(tmp_path), 2, fake, terms_of(study()), patience=0.0)
+            clusters.carried_out(
+                cluster, plan, RunStore(tmp_path), 2, fake, terms_of(expand(study())), patience=0.0
+            )
         )
     assert ClusterError.exit_code == ExitCode.RUN_FAILED
 

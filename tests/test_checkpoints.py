@@ -175,7 +175,47 @@ def test_only_the_last_one_stays(tmp_path):
     for path in keeping.place.iterdir():
         path.unlink()
     keeping.clear()
-    assert list(tmp_path.iterdir()) == []
+    # the folder of all runs stays while a study is at work: somebody may be about to write there
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"] and not keeping.place.exists()
+
+
+def test_runs_of_a_course_that_differ_in_rounds_leave_each_other_alone(tmp_path):
+    short, long = (Keeping(tmp_path / "course", rounds=rounds) for rounds in (6, 30))
+    short.write(5, {"a": np.zeros(5)})
+    long.write(5, {"a": np.ones(5)})
+    long.write(20, {"a": np.ones(20)})
+    assert [c.round for c in short.found(6)] == [5] and [c.round for c in long.found(30)] == [20, 5]
+    other = long.place / ".unfinished-round-00000025-of-00000030"
+    other.touch()
+    short.clear(last=False)
+    assert other.exists() and [c.round for c in long.found(30)] == [20] and short.found(6) == []
+    long.clear()
+    assert not long.place.exists()
+
+
+def test_a_grid_over_rounds_goes_on_where_it_stopped(tmp_path):
+    """The short run is finished when the long one is stopped; its end must not take the other's checkpoint along."""
+    varied = study(grid={"rounds": [6, 12]})
+    # 6 rounds of the first, 10 of the second
+    run(varied, tmp_path / "out", 16)
+    assert [name[:26] for name in files(tmp_path / "out")] == ["round-00000010-of-00000012"]
+    told, stepped = run(varied, tmp_path / "out")
+    assert told.said == ["1 run goes on from round 10"] and stepped == 2
+    run(varied, tmp_path / "fresh")
+    assert tables(tmp_path / "out") == tables(tmp_path / "fresh")
+    assert not (tmp_path / "out" / checkpoints.FOLDER).exists()
+    # and the other way round
+    back = study(grid={"rounds": [12, 6]})
+    run(back, tmp_path / "back", 17)
+    told, stepped = run(back, tmp_path / "back")
+    assert told.said == ["1 run goes on from round 5"] and stepped == 1
+
+
+def test_an_interrupted_run_goes_on_with_more_rounds(tmp_path, whole):
+    run(study(8), tmp_path, 6)
+    told, stepped = run(study(), tmp_path)
+    assert told.said[-1] == "1 run goes on from round 5" and stepped == 7
+    assert tables(tmp_path) == whole and files(tmp_path) == []
 
 
 @pytest.mark.parametrize("at", [0, 4, 5, 9, 11])

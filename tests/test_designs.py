@@ -480,6 +480,40 @@ def test_more_seeds_keep_every_run(tmp_path: Path, how: dict[str, Any]) -> None:
             go(tmp_path / "o", study(ATTENTION, other, seeds=7))
 
 
+@pytest.mark.parametrize(
+    "varied",
+    [
+        'grid = { "world.log" = ["a.csv", "sub/b.csv"] }',
+        'zip = [{ "world.log" = ["a.csv", "sub/b.csv"], "behavior.attention" = [0.8, 0.9] }]',
+        'uncertainty = { priors = { "world.log" = { choice = ["a.csv", "sub/b.csv"] } } }',
+        'grid = { "world" = [{ log = "a.csv" }, { log = "sub/b.csv" }] }',
+    ],
+)
+def test_paths_that_vary_are_relative_to_the_file_of_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, varied: str
+) -> None:
+    (tmp_path / "sub").mkdir()
+    paths = [tmp_path / "a.csv", tmp_path / "sub" / "b.csv"]
+    for number, path in enumerate(paths):
+        path.write_text(f"user,item\n1,{number}\n")
+    file = tmp_path / "study.toml"
+    text = 'name = "t"\nseeds = 12\nworld = { log = "a.csv" }\narms = [{ name = "a", policy = { kind = "organic" } }]\n'
+    file.write_text(text + varied)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = load_study(file)
+    assert {run.study.world.log for run in expand(found)} == {str(path) for path in paths}
+    assert load_study(tomllib.loads(dump(found))) == found
+
+
+def test_a_path_of_a_graph_that_varies_is_relative_to_the_file_of_the_study(tmp_path: Path) -> None:
+    arm = '[[arms]]\nname = "a"\npolicy = { kind = "organic" }\n'
+    graphs = 'grid = { "world.graph" = [{ kind = "none" }, { kind = "edges", path = "edges.csv" }] }\n'
+    (tmp_path / "study.toml").write_text(f'name = "t"\n{graphs}{arm}')
+    points = grid_points(load_study(tmp_path / "study.toml"))
+    assert points[1][1].world.graph.path == str(tmp_path / "edges.csv")  # type: ignore[union-attr]
+
+
 def test_a_log_is_inferred_once_whatever_is_drawn_of_the_rest(tmp_path: Path) -> None:
     from echodrift.scenarios import build
 

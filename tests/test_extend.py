@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from echodrift.errors import StorageError
-from echodrift.scenarios import bundles, ledger
+from echodrift.scenarios import bundles, extending, ledger
 from echodrift.scenarios.folder import Folder
 from echodrift.scenarios.load import load_study
+from echodrift.scenarios.plan import expand
 from echodrift.scenarios.progress import Quiet
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.status import status
@@ -120,6 +122,57 @@ REFUSED = [
     ({"arms": [*ARMS, WIDE]}, '  widest slate: 10 there, 25 now (arm "wide"): all arms live in a world that is made for'),
     ({"split_by": ["community"]}, '  split_by: [] there, ["community"] now'),
 ]  # fmt: skip
+
+
+PRIORS = {"behavior.attention": {"uniform": [0.5, 0.9]}, "behavior.movement": {"uniform": [0.0, 0.1]}}
+DRAWN = {**STUDY, "grid": {}, "uncertainty": {"priors": PRIORS}}
+
+
+def test_a_value_that_a_prior_puts_its_own_over_does_not_count(tmp_path: Path) -> None:
+    go(tmp_path / "out", DRAWN)
+    assert go(tmp_path / "out", DRAWN, behavior={"attention": 0.6}, seeds=4) == (2, [])
+    with pytest.raises(StorageError) as caught:
+        go(tmp_path / "out", DRAWN, behavior={"attention": 0.7, "reinforcement": 0.3})
+    assert str(caught.value).splitlines()[1:-1] == ["  behavior.reinforcement: 0.02 there, 0.3 now"]
+
+
+def test_another_order_of_the_priors_is_told_as_such(tmp_path: Path) -> None:
+    go(tmp_path, DRAWN)
+    with pytest.raises(StorageError) as caught:
+        go(tmp_path, DRAWN, uncertainty={"priors": dict(reversed(PRIORS.items()))})
+    (line,) = str(caught.value).splitlines()[1:-1]
+    assert line.startswith("  uncertainty.priors: the same keys in another order")
+    assert line.endswith('"behavior.attention" is number 1 there, "behavior.movement" now')
+
+
+def test_numbers_of_rounds_do_not_leave_the_tables_unsaid(tmp_path: Path) -> None:
+    go(tmp_path, grid={"rounds": [4, 6]})
+    with pytest.raises(StorageError, match=r"grid\.rounds: \[4, 6\] there, nothing now"):
+        go(tmp_path, grid={}, rounds=6)
+    with pytest.raises(StorageError, match=r'grid\."rounds": \[4\] there, but not in this study'):
+        go(tmp_path, grid={"rounds": [6, 8]})
+    assert go(tmp_path, grid={"rounds": [4, 6, 8]}) == (6, [])
+
+
+def test_runs_are_looked_up_by_their_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work grows with the runs, not with their square."""
+
+    class Course(str):
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Course.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    go(tmp_path, seeds=20)
+    there, more = load_study({**STUDY, "seeds": 20}), load_study({**STUDY, "seeds": 20, "rounds": 6})
+    earlier, plan = ([replace(run, course=Course(run.course)) for run in expand(of)] for of in (there, more))
+    monkeypatch.setattr(extending, "expand", lambda *_: earlier)
+    told = extending.beforehand(there, more, plan, tmp_path, Folder(tmp_path).store)
+    assert told == ["note: 80 runs have 4 of 6 rounds and no kept state: they are run again from round 0"]
+    assert Course.compared <= 3 * len(plan)
 
 
 @pytest.mark.parametrize(("change", "line"), REFUSED)

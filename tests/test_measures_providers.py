@@ -65,6 +65,17 @@ def test_survival_counts_first_providers_and_niche_ones_among_them(run):
         assert values["active_providers"] == 5 - len(gone) + entrants
 
 
+def test_a_provider_at_the_cut_is_not_niche(run):
+    """Demands 1, 2, 3, 4, 4: the cut at 80 % is 4, and 4 is not below it."""
+    world, setup, rounds = run
+    world.items.demand[:] = 0
+    world.items.demand[:5] = [1, 2, 3, 4, 4]
+    assert world.items.provider[:5].tolist() == [0, 1, 2, 3, 4]
+    for index, survived in ((0, 1), (7, 2 / 3), (20, 2 / 3)):  # 1 stops in round 7, 4 in round 20
+        values = values_of(setup, [rounds[index]], "niche_provider_survival")
+        assert values["niche_provider_survival"] == pytest.approx(survived)
+
+
 def test_supply_is_the_live_catalogs_topics_beside_those_of_demand(run):
     world, setup, rounds = run
     for index in (0, 17):

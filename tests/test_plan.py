@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from echodrift.errors import BadInput
 from echodrift.scenarios.load import load_study
-from echodrift.scenarios.plan import cell_digests, expand, slug
+from echodrift.scenarios.plan import MODEL_VERSION, cell_digests, cell_of, expand, slug, with_seeds
 from echodrift.scenarios.spec import Study
 
 ARMS = [
@@ -126,6 +126,37 @@ def test_data_files_count_by_content(tmp_path: Path) -> None:
     assert not set(one) & set(
         keys(study(world__graph={"kind": "edges", "path": str(tmp_path / "edges.csv")}))
     )
+
+
+def test_the_runs_of_the_first_seeds_are_those_of_a_study_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    how: dict[str, Any] = {
+        "grid": {"behavior.reinforcement": [0.0, 0.1]},
+        "uncertainty": {"priors": {"behavior.attention": {"uniform": [0.5, 0.9]}}},
+    }
+    for seeds in (list(range(5)), [4, 1, 7, 0, 2]):
+        whole, part = expand(study(**how, seeds=seeds)), expand(study(**how, seeds=seeds[:3]))
+        found = with_seeds(whole, seeds[:3])
+        assert [(run.key, run.seed, run.grid, run.draw) for run in found] == [
+            (run.key, run.seed, run.grid, run.draw) for run in part
+        ]
+
+
+def test_a_cell_is_the_study_and_the_version_of_the_model_alone() -> None:
+    """Nothing stands in for a version: a world with arrivals has the parts of one without."""
+    with_arrivals = study(world__arrivals=0.5)
+    parts = {
+        "model",
+        "rounds",
+        "world",
+        "behavior",
+        "platform",
+        "measures",
+        "split_by",
+        "arm",
+        "widest_slate",
+    }
+    assert set(cell_of(with_arrivals, with_arrivals.arms[1], {})) == parts
+    assert MODEL_VERSION >= 3
 
 
 def test_keys_are_folder_names() -> None:

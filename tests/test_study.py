@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ import echodrift
 from echodrift.errors import BadInput, StorageError
 from echodrift.scenarios.folder import Folder
 from echodrift.scenarios.load import load_study
+from echodrift.scenarios.plan import expand
 from echodrift.scenarios.progress import Bar, Lines, Quiet, in_words
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.spec import Arm, Study
@@ -225,6 +227,43 @@ def test_a_grid_key_of_one_arm_repeats_the_others(tmp_path: Path) -> None:
     assert len([path for path in (tmp_path / "runs").iterdir() if path.name.startswith("a-")]) == 3
 
 
+def test_the_manifest_names_the_data_files_of_every_point(tmp_path: Path) -> None:
+    logs = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for number, path in enumerate(logs):
+        rows = [f"{user},{item + number}" for user in range(30) for item in range(20)]
+        path.write_text("\n".join(["user,item", *rows]) + "\n")
+    of = study(grid={"world.log": [str(path) for path in logs]}, world={"log": str(logs[0])}, seeds=1)
+    inputs = go(tmp_path / "out", of).manifest["inputs"]
+    found = {file["path"]: file["sha256"] for file in inputs.values()}
+    assert found == {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in logs}
+
+
+def test_batches_of_seeds_are_parts_of_one_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan with priors is dear: it is made once, however many batches there are."""
+    priors = {"behavior.attention": {"uniform": [0.5, 0.9]}}
+    how: dict[str, Any] = {"grid": {}, "uncertainty": {"priors": priors}}
+
+    class Batches:
+        study, most, told = study(**how, seeds=6), 6, {"stopped": "never"}
+
+        def parts(self, folder: Path, progress: Quiet) -> Any:
+            for count in (2, 4, 6):
+                yield study(**how, seeds=count)
+
+    made: list[int] = []
+
+    def counting(of: Study) -> Any:
+        made.append(1)
+        return expand(of)
+
+    monkeypatch.setattr("echodrift.scenarios.study.expand", counting)
+    go(tmp_path / "batches", study(**how), until=Batches())
+    assert len(made) == 1
+    go(tmp_path / "whole", study(**how, seeds=6))
+    rounds = [(tmp_path / name / "rounds.parquet").read_bytes() for name in ("batches", "whole")]
+    assert rounds[0] == rounds[1]
+
+
 def test_nothing_is_made_before_everything_is_checked(tmp_path: Path) -> None:
     def refuse(study: Study) -> None:
         raise BadInput("the log is empty")
@@ -326,7 +365,6 @@ def test_ctrl_c_inside_compiled_code_is_no_failed_run(tmp_path: Path, how: dict[
 
 
 def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
-    from echodrift.scenarios.plan import expand
     from echodrift.scenarios.store import RunStore
     from echodrift.scenarios.worker import carry_out_alone
 
