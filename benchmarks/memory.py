@@ -14,6 +14,7 @@ import json
 import resource
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 BASE: dict[str, Any] = {"name": "memory", "rounds": 20, "seeds": 1, "platform": {"warmup": 10}}
@@ -78,9 +79,21 @@ def one(case: dict[str, Any]) -> None:
 
     pd.DataFrame(run.recorder.rows)
     run.tables()
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    peak = peak_of_this_process()
     print(json.dumps({**estimate(of, of.arms[0]).__dict__, "peak": peak}))
+
+
+def peak_of_this_process() -> int:
+    """Highest resident set in bytes since this program began.
+
+    Not ru_maxrss where that can be helped: on Linux it begins with the size of the process that forked.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def main() -> None:

@@ -376,7 +376,7 @@ def last():
 writing = 0
 for turn in range(kills):
     pid, start, began = child(), last(), time.monotonic()
-    goal = start + 5 * rng.choice([0, 5])
+    goal = start + 5 * rng.choice([0, 2])
     if turn % 2:  # in the middle of a write
         while time.monotonic() - began < 20 and not (last() >= goal and any(n.startswith(".unf") for n in names())):
             time.sleep(0.0002)
