@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Literal, Self, get_args
 
 from ..errors import BadInput, did_you_mean
+from .home import Home
 from .memory import bounded
 from .plan import PlannedRun
 from .progress import Quiet
@@ -173,7 +174,7 @@ def _here(
         with parallel_config(backend="loky", inner_max_num_threads=1), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=LOKY_WARNINGS)
             pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-            yield from pool(delayed(carry_out_alone)(run, store, builder, os.getpid()) for run in todo)
+            yield from pool(delayed(carry_out_alone)(run, store, builder, Home.here()) for run in todo)
     except TerminatedWorkerError:
         # Something killed a worker, most likely for its memory. Which run it was is not known, so the
         # rest are done one at a time, each in a process of its own.
@@ -195,7 +196,7 @@ def _one_by_one(todo: list[PlannedRun], store: RunStore, builder: Builder) -> It
         if found is None or found.status != "ok":
             with ProcessPoolExecutor(max_workers=1, env=dict.fromkeys(THREADS, "1")) as alone:
                 try:
-                    found = alone.submit(partial(carry_out_alone, run, store, builder, os.getpid())).result()
+                    found = alone.submit(partial(carry_out_alone, run, store, builder, Home.here())).result()
                 except TerminatedWorkerError:
                     found = Record(
                         run.key, run.label, "failed", "the process of this run was killed (out of memory?)"

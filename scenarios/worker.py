@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 import traceback
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import StorageError, was_interrupted
 from .checkpoints import keep, resumed
+from .home import Home
 from .plan import PlannedRun
 from .spec import Arm, Study
 from .store import Record, RunStore
@@ -89,22 +89,16 @@ def carry_out(
     return record
 
 
-def carry_out_alone(run: PlannedRun, store: RunStore, builder: Builder, parent: int) -> Record:
+def carry_out_alone(run: PlannedRun, store: RunStore, builder: Builder, home: Home) -> Record:
     """Do one run in a worker process: one thread, and Ctrl-C left to the process that started it.
 
-    parent: number of that process. When it is gone, the worker ends and writes nothing: nobody holds
-    the lock of the folder for it any more.
+    home: that process. When it is gone, the worker ends and writes nothing: nobody holds the lock of
+    the folder for it any more.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def quit_if_left_alone() -> None:
-        if os.getppid() != parent:
-            # At once: there is nobody to hand a result or an error to.
-            os._exit(1)
-
-    quit_if_left_alone()
+    home.settle()
     with one_thread():
-        return carry_out(run, store, builder, quit_if_left_alone, quit_if_left_alone)
+        return carry_out(run, store, builder, home.quit_if_gone, home.quit_if_gone)
 
 
 def summaries(rounds: pd.DataFrame) -> dict[str, float]:

@@ -200,3 +200,13 @@ def test_the_same_split_as_evaluate(log):
     parts = parts_of(data, Split("random", 0.3), 0)
     again = parts_of(data, Split("random", 0.3), 0)
     assert np.array_equal(parts.test, again.test)
+
+
+def test_workers_that_live_on_find_a_policy_that_came_later(log, tmp_path, monkeypatch):
+    """Worker processes are used again; the module of a policy may have come to lie in another place since."""
+    before = ed.tune(log, policy=f"kind={KIND}", trials=2, jobs=2).trials
+    assert len(before) == 2
+    (tmp_path / "came_later.py").write_text(POLICY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    trials = ed.tune(log, policy="kind=came_later:Mixed", trials=2, jobs=2).trials
+    assert not trials["error"].str.contains("came_later").any() and (trials["status"] == "ok").any()

@@ -365,6 +365,7 @@ def test_ctrl_c_inside_compiled_code_is_no_failed_run(tmp_path: Path, how: dict[
 
 
 def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
+    from echodrift.scenarios.home import Home
     from echodrift.scenarios.store import RunStore
     from echodrift.scenarios.worker import carry_out_alone
 
@@ -387,11 +388,11 @@ def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
         patch.setattr(os, "_exit", leave)
         for builder, parent in ((fake, -1), (orphaned, os.getppid())):
             with pytest.raises(Quit):
-                carry_out_alone(run, RunStore(tmp_path), builder, parent)
+                carry_out_alone(run, RunStore(tmp_path), builder, Home(parent, tuple(sys.path)))
     signal.signal(signal.SIGINT, handler)
     assert quitting == [1, 1] and not list(tmp_path.iterdir())
     try:
-        assert carry_out_alone(run, RunStore(tmp_path), fake, os.getppid()).status == "ok"
+        assert carry_out_alone(run, RunStore(tmp_path), fake, Home(os.getppid(), tuple(sys.path))).status == "ok"
     finally:
         signal.signal(signal.SIGINT, handler)
 

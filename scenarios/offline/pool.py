@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from ...errors import BadInput
+from ..home import Home
 from ..threads import THREADS, one_thread
 
 J = TypeVar("J")
@@ -48,7 +48,7 @@ def spread(
     def numbered() -> Iterator[Any]:
         for number, job in enumerate(todo):
             begun[number] = job
-            yield delayed(_alone)(number, job, work, os.getpid())
+            yield delayed(_alone)(number, job, work, Home.here())
 
     jobs_left = numbered()
     try:
@@ -75,16 +75,15 @@ def _one_by_one(todo: list[J], work: Callable[[J], R], killed: Callable[[J], R])
     for job in todo:
         with ProcessPoolExecutor(max_workers=1, env=dict.fromkeys(THREADS, "1")) as alone:
             try:
-                result = alone.submit(_alone, 0, job, work, os.getpid()).result()[1]
+                result = alone.submit(_alone, 0, job, work, Home.here()).result()[1]
             except TerminatedWorkerError:
                 result = killed(job)
         yield job, result
 
 
-def _alone(number: int, job: J, work: Callable[[J], R], parent: int) -> tuple[int, R]:
+def _alone(number: int, job: J, work: Callable[[J], R], home: Home) -> tuple[int, R]:
     """Do a job in a worker process; Ctrl-C is left to the process that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.getppid() != parent:
-        os._exit(1)
+    home.settle()
     with one_thread():
         return number, work(job)
