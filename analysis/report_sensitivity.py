@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .plots.columns import describe
+from .priors import in_words
 from .results import Results
 from .saltelli import is_saltelli
 from .sensitivity import REST, sensitivity
@@ -96,28 +96,6 @@ def _prior_row(key: str, prior: Mapping[str, Any], drawn: pd.DataFrame) -> dict[
     else:
         seen = f"{values.min():.4g} to {values.max():.4g}"
     return {"key": key, "prior": in_words(prior), "drawn": seen}
-
-
-def in_words(prior: Mapping[str, Any]) -> str:
-    """A prior as a person says it: "uniform, 0.5 to 0.95"."""
-    whole = " (whole numbers)" if prior.get("whole") else ""
-    if prior.get("choice") is not None:
-        names = [value if isinstance(value, str) else json.dumps(value) for value in prior["choice"]]
-        weights = prior.get("weights")
-        if not weights:
-            return f"one of {', '.join(names)}"
-        return "one of " + ", ".join(
-            f"{name} ({100 * weight / sum(weights):.3g} %)"
-            for name, weight in zip(names, weights, strict=True)
-        )
-    if prior.get("normal") is not None:
-        mean, sd = prior["normal"]
-        return f"normal, mean {mean:g}, standard deviation {sd:g}, cut off at {prior['low']:g} and {prior['high']:g}{whole}"
-    for shape, name in (("uniform", "uniform"), ("log_uniform", "log-uniform")):
-        if prior.get(shape) is not None:
-            low, high = prior[shape]
-            return f"{name}, {low:g} to {high:g}{whole}"
-    return json.dumps(dict(prior))
 
 
 def _table(results: Results, labels: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:

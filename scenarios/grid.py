@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from ..analysis.results import design_keys as keys_of
 from ..errors import BadInput, did_you_mean
 from .keys import Step, assign, spread, steps
 from .plain import plain
@@ -24,7 +25,7 @@ OWN_TABLES = ("grid", "zip", "uncertainty")
 
 def design_keys(study: Study) -> list[str]:
     """Return the dotted keys that vary from point to point: those of the grid, then those of each zip table."""
-    return [*study.grid, *(key for table in study.zip for key in table)]
+    return keys_of({"grid": study.grid, "zip": study.zip})
 
 
 def varied_keys(study: Study) -> list[str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..analysis.priors import in_words
 from ..errors import BadInput
 from .components import spell_out
 from .draws import LAST_SEED, draws_of, world_seed
@@ -243,18 +244,4 @@ def told(study: Study) -> list[str]:
             "Sobol' points" if config.sampler == "sobol" else f"Latin hypercubes of {config.block} seeds"
         )
         how = f"{sampler}, one draw per seed"
-    return [how, *(f"{key}: {_prior(prior)}" for key, prior in config.priors.items())]
-
-
-def _prior(prior: Prior) -> str:
-    if prior.choice is not None:
-        weights = [1.0] * len(prior.choice) if prior.weights is None else prior.weights
-        parts = (
-            f"{_short(value)} ({100 * weight / sum(weights):.0f} %)"
-            for value, weight in zip(prior.choice, weights, strict=True)
-        )
-        return f"choice of {', '.join(parts)}"
-    low, high = prior.bounds
-    normal = f" (mean {prior.normal[0]:g}, standard deviation {prior.normal[1]:g})" if prior.normal else ""
-    shape = prior.shape.replace("_", "-")
-    return f"{shape}{normal}, {low:g} to {high:g}{', whole numbers' if prior.whole else ''}"
+    return [how, *(f"{key}: {in_words(prior.model_dump())}" for key, prior in config.priors.items())]

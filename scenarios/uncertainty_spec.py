@@ -172,7 +172,9 @@ class Uncertainty(Config):
     @property
     def rows_per_pair(self) -> int:
         """Rows that a Saltelli design makes of each pair of independent draws."""
-        return (2 if self.second_order else 1) * len(self.priors) + 2
+        from ..analysis.saltelli import rows_per_pair
+
+        return rows_per_pair({"second_order": self.second_order, "priors": self.priors})
 
     @property
     def seeds_needed(self) -> int | None:

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..analysis.results import END
 from ..errors import StorageError, was_interrupted
 from .checkpoints import keep, resumed
 from .home import Home
@@ -18,9 +19,6 @@ from .threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LAST = 20
-"""Rounds at the end of a run that its summaries are means over."""
 
 
 class Steppable(Protocol):
@@ -106,7 +104,7 @@ def summaries(rounds: pd.DataFrame) -> dict[str, float]:
 
     Rounds in which a measure was not due or not defined are left out; NaN where none is left.
     """
-    last = rounds.tail(LAST)
+    last = rounds.tail(END)
     found = {name: float(last[name].mean()) for name in rounds.columns if name != "round"}
     if "niche_exposure" in rounds:
         from ..analysis.measures.summaries import niche_half_life

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..results import END as ENDS
 from ..statistics import t_interval
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 300
 """Curves with more rounds are averaged over bins of equal width."""
-
-ENDS = 20
-"""Rounds that "start" and "end" stand for."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,29 @@
+"""A prior as a person says it: on the page of a study, in `check` and in `describe` alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def in_words(prior: Mapping[str, Any]) -> str:
+    """A prior as a person says it: "uniform, 0.5 to 0.95"."""
+    whole = " (whole numbers)" if prior.get("whole") else ""
+    if prior.get("choice") is not None:
+        names = [value if isinstance(value, str) else json.dumps(value) for value in prior["choice"]]
+        weights = prior.get("weights")
+        if not weights:
+            return f"one of {', '.join(names)}"
+        return "one of " + ", ".join(
+            f"{name} ({100 * weight / sum(weights):.3g} %)"
+            for name, weight in zip(names, weights, strict=True)
+        )
+    if prior.get("normal") is not None:
+        mean, sd = prior["normal"]
+        return f"normal, mean {mean:g}, standard deviation {sd:g}, cut off at {prior['low']:g} and {prior['high']:g}{whole}"
+    for shape, name in (("uniform", "uniform"), ("log_uniform", "log-uniform")):
+        if prior.get(shape) is not None:
+            low, high = prior[shape]
+            return f"{name}, {low:g} to {high:g}{whole}"
+    return json.dumps(dict(prior))
