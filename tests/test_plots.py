@@ -8,7 +8,6 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,10 +15,11 @@ from echodrift.analysis import plots
 from echodrift.analysis.plots.columns import describe, write_difference, write_value
 from echodrift.analysis.plots.series import MOST_POINTS, curves
 from echodrift.analysis.statistics import compare
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from PIL import Image
 from scipy import stats
+
+from tests.drawing import assert_legible, drawn_texts
 
 COLUMNS = ["niche_exposure", "niche_consumed", "niche_demand", "exposure_gini", "exposure_gini_consumed"]
 TASTES = [
@@ -84,42 +84,13 @@ def every_figure(arms, seeds=4, rounds=30):
     )
 
 
-def drawn_texts(figure):
-    """(text, box in pixels) of everything written, after drawing."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    found, unseen = [], set()
-    for ax in figure.axes:
-        for axis in (ax.xaxis, ax.yaxis):
-            # Matplotlib keeps labels of ticks beyond the limits and does not draw them.
-            seen = {id(tick.label1) for tick in axis._update_ticks()} if ax.axison else set()
-            unseen |= {id(tick.label1) for tick in axis.get_major_ticks()} - seen
-            unseen |= set() if ax.axison else {id(axis.label)}
-    for text in figure.findobj(matplotlib.text.Text):
-        if id(text) in unseen:
-            continue
-        box = text.get_window_extent(canvas.get_renderer())
-        if text.get_visible() and text.get_text().strip() and box.width > 0:
-            found.append((text.get_text(), box))
-    return found
-
-
 @pytest.mark.parametrize(
     "kind",
     ["one", "odd", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("plain", "many", "long"))],
 )
 def test_nothing_written_leaves_the_page_or_lies_over_something_else(kind):
     for figure in every_figure(NAMES[kind]):
-        with plots.style.look():
-            texts = drawn_texts(figure)
-        page = figure.bbox
-        for text, box in texts:
-            assert box.x0 >= -1 and box.x1 <= page.x1 + 1, f"{text!r} is cut off"
-            assert box.y0 >= -1 and box.y1 <= page.y1 + 1, f"{text!r} is cut off"
-        for (one, a), (other, b) in itertools.combinations(texts, 2):
-            wide = min(a.x1, b.x1) - max(a.x0, b.x0)
-            high = min(a.y1, b.y1) - max(a.y0, b.y0)
-            assert wide <= 2 or high <= 2, f"{one!r} lies over {other!r}"
+        assert_legible(figure)
 
 
 def test_a_curve_is_the_mean_over_seeds_with_a_t_band():

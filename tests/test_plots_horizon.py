@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,8 +19,9 @@ from echodrift.analysis.plots.society import network, sunflower
 from echodrift.analysis.plots.survival import survival
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection, PolyCollection, QuadMesh
+
+from tests.drawing import assert_legible, drawn_texts
 
 NAMES = {
     "one": ["organic"],
@@ -105,42 +105,12 @@ def every_figure(arms, seeds=3, rounds=25):
     yield sensitivity(indices_of(20), "Welfare of " + arms[-1])
 
 
-def drawn_texts(figure):
-    """(text, box in pixels) of everything written, after drawing."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    found, unseen = [], set()
-    for ax in figure.axes:
-        for one in (ax.xaxis, ax.yaxis):
-            drawn = {id(tick) for tick in one._update_ticks()} if ax.axison else set()
-            for tick in one.majorTicks:
-                # matplotlib keeps ticks beyond the limits and does not draw them; a color bar writes on the right
-                unseen |= set() if id(tick) in drawn else {id(tick.label1), id(tick.label2)}
-            unseen |= set() if ax.axison else {id(one.label)}
-    for text in figure.findobj(matplotlib.text.Text):
-        if id(text) in unseen or text.get_rotation() % 90:
-            # the box of slanted text is not where its letters are
-            continue
-        box = text.get_window_extent(canvas.get_renderer())
-        if text.get_visible() and text.get_text().strip() and box.width > 0:
-            found.append((text.get_text(), box))
-    return found
-
-
 @pytest.mark.parametrize(
     "kind", ["plain", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("one", "odd", "thirty"))]
 )
 def test_nothing_written_leaves_the_page_or_lies_over_something_else(kind):
     for figure in every_figure(NAMES[kind]):
-        with plots.style.look():
-            texts = drawn_texts(figure)
-        page = figure.bbox
-        for text, box in texts:
-            assert box.x0 >= -1 and box.x1 <= page.x1 + 1, f"{text!r} is cut off"
-            assert box.y0 >= -1 and box.y1 <= page.y1 + 1, f"{text!r} is cut off"
-        for (one, a), (other, b) in itertools.combinations(texts, 2):
-            wide, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-            assert wide <= 2 or high <= 2, f"{one!r} lies over {other!r}"
+        assert_legible(figure)
 
 
 @pytest.mark.slow
