@@ -56,6 +56,22 @@ CASES: dict[str, dict[str, Any]] = {
         "policy": {"kind": "sequential", "iterations": 1},
         "rounds": 2,
     },
+    # the formula was settled on the cases above; these were added afterwards
+    "friends": {
+        "world": {"users": 3000, "items": 5000},
+        "policy": {"kind": "social_poisson", "dim": 32, "iterations": 5},
+        "rounds": 4,
+    },
+    "personas": {
+        "world": {"users": 3000, "items": 3000},
+        "policy": {"kind": "persona", "personas": 4, "dim": 32, "iterations": 2},
+        "rounds": 3,
+    },
+    "square": {
+        "world": {"users": 12_000, "items": 12_000, "topics": 30},
+        "policy": {"kind": "ials", "dim": 128, "iterations": 2},
+        "rounds": 4,
+    },
 }
 
 
