@@ -392,7 +392,9 @@ def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
     signal.signal(signal.SIGINT, handler)
     assert quitting == [1, 1] and not list(tmp_path.iterdir())
     try:
-        assert carry_out_alone(run, RunStore(tmp_path), fake, Home(os.getppid(), tuple(sys.path))).status == "ok"
+        assert (
+            carry_out_alone(run, RunStore(tmp_path), fake, Home(os.getppid(), tuple(sys.path))).status == "ok"
+        )
     finally:
         signal.signal(signal.SIGINT, handler)
 
