@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .stacking import Piece, stack
-from .store import TEMPORARY, Record, RunStore, move_in, write_atomically
+from .store import TEMPORARY, Record, RunStore, move_in, packed, unpacked, write_atomically, write_new
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FOLDER = "bundles"
+RECORDS = "records.jsonl"
 RUNS = 250
 """Runs in a bundle."""
 BYTES = 128 * 2**20
@@ -38,19 +39,32 @@ class Bundle:
 
     def file(self, table: str) -> Path | None:
         """Return the file of a table; None where it has none, or where it is not what was written."""
-        name = next((name for name in self.files if name.partition("-")[2] == f"{table}.parquet"), None)
-        if name is None:
-            return None
-        try:
-            with (self.folder / name).open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == self.files[name]
-        except OSError:
-            return None
-        return self.folder / name if same else None
+        return self._whole(f"{table}.parquet")
 
     def has(self, table: str) -> bool:
         """Whether its runs have such a table."""
-        return any(name.partition("-")[2] == f"{table}.parquet" for name in self.files)
+        return self._named(f"{table}.parquet") is not None
+
+    def records(self) -> dict[str, Record]:
+        """Return key → record of its runs; empty where they are not what was written, or not there."""
+        path = self._whole(RECORDS)
+        try:
+            lines = [] if path is None else path.read_bytes().splitlines()
+            found = [unpacked(json.loads(line)) for line in lines]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return {}
+        return {record.key: record for record in found}
+
+    def _named(self, end: str) -> str | None:
+        return next((name for name in self.files if name.partition("-")[2] == end), None)
+
+    def _whole(self, end: str) -> Path | None:
+        name = self._named(end)
+        try:
+            same = name is not None and _digest(self.folder / name) == self.files[name]
+        except OSError:
+            return None
+        return self.folder / name if name and same else None
 
 
 def bundles(runs: Path) -> Iterator[Bundle]:
@@ -112,6 +126,11 @@ class Bundler:
             stack(path, pieces, key)
             hashes[name] = _digest(path)
             move_in(path, self.folder / name)
+        name, path = f"{number}-{RECORDS}", self.folder / f"{TEMPORARY}{number}-{RECORDS}"
+        path.unlink(missing_ok=True)
+        write_new(path, "".join(json.dumps(packed(record)) + "\n" for record in records).encode())
+        hashes[name] = _digest(path)
+        move_in(path, self.folder / name)
         index = {"keys": [record.key for record in records], "files": hashes}
         write_atomically(self.folder / f"{number}.json", json.dumps(index).encode())
 

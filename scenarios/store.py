@@ -86,7 +86,7 @@ class RunStore:
             inner = outer["record"]
             if outer["sha256"] != _digest(_canonical(inner)) or inner["key"] != key:
                 return None
-            return Record(**{**inner, "summaries": {k: _unpack(v) for k, v in inner["summaries"].items()}})
+            return unpacked(inner)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
@@ -110,8 +110,7 @@ class RunStore:
             for name, table in tables.items()
         }
         record.files = {name: _digest(data) for name, data in content.items()}
-        inner = asdict(record)
-        inner["summaries"] = {name: _pack(value) for name, value in record.summaries.items()}
+        inner = packed(record)
         outer = {"sha256": _digest(_canonical(inner)), "record": inner}
         content["run.json"] = json.dumps(outer, indent=1).encode()
         at = temporary
@@ -227,9 +226,17 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _pack(value: float) -> float | str:
-    return float(value) if math.isfinite(value) else repr(float(value))
+def packed(record: Record) -> dict[str, Any]:
+    """Return a record as it stands in JSON, which knows neither NaN nor infinity."""
+    finite = {
+        name: float(value) if math.isfinite(value) else repr(float(value))
+        for name, value in record.summaries.items()
+    }
+    return {**asdict(record), "summaries": finite}
 
 
-def _unpack(value: float | str) -> float:
-    return float(value)
+def unpacked(inner: Mapping[str, Any]) -> Record:
+    """Return the record that `packed` gave; raises what Python raises where it is none."""
+    return Record(
+        **{**inner, "summaries": {name: float(value) for name, value in inner["summaries"].items()}}
+    )

@@ -147,14 +147,26 @@ class Unfinished:
         for row in self.plan.to_pylist():
             if row["key"] not in self._here:
                 continue
-            try:
-                record = self.folder.store.peek(row["key"])
-            except OSError:
-                continue
+            record = self._records.get(row["key"])
             if record is not None and (record.status == "failed" or row["key"] in self._done):
                 front.append({name: row[name] for name in labels})
                 records.append(record)
         return pa.Table.from_pandas(runs_table(front, records), preserve_index=False)
+
+    @cached_property
+    def _records(self) -> dict[str, Record]:
+        """Records that can be used, from the bundles where they are in one."""
+        found: dict[str, Record] = {}
+        for bundle in bundles(self.folder.store.folder):
+            found |= {key: record for key, record in bundle.records().items() if key in self._bundled}
+        for key in sorted(self._here - found.keys()):
+            try:
+                record = self.folder.store.peek(key)
+            except OSError:
+                continue
+            if record is not None:
+                found[key] = record
+        return found
 
     @cached_property
     def _done(self) -> set[str]:

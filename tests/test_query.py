@@ -17,6 +17,7 @@ from echodrift.scenarios.load import load_study
 from echodrift.scenarios.query import Query
 from echodrift.scenarios.query_output import as_bytes
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.store import RunStore
 from echodrift.scenarios.study import Interrupted, run_study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -122,21 +123,34 @@ def test_an_unfinished_study_answers_with_the_runs_that_are_done(unfinished: Pat
     assert not list(unfinished.rglob(".tmp"))
 
 
-@pytest.mark.parametrize("name", ["000001-rounds.parquet", "000002.json", "000003-rounds.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    ["000001-rounds.parquet", "000001-records.jsonl", "000002.json", "000003-rounds.parquet"],
+)
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_bundle_changes_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
 ) -> None:
     monkeypatch.setattr(bundles, "RUNS", 2)
-    folder, sql = half(tmp_path / "out"), "select * from rounds order by all"
-    before = Query(folder).table(sql)
+    folder = half(tmp_path / "out")
+    sqls = [f"select * from {table} order by all" for table in ("rounds", "runs")]
+    before = [Query(folder).table(sql) for sql in sqls]
     path = folder / "runs/bundles" / name
     path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes()[:-9])
-    assert Query(folder).table(sql).equals(before)
+    for sql, table in zip(sqls, before, strict=True):
+        assert Query(folder).table(sql).to_pandas().equals(table.to_pandas())
     go(folder)
     assert (folder / "rounds.parquet").read_bytes() == (
         go(tmp_path / "fresh") / "rounds.parquet"
     ).read_bytes()
+
+
+def test_runs_in_bundles_are_not_opened_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "RUNS", 2)
+    folder, opened, peek = half(tmp_path / "out"), set(), RunStore.peek
+    monkeypatch.setattr(RunStore, "peek", lambda store, key: opened.add(key) or peek(store, key))
+    assert Query(folder).table("select count(*) n from runs").to_pylist() == [{"n": 7}]
+    assert len(opened) == 1
 
 
 def test_a_longer_study_under_way_is_not_finished(tmp_path: Path) -> None:
