@@ -73,7 +73,11 @@ class Implicit(Protocol):
         for name in ("user_factors", "item_factors", "_user_norms", "_item_norms", "_YtY", "_XtX"):
             if hasattr(self.model, name):
                 setattr(self.model, name, None)
-        called(self.model.fit, counts)
+        # its plain neighbors take doubles only, without saying so
+        plain = (
+            getattr(getattr(type(self.model), "fit", None), "__qualname__", "") == "ItemItemRecommender.fit"
+        )
+        called(self.model.fit, counts.astype(np.float64) if plain else counts)
 
     def scores(self, users, histories, most, hidden, again) -> NDArray[Any]:
         size = histories.shape[1]

@@ -91,15 +91,16 @@ def test_als_ranks_as_implicit_itself_does():
             np.testing.assert_allclose(ranking.scores[user], scores[user, ranking.items[user]], rtol=1e-5)
 
 
-def test_neighbors_come_first_and_bestsellers_below():
-    from implicit.nearest_neighbours import CosineRecommender
+@pytest.mark.parametrize("name", ["CosineRecommender", "ItemItemRecommender"])
+def test_neighbors_come_first_and_bestsellers_below(name):
+    from implicit import nearest_neighbours
 
     seen = example_observation()
-    policy = Adapter(model="implicit.nearest_neighbours:CosineRecommender", arguments={"K": 5})
+    policy = Adapter(model=f"implicit.nearest_neighbours:{name}", arguments={"K": 5})
     policy.fit(seen, default_rng(0))
     ranking = policy.rank(seen, everyone(seen), seen.n_items, default_rng(0))
-    own = CosineRecommender(K=5, num_threads=1)
-    own.fit(seen.counts, show_progress=False)
+    own = getattr(nearest_neighbours, name)(K=5, num_threads=1)
+    own.fit(seen.counts.astype(np.float64), show_progress=False)
     for user in (0, 1, 8):
         ids, scores = own.recommend(user, seen.counts[user], N=60, filter_already_liked_items=False)
         free = seen.available(np.array([user], np.int32))[0]
