@@ -17,8 +17,9 @@ run: .venv/.run
 	$(BIN)/echodrift run default --out $(OUT) $(ARGS)
 	@echo "Report: $(OUT)/report.html"
 
+# One process per core, whole files at a time: what a file prepares once is prepared once.
 test: .venv/.dev
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 # pyright and import-linter look at a regular install: type checkers do not follow editable ones.
 check: .venv/.dev

@@ -139,7 +139,7 @@
     const height = chart.clientHeight - 54;
     const line = (extra) => ({ type: "line", line: { color: "#767676", width: 1, ...extra.line }, ...extra.at });
     const upright = (round, dash) => line({ line: { dash }, at: { x0: round, x1: round, y0: 0, y1: 1, yref: "paper" } });
-    const shapes = data.marks.map((mark) => upright(mark, "dot"));
+    const shapes = data.marks[state.point].map((mark) => upright(mark, "dot"));
     shapes.push(upright(state.round, "solid"));
     if (difference) shapes.push(line({ line: {}, at: { x0: 0, x1: 1, xref: "paper", y0: 0, y1: 0 } }));
     const text = difference && share ? "percentage points" : share ? "" : unit;

@@ -16,7 +16,7 @@ from .plots.columns import describe, is_share, twins
 from .results import Point, Results
 from .statistics import t_interval
 from .statistics.rounding import apart
-from .switches import switched
+from .switches import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ def page_data(results: Results) -> dict[str, Any]:
         "points": [point.label for point in results.points],
         "measures": [_measure(name, inside.measures, results.primary) for name in inside.measures],
         "pairs": [list(pair) for pair in inside.pairs],
-        "marks": _marks(results),
+        "marks": [marked(results, results.arms, point.values) for point in results.points],
         "left_out": inside.left_out,
         "curves": _joined(curves),
         "differences": _joined(differences),
@@ -182,8 +182,3 @@ def _group(name: str, measures: Sequence[str]) -> list[str]:
         if base in family
     ]
     return max(found, key=len)
-
-
-def _marks(results: Results) -> list[int]:
-    """Rounds in which an arm is switched."""
-    return sorted({int(mark) for which in switched(results.study["arms"]) for mark in which.marks})

@@ -13,7 +13,7 @@ from .plots.gallery import Plate
 from .plots.style import ArmStyle
 from .results import Point, Results
 from .statistics import Interval
-from .switches import Effect, Switched, interference, recovery, switched
+from .switches import Effect, Switched, drawn_in_time, interference, marked, recovery, switched
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,9 @@ GUIDE = (
 def told(results: Results, point: Point) -> list[dict[str, Any]]:
     """Return what to say of every switched arm of a grid point; nothing without switches."""
     pages = []
-    for which in switched(results.study["arms"]):
+    drawn = " (rounds as written; a prior draws others)" if drawn_in_time(results.study) else ""
+    arms = results.arms_at(point.values)
+    for which in switched(arms):
         if which.arm not in set(point.runs["arm"]):
             continue
         effects = interference(point.runs, which, _measures(results))
@@ -39,17 +41,16 @@ def told(results: Results, point: Point) -> list[dict[str, Any]]:
                 "arm": which.arm,
                 "nobody": which.nobody,
                 "everybody": which.everybody,
-                "early": _rounds(results) - which.settled < results.span,
-                "changes": [_change(each) for each in _switches(results, which.arm)],
+                "early": int(point.rounds["round"].max()) + 1 - which.settled < results.span,
+                "changes": [_change(each) + drawn for each in _switches(arms, which.arm)],
                 "effects": [_effect_row(each) for each in effects],
-                "recoveries": [_recovery_row(each, which.round) for each in found if each is not None],
+                # before which round is not one and the same where a prior draws it
+                "recoveries": []
+                if drawn_in_time(results.study)
+                else [_recovery_row(each, which.round) for each in found if each is not None],
             }
         )
     return pages
-
-
-def _rounds(results: Results) -> int:
-    return int(results.rounds["round"].max()) + 1
 
 
 def _measures(results: Results) -> list[str]:
@@ -58,8 +59,8 @@ def _measures(results: Results) -> list[str]:
     return list(dict.fromkeys([*results.primary, *others]))
 
 
-def _switches(results: Results, arm: str) -> Sequence[Mapping[str, Any]]:
-    return next(each["switch"] for each in results.study["arms"] if each["name"] == arm)
+def _switches(arms: Sequence[Mapping[str, Any]], arm: str) -> Sequence[Mapping[str, Any]]:
+    return next(each["switch"] for each in arms if each["name"] == arm)
 
 
 def _change(switch: Mapping[str, Any]) -> str:
@@ -134,13 +135,13 @@ def _percent(value: Interval) -> str:
 
 def plates(results: Results, point: Point, styles: Mapping[str, ArmStyle]) -> Iterator[Plate]:
     """Yield the figure of what the switches of a grid point did, round by round."""
-    arms = [which for which in switched(results.study["arms"]) if which.arm in set(point.runs["arm"])]
+    arms = [which for which in switched(results.arms_at(point.values)) if which.arm in set(point.runs["arm"])]
     measures = [name for name in results.primary if name in point.rounds]
     table = _minus_unswitched(point.rounds, arms, measures)
     if not measures or table is None:
         return
     shown = {name: style for name, style in styles.items() if name in set(table["arm"])}
-    marks = sorted({mark for which in arms for mark in which.marks})
+    marks = marked(results, [which.arm for which in arms], point.values)
     # a difference may leave the range of its measure
     columns = [replace(describe(name), low=-math.inf, high=math.inf) for name in measures]
     title = "What the switch did: switched minus unswitched world"

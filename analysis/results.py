@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
+from ..keys import assign, spread
 from .saltelli import independent
 
 if TYPE_CHECKING:
@@ -115,6 +118,15 @@ class Results:
         """Ties between communities and between dominant tastes, for the same runs; see `analysis.network`."""
         return self._more("network_ties", ["when", "by", "one", "other", "ties"])
 
+    def arms_at(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the arms as they are at a grid point, given by the values that its rows have in the tables."""
+        study = {"arms": deepcopy(self.study["arms"])}
+        for key, value in values.items():
+            if key.startswith("arms["):
+                for each in spread(study, key):
+                    assign(study, each, _as_written(self.study, key, value))
+        return study["arms"]
+
     def at(self, table: pd.DataFrame, point: Point) -> pd.DataFrame:
         """Return the rows of a table that belong to a grid point."""
         return _at(table, point.values)
@@ -156,6 +168,15 @@ class Results:
 def design_keys(study: dict[str, Any]) -> list[str]:
     """Return the dotted keys that vary from point to point of a study as run."""
     return [*(study.get("grid") or {}), *(key for table in study.get("zip") or () for key in table)]
+
+
+def _as_written(study: dict[str, Any], key: str, value: Any) -> Any:
+    """Return a value of a design key as the study has it: a column of mixed types holds text."""
+    lists = [study.get("grid") or {}, *(study.get("zip") or ())]
+    known = [each for values in lists for each in values.get(key, ())]
+    return next(
+        (each for each in known if each == value or json.dumps(each, ensure_ascii=False) == value), value
+    )
 
 
 def _at(table: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:

@@ -15,6 +15,8 @@ from .statistics import Interval, mean_interval
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .results import Results
+
 NOBODY, EVERYBODY = " · 0 %", " · 100 %"
 """Endings of the names of the worlds that a study adds to a switched arm."""
 BEFORE = 20
@@ -90,6 +92,32 @@ def switched(arms: Sequence[Mapping[str, Any]]) -> list[Switched]:
         marks = sorted({each["round"] for each in switches} | set(ends))
         found.append(Switched(name, nobody, everybody, marks[0], tuple(marks), max(rounds + ends)))
     return found
+
+
+def marked(results: Results, arms: Sequence[str], values: Mapping[str, Any]) -> list[int]:
+    """Return the rounds in which something changes in these arms, at all grid points with these values.
+
+    None where a prior draws the time of a switch: it is another in every seed.
+    """
+    if drawn_in_time(results.study) or not any(arm.get("switch") for arm in results.study["arms"]):
+        return []
+    found = set()
+    for point in results.points:
+        if all(point.values[key] == value for key, value in values.items()):
+            found |= {
+                switch[end]
+                for arm in results.arms_at(point.values)
+                for switch in arm.get("switch") or ()
+                for end in ("round", "until")
+                if arm["name"] in arms and switch.get(end) is not None
+            }
+    return sorted(found)
+
+
+def drawn_in_time(study: Mapping[str, Any]) -> bool:
+    """Whether a prior draws when something is switched, so that no round of a switch holds for all seeds."""
+    priors = (study.get("uncertainty") or {}).get("priors") or {}
+    return any(".switch[" in key and key.endswith((".round", ".until", ".ramp")) for key in priors)
 
 
 def _for_all(switch: Mapping[str, Any]) -> dict[str, Any]:

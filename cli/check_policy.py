@@ -167,7 +167,7 @@ def _file(module: Any) -> str:
 
 
 def _fields(changes: list[str] | None) -> dict[str, Any]:
-    from ..scenarios.keys import assign
+    from ..keys import assign
     from ..scenarios.overrides import parse_set
 
     fields: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..errors import BadInput
+from ..keys import Step
 from ..policies.registry import (
     build_log_transform,
     build_policy,
@@ -20,7 +21,6 @@ from ..policies.rerankers.chain import check_chain
 from ..policies.transforms.weights import check_transforms
 from ..sim.platform import Platform
 from ..sim.recommender import REFERENCE_ARMS
-from .keys import Step
 from .spec import Arm, Study
 from .switches import check_switches, switched_policy
 from .validation import in_arm, validate

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..analysis.results import design_keys as keys_of
 from ..errors import BadInput, did_you_mean
-from .keys import Step, assign, spread, steps
+from ..keys import Step, assign, spread, steps
 from .plain import plain
 from .spec import Study
 from .switches import refreshed

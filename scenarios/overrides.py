@@ -8,7 +8,7 @@ from typing import Any
 
 from ..agents.settings import WorldConfig
 from ..errors import BadInput
-from .keys import Step, assign
+from ..keys import Step, assign
 from .plain import plain
 from .spec import LogConfig
 

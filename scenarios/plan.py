@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
+from ..keys import assign
 from .data_files import input_files
 from .draws import essence, world_seed
 from .grid import grid_points
-from .keys import assign
 from .model_version import MODEL_VERSION
 from .spec import Arm, Study
 from .switches import slates_of

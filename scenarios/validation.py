@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import BadInput
+from ..keys import Step, written
 from .complaints import complaints
-from .keys import Step, written
 from .spec import Study
 
 

@@ -26,6 +26,7 @@ LAYERS = {
     "agents": 1,
     "policies": 1,
     "config": 0,
+    "keys": 0,
     "philox": 0,
     "errors": -1,
 }

@@ -98,7 +98,7 @@ def every_figure(arms, seeds=3, rounds=25):
         3,
         **{KEYS[0]: [0.0, 0.01, 0.5], KEYS[1]: ["none", '{"kind": "watts_strogatz", "degree": 4}']},
     )
-    yield multiples(grid, "welfare", KEYS, styles, marks=[1])
+    yield multiples(grid, "welfare", KEYS, styles, marks=lambda values: [1])
     yield multiples(grid.drop(columns=KEYS[1]), "niche_exposure", KEYS[:1], styles)
     yield phase(grid, "niche_exposure", KEYS, styles, limit=0.5)
     yield phase(grid, "welfare", KEYS[::-1], styles, zero=True)
@@ -201,6 +201,32 @@ def test_a_phase_diagram_has_the_means_over_seeds_in_its_cells_and_its_line_at_t
     )
     # the mean is 3 halfway between 1.01 and 5.01, less a hundredth
     assert line[:, 0] == pytest.approx(0.01 + 0.04 * (3 - 1.01) / 4)
+
+
+def test_a_cell_whose_side_is_not_known_has_a_dot():
+    """Clearly above the limit, clearly below, around it, and one seed alone, which has no interval."""
+    cells = {"above": [1.0, 1.01, 0.99], "below": [0.0, 0.01, 0.02], "around": [0.2, 0.5, 0.9], "one": [1.0]}
+    frame = pd.DataFrame(
+        [
+            {"arm": "a", "x": name, "y": 1, "seed": seed, "welfare": value}
+            for name, values in cells.items()
+            for seed, value in enumerate(values)
+        ]
+    )
+    figure = phase(frame, "welfare", ("x", "y"), limit=0.5)
+    dots = {round(line.get_xdata()[0]) for line in figure.axes[0].lines if line.get_marker() == "o"}
+    assert dots == {list(cells).index("around"), list(cells).index("one")}
+    written = " ".join(text for text, _ in drawn_texts(figure))
+    assert "interval holds that limit, or there is none" in re.sub(r"\s+", " ", written)
+
+
+def test_small_multiples_say_how_many_seeds_a_panel_has():
+    frame = rounds_of(["a", "b"], 6, 2, k=[1, 2])
+    notes = [
+        " ".join(text for text, _ in drawn_texts(multiples(table, "welfare", ["k"])))
+        for table in (frame, frame[(frame["k"] == 1) | (frame["seed"] < 2)], frame[frame["seed"] < 1])
+    ]
+    assert "mean of 6 seeds" in notes[0] and "mean of 2 to 6 seeds" in notes[1] and "One seed" in notes[2]
 
 
 def test_between_names_the_line_runs_along_the_edges_of_cells():

@@ -1,9 +1,20 @@
 """Switches as a person writes them: what is refused, what worlds are added, what the tables then say."""
 
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from echodrift.analysis.switches import interference, ratio_interval, recovery, switched
+from echodrift.analysis.results import Results
+from echodrift.analysis.switches import (
+    drawn_in_time,
+    interference,
+    marked,
+    ratio_interval,
+    recovery,
+    switched,
+)
 from echodrift.errors import BadInput
 from echodrift.scenarios.grid import grid_points
 from echodrift.scenarios.load import dump, load_study
@@ -269,3 +280,55 @@ def test_the_report_shows_the_switch_and_both_effects(tmp_path):
     assert (tmp_path / "late" / "figures" / "switches.png").is_file()
     assert {"MF · 0 %", "MF · 100 %"} <= set(result.runs["arm"])
     assert result.rounds["welfare:treated=yes"].notna().sum() == 2 * 8
+
+
+def test_every_grid_point_is_told_with_its_own_switch(tmp_path):
+    import echodrift as ed
+    from echodrift.analysis.interactive_data import page_data
+    from echodrift.analysis.report_switches import told
+    from echodrift.analysis.results import read_results
+
+    late = [{"round": 3, "rerank": [{"kind": "calibrated", "candidates": 40}], "users": 0.5}]
+    given = {
+        "name": "when",
+        "rounds": 8,
+        "seeds": 2,
+        "world": {"users": 60, "items": 90, "topics": 5},
+        "platform": {"warmup": 10},
+        "measures": ["niche_exposure"],
+        "primary": ["niche_exposure"],
+        "arms": [
+            {"name": "organic", "policy": {"kind": "organic"}},
+            {"name": "MF", "policy": MF, "switch": late},
+        ],
+        "grid": {
+            "arms[*].switch[0].rerank[0].candidates": [40, "all"],
+            "arms[*].switch[0].round": [2, 5],
+        },
+    }
+    result = ed.run(given, out=tmp_path / "when")
+    results = read_results(tmp_path / "when")
+    for point, (candidates, first) in zip(
+        results.points, [(40, 2), (40, 5), ("all", 2), ("all", 5)], strict=True
+    ):
+        (page,) = told(results, point)
+        assert page["changes"][0].startswith(f"Round {first} on") and page["everybody"] == "MF · 100 %"
+        assert results.arms_at(point.values)[1]["switch"][0]["rerank"][0]["candidates"] == candidates
+        assert marked(results, ["MF"], point.values) == [first]
+        assert page["recoveries"] == [] or page["recoveries"][0]["first"] == str(first)
+    assert marked(results, ["MF"], {}) == [2, 5] and marked(results, ["organic"], {}) == []
+    assert page_data(results)["marks"] == [[2], [5], [2], [5]]
+
+    # rounds down, candidates across
+    figure = result.plot("niche_exposure", kind="multiples", by=["arms[*].switch[0].round"])
+    dotted = [
+        {float(line.get_xdata()[0]) for line in ax.lines if line.get_linestyle() == ":"} for ax in figure.axes
+    ]
+    assert [found for found in dotted if found] == [{2.0}, {2.0}, {5.0}, {5.0}]
+
+
+def test_a_switch_whose_time_a_prior_draws_is_marked_nowhere():
+    prior = {"priors": {"arms[late].switch[0].round": {"uniform": [2, 9], "whole": True}}}
+    asked = study({"round": 3, "slate": 5}, uncertainty=prior, seeds=8)
+    results = Results(Path(), tomllib.loads(dump(asked)), {}, *[pd.DataFrame({"arm": []})] * 3)
+    assert drawn_in_time(results.study) and marked(results, ["late"], {}) == []

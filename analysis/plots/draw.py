@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadInput
 from ..measures.base import Column
+from ..switches import marked
 from .columns import describe
 from .comparisons import across_grid, differences, half_life
 from .curves import long_horizon, tastes
@@ -21,6 +22,7 @@ from .ridge import ridge
 from .selection import at, difference, means, minus, short, values_of, within, written
 from .sensitivity import sensitivity as bars
 from .series import ENDS
+from .sheet import of_intervals
 from .society import network
 from .style import ArmStyle, arm_styles, clean
 from .survival import survival
@@ -37,10 +39,13 @@ MOST_SERIES = 12
 
 def draw(results: Results, *measures: str, **wanted: Any) -> Figure:
     """Return one figure of a study; see `request.request` for what can be asked for (BadInput otherwise)."""
+    from ..stopping import on_figures
+
     asked = request(results, measures, **wanted)
     styles = arm_styles(results.arms, results.reference)
     shown = {name: style for name, style in styles.items() if name in asked.arms}
-    return _DRAWN[asked.kind](results, asked, shown)
+    with of_intervals(on_figures(results.manifest)):
+        return _DRAWN[asked.kind](results, asked, shown)
 
 
 Styles = Mapping[str, ArmStyle]
@@ -56,16 +61,8 @@ def _of_arms(table: pd.DataFrame, asked: Request) -> pd.DataFrame:
     return table[table["arm"].isin(asked.arms)]
 
 
-def switch_rounds(results: Results, arms: list[str]) -> list[int]:
-    """Rounds in which something changes in these arms."""
-    switches = [
-        each for arm in results.study["arms"] if arm["name"] in arms for each in arm.get("switch") or ()
-    ]
-    return sorted({each[end] for each in switches for end in ("round", "until") if each.get(end) is not None})
-
-
 def _curves(results: Results, asked: Request, styles: Styles) -> Figure:
-    rounds, marks = _rounds(results, asked), switch_rounds(results, asked.arms)
+    rounds, marks = _rounds(results, asked), marked(results, asked.arms, asked.at)
     if asked.by:
         return _by_key(results, asked, styles, rounds, marks)
     if asked.vs is not None:
@@ -116,7 +113,10 @@ def _multiples(results: Results, asked: Request, styles: Styles) -> Figure:
         measure = difference(asked.measures[0], asked.vs)
         rounds = minus(rounds, asked.vs, asked.measures, [*results.grid, "seed", "round"])
         styles = {name: style for name, style in styles.items() if name != asked.vs}
-    marks = switch_rounds(results, asked.arms)
+
+    def marks(values: Mapping[str, Any]) -> list[int]:
+        return marked(results, asked.arms, {**asked.at, **values})
+
     return multiples(
         rounds, measure, asked.by, styles, zero=asked.vs is not None, marks=marks, note=_fixed(asked)
     )
@@ -145,19 +145,21 @@ def _with_gate(results: Results, asked: Request) -> tuple[Request, str]:
     gate = results.study.get("gate")
     if not gate or asked.limit is not None or asked.vs is not None:
         return asked, ""
-    from ..bounds import parse_bound
+    from ..bounds import parse_bound, parse_horizon
 
     arms = (gate["candidate"], gate["baseline"])
     for line in [*(gate.get("guardrail") or ()), *(gate.get("goal") or ())]:
         if line["measure"] != asked.measures[0] or not set(arms) <= set(asked.arms):
             continue
         bound = parse_bound(line["at_least"] if line.get("at_least") is not None else line["at_most"])
+        horizon = parse_horizon(line.get("horizon") or gate.get("horizon", "last 20 rounds"))
+        why = f"Limit of the gate: {bound}."
+        if horizon.tail != ENDS or asked.last is not None:
+            why += f" The gate judges {horizon}, the figure shows the end of the rounds it is drawn from."
         if bound.factor == 0:
-            return replace(asked, arms=[arms[0]], limit=bound.offset), f"Limit of the gate: {bound}."
+            return replace(asked, arms=[arms[0]], limit=bound.offset), why
         if bound.factor == 1:
-            return replace(
-                asked, arms=list(arms), vs=arms[1], limit=bound.offset
-            ), f"Limit of the gate: {bound}."
+            return replace(asked, arms=list(arms), vs=arms[1], limit=bound.offset), why
     return asked, ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..measures.base import Column
@@ -28,14 +28,15 @@ def multiples(
     arms: Mapping[str, ArmStyle] | None = None,
     *,
     zero: bool = False,
-    marks: Sequence[int] = (),
+    marks: Callable[[Mapping[str, Any]], Sequence[int]] = lambda values: (),
     note: str = "",
 ) -> Figure:
     """Curves of one measure over rounds, a panel per value of one design key or per pair of values of two.
 
     `rounds` is the tidy table of these grid points: arm, the keys, seed, round, measure. With two keys
     the second runs across, the first down. Of more values than fit, evenly spaced ones are shown and
-    the footnote says so. `zero` draws a line at zero (differences), `marks` dotted lines at rounds.
+    the footnote says so. `zero` draws a line at zero (differences). `marks` says, from a panel's
+    values of the keys, at which rounds a dotted line stands.
     """
     with look():
         styles = styles_for(rounds, arms)
@@ -55,14 +56,17 @@ def multiples(
             height=1.2 if few else 0.85,
             heading=(0.3 if few else 0.26) if len(keys) < 2 else 0.18,
             gap=0.06,
-            note=" ".join(filter(None, [_note(rounds), left_out, note, crowded(styles)])),
+            note=" ".join(
+                filter(None, [_note(rounds, [column.name], keys), left_out, note, crowded(styles)])
+            ),
+            intervals=True,
         )
         for axes, row, line in zip(page.rows, cells, found, strict=True):
             for place, ax in enumerate(axes):
                 if place >= len(row):
                     ax.set_axis_off()
                     continue
-                title, side, _ = row[place]
+                title, side, part = row[place]
                 if line[place]:
                     curve_panel(ax, column, line[place], styles, span, last, True, 0.1)
                     ax.tick_params(labelleft=not place)
@@ -74,7 +78,7 @@ def multiples(
                     continue
                 if zero:
                     ax.axhline(0, color="#8a8a8a", linewidth=0.7, zorder=0)
-                for mark in marks:
+                for mark in marks({key: part[key].iloc[0] for key in keys}):
                     ax.axvline(mark, color="#8a8a8a", linewidth=0.8, linestyle=":", zorder=0)
                 ax.set_xlabel("round" if axes is page.rows[-1] else "", labelpad=2)
         return page.figure
@@ -132,6 +136,12 @@ def _subtitle(keys: Sequence[str], gap: Column | None) -> str:
     return f"Every panel is one point of the grid. All panels have one scale.{unit}"
 
 
-def _note(rounds: pd.DataFrame) -> str:
-    seeds = rounds["seed"].nunique() if len(rounds) else 0
-    return f"Lines: mean of {seeds} seeds; bands: 95 % t interval." if seeds > 1 else "One seed: no bands."
+def _note(rounds: pd.DataFrame, measures: Sequence[str], keys: Sequence[str]) -> str:
+    """How many seeds the lines are means of, from the panel and arm with the fewest to that with the most."""
+    known = rounds[rounds[list(measures)].notna().any(axis=1)]
+    counts = known.groupby(["arm", *keys], sort=False)["seed"].nunique() if len(known) else None
+    if counts is None or counts.max() < 2:
+        return "One seed: no bands."
+    least, most = int(counts.min()), int(counts.max())
+    seeds = f"{most}" if least == most else f"{least} to {most}"
+    return f"Lines: mean of {seeds} seeds; bands: 95 % t interval."

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import BadInput, did_you_mean
+from .errors import BadInput, did_you_mean
 
 Step = str | int
 
