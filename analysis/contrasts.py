@@ -31,7 +31,9 @@ class Contrast:
     missing: tuple[int, ...]
     """Seeds of the study without such a value."""
     one_sided: tuple[int, ...] = ()
-    """Those of `missing` in which one arm has a value and the other none."""
+    """Those of `missing` in which one arm has values and the other none, or none in the same rounds."""
+    uneven: tuple[int, ...] = ()
+    """Those of `seeds` in which a round of the horizon has a value in one arm alone."""
     places: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     """(n,) place of each of `seeds` among all seeds of the study, from 0: the order in which one looked at them."""
 
@@ -46,11 +48,18 @@ def contrast(
 ) -> Contrast:
     """Average a measure over the horizon, run by run, and pair the two arms by seed.
 
-    Rounds without a value (NaN: undefined, or not evaluated) are left out of a run's mean. Differences
-    that are only rounding count as none. Raises ValueError where the runs are shorter than the horizon.
+    Both arms are averaged over the same rounds of a seed: those in which both have a value (NaN: undefined, or
+    not evaluated). Of a bound that is a number, each arm counts for itself. Differences that are only rounding
+    count as none. Raises ValueError where the runs are shorter than the horizon.
     """
     seeds = point.runs["seed"].drop_duplicates().to_numpy(np.int64)
-    here, there = (_means(point.rounds, arm, measure, horizon, seeds) for arm in (candidate, baseline))
+    new, old = _by_round(point.rounds, (candidate, baseline), measure, horizon, seeds)
+    some_new, some_old = np.isfinite(new), np.isfinite(old)
+    counted = some_new & some_old
+    # a round that the candidate lacks and the baseline has, or for a difference the other way round, too
+    alone = some_old & ~some_new if bound.factor == 0 else some_new != some_old
+    here = _mean(new, counted if bound.factor else some_new)
+    there = _mean(old, counted if bound.factor else some_old)
     with np.errstate(invalid="ignore"):
         values = here - bound.factor * there if bound.factor else here
         # so that a pair that lies exactly at the bound is not put off it by rounding
@@ -64,18 +73,36 @@ def contrast(
         candidate=here[there_is],
         baseline=there[there_is],
         missing=tuple(int(seed) for seed in seeds[~there_is]),
-        one_sided=tuple(int(seed) for seed in seeds[~there_is & (np.isfinite(here) | np.isfinite(there))]),
+        one_sided=tuple(int(seed) for seed in seeds[~there_is & alone.any(axis=1)]),
+        uneven=tuple(int(seed) for seed in seeds[there_is & alone.any(axis=1)]),
         places=np.flatnonzero(there_is).astype(np.int64),
     )
 
 
-def _means(
-    rounds: pd.DataFrame, arm: str, measure: str, horizon: Horizon, seeds: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(seeds,) mean of a measure over the horizon in the runs of an arm; NaN where there is no run or value."""
-    part = rounds[rounds["arm"] == arm]
-    if part.empty:
-        return np.full(len(seeds), np.nan)
-    first, last = horizon.window(int(part["round"].max()) + 1)
-    part = part[part["round"].between(first, last)]
-    return part.groupby("seed")[measure].mean().reindex(seeds).to_numpy(np.float64)
+def _by_round(
+    rounds: pd.DataFrame, arms: tuple[str, str], measure: str, horizon: Horizon, seeds: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A measure of two arms in the rounds of the horizon, each (seeds, rounds); NaN where there is no run or value."""
+    import pandas as pd
+
+    arm = pd.Index(arms).get_indexer(pd.Index(rounds["arm"]))
+    seed = pd.Index(seeds).get_indexer(pd.Index(rounds["seed"]))
+    when, ours = rounds["round"].to_numpy(np.int64), (arm >= 0) & (seed >= 0)
+    if not ours.any():
+        return np.full((len(seeds), 1), np.nan), np.full((len(seeds), 1), np.nan)
+    # the same rounds for both, whichever of them has runs that end early
+    first, last = horizon.window(int(when[ours].max()) + 1)
+    values = rounds[measure].to_numpy(np.float64, na_value=np.nan)
+    kept = ours & (when >= first) & (when <= last) & np.isfinite(values)
+    shape = (2, len(seeds), last - first + 1)
+    places = np.ravel_multi_index((arm[kept], seed[kept], when[kept] - first), shape)
+    count = np.bincount(places, minlength=int(np.prod(shape)))
+    total = np.bincount(places, values[kept], minlength=count.size)
+    new, old = np.divide(total, count, out=np.full(count.size, np.nan), where=count > 0).reshape(shape)
+    return new, old
+
+
+def _mean(values: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(seeds,) mean over the rounds that count; NaN without any."""
+    n = counted.sum(axis=1)
+    return np.where(counted, values, 0.0).sum(axis=1) / np.where(n > 0, n, np.nan)

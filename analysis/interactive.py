@@ -13,6 +13,7 @@ from . import report_tables as tables
 from .interactive_data import page_data
 from .pages import environment, write
 from .results import read_results
+from .stopping import on_figures
 
 NAME = "interactive.html"
 _DASH = 1.6
@@ -46,6 +47,7 @@ def build_interactive(folder: Path | str) -> Path:
         warnings=tables.warnings(results),
         seeds=f"{data['seeds']} {'seed' if data['seeds'] == 1 else 'seeds'}",
         one_seed=data["seeds"] == 1,
+        stopped=on_figures(results.manifest),
         width=data["width"],
         empty=not data["measures"],
         left_out=data["left_out"],

@@ -13,6 +13,7 @@ from . import report_tables as tables
 from . import report_verdict
 from .pages import environment, write
 from .results import Point, Results, read_results
+from .stopping import compare_of, on_figures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +46,16 @@ def build_report(folder: Path | str) -> Path:
     manifest.json. The same tables give the same bytes. Raises BadInput when the folder holds no
     finished study, StorageError when it cannot be written; a file is replaced whole or not at all.
     """
-    from .plots import arm_styles
+    from .plots.sheet import of_intervals
 
     results = read_results(Path(folder))
+    with of_intervals(on_figures(results.manifest)):
+        return _build(results)
+
+
+def _build(results: Results) -> Path:
+    from .plots import arm_styles
+
     styles = arm_styles(results.arms, results.reference)
     points = [_point(results, point, styles) for point in results.points]
     page = environment().get_template("report.html.jinja").render(
@@ -124,8 +132,6 @@ def _sensitivity(results: Results) -> dict[str, Any] | None:
 
 def _compare(results: Results, point: Point) -> pd.DataFrame:
     """All arms against the reference on all measures; no rows when the reference has no run."""
-    from .stopping import compare_of
-
     runs = point.runs
     present = list(dict.fromkeys(runs["arm"]))
     arms = [name for name in results.arms if name in present and name != results.reference]

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 from .plots.columns import describe, known, write_difference, write_value
 from .plots.comparisons import half_lives
 from .results import END, Point, Results
+from .saltelli import is_saltelli
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FEW_SEEDS = 20
 """Below this many seeds the report says that its intervals are wide."""
+
+ENOUGH_PAIRS = 16
+"""The least base of a Saltelli design, a power of two, with FEW_SEEDS independent draws."""
 
 FEW_TO_SAY = 5
 """Below this many pairs of runs the report gives the numbers and no verdict."""
@@ -244,7 +248,13 @@ def warnings(results: Results) -> list[str]:
         found.append(
             f'No run of the reference arm "{results.reference}" finished: no arm can be compared with it.'
         )
-    if seeds < FEW_SEEDS:
+    uncertainty = results.study.get("uncertainty") or {}
+    if is_saltelli(uncertainty) and seeds < FEW_SEEDS:
+        found.append(
+            f"base = {uncertainty['base']}: intervals rest on {seeds} independent draws and are wide. Take this as a "
+            f"first look; base = {ENOUGH_PAIRS} or more where a conclusion is drawn."
+        )
+    elif seeds < FEW_SEEDS:
         found.append(
             f"{seeds} {'seed' if seeds == 1 else 'seeds'}: "
             + ("there are no intervals at all. " if seeds == 1 else "intervals are wide. ")

@@ -89,14 +89,20 @@ def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
         "missing": ", ".join(map(str, line.missing)),
         "graphic": graphic(line),
         "share": f"{100 * share.mean:.0f} %" if share is not None and known else "–",
-        "share_interval": f"{100 * share.low:.0f} to {100 * share.high:.0f} %"
-        if share is not None and known and math.isfinite(share.low)
-        else (share.reason if share is not None else ""),
+        "share_interval": _how_sure(line),
         "flips": [words.flip(each) for each in line.flips],
         "reason": line.reason,
         "held": words.seeds(line) if math.isfinite(line.seeds_share) else "",
         "no_harm": no_harm,
     }
+
+
+def _how_sure(line: Judgement) -> str:
+    """The interval of the share of plausible behaviors, and how good the surface is that it comes from."""
+    share = line.share
+    known = share is not None and math.isfinite(share.low) and math.isfinite(share.mean)
+    parts = [f"{100 * share.low:.0f} to {100 * share.high:.0f} %"] if share is not None and known else []
+    return "; ".join([*parts, *filter(None, [words.fit(line).strip(" ()")])])
 
 
 def _no_harm(

@@ -32,6 +32,17 @@ class Looks:
     """Why it stopped, in words."""
 
 
+ON_FIGURES = (
+    "One looked at this study as it ran (--until decided); the intervals and bands here take no account of that and are "
+    "too narrow for a conclusion."
+)
+
+
+def on_figures(manifest: Mapping[str, Any]) -> str:
+    """Return what figures with t intervals say of a study that one looked at as it ran; else nothing."""
+    return "" if looks_of(manifest) is None else ON_FIGURES
+
+
 def looks_of(manifest: Mapping[str, Any]) -> Looks | None:
     """Return the looks that a manifest tells of; None where the number of seeds was set beforehand."""
     told = manifest.get("stopping") or manifest.get("looked")
@@ -56,6 +67,8 @@ class Question:
     """A run of an arm that it is about has failed."""
     settles: bool = False
     """It decides the whole by itself: a line of the gate that FAILs."""
+    stuck: str = ""
+    """Why the gate cannot PASS any more, whatever more seeds say; empty where it still can."""
 
 
 def questions(results: Results) -> list[Question]:
@@ -78,6 +91,7 @@ def _of_gate(results: Results) -> Iterator[Question]:
                 line.outcome != "UNDECIDED",
                 verdict.failed > 0,
                 line.outcome == "FAIL",
+                line.reason if line.outcome == "UNDECIDED" and line.one_sided else "",
             )
 
 

@@ -10,13 +10,15 @@ one-sided error that ICH E9, 1998, asks of non-inferiority trials). The whole FA
 which is why that side is adjusted: a candidate that is on the good side everywhere fails with
 probability (1 − level) / 2 at most. A study stopped by `--until` is judged by confidence sequences,
 whose errors stay below 1 − level whenever one looks, each line by the intersection over the looks.
-A line with a seed that gives one arm a value and the other none cannot PASS: what the value would have
-been is not known, and who lacks one is seldom left to chance.
+A line with a seed, or a round of a seed, that gives one arm a value and the other none cannot PASS: what the
+value would have been is not known, and who lacks one is seldom left to chance.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,24 +29,19 @@ from .bounds import parse_horizon
 from .results import Point, Results
 from .saltelli import is_saltelli
 from .statistics import Interval, bca_interval, confidence_sequence, mean_interval, sequence_at_looks
+from .statistics.resampling import fewest
 from .stopping import looks_of
 from .verdict_lines import Line, check_arms, lines_at
-from .verdict_reasons import SEQUENCE, one_side_only, undecided
+from .verdict_notes import notes_of
+from .verdict_reasons import SEQUENCE, no_pass, undecided
 from .verdict_types import Answer, Judgement, Outcome, Turn, Verdict, worst
 
 __all__ = ["Answer", "Judgement", "Outcome", "Verdict", "answer", "judge"]
 
-FEW = 5
-"""Below this many pairs the verdict's notes say how much rests on the normal distribution."""
-OVER_BEHAVIORS = (
-    "Intervals are about the average over the plausible behaviors of [uncertainty]; the shares say under how many of "
-    "them a line holds."
-)
 NO_SALTELLI = (
     "the rows of a Saltelli design all live in the same few worlds, so no interval over them speaks for other "
     'worlds; judge with uncertainty.design = "draws"'
 )
-ONE_GUESS = "This holds for one guess of how people behave. [uncertainty] in the study states it over a range of them."
 
 
 def judge(results: Results, *, over_behaviors: bool = True) -> list[Verdict]:
@@ -79,7 +76,7 @@ def judge(results: Results, *, over_behaviors: bool = True) -> list[Verdict]:
             for line in at_point
         ]
         outcome = worst([line.outcome for line in judged])
-        notes = _notes(results, judged, failed)
+        notes = notes_of(results.study, at_point, judged, failed, method, int(point.runs["seed"].nunique()))
         if failed and outcome == "PASS":
             outcome = "UNDECIDED"
             notes.append("Every line passes on the seeds that are there; with failed runs that is no PASS.")
@@ -110,13 +107,27 @@ def answer(results: Results) -> Answer:
         finished=str(manifest.get("finished", "")),
         stopping=manifest.get("stopping") or manifest.get("looked"),
         versions=manifest.get("versions") or {},
+        unjudged=max(_planned_points(results.study) - len(results.points), 0),
     )
 
 
+def _planned_points(study: Mapping[str, Any]) -> int:
+    """Grid points of a study as run: the product of its grid and its zip tables."""
+    lengths = [len(values) for values in (study.get("grid") or {}).values()]
+    return math.prod(lengths + [len(next(iter(table.values()))) for table in study.get("zip") or () if table])
+
+
 def interval_of(values: NDArray[np.float64], method: str, level: float) -> Interval:
-    """Return the interval for the mean of values (n,), one per seed in order, by the named method."""
+    """Return the interval for the mean of values (n,), one per seed in order, by the named method.
+
+    A bootstrap interval over so few values that none can hold its level is none (NaN), with the reason.
+    """
     how = {"t": mean_interval, "bootstrap": bca_interval, SEQUENCE: confidence_sequence}
-    return how[method](values, level)
+    found = how[method](values, level)
+    if method == "bootstrap" and 2 <= found.n < fewest(level) and found.low < found.high:
+        reason = f"{found.n} seeds: a bootstrap interval at {100 * level:g} % takes {fewest(level)}"
+        return replace(found, low=np.nan, high=np.nan, reason=reason)
+    return found
 
 
 def _interval(line: Line, method: str, level: float, looks: Sequence[int] | None) -> Interval:
@@ -156,11 +167,12 @@ def _judged(
     pairs, limit = line.pairs, line.bound.offset
     interval = _interval(line, method, level, looks)
     one_sided = [seed for seed in pairs.one_sided if seed not in lost]
+    barred = no_pass(one_sided, pairs.uneven)
     holds = line.good(interval)
-    outcome: Outcome = "FAIL" if fails else "PASS" if holds and not one_sided else "UNDECIDED"
+    outcome: Outcome = "FAIL" if fails else "PASS" if holds and not barred else "UNDECIDED"
     needed, reason = None, ""
     if outcome == "UNDECIDED" and holds:
-        reason = one_side_only(one_sided)
+        reason = barred
     elif outcome == "UNDECIDED":
         margin = line.bound.has_margin
         needed, reason = undecided(
@@ -172,9 +184,9 @@ def _judged(
             method=method,
             level=level,
             lines=lines,
-            one_sided=one_sided,
+            barred=barred,
         )
-    share, flips = _over_behaviors(results, line, level) if over_behaviors else (None, ())
+    share, flips, fit = _over_behaviors(results, line, level) if over_behaviors else (None, (), None)
     held = pairs.beyond(line.bound, line.side)
     return Judgement(
         role=line.role,
@@ -194,14 +206,21 @@ def _judged(
         seeds_needed=needed,
         reason=reason,
         missing=pairs.missing,
+        one_sided=tuple(sorted((*one_sided, *pairs.uneven))),
+        fit=fit,
     )
 
 
-def _over_behaviors(results: Results, line: Line, level: float) -> tuple[Interval | None, tuple[Turn, ...]]:
-    """Share of plausible behaviors under which a line holds, and what would flip it; none without [uncertainty]."""
+def _over_behaviors(
+    results: Results, line: Line, level: float
+) -> tuple[Interval | None, tuple[Turn, ...], float | None]:
+    """Share of plausible behaviors under which a line holds, what would flip it, and what the surface predicts.
+
+    None without [uncertainty].
+    """
     draws = getattr(results, "draws", None)
     if draws is None or not len(draws) or len(line.pairs.values) < 2:
-        return None, ()
+        return None, (), None
     from .sensitivity import response
     from .sensitivity.columns import is_number
 
@@ -215,36 +234,10 @@ def _over_behaviors(results: Results, line: Line, level: float) -> tuple[Interva
         good = (flip.direction == "above") == above
         names = ("above", "below") if is_number(drawn[flip.key]) else ("there", "elsewhere")
         turns.append(Turn(flip.key, flip.value, names[0] if good else names[1]))
-    return share, tuple(turns)
+    return share, tuple(turns), surface.r2
 
 
 def _failed_runs(point: Point, gate: Mapping[str, Any]) -> list[dict[str, Any]]:
     runs = point.runs
     of_gate = runs["arm"].isin([gate["baseline"], gate["candidate"]])
     return runs[of_gate & (runs["status"] != "ok")].to_dict("records")
-
-
-def _notes(results: Results, judged: Sequence[Judgement], failed: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What else a reader must know before believing the verdict."""
-    found = [
-        f'The run of arm "{run["arm"]}" with seed {run["seed"]} failed: {run.get("error") or "no message"}'
-        for run in failed
-    ]
-    lost = {int(run["seed"]) for run in failed}
-    for line in judged:
-        without = [seed for seed in line.missing if seed not in lost]
-        if without:
-            seeds = ", ".join(map(str, without))
-            found.append(
-                f"{line.measure}: no value in both arms over the {line.horizon} for seed {seeds}; left out"
-            )
-        if line.estimate.count("·") and line.baseline < 0:
-            found.append(
-                f"{line.measure}: the baseline is negative ({line.baseline:.3g}), so multiplying it by less than 1 "
-                'moves the bound up; write "baseline - …" instead'
-            )
-    fewest = min((line.interval.n for line in judged), default=0)
-    if 2 <= fewest < FEW:
-        found.append(f"{fewest} pairs of runs: the intervals rest on the normal distribution alone.")
-    found.append(ONE_GUESS if results.study.get("uncertainty") is None else OVER_BEHAVIORS)
-    return found

@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree as xml
 
 from .statistics import Interval
-from .verdict_text import behaviors, flip, headline, notes, numbers, remarks, requirement, seeds, stopped
+from .verdict_text import behaviors, fit, flip, headline, notes, numbers, remarks, requirement, seeds, stopped
 from .verdict_types import Answer, Judgement, Verdict
 
 FORMAT = 1
@@ -27,6 +27,7 @@ def as_json(answer: Answer) -> str:
         "seeds": answer.seeds,
         "stopping": answer.stopping,
         "finished": answer.finished,
+        "grid_points_without_runs": answer.unjudged,
         "versions": dict(answer.versions),
         "verdicts": [_verdict(verdict) for verdict in answer.verdicts],
     }
@@ -62,8 +63,11 @@ def _line(line: Judgement) -> dict[str, Any]:
         "baseline": line.baseline,
         "pairs": line.interval.n,
         "missing_seeds": list(line.missing),
+        "one_sided_seeds": list(line.one_sided),
         "share_of_seeds": line.seeds_share,
         "share_of_behaviors": None if line.share is None else _interval(line.share),
+        "surface_predicts": line.fit,
+        "share_note": line.share.reason if line.share else "",
         "turns_on": [{"key": each.key, "value": each.value, "holds": each.holds} for each in line.flips],
         "seeds_needed": line.seeds_needed,
         "reason": line.reason,
@@ -175,9 +179,10 @@ def as_markdown(answer: Answer) -> str:
 
 
 def _share(line: Judgement) -> str:
-    return (
-        "–" if line.share is None else behaviors(line).removeprefix("holds under ").split(" of plausible")[0]
-    )
+    if line.share is None:
+        return "–"
+    told = behaviors(line).removeprefix("holds under ").split(" of plausible")[0]
+    return told + (fit(line) if math.isfinite(line.share.mean) else "")
 
 
 def _bar(cells: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -83,6 +84,6 @@ def spreads(results: Results, gate: Mapping[str, Any]) -> list[tuple[float, floa
             entry = (sd, distance if line.bound.factor else float("nan"), n)
             if place == len(found):
                 found.append(entry)
-            elif sd > found[place][0]:
+            elif not sd <= found[place][0] and math.isfinite(sd):
                 found[place] = entry
     return found

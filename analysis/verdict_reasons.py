@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .statistics import Interval, seeds_needed, sequential_seeds_needed
+from .statistics.resampling import fewest
 from .statistics.sequential import sequence_width
 
 POWER = 0.8
@@ -28,14 +29,14 @@ def undecided(
     method: str,
     level: float,
     lines: int,
-    one_sided: Sequence[int] = (),
+    barred: str = "",
 ) -> tuple[int | None, str]:
     """Return how many seeds would decide a line, if any number would, and why it is undecided, in words.
 
     values (n,): per seed; margin: whether the bound leaves one; level: of the interval; lines: of the
-    gate, for Holm's first step, which a FAIL needs; one_sided: seeds that keep it from passing, whatever
+    gate, for Holm's first step, which a FAIL needs; barred: what keeps it from passing, whatever
     more seeds say. The numbers of seeds take the mean and the spread seen for the true ones and decide with
-    probability 0.8.
+    probability 0.8; for bootstrap intervals they are those of t intervals, and it is said.
     """
     n = len(values)
     if n < 2:
@@ -53,13 +54,15 @@ def undecided(
         why = f"on the bad side at {100 * level:g} %, but not after Holm's adjustment for {lines} lines"
     else:
         why = "the interval holds the limit"
-    if one_sided:
-        return None, f"{why}; {one_side_only(one_sided)}"
+    if barred:
+        return None, f"{why}; {barred}"
     if needed is None:
-        why += "; the mean lies on the limit, where no number of seeds decides"
+        why += "; the mean lies on the limit or next to it, where no number of seeds decides"
     else:
-        needed = max(needed, n + 1)
+        least = fewest(level if to_the_good >= 0 else strict) if method == "bootstrap" else 0
+        needed = max(needed, n + 1, least)
         why += f"; at the difference and spread seen, about {needed:,} seeds decide it"
+        why += " (reckoned for t intervals)" if method == "bootstrap" else ""
     if not margin:
         smallest = decidable_margin(sd, n, level, method)
         if math.isfinite(smallest):
@@ -67,11 +70,28 @@ def undecided(
     return needed, why
 
 
-def one_side_only(seeds: Sequence[int]) -> str:
-    """Return why a line cannot pass in which these seeds give one arm a value and the other none."""
-    some = ", ".join(map(str, seeds[:MOST_NAMED]))
+def no_pass(one_sided: Sequence[int], uneven: Sequence[int]) -> str:
+    """Return why a line cannot pass; nothing where it can.
+
+    one_sided: seeds in which one arm alone has a value; uneven: those in which that is so in some rounds.
+    """
+    found = []
+    if one_sided:
+        found.append(
+            f"only one of the two arms has a value for seed {_named(one_sided)}; what is shown of the other seeds is no "
+            "PASS"
+        )
+    if uneven:
+        found.append(
+            f"only one of the two arms has a value in some rounds of seed {_named(uneven)}, which count for neither; what "
+            "is shown of the other rounds is no PASS"
+        )
+    return "; ".join(found)
+
+
+def _named(seeds: Sequence[int]) -> str:
     more = f" and {len(seeds) - MOST_NAMED} more" if len(seeds) > MOST_NAMED else ""
-    return f"only one of the two arms has a value for seed {some}{more}; what is shown of the other seeds is no PASS"
+    return ", ".join(map(str, seeds[:MOST_NAMED])) + more
 
 
 def count(sd: float, distance: float, level: float, method: str) -> int | None:

@@ -16,12 +16,12 @@ HEADS = ("", "line", "candidate", "baseline", "difference", "interval", "holds i
 def table(answer: Answer) -> str:
     """Return the answer as a text table, one block per grid point, then what else must be known."""
     blocks = [_block(verdict) for verdict in answer.verdicts]
-    if len(answer.verdicts) > 1:
+    if len(answer.verdicts) > 1 or answer.unjudged:
         count = {
             outcome: sum(each.outcome == outcome for each in answer.verdicts) for outcome in ("PASS", "FAIL")
         }
         blocks.append(
-            f"{answer.outcome}: of {len(answer.verdicts)} grid points {count['PASS']} pass and {count['FAIL']} fail; "
+            f"{answer.outcome}: of {len(answer.verdicts) + answer.unjudged} grid points {count['PASS']} pass and {count['FAIL']} fail; "
             "the whole is the worst of them."
         )
     lines = [*notes(answer), *([stopped(answer)] if answer.stopping else [])]
@@ -140,7 +140,15 @@ def behaviors(line: Judgement) -> str:
     if share is None or not math.isfinite(share.mean):
         return f"holds in {seeds(line)}" + (f" ({share.reason})" if share and share.reason else "")
     between = f" ({100 * share.low:.0f} to {100 * share.high:.0f} %)" if math.isfinite(share.low) else ""
-    return f"holds under {100 * share.mean:.0f} %{between} of plausible behaviors, and in {seeds(line)}"
+    return f"holds under {100 * share.mean:.0f} %{between} of plausible behaviors{fit(line)}, and in {seeds(line)}"
+
+
+def fit(line: Judgement) -> str:
+    """Return how good the surface is that a share of plausible behaviors is read from, in brackets."""
+    told = [line.share.reason] if line.share is not None and line.share.reason else []
+    if line.fit is not None and line.fit > 0:
+        told.insert(0, f"by a surface that predicts {100 * line.fit:.0f} % of the variance between draws")
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def flip(turn: Turn) -> str:
@@ -157,7 +165,9 @@ def notes(answer: Answer) -> list[str]:
     for verdict in answer.verdicts:
         for note in verdict.notes:
             places.setdefault(note, []).append(verdict.label)
-    return [
+    many = answer.unjudged > 1
+    missing = f"{answer.unjudged} more grid {'points have' if many else 'point has'} no run; without {'them' if many else 'it'} there is no PASS."
+    return ([missing] if answer.unjudged else []) + [
         note if len(at) == len(answer.verdicts) else f"at {'; '.join(at)}: {note}"
         for note, at in places.items()
     ]

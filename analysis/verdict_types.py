@@ -59,6 +59,11 @@ class Judgement:
     """Why it is undecided, in words; empty when it is decided."""
     missing: tuple[int, ...]
     """Seeds without a pair of values."""
+    one_sided: tuple[int, ...] = ()
+    """Seeds that keep it from passing: there, in some round at least, one arm alone has a value."""
+    fit: float | None = None
+    """Share of the variance between draws that the response surface predicts for draws it has not seen; None
+    without [uncertainty], NaN without a surface."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,11 @@ class Verdict:
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
-    """FAIL if any fails, PASS if all pass, else UNDECIDED."""
-    return next(outcome for outcome in WORST if outcome in outcomes)
+    """FAIL if any fails, PASS if all pass, else UNDECIDED; so is what nothing is known of."""
+    for outcome in WORST:
+        if outcome in outcomes:
+            return outcome
+    return "UNDECIDED"
 
 
 @dataclass(frozen=True)
@@ -106,11 +114,14 @@ class Answer:
     """How the study was stopped or looked at (manifest), None where the number of seeds was set beforehand."""
     versions: Mapping[str, Any] = field(default_factory=dict)
     """Packages and their versions (manifest)."""
+    unjudged: int = 0
+    """Grid points of the study without any run in the tables."""
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of the verdicts."""
-        return worst([verdict.outcome for verdict in self.verdicts])
+        """The worst of the verdicts; no PASS while grid points lack every run."""
+        found = worst([verdict.outcome for verdict in self.verdicts])
+        return "UNDECIDED" if found == "PASS" and self.unjudged else found
 
     @property
     def failed(self) -> int:

@@ -51,7 +51,7 @@ def check_decidable(study: Study, most: int | None = None) -> None:
     most: seeds that it may run, where they are not the study's own.
     """
     if study.gate is None:
-        raise BadInput(f'"{study.name}" has no gate. Add one to the study, for example\n\n{EXAMPLE}')
+        raise BadInput(f"gate: this study has no gate. Add one to it, for example\n\n{EXAMPLE}")
     wrong = list(_unknown(study, study.gate))
     wrong = wrong or list(_never(study, study.gate, most or len(seeds_of(study)), most))
     if wrong:
@@ -109,12 +109,16 @@ def _not_taken(study: Study, name: str) -> Iterator[str]:
 
 def _never(study: Study, gate: GateConfig, seeds: int, most: int | None = None) -> Iterator[str]:
     """What makes a decision impossible: too few seeds, a horizon without rounds or values."""
+    from ..analysis.statistics.resampling import fewest
     from ..analysis.statistics.sequential import first_look
     from ..analysis.verdict import NO_SALTELLI
 
-    least = first_look(gate.level) if most is not None else 2
+    least, why = 2, "an interval over pairs of runs"
+    if most is not None:
+        least, why = first_look(gate.level), "a confidence sequence"
+    elif gate.method == "bootstrap":
+        least, why = fewest(gate.level), "a bootstrap interval that can show anything"
     if seeds < least:
-        why = "a confidence sequence" if most is not None else "an interval over pairs of runs"
         yield (
             f"gate: {counted(seeds, 'seed')} can never decide it: {why} takes at least {least}. "
             f"Type {f'--max-seeds {max(least, 20)}' if most is not None else '--seeds 20'}, or more"

@@ -48,8 +48,8 @@ class Until:
         Raises BadInput for too few to ever decide, and for a gate that no number of seeds does.
         """
         own = seeds_of(study)
+        _check(study, len(own) if most is None else most, most is None)
         most = len(own) if most is None else most
-        _check(study, most)
         self.most = most
         self.study = study if most == len(own) else study.model_copy(update={"seeds": _first(study, most)})
         """The study with all the seeds that may be run."""
@@ -95,10 +95,13 @@ class Until:
         fails = [question.name for question in asked if question.settles]
         self._decided = not self._open or bool(fails)
         failed = any(question.failed for question in asked)
+        stuck = [question for question in asked if question.stuck]
         if failed:
             self._why = "runs failed"
         elif self._decided:
             self._why = "decided"
+        elif stuck:
+            self._why = f"the gate can no longer pass: {stuck[0].name}: {stuck[0].stuck}"
         elif count == self.most:
             self._why = "most seeds reached"
         done = len(asked) - len(self._open)
@@ -134,10 +137,16 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
-def _check(study: Study, most: int) -> None:
+def _check(study: Study, most: int, is_own: bool) -> None:
+    """Raise BadInput for what can never be decided. is_own: `most` is the study's own number of seeds."""
     from ..analysis.statistics.sequential import first_look
 
     least = first_look(study.gate.level if study.gate else 0.95)
+    if is_own and most < least:
+        more = "List more" if isinstance(study.seeds, list) else "Type --max-seeds 200 in place of it"
+        raise BadInput(
+            f"seeds: {most} is too few for --until decided: a confidence sequence is no interval below {least} seeds. {more}"
+        )
     if isinstance(most, bool) or not isinstance(most, int) or not least <= most <= 100_000:
         raise BadInput(
             f"--max-seeds {most!r}: must be {least} to 100000; a confidence sequence is no interval below {least} seeds"

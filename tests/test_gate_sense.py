@@ -2,7 +2,7 @@
 
 import pytest
 from echodrift.errors import BadInput
-from echodrift.scenarios.gate import check_gate
+from echodrift.scenarios.gate import check_decidable, check_gate
 from echodrift.scenarios.load import load_study
 
 STUDY = {
@@ -58,6 +58,11 @@ def test_lines_that_differ_are_fine():
 def test_bootstrap_over_few_seeds_is_warned_of():
     line = at_least("baseline - 0.01")
     assert any("too narrow" in note for note in check_gate(gated(line, method="bootstrap")))
+    few = gated(line, method="bootstrap").model_copy(update={"seeds": 5})
+    with pytest.raises(
+        BadInput, match="5 seeds can never decide it: a bootstrap interval .* takes at least 6"
+    ):
+        check_decidable(few)
     enough = gated(line, method="bootstrap").model_copy(update={"seeds": 20})
     assert not any("too narrow" in note for note in check_gate(enough))
 

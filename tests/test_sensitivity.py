@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.analysis.sensitivity import ENOUGH, FEWEST, REST, indices, response, sobol_indices
+from echodrift.analysis.sensitivity.coordinates import Coordinates
+from echodrift.analysis.sensitivity.misfit import misfit
 from echodrift.analysis.sensitivity.pairs import noise_share
 from echodrift.analysis.sensitivity.surface import _posterior
 from echodrift.errors import BadInput
@@ -178,7 +180,9 @@ def test_pairs_that_lack_a_row_are_left_out() -> None:
     config, seeds, u = design(base=32, replicates=2)
     y = ishigami(u)
     y[3] = np.nan
-    assert (sobol_indices(config, seeds, y)["n"] == 31 * 7 * 2).all()
+    found = sobol_indices(config, seeds, y)
+    assert (found["n"] == 31 * 7 * 2).all()
+    assert found["note"].str.startswith("1 of 32 pairs lack a value and are left out").all()
     few = sobol_indices({**config, "base": 16}, seeds[: 16 * 14], y[: 16 * 14])
     assert few["index"].isna().all() and few["note"].str.contains("at least 16").all()
 
@@ -244,9 +248,63 @@ def test_where_nothing_decides_it_is_said() -> None:
     assert few.reason and np.isnan(few.share_above(0.0).mean) and few.flips(0.0) == []
     same = response(x, np.full(64, 0.2))
     assert same.share_above(0.1).mean == 1 and same.share_above(0.3).mean == 0 and same.reason
+    # a value on the limit is at least and at most that
+    assert same.share_above(0.2).mean == same.share_below(0.2).mean == 1 and same.share_below(0.1).mean == 0
     fixed = response(pd.DataFrame({"k": [1.0] * 20}), rng.normal(size=20))
     assert "more than one value" in fixed.reason
     assert found.raw_share_above(0.5) == pytest.approx(np.mean(found.values >= 0.5))
+
+
+SHAPES = {
+    "a jump": lambda u: (u[:, 0] > 0.7) * 1.0,
+    "a late spike": lambda u: np.exp(12 * (u[:, 0] - 1)),
+    "waves": lambda u: np.sin(3 * np.pi * u[:, 0]),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_share_from_a_surface_that_misses_the_shape_has_no_interval(shape: str) -> None:
+    x = draws(64, 4)
+    signal = SHAPES[shape](x.to_numpy())
+    y = signal + 0.3 * signal.std() * np.random.default_rng(1).normal(size=64)
+    found = response(x, y)
+    assert found.misses == "a"
+    for share in (found.share_above(0.3), found.share_below(0.3)):
+        assert np.isfinite(share.mean) and np.isnan(share.low) and np.isnan(share.high)
+        assert "does not follow a" in share.reason
+    # keys with few values have no shape to be missed, and choices are fitted value by value
+    few = pd.DataFrame({"n": np.arange(64) % 3, "kind": np.array(["x", "y", "z", "w"])[np.arange(64) // 16]})
+    assert response(few, (few["n"] == 1) * 1.0 + (few["kind"] == "z") + 0.1 * y).misses == ""
+
+
+@pytest.mark.parametrize("noise", ["normal", "exponential", "long tails"])
+def test_a_quadratic_is_seldom_said_to_be_missed(noise: str) -> None:
+    """One in twenty at most, whatever the law of the noise and the interactions; 80 surfaces each."""
+    alarms = 0
+    for trial in range(80):
+        rng = np.random.default_rng(trial)
+        x = draws(64, 4, seed=trial)
+        off = {"normal": rng.normal(size=64), "exponential": rng.exponential(size=64) - 1, "long tails": rng.standard_t(2.2, 64) / 3.3}[noise]  # fmt: skip
+        y = planted(x.to_numpy(), 0.0) + rng.choice([0.2, 0.6]) * off
+        alarms += misfit(Coordinates(x), y - y.mean()) != ""
+    assert alarms <= 8  # of 80 at 5 %: more in 2 % of cases
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", ["exponential", "log-normal", "long tails"])
+def test_noise_that_is_not_normal_does_little_harm_to_shares(noise: str) -> None:
+    everywhere = qmc.Sobol(4, seed=99).random(2**13)
+    covered = []
+    for trial in range(60):
+        rng = np.random.default_rng(trial)
+        level, x = 0.4 * rng.normal(), draws(32, 4, seed=trial)
+        off = {"exponential": rng.exponential(size=32) - 1, "log-normal": (np.exp(rng.normal(size=32)) - np.exp(0.5)) / 2.16, "long tails": rng.standard_t(2.2, 32) / 3.3}[noise]  # fmt: skip
+        surface = planted(x.to_numpy(), level)
+        found = response(x, surface + surface.std() * off)
+        truth, share = (planted(everywhere, level) >= 0).mean(), found.share_above(0.0)
+        if not found.misses:
+            covered.append(share.low - 1e-9 <= truth <= share.high + 1e-9)
+    assert len(covered) > 50 and np.mean(covered) >= 0.88
 
 
 def test_the_posterior_against_draws_from_the_prior_kept_where_they_fit() -> None:
@@ -286,11 +344,12 @@ def test_intervals_of_the_share_cover_and_useless_keys_do_not_flip(n: int, ratio
         truth = (planted(everywhere, level) >= 0).mean()
         found = response(x, y)
         share = found.share_above(0.0)
-        covered.append(share.low - 1e-9 <= truth <= share.high + 1e-9)
+        if not found.misses:  # by chance, in one of twenty at most
+            covered.append(share.low - 1e-9 <= truth <= share.high + 1e-9)
         gap.append((share.mean - truth) ** 2)
         raw_gap.append((found.raw_share_above(0.0) - truth) ** 2)
         false.append(any(flip.key in "cde" for flip in found.flips(0.0)))
-    assert np.mean(covered) >= 0.88
+    assert len(covered) >= 52 and np.mean(covered) >= 0.88
     assert np.mean(false) <= 0.12
     assert np.mean(gap) < np.mean(raw_gap)
 

@@ -95,6 +95,27 @@ def test_what_does_not_decay_is_flagged(curve, reason):
     assert reason in found.reason and reason in str(found)
 
 
+@pytest.mark.parametrize("level", [0.3, 1 / 3, 1e6, 1e-9])
+def test_a_curve_that_stays_neither_decays_nor_changes(level):
+    """Means of 0.3 over 5 and over 13 rounds differ in the last digit, alike in every seed."""
+    curves = np.full((8, 40), level)
+    found = half_life_fit(T[:40], curves)
+    assert not found.decays and found.fall.mean == 0 and np.isnan(found.half_life)
+    assert change_point(T[:40], curves).p == 1
+
+
+def test_a_curve_that_falls_below_zero_has_no_half_life_of_these_forms():
+    found = half_life_fit(T[:40], noisy(1 - T[:40] / 20))
+    assert np.isnan(found.half_life) and "falls below 0" in str(found)
+
+
+def test_the_start_is_the_level_at_the_first_round_whether_or_not_it_has_a_value():
+    curves = noisy(PLANTED["exponential"][0](T))
+    curves[0, :10] = np.nan
+    found = half_life_fit(T, curves)
+    assert found.start == found.at(0) == pytest.approx(0.4, abs=0.02)
+
+
 def test_seeds_and_rounds_without_values_are_left_out():
     curves = noisy(PLANTED["exponential"][0](T))
     whole = half_life_fit(np.delete(T, 9), np.delete(curves, 9, axis=1))

@@ -309,6 +309,8 @@ def test_no_number_of_seeds_tells_a_mean_from_itself():
     assert seeds_needed(0.0, 0.0) is None
     assert seeds_needed(0.0, 0.1) == 2 and sequential_seeds_needed(0.0, 0.1) == 6
     assert seeds_needed(1.0, 1e-9) is None and seeds_needed(1e-12, 1.0) == 2
+    # by the normal law 1,255,820 and 872,098
+    assert seeds_needed(1.0, 0.0025) is None and 870_000 < (seeds_needed(1.0, 0.003) or 0) < 874_000
     assert sequential_seeds_needed(1.0, 1e-9) is None and sequential_seeds_needed(1e-12, 1.0) == 6
     assert sequential_seeds_needed(1.0, 0.5, power=0.9999) > sequential_seeds_needed(1.0, 0.5, power=0.99)
 

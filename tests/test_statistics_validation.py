@@ -75,6 +75,23 @@ def test_t_interval(law, n, low, high):
 
 
 @pytest.mark.parametrize(
+    ("n", "low", "high"), [(10, 0.08, 0.11), (20, 0.06, 0.085), (50, 0.045, 0.06), (200, 0.03, 0.042)]
+)
+def test_a_tail_on_the_bad_side_lets_the_gate_pass_too_often(n, low, high):
+    """The truth on the limit, a few seeds far below it: the misses of the t interval are all on one side."""
+    mean, half, _, _ = t_interval(-draw("skewed", (20_000, n), n))
+    measured(f"t interval, tail on the bad side, {n} seeds: passes by mistake", mean - half >= 0, low, high)
+    measured(f"t interval, tail on the good side, {n} seeds: passes by mistake", mean + half <= 0, 0, 0.025)
+
+
+@pytest.mark.parametrize(("n", "low", "high"), [(8, 0.045, 0.085), (20, 0.025, 0.055)])
+def test_bca_passes_too_often_with_few_seeds(monkeypatch, n, low, high):
+    monkeypatch.setattr(resampling, "RESAMPLES", 999)
+    found = [resampling.bca(values)[0] for values in draw("normal", (SETS // 2, n), n + 1)]
+    measured(f"BCa, normal, {n} seeds: passes by mistake", [one.low >= 0 for one in found], low, high)
+
+
+@pytest.mark.parametrize(
     ("law", "n", "low", "high"),
     [
         ("normal", 8, 0.86, 0.91),

@@ -201,6 +201,22 @@ def test_failed_runs_end_it(tmp_path: Path) -> None:
     assert tables(tmp_path / "out") == tables(tmp_path / "whole")
 
 
+def test_a_gate_that_can_no_longer_pass_ends_it(tmp_path: Path) -> None:
+    class OneSided(NoEffect):
+        def step(self) -> dict[str, float]:
+            return {**super().step(), "welfare": np.nan} if self.lost else super().step()
+
+        def __init__(self, of: Study, arm: Arm, seed: int) -> None:
+            super().__init__(of, arm, seed)
+            self.lost = seed == 5 and arm.name == "b"
+
+    result = go(tmp_path / "out", study(gate=GATE), 60, builder=OneSided)
+    stopping = result.manifest["stopping"]
+    assert result.study.seeds == 8 and stopping["decided"] is False
+    assert stopping["stopped"].startswith("the gate can no longer pass: guardrail welfare: ")
+    assert result.gate().outcome == "UNDECIDED"
+
+
 def test_listed_seeds_are_taken_in_their_order(tmp_path: Path) -> None:
     seeds = [40, 3, 17, 2, 99, 5, 60, 61, 62, 63]
     result = go(tmp_path / "out", study(seeds=seeds), builder=NoEffect)

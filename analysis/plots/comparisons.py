@@ -203,6 +203,7 @@ def across_grid(
             [2] * len(rows),
             arms=arms,
             heading=0.4,
+            intervals=True,
         )
         for axes, row in zip(page.rows, rows, strict=True):
             for ax, column in zip(axes, row, strict=False):

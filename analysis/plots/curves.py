@@ -71,6 +71,7 @@ def long_horizon(
             if kept and all(_on_one_scale(row, share_y) and len(row) > 2 for row, _ in kept)
             else None,
             note=_note(rounds, absent, f"{note} {crowded(styles)}".strip()),
+            intervals=True,
         )
         if not kept:
             say(page.rows[0][0], "None of these measures has a value.")

@@ -61,6 +61,7 @@ def frontier(
             right=0.85,
             note="Bars: 95 % t interval over seeds, cut off where it leaves the panel. Thin lines: the way from the start, arrow at the end. "
             "More niche exposure is not good by itself; here it is what welfare is traded for.",
+            intervals=True,
         )
         ax = page.rows[0][0]
         if len(names) < 2 or names[:2] != list(measures[:2]):

@@ -76,8 +76,8 @@ def phase(
     `runs` has one row per run: arm, the two keys, seed, the measure (a value, or a paired difference).
     The line runs where the mean crosses `limit`: interpolated between cells where both axes are
     numbers, along the edges of cells otherwise. A dot marks cells whose 95 % t interval over seeds
-    holds the limit (or zero, for differences without one): there the side is open. `zero` centers
-    the colors at zero.
+    holds the limit (or zero, for differences without one), or that have none (one seed): there the side is
+    open. `zero` centers the colors at zero.
     """
     with look():
         column = measure if isinstance(measure, Column) else describe(measure)
@@ -103,6 +103,7 @@ def phase(
             if not _slanted(across, per_row)
             else 0.55 + 0.04 * max(len(written(v)) for v in across.values),
             note=" ".join(filter(None, [note, _uneven(across, up)])),
+            intervals=limit is not None or zero,
         )
         axes = [ax for row in page.rows for ax in row]
         if not len(finite):
@@ -160,7 +161,7 @@ def _colors(finite: np.ndarray, zero: bool) -> tuple[Normalize, str]:
 def _write(
     ax, across: Axis, up: Axis, mean, half, level, norm, colors: str, column: Column, per_row: int
 ) -> None:
-    """Values into cells that have room for them, and a dot where the interval holds the level."""
+    """Values into cells that have room for them, and a dot where no interval leaves out the level."""
     import matplotlib as mpl
 
     panel = ax.bbox.width / ax.figure.dpi, ax.bbox.height / ax.figure.dpi
@@ -182,7 +183,8 @@ def _write(
             ax.text(
                 x, y, text, size=7, color=ink, ha="center", va="center_baseline", zorder=5, path_effects=rim
             )
-        if level is not None and math.isfinite(half[i, j]) and abs(mean[i, j] - level) <= half[i, j]:
+        # a cell of one seed has no interval: its side is open, too
+        if level is not None and not abs(mean[i, j] - level) > half[i, j]:
             # above the number, or beside it where the cell is low
             above = 0.1 if fits and high[i] > 0.3 else 0.0
             beside = 0.03 + 0.031 * len(text) if fits and not above else 0.0
@@ -266,9 +268,9 @@ def _subtitle(limit: float | None, zero: bool, column: Column) -> str:
     parts = ["Means over seeds at the end of the runs."]
     if limit is not None:
         parts.append(f"Line: where the mean crosses {_number(column, limit)}.")
-        parts.append("Dot: the 95 % interval holds that limit.")
+        parts.append("Dot: the 95 % t interval holds that limit, or there is none.")
     elif zero:
-        parts.append("Dot: the 95 % interval holds zero.")
+        parts.append("Dot: the 95 % t interval holds zero, or there is none.")
     return " ".join(parts)
 
 

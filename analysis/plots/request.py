@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,8 @@ def request(
     for name, given, kinds in (("vs", vs, _VS), ("limit", limit, _LIMIT)):
         if given is not None and kind not in kinds:
             raise BadInput(f"{name} is for {_listed(kinds)}, not for {kind}")
+    if limit is not None and not math.isfinite(limit):
+        raise BadInput(f"limit = {limit}: must be a finite number")
     first, last = _rounds(results, kind, rounds)
     ran = [name for name in results.arms if (results.rounds["arm"] == name).any()]
     for name in [*arms, *([vs] if vs is not None else [])]:
@@ -113,6 +116,10 @@ def _keys(results: Results, kind: str, by: list[str]) -> list[str]:
         raise BadInput(f"by a design key is for {_listed(_BY)}, not for {kind}; choose a grid point with at")
     if kind == "curves" and len(keys) > 1:
         raise BadInput("curves can be drawn by one key; kind = multiples takes two")
+    if len(keys) > 2:
+        raise BadInput(
+            f"kind = {kind} takes two keys; {len(keys)} are named. Choose a value of the others with at"
+        )
     if kind in ("multiples", "phase"):
         keys = (keys + [key for key in grid if key not in keys])[:2] if len(keys) < 2 else keys[:2]
     if kind == "phase" and len(keys) < 2:
@@ -173,7 +180,7 @@ def _at(results: Results, by: Sequence[str], given: dict[str, Any]) -> dict[str,
                 known = any(_same(value, given[key]) for value in everywhere)
                 hint = " together with the other values" if known else ""
                 raise BadInput(
-                    f"{key} = {given[key]!r} is not a value of the grid{hint} ({', '.join(map(str, values))})"
+                    f"{key} = {given[key]} is not a value of the grid{hint} ({', '.join(map(str, values))})"
                 )
             found[key] = fitting[0]
         else:
@@ -207,10 +214,14 @@ def _rounds(
     if kind not in _OVER_ROUNDS:
         raise BadInput(f"rounds are for {_listed(_OVER_ROUNDS)}, not for {kind}")
     end = int(results.rounds["round"].max())
+    shown = f"{'' if first is None else first}:{'' if last is None else last}"
     if (first or 0) > end or (last is not None and last < (first or 0)) or (first or 0) < 0:
-        shown = f"{'' if first is None else first}:{'' if last is None else last}"
         raise BadInput(
             f"rounds = {shown} holds no round: the study has rounds 0 to {end}; write e.g. {end // 2}:{end}"
+        )
+    if last is not None and last > end:
+        raise BadInput(
+            f"rounds = {shown} ends after the study, which has rounds 0 to {end}; write {first or 0}:{end}, or {first or 0}:"
         )
     return rounds
 

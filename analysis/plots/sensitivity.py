@@ -44,6 +44,7 @@ def sensitivity(table: pd.DataFrame, what: str, *, note: str = "") -> Figure:
             heading=0.32,
             left=2.05,
             note=" ".join(filter(None, [note, _left_out(parts)])),
+            intervals=True,
         )
         axes = [row[0] for row in page.rows]
         if not any(len(part) for part in parts.values()):

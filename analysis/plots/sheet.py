@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +21,19 @@ WIDTH = 5.4
 _LEFT, _RIGHT, _LINE, _BETWEEN = 0.56, 0.24, 0.145, 0.27
 _CHARACTERS = 15.5
 """Characters per inch of 8-point text, with room to spare."""
+
+
+_OF_INTERVALS: ContextVar[str] = ContextVar("of_intervals", default="")
+
+
+@contextmanager
+def of_intervals(text: str) -> Iterator[None]:
+    """Say `text` in the footnote of every figure drawn within that has t intervals over seeds."""
+    before = _OF_INTERVALS.set(text)
+    try:
+        yield
+    finally:
+        _OF_INTERVALS.reset(before)
 
 
 @dataclass(frozen=True)
@@ -42,13 +57,16 @@ def sheet(
     right: float = _RIGHT,
     below: float = 0.42,
     note: str = "",
+    intervals: bool = False,
 ) -> Sheet:
     """Lay out a figure: `rows` holds the number of panels per row, each `height` inches high.
 
     `heading` is the space above a row for panel titles, `left` the space for tick labels, `gap` the
     space between panels of a row (default: as left of the first, for tick labels of their own), `right`
-    what is kept free beside the last. With `arms` there is a legend under the title.
+    what is kept free beside the last. With `arms` there is a legend under the title. `intervals`: the
+    figure has t intervals over seeds, of which `of_intervals` may have something to say.
     """
+    note = f"{note} {_OF_INTERVALS.get()}".strip() if intervals else note
     titles = textwrap.wrap(clean(title, 400), 54) or [""]
     subtitles = textwrap.wrap(clean(subtitle, 600), 82)
     notes = textwrap.wrap(clean(note, 900), 84)

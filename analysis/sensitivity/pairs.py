@@ -55,8 +55,12 @@ def sobol_indices(
         rows = [{"key": key, **blank, "n": n, "method": "sobol", "note": note} for key in [*names, REST]]
         return pd.DataFrame(rows)
     noise = noise_share(cube)
+    told = (
+        [] if whole.all() else [f"{int((~whole).sum())} of {whole.size} pairs lack a value and are left out"]
+    )
     if noise > ROUGH:
-        note = f"{100 * noise:.0f} % of the variance is noise between replicates: more replicates"
+        told.append(f"{100 * noise:.0f} % of the variance is noise between replicates: more replicates")
+    note = "; ".join(told)
     found, left = _analyzed(means, bool(uncertainty["second_order"]), level)
     rows = []
     for at, key in enumerate(names):

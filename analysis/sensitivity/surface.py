@@ -6,7 +6,9 @@ the keys (each as its quantile among the draws, so that equal steps are equally 
 value) by Bayesian ridge regression (MacKay, "Bayesian interpolation", Neural Computation, 1992). Its one unknown,
 the share of variance that the surface explains, is not put at its best value, which with few draws is too often 0,
 but averaged over with all shares alike beforehand; everything else is in closed form. Shares are taken over that
-posterior and over the draws; intervals are its quantiles. What a quadratic cannot follow counts as noise.
+posterior and over the draws; intervals are its quantiles. Noise is taken for normal, which does little harm: with
+exponential, log-normal or very long-tailed noise the intervals hold the truth as often. What a quadratic cannot
+follow counts as noise, and that does harm: where it shows (`misfit`), shares come without an interval.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..statistics import Interval
 from .coordinates import Coordinates, Terms
 from .given_data import SEED
+from .misfit import misfit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +65,8 @@ class Response:
     values: Array = field(repr=False)
     draws: pd.DataFrame = field(repr=False)
     fitted: Fitted | None = field(repr=False, default=None)
+    misses: str = ""
+    """Key that the value follows in a way which a quadratic cannot; empty where none shows."""
 
     @property
     def decides(self) -> bool:
@@ -76,25 +81,32 @@ class Response:
         """Return the share of plausible behaviors (draws) at which the mean is at or above the limit.
 
         Without a surface (too few draws) mean, low and high are NaN, and `reason` says why; where the surface
-        explains nothing `reason` says so, and the interval is wide unless all values lie on one side.
+        explains nothing `reason` says so, and the interval is wide unless all values lie on one side. Where it
+        misses the shape of a key, there is a rough mean without an interval, and `reason` names the key.
         """
         if self.fitted is None:
             return self._without_surface(limit)
         shares = (self.fitted.surfaces >= limit).mean(axis=1)
+        if self.misses:
+            why = f"rough: the fitted surface does not follow {self.misses}"
+            return Interval(float(shares.mean()), np.nan, np.nan, self.n, why)
         tail = (1 - level) / 2
         low, high = np.quantile(shares, [tail, 1 - tail])
         return Interval(
             float(shares.mean()), float(low), float(high), self.n, "" if self.decides else NO_ASSUMPTION
         )
 
-    def _without_surface(self, limit: float) -> Interval:
-        """All or nothing where the value is the same in every draw, else NaN."""
+    def _without_surface(self, limit: float, above: bool = True) -> Interval:
+        """All or nothing where the value is the same in every draw, else NaN; the limit itself is on either side."""
         same = self.n >= FEWEST and np.ptp(self.values) <= 1e-12 * np.abs(self.values).max()
-        share = float(self.values[0] >= limit) if same else float("nan")
+        value = float(self.values[0]) if same else float("nan")
+        share = float(value >= limit if above else value <= limit) if same else float("nan")
         return Interval(share, share, share, self.n, self.reason)
 
     def share_below(self, limit: float, level: float = 0.95) -> Interval:
         """Return the share of plausible behaviors at which the mean is at or below the limit."""
+        if self.fitted is None:
+            return self._without_surface(limit, above=False)
         above = self.share_above(limit, level)
         return Interval(1 - above.mean, 1 - above.high, 1 - above.low, above.n, above.reason)
 
@@ -206,7 +218,7 @@ def response(draws: pd.DataFrame, values: ArrayLike) -> Response:
     coefficients = _posterior(features, (y - y.mean()) / scale) * scale
     coefficients[:, 0] += y.mean()
     fitted = Fitted(coordinates, terms, coefficients, coordinates.places)
-    return Response(_predicted(features, y), y.size, "", y, x, fitted)
+    return Response(_predicted(features, y), y.size, "", y, x, fitted, misfit(coordinates, y - y.mean()))
 
 
 def _posterior(features: Array, y: Array) -> Array:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import BadInput
 from .curves import whole_curves
 from .intervals import LEVEL, Interval, mean_interval
+from .rounding import rounding
 
 FLIPS = 1_999
 RESAMPLES = 999
@@ -88,7 +89,7 @@ def change_point(rounds: ArrayLike, curves: ArrayLike, level: float = LEVEL, tre
     contrasts = _contrasts(when, places, trend, correlation)
     # (S, 2 · places): what a step and a kink at each place explain of each seed's curve.
     scores = _whiten(curves, correlation) @ contrasts.reshape(-1, len(when)).T
-    if not scale > 0 or np.abs(scores).max() <= 1e-12 * scale * len(when):
+    if not scale > rounding(curves).max() or np.abs(scores).max() <= 1e-12 * scale * len(when):
         return ChangePoint(
             np.nan, np.nan, np.nan, 1.0, n=n, level=level, reason="nothing changes in any seed"
         )

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .curves import whole_curves
 from .decay_forms import FORMS, Form
 from .intervals import LEVEL, Interval, mean_interval
+from .rounding import apart
 
 RESAMPLES = 1_999
 SEED = 20_261_122
@@ -103,7 +104,8 @@ def half_life_fit(
         what = f"{len(t)} rounds with a value: a decay takes {FEWEST}" if n else "no seed has a value"
         return _nothing(what, horizon, n)
     late = slice(-max(1, len(t) // 3), None)
-    fall = mean_interval(curves[:, :START].mean(axis=1) - curves[:, late].mean(axis=1), level)
+    end = curves[:, late].mean(axis=1)
+    fall = mean_interval(apart(curves[:, :START].mean(axis=1), end), level)
     tables = {name: FORMS[name].table(tuple(t)) for name in forms}
     errors = {name: _left_out(table, curves, t) for name, table in tables.items()}
     alike = _alike(errors)
@@ -113,7 +115,7 @@ def half_life_fit(
     parameters = tuple(float(value) for value in fits[form][0])
     fitted = FORMS[form].curve(t, parameters)
     spread = float(((mean - mean.mean()) ** 2).sum())
-    reason = _why_none(mean, fall)
+    reason = _why_none(mean, fall, mean_interval(end, level))
     low = high = np.nan
     if reason:
         halves = dict.fromkeys(halves, np.nan)
@@ -127,7 +129,7 @@ def half_life_fit(
         low=low,
         high=high,
         form=form,
-        start=float(fitted[0]),
+        start=float(FORMS[form].curve(np.zeros(1), parameters)[0]),
         asymptote=float(FORMS[form].asymptote(parameters)),
         r2=1 - float(((mean - fitted) ** 2).sum()) / spread if spread > 0 else np.nan,
         fall=fall,
@@ -160,12 +162,14 @@ def _nothing(reason: str, horizon: float, n: int) -> DecayFit:
     )
 
 
-def _why_none(mean: NDArray[np.float64], fall: Interval) -> str:
+def _why_none(mean: NDArray[np.float64], fall: Interval, end: Interval) -> str:
     """Why a curve has no half-life; empty where it has one."""
     if not mean[:START].mean() > 0:
         return "it starts at 0: there is nothing to halve"
     if fall.high < 0:
         return "it grows"
+    if end.high < 0:
+        return "it falls below 0: these forms decay to 0 or above"
     falls = fall.low > 0 if fall.n > 1 else fall.mean > 0
     return "" if falls else "no decay is seen: the fall may be 0"
 

@@ -23,6 +23,15 @@ FEW_FLIPS = 6
 """Below this many values no sign-flip test reaches p < 0.05: the smallest is 2 / 2ⁿ."""
 
 
+def fewest(level: float = LEVEL) -> int:
+    """Return the number of values below which no resampled interval can hold a mean at `level`: 6 at 95 %.
+
+    Such an interval lies within the values, and all n lie on one side of the middle of their law with
+    probability 2 / 2ⁿ.
+    """
+    return int(np.ceil(np.log2(2 / (1 - level)) - 1e-9))
+
+
 def bca_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     """Mean of independent values (one per seed) and its BCa bootstrap interval; values (n,).
 
@@ -98,8 +107,7 @@ def flips(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
     p = 1.0 if abs(total) <= blur else min(1.0, 2 * (1 + int((toward <= blur).sum())) / (len(sums) + 1))
     reject = int((1 - level) / 2 * (len(sums) + 1) + 1e-9)
     if reject < 1:
-        least = int(np.ceil(np.log2(2 / (1 - level)) - 1e-9))
-        reason = f"{n} seeds are too few for sign flips: it takes {least}"
+        reason = f"{n} seeds are too few for sign flips: it takes {fewest(level)}"
         return Interval(plain.mean, np.nan, np.nan, n, reason), p
     if plain.low == plain.high:
         return plain, p
