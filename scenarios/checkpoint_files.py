@@ -75,7 +75,11 @@ class Keeping:
     def _there(self) -> list[Checkpoint]:
         """Return all checkpoints of the course."""
         named = [(_NAME.fullmatch(path.name), path) for path in files_in(self.place)]
-        return [Checkpoint(path, m[1] == "kept", int(m[2]), m[4], int(m[3] or 0)) for m, path in named if m]
+        return [
+            Checkpoint(path, m[1] == "kept", int(m[2]), m[4], int(m[3] or 0))
+            for m, path in named
+            if m and not path.is_dir()
+        ]
 
     def latest(self, rounds: int) -> tuple[Checkpoint | None, list[tuple[Checkpoint, str]]]:
         """Return the latest usable checkpoint and, with the reason, later ones that are not."""
@@ -116,7 +120,7 @@ class Keeping:
                     each.path.unlink(missing_ok=True)
             return
         for path in files_in(self.place):
-            if not path.name.startswith("kept-"):
+            if not path.name.startswith("kept-") and not path.is_dir():
                 path.unlink(missing_ok=True)
         self.clear_empty()
 
@@ -162,18 +166,15 @@ def read(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             header = json.loads(file["header"].tobytes())
-            own = {
-                "format": FORMAT,
-                "model": MODEL_VERSION,
-                "echodrift": version(),
-                "round": checkpoint.round,
-            }
-            if header != own:
+            round = header.pop("round")
+            if header != {"format": FORMAT, "model": MODEL_VERSION, "echodrift": version()}:
                 by = f"echodrift {header['echodrift']} (model {header['model']}, format {header['format']})"
                 this = f"echodrift {version()} (model {MODEL_VERSION}, format {FORMAT})"
                 raise Unusable(f"was written by {by}; this is {this}")
+            if round != checkpoint.round:
+                raise Unusable(f"is of round {round}, not of the one in its name")
             return {name: file[name] for name in file.files if name != "header"}
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise Unusable(f"is no checkpoint ({type(error).__name__})") from None
 
 

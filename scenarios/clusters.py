@@ -19,9 +19,12 @@ from .plan import PlannedRun
 from .remote import Parcel, Refusal
 from .store import Record, RunStore
 from .versions import Terms, complaints
+from .wording import counted
 
 WAIT = 5.0
 """Seconds that a scheduler has to answer."""
+ANSWER = 120.0
+"""Seconds that workers have to say what they have: they load the libraries, and read the study's data files."""
 NO_WORKER = 300.0
 """Seconds without any worker after which a study stops: time for workers that died to be started again."""
 DEFAULT_PORTS = {"dask": 8786, "ray": 6379}
@@ -48,8 +51,11 @@ class Cluster(ABC):
         """Return how many runs can be under way at once, now."""
 
     @abstractmethod
-    def answers(self, terms: Terms) -> dict[str, dict[str, Any]]:
-        """Ask every worker what it has: address → answer (see `versions.probe`)."""
+    def answers(self, terms: Terms) -> dict[str, dict[str, Any] | None]:
+        """Ask every worker what it has: address → answer (see `versions.probe`); None after `ANSWER` seconds.
+
+        Workers that go away meanwhile are left out.
+        """
 
     @abstractmethod
     def send(self, run: PlannedRun, builder: Any, terms: Terms) -> None:
@@ -75,9 +81,17 @@ class Cluster(ABC):
                     f"{self.name} answers but has no workers; start some, then run the same command"
                 )
             time.sleep(0.1)
+        answers = sorted(self.answers(terms).items())
+        if silent := [address for address, answer in answers if answer is None]:
+            raise BadInput(
+                f"{self.name}: no answer within {ANSWER:g} seconds from {counted(len(silent), 'worker')} "
+                f"({', '.join(silent[:8])}{', …' if len(silent) > 8 else ''}); stop what hangs there, or wait, "
+                "then run the same command"
+            )
         lines = [
             f"{self.name}: worker {address} does not go with this study: {wrong}"
-            for address, answer in sorted(self.answers(terms).items())
+            for address, answer in answers
+            if answer is not None
             for wrong in complaints(terms, answer)
         ]
         if lines:
@@ -111,7 +125,7 @@ def carried_out(
         if there:
             seen = time.monotonic()
         elif time.monotonic() - seen > patience:
-            raise ClusterError(f"{cluster.name}: no worker has been left for {patience:.0f} seconds.")
+            raise ClusterError(f"{cluster.name}: no worker could be reached for {patience:.0f} seconds.")
         while waiting and not alone and len(under_way) < min(jobs, there):
             run = waiting.popleft()
             under_way[run.key] = run

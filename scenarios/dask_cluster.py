@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import BadInput
+from . import clusters
 from .clusters import WAIT, Cluster, Killed, no_answer, reachable, within
 from .plan import PlannedRun
 from .remote import Parcel, Refusal, envoy, pack, unpack
@@ -65,9 +66,30 @@ class DaskCluster(Cluster):
         except Exception:  # noqa: BLE001  whatever it is, there is no worker to be had right now
             return 0
 
-    def answers(self, terms: Terms) -> dict[str, dict[str, Any]]:
-        packages, paths = question({key: path for key, (path, _) in terms.files.items()})
-        found: Any = self.client.run(probe(), packages, paths)
+    def answers(self, terms: Terms) -> dict[str, dict[str, Any] | None]:
+        import asyncio
+
+        asked = question({key: path for key, (path, _) in terms.files.items()})
+        threads: Any = self.client.nthreads()
+
+        async def ask() -> dict[str, dict[str, Any] | None]:
+            # each alone: one that hangs would keep the answers of all
+            calls: dict[str, Any] = {
+                address: asyncio.ensure_future(self.client.run(probe(), *asked, workers=[address]))
+                for address in threads
+            }
+            if calls:
+                await asyncio.wait(calls.values(), timeout=clusters.ANSWER)
+            found: dict[str, dict[str, Any] | None] = {}
+            for address, call in calls.items():
+                if not call.done():
+                    call.cancel()
+                    found[address] = None
+                elif call.exception() is None:
+                    found |= call.result()
+            return found
+
+        found: Any = self.client.sync(ask)
         return found
 
     def send(self, run: PlannedRun, builder: Any, terms: Terms) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EchodriftError, StorageError
+from ..keys import assign, spread, written
 from .checkpoints import is_kept
 from .data_files import input_files
 from .draws import essence
 from .grid import grid_points
-from .keys import assign, spread, written
+from .held import held_study
 from .ledger import Facts, held_facts, refuse_newer, refuse_older, version
-from .load import load_study
 from .plan import PlannedRun, cell_of, expand, prefix_digest, seeds_of, widest_slate
 from .spec import Study
 from .store import RunStore
@@ -37,8 +37,10 @@ def check_goes_on(folder: Path, held: Path, study: Study) -> Study:
     refuse_newer(folder, facts)
     refuse_older(folder, facts)
     try:
-        there = load_study(held)
+        there = held_study(folder, held, facts)
         refusal = _refusal(there, study, facts)
+    except StorageError:
+        raise
     except EchodriftError as error:
         raise StorageError(f"{folder} holds a study that cannot be compared: {error}\n{CHOOSE}") from None
     if refusal:

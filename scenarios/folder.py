@@ -11,13 +11,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import StorageError
 from . import ledger
 from .store import TEMPORARY, RunStore, cannot_write, move_in, write_atomically
 
 if TYPE_CHECKING:
+    from io import FileIO
+
     from .plan import PlannedRun
     from .spec import Study
 
@@ -91,7 +93,8 @@ class Folder:
         try:
             at.mkdir(parents=True, exist_ok=True)
             at = self.path / LOCK
-            lock = at.open("a+")
+            # unbuffered: what could not be written is not tried again when the file is closed
+            lock = at.open("a+b", buffering=0)
         except OSError as error:
             raise cannot_write(at, error) from error
         with lock:
@@ -99,13 +102,12 @@ class Folder:
             try:
                 lock.seek(0)
                 lock.truncate()
-                lock.write(f"{os.getpid()} {platform.node()}")
-                lock.flush()
+                lock.write(f"{os.getpid()} {platform.node()}".encode())
             except OSError as error:
                 raise cannot_write(at, error) from error
             yield
 
-    def _take(self, lock: IO[str]) -> None:
+    def _take(self, lock: FileIO) -> None:
         if fcntl is None:
             return
         for wait in (0.05, 0.1, 0.2, None):
@@ -120,7 +122,7 @@ class Folder:
                 # Some network drives have no locks; going on without one is what the user wants there.
                 return
         lock.seek(0)
-        holder, _, host = lock.read().strip().partition(" ")
+        holder, _, host = lock.read().decode(errors="replace").strip().partition(" ")
         elsewhere = f" on {host}" if host and host != platform.node() else ""
         raise StorageError(
             f"{self.path} is in use by another echodrift (process {holder or 'unknown'}{elsewhere}); "
@@ -203,6 +205,11 @@ class Folder:
             manifest["hashes"] = {str(name): str(digest) for name, digest in manifest["hashes"].items()}
         except FileNotFoundError:
             if self._asked.exists():
+                from .survey import worked_in
+
+                process = worked_in(self.path)
+                if process:
+                    again = f"{process} works in it. To see how far it is, type: echodrift status {shlex.quote(str(self.path))}"
                 raise StorageError(f"{self.path} holds a study that is not finished; {again}") from None
             raise StorageError(f"{self.path} holds no results of echodrift (no {MANIFEST})") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from ..errors import BadInput, StorageError
+from . import clusters
 from .clusters import Cluster, Killed, no_answer, reachable, within
 from .plan import PlannedRun
 from .remote import Parcel, Refusal, envoy, pack, unpack
@@ -64,7 +65,7 @@ class RayCluster(Cluster):
         except Exception:  # noqa: BLE001  whatever it is, there is no worker to be had right now
             return 0
 
-    def answers(self, terms: Terms) -> dict[str, dict[str, Any]]:
+    def answers(self, terms: Terms) -> dict[str, dict[str, Any] | None]:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         packages, paths = question({key: path for key, (path, _) in terms.files.items()})
@@ -75,7 +76,12 @@ class RayCluster(Cluster):
             for node in self._ray.nodes()
             if node["Alive"] and node["Resources"].get("CPU")
         }
-        return {address: self._ray.get(answer) for address, answer in asked.items()}
+        if not asked:
+            return {}
+        there, _ = self._ray.wait(list(asked.values()), num_returns=len(asked), timeout=clusters.ANSWER)
+        return {
+            address: self._ray.get(answer) if answer in there else None for address, answer in asked.items()
+        }
 
     def send(self, run: PlannedRun, builder: Any, terms: Terms) -> None:
         self._terms = terms

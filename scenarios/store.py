@@ -204,6 +204,10 @@ def cannot_write(path: Path, error: OSError) -> StorageError:
         why = "it is read-only or belongs to somebody else"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         why = "a file is in the way"
+        what = "Move it away, or choose another folder with --out."
+    elif error.errno in (errno.EISDIR, errno.ENOTEMPTY):
+        why = "a folder is in the way"
+        what = "Move it away, or choose another folder with --out."
     else:
         why = "the system refused"
     return StorageError(f"cannot write {path}: {why} ({error.strerror or error})\n{what}")

@@ -31,7 +31,7 @@ class Terms:
     """What every worker is held against."""
 
     versions: dict[str, str | None]
-    """"python", "model" and packages → version, None where missing."""
+    """"python", "model", "code" (a hash) and packages → version, None where missing."""
     files: dict[str, tuple[str, str]]
     """Dotted key → (path, SHA-256) of the data files of all runs, those that a grid or a prior names among them."""
 
@@ -47,6 +47,7 @@ def probe() -> Callable[..., dict[str, Any]]:
         import hashlib
         import importlib
         import os
+        import pathlib
         import platform
         import sys
         from importlib import metadata
@@ -57,6 +58,23 @@ def probe() -> Callable[..., dict[str, Any]]:
                 versions[name] = metadata.version(name)
             except metadata.PackageNotFoundError:
                 versions[name] = None
+        # Two copies of one version may differ; what lies beside the package without being part of it does not count.
+        try:
+            root = pathlib.Path(importlib.import_module("echodrift").__path__[0])
+            code = hashlib.sha256()
+            for part in (
+                "*.py",
+                "agents/**/*.py",
+                "policies/**/*.py",
+                "sim/**/*.py",
+                "analysis/**/*.py",
+                "scenarios/**/*.py",
+            ):
+                for file in sorted(root.glob(part)):
+                    code.update(f"{file.relative_to(root).as_posix()}\n".encode() + file.read_bytes())
+            versions["code"] = code.hexdigest()[:12]
+        except Exception:  # noqa: BLE001  no echodrift there, or one that cannot be read
+            versions["code"] = None
         try:
             versions["model"] = str(importlib.import_module("echodrift.scenarios.plan").MODEL_VERSION)
         except Exception:  # noqa: BLE001  whatever stands in its place, it is not ours
@@ -100,10 +118,16 @@ def complaints(terms: Terms, answer: Mapping[str, Any]) -> list[str]:
         other = there.get(name)
         if other == here or (name in WHERE_PRESENT and None in (here, other)):
             continue
-        # Without echodrift there is no model version either; one sentence says it.
-        if name == "model" and there.get("echodrift") != terms.versions.get("echodrift"):
+        # Of another echodrift the model and the code are others too; one sentence says it.
+        if name in ("model", "code") and there.get("echodrift") != terms.versions.get("echodrift"):
             continue
-        what = {"python": "Python", "model": "echodrift's model version"}.get(name, name)
+        if name == "code" and there.get("model") != terms.versions.get("model"):
+            continue
+        what = {
+            "python": "Python",
+            "model": "echodrift's model version",
+            "code": "the code of echodrift (SHA-256 of its files, the version being the same)",
+        }.get(name, name)
         wrong.append(f"{what} is {here or 'missing'} here, {other or 'missing'} there")
     for key, (path, digest) in terms.files.items():
         if key in answer["problems"]:

@@ -74,7 +74,7 @@ def carry_out(
         tables = {"rounds": rounds} | {name: pd.DataFrame(of) for name, of in built.tables().items()}
     except StorageError:
         raise
-    except Exception as error:  # noqa: BLE001  a run may fail in any way, and that is its result
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a run may fail in any way, and that is its result
         if was_interrupted(error):
             raise KeyboardInterrupt from None
         record.status = "failed"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import echodrift
 import numpy as np
 import pandas as pd
 import pytest
@@ -298,7 +299,7 @@ def test_a_worker_like_this_one_goes_with_the_study() -> None:
 
 
 @given(
-    name=st.sampled_from([*COMPARED, "python", "model"]),
+    name=st.sampled_from([*COMPARED, "python", "model", "code"]),
     other=st.none() | st.from_regex(r"[1-9]\.[0-9]{1,3}", fullmatch=True),
 )
 def test_every_other_version_is_named_with_ours(name: str, other: str | None) -> None:
@@ -308,6 +309,28 @@ def test_every_other_version_is_named_with_ours(name: str, other: str | None) ->
         return
     wrong = complaints(terms, {"versions": {**terms.versions, name: other}, "files": {}, "problems": {}})
     assert len(wrong) == 1 and f"is {ours} here" in wrong[0] and (other or "missing") in wrong[0]
+
+
+def test_a_copy_of_the_same_version_with_other_code_is_another_echodrift(tmp_path: Path) -> None:
+    """Asked for real, in a process that finds the copy first; one without a change goes with the study."""
+    root = Path(echodrift.__file__).parent
+    copy = tmp_path / "echodrift"
+    for part in ("agents", "policies", "sim", "analysis", "scenarios"):
+        shutil.copytree(root / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in root.glob("*.py"):
+        shutil.copy(file, copy)
+    ask_there = "import json; from echodrift.scenarios.versions import ask; print(json.dumps(ask({})))"
+
+    def answer() -> dict[str, Any]:
+        where = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        return json.loads(subprocess.check_output([sys.executable, "-c", ask_there], env=where, cwd=tmp_path))
+
+    terms = Terms(ask({})["versions"], {})
+    assert complaints(terms, answer()) == []
+    with (copy / "agents/choice.py").open("a") as file:
+        file.write("\n# changed\n")
+    (wrong,) = complaints(terms, answer())
+    assert wrong.startswith("the code of echodrift (") and f"is {terms.versions['code']} here" in wrong
 
 
 def test_packages_that_only_some_policies_need_may_be_missing() -> None:
@@ -467,6 +490,16 @@ def test_a_worker_that_joins_late_with_another_version_is_refused(tmp_path: Path
     assert len(list(tmp_path.glob("*/run.json"))) >= 2
 
 
+def test_workers_that_do_not_say_what_they_have_are_named() -> None:
+    class Silent(Thin):
+        def answers(self, terms: Terms) -> dict[str, Any]:
+            return {"thin:1": ask({}), "thin:2": None}
+
+    terms = Terms(ask({})["versions"], {})
+    with pytest.raises(BadInput, match=r"thin air: no answer within 120 seconds from 1 worker \(thin:2\)"):
+        Silent(lambda run, time: False).check(terms)
+
+
 def test_a_torn_run_is_a_row_where_all_workers_are_right(tmp_path: Path) -> None:
     class Torn(Thin):
         def returned(self, timeout: float) -> list[tuple[str, Any]]:
@@ -549,7 +582,7 @@ def test_a_cluster_without_workers_ends_the_study(tmp_path: Path) -> None:
     cluster = Thin(lambda run, time: False)
     cluster.places = 0
     plan = expand(study(rounds=2))
-    with pytest.raises(ClusterError, match="no worker has been left for 0 seconds"):
+    with pytest.raises(ClusterError, match="no worker could be reached for 0 seconds"):
         list(
             clusters.carried_out(
                 cluster, plan, RunStore(tmp_path), 2, fake, terms_of(expand(study())), patience=0.0
@@ -719,6 +752,25 @@ def test_workers_with_another_echodrift_are_refused(tmp_path: Path, separate: Se
         go(tmp_path / "out", **how)
     assert not (tmp_path / "out").exists()
     good.kill()
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_named_before_anything_starts(
+    tmp_path: Path, separate: Separate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import Client
+
+    monkeypatch.setattr(clusters, "ANSWER", 15.0)
+    hangs = separate.worker("hangs")
+    with Client(separate.address, set_as_default=False) as client:
+        (address,) = separate.known(client)
+    hangs.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(BadInput, match=rf"no answer within 15 seconds from 1 worker \({address}\)"):
+            go(tmp_path / "out", backend="dask", scheduler=separate.address, jobs=-1)
+    finally:
+        hangs.send_signal(signal.SIGCONT)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -255,6 +255,25 @@ def test_one_of_another_version_is_said_aloud(tmp_path, whole, monkeypatch):
     assert "was written by echodrift 9.9" in told.said[0] and "starts from round 0" in told.said[0]
 
 
+def test_one_under_the_name_of_another_round_is_said_aloud(tmp_path, whole):
+    run(study(), tmp_path, 11)
+    (path,) = (tmp_path / checkpoints.FOLDER).rglob("*.npz")
+    path.rename(path.with_name(path.name.replace("round-00000010", "round-00000009")))
+    told, stepped = run(study(), tmp_path)
+    assert stepped == 12 and tables(tmp_path) == whole
+    assert "is of round 10, not of the one in its name; " in told.said[0]
+
+
+def test_a_folder_with_the_name_of_one_does_not_fail_the_run(tmp_path, whole):
+    run(study(), tmp_path, 6)
+    (path,) = (tmp_path / checkpoints.FOLDER).rglob("*.npz")
+    path.unlink()
+    (path / "inside").mkdir(parents=True)
+    (path.parent / "kept-00000003-0123456789abcdef0123456789abcdef.npz").mkdir()
+    _, stepped = run(study(), tmp_path, every=4, keep_state=True)
+    assert stepped == 12 and tables(tmp_path) == whole
+
+
 def test_one_that_cannot_be_restored(tmp_path, whole, monkeypatch, capsys):
     run(study(), tmp_path, 11)
     (path,) = (tmp_path / checkpoints.FOLDER).rglob("*.npz")

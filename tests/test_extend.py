@@ -296,6 +296,47 @@ def test_a_run_that_was_cut_or_changed_is_run_again_and_said_aloud(
     assert same(out, fresh)
 
 
+def test_a_study_changed_by_hand_in_the_folder_is_refused(tmp_path: Path) -> None:
+    """Else the runs of other values would come to lie beside those that are there, and nobody would know."""
+    go(tmp_path)
+    held = tmp_path / "runs/study.toml"
+    whole = held.read_text()
+    held.write_text(whole.replace("attention = 0.85", "attention = 0.5"))
+    assert held.read_text() != whole
+    with pytest.raises(StorageError, match=r'changed after echodrift wrote it: arm "a".*\nPut it back'):
+        run_study(load_study(held), tmp_path, builder=Fake, checker=lambda study: None)
+    held.write_text(whole)
+    assert go(tmp_path) == (0, [])
+
+
+@pytest.mark.parametrize("damage", [b"", b"name = ", b"\xff"])
+def test_a_study_that_cannot_be_read_is_taken_from_the_finished_tables(tmp_path: Path, damage: bytes) -> None:
+    go(tmp_path / "out")
+    held = tmp_path / "out/runs/study.toml"
+    held.write_bytes(damage)
+    with pytest.raises(StorageError, match="holds another study"):
+        go(tmp_path / "out", behavior={"attention": 0.5})
+    assert go(tmp_path / "out", seeds=5)[0] == 8
+    go(tmp_path / "whole", seeds=5)
+    assert same(tmp_path / "out", tmp_path / "whole")
+    # where the tables' own study is not what was written either, nothing is known
+    held.write_bytes(damage)
+    (tmp_path / "out/study.toml").write_text("name = 'x'\n")
+    with pytest.raises(StorageError, match="holds a study that cannot be compared"):
+        go(tmp_path / "out", seeds=5)
+
+
+def test_a_process_killed_between_its_plan_and_its_study_leaves_a_folder_that_goes_on(tmp_path: Path) -> None:
+    go(tmp_path / "out")
+    held = tmp_path / "out/runs/study.toml"
+    short = held.read_bytes()
+    go(tmp_path / "out", seeds=[1, 2, 7], rounds=6)
+    held.write_bytes(short)
+    go(tmp_path / "out", seeds=5, rounds=6)
+    go(tmp_path / "whole", seeds=5, rounds=6)
+    assert same(tmp_path / "out", tmp_path / "whole")
+
+
 def test_bundles_are_for_queries_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "RUNS", 4)
     go(tmp_path / "out")

@@ -296,3 +296,24 @@ def test_results_whose_runs_were_removed_still_say_whose_they_are(tmp_path: Path
     Folder(tmp_path).check(study())
     with pytest.raises(StorageError, match="holds another study"):
         Folder(tmp_path).check(study(rounds=3))
+
+
+def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A disk that has no byte left, not even for the number of the process."""
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "out"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(StorageError) as caught, Folder(path).locked():
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value).startswith(f"cannot write {path / 'runs/.lock'}: ")
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "table" / "inside").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"table: a folder is in the way .*\nMove it away"):
+        write_atomically(tmp_path / "table", b"new")
+    assert names(tmp_path) == {"table"}

@@ -171,6 +171,20 @@ def test_a_failed_run_is_a_row_and_is_tried_again(tmp_path: Path, how: dict[str,
     assert tables(tmp_path / "out") == tables(tmp_path / "fresh")
 
 
+@pytest.mark.parametrize("how", [{}, {"jobs": 2}])
+def test_a_policy_that_ends_the_program_ends_its_own_run_only(tmp_path: Path, how: dict[str, Any]) -> None:
+    """Else its number would be the answer of the command: 3, say, which means that a gate failed."""
+
+    def leaving(study: Study, arm: Arm, seed: int) -> Any:
+        if arm.name == "b" and seed == 1:
+            sys.exit(3)
+        return fake(study, arm, seed)
+
+    result = go(tmp_path, builder=leaving, **how)
+    assert list(zip(result.failed["arm"], result.failed["seed"], strict=True)) == [("b", 1)] * 2
+    assert set(result.failed["error"]) == {"SystemExit: 3"}
+
+
 def test_a_study_of_which_every_run_fails_still_has_tables(tmp_path: Path) -> None:
     result = go(tmp_path, builder=forbidden)
     assert list(result.rounds.columns) == ["arm", "behavior.reinforcement", "seed"] and result.rounds.empty
