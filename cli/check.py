@@ -17,14 +17,17 @@ def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = 
 
     overrides = overrides_of(changes)
     chosen = load_study(study, overrides)
-    notes = checked(chosen, overrides)
+    notes = checked(chosen, overrides, study)
     if chosen.gate is not None:
         # what it refuses would otherwise be told twice, as a warning and as an error
-        decidable(chosen, overrides)
+        decidable(chosen, overrides, study)
     tell(notes)
     for warning in warnings(chosen):
         print(f"warning: {warning}")
     arms, runs = counted(len(chosen.arms), "arm"), counted(len(expand(chosen)), "run")
     varied = design_in_words(chosen)
     print(f'"{chosen.name}" is fine: {arms}, {varied}{runs} of {counted(chosen.rounds, "round")}.')
+    if chosen.gate is not None:
+        arms, lines = chosen.gate.in_words
+        print(f"gate: {arms}\n      {lines}")
     print(in_words(chosen))

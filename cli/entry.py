@@ -21,6 +21,7 @@ from .query import query
 from .run import report, run
 from .status import status
 from .tune import tune
+from .usage import Commands
 
 EPILOG = (
     "Exit codes: 0 done; 1 unforeseen error; 2 bad input, nothing started; 3 gate failed; 4 gate undecided; "
@@ -29,6 +30,7 @@ EPILOG = (
 )
 
 app = typer.Typer(
+    cls=Commands,
     help="What a recommender does to taste, before you ship it: simulate recommender feedback loops.",
     epilog=EPILOG,
     no_args_is_help=True,

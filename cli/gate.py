@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import BadInput, ExitCode
-from .messages import say, tell
+from .messages import say, tell, tell_under_way
 from .options_of import with_options_of
 from .run import run
-from .study_options import Debug, decidable, overrides_of
+from .study_options import Debug, decidable, overrides_of, stopping
 
 if TYPE_CHECKING:
     from ..analysis.verdict_types import Answer
@@ -52,7 +52,7 @@ def gate(
     _check_files(files)
     finished = _finished(study, options)
     answer = (
-        _judged(finished)
+        _judged(finished, quiet)
         if finished
         else _run(study, to_stderr=Path("-") in files.values(), quiet=quiet, debug=debug, **options)
     )
@@ -73,9 +73,13 @@ def _check_files(files: dict[str, Path | None]) -> None:
         raise BadInput(
             f"{' and '.join(printed)}: only one of them can be printed (-); name a file for the others"
         )
+    written: dict[Path, str] = {}
     for name, path in files.items():
         if path is None or path == Path("-"):
             continue
+        before = written.setdefault(path.absolute(), name)
+        if before != name:
+            raise BadInput(f"--{before} and --{name} name the same file, {path}; name two")
         if path.is_dir():
             raise BadInput(f"--{name} {path}: is a folder; name a file in it")
         if not path.parent.is_dir():
@@ -86,6 +90,10 @@ def _finished(study: str, options: dict[str, Any]) -> Path | None:
     """Return the folder to judge without running anything, or None where a study is to be run."""
     place = Path(study)
     if not place.is_dir():
+        if "/" in study.rstrip("/") and place.suffix != ".toml" and not place.exists():
+            raise BadInput(
+                f"{study}: there is no such folder of results; a path to a study file ends in .toml"
+            )
         return None
     usual = {name: each.default for name, each in inspect.signature(run).parameters.items()}
     theirs = [name for name, value in options.items() if value != usual[name]]
@@ -98,10 +106,13 @@ def _finished(study: str, options: dict[str, Any]) -> Path | None:
     return place
 
 
-def _judged(folder: Path) -> Answer:
+def _judged(folder: Path, quiet: bool) -> Answer:
     from ..scenarios.gate import judge_folder
 
-    return judge_folder(folder)
+    answer = judge_folder(folder)
+    if not quiet:
+        tell_under_way(folder)
+    return answer
 
 
 def _run(study: str, *, to_stderr: bool, quiet: bool, debug: bool, **options: Any) -> Answer:
@@ -109,13 +120,12 @@ def _run(study: str, *, to_stderr: bool, quiet: bool, debug: bool, **options: An
     from ..scenarios.load import load_study
     from ..scenarios.plan import seeds_of
     from ..scenarios.study import default_folder
-    from ..scenarios.until import until_of
 
     overrides = overrides_of(options["changes"], options["rounds"], options["seeds"])
     chosen = load_study(study, overrides)
     rule = options["until"] and options["until"].value
-    stop = until_of(rule, chosen, options["seeds"], options["max_seeds"])
-    decidable(chosen, overrides, stop.most if stop else None)
+    stop = stopping(rule, chosen, overrides, study, options["seeds"], options["max_seeds"])
+    decidable(chosen, overrides, study, stop.most if stop else None)
     folder = options["out"] or default_folder(chosen)
     if not quiet:
         seeds = stop.most if stop else len(seeds_of(chosen))

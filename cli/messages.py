@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 
 def say(text: str) -> None:
     """Write a line to stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def tell_under_way(folder: Path) -> None:
+    """Say on stderr that the tables in a folder are of a study that is not finished, where it is so."""
+    from ..scenarios.survey import under_way
+
+    note = under_way(folder)
+    if note:
+        tell([note])
 
 
 def tell(notes: list[str]) -> None:

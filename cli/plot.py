@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import BadInput, StorageError, did_you_mean
+from .messages import tell_under_way
 from .study_options import Debug
 
 ENDINGS = ("svg", "png", "pdf")
@@ -80,7 +81,9 @@ def plot(
     from ..analysis.plots.style import render, resize
     from ..scenarios.result import Result
 
-    figure = Result(folder).plot(
+    result = Result(folder)
+    tell_under_way(folder)
+    figure = result.plot(
         *shown, kind=kind, by=list(by or ["arm"]), vs=vs, at=_pairs(at or []), arms=list(arms or []),
         rounds=_span(rounds), limit=limit,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import BadInput
-from .messages import tell
+from .messages import say, tell
 from .study_options import Debug
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def query(
     """Ask the results of a study in SQL (DuckDB), also while it runs. Tables: rounds, runs, lorenz, …"""
     from ..scenarios.query import Query
     from ..scenarios.query_output import as_bytes, form_of, refuse_own, text_of, write
+    from ..scenarios.wording import counted
 
     form = form_of(csv, as_json, parquet, out)
     target = parquet or out
@@ -50,7 +51,7 @@ def query(
         table = asked.table(sql)
         if target is not None:
             write(target, as_bytes(table, form))
-            print(f"{target}: {table.num_rows:,} rows", file=sys.stderr)
+            say(f"{target}: {counted(table.num_rows, 'row')}")
         elif form == "text":
             _show(table) if sys.stdout.isatty() else print(text_of(table))
         else:

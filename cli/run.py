@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import EchodriftError, ExitCode
-from .messages import say, tell
-from .study_options import Debug, Set, StudyArgument, checked, overrides_of
+from .messages import say, tell, tell_under_way
+from .study_options import Debug, Set, StudyArgument, checked, overrides_of, stopping
 
 
 class Backend(StrEnum):
@@ -75,12 +75,11 @@ def run(
     from ..scenarios.load import load_study
     from ..scenarios.progress import progress
     from ..scenarios.study import default_folder, run_study
-    from ..scenarios.until import until_of
 
     _check(interactive)
     overrides = overrides_of(changes, rounds, seeds)
     chosen = load_study(study, overrides)
-    stop = until_of(until and until.value, chosen, seeds, max_seeds)
+    stop = stopping(until and until.value, chosen, overrides, study, seeds, max_seeds)
     folder = run_study(
         chosen,
         out or default_folder(chosen),
@@ -88,7 +87,7 @@ def run(
         backend=backend.value,
         scheduler=scheduler,
         progress=progress(not quiet),
-        checker=lambda whole: _warned(checked(whole, overrides), quiet),
+        checker=lambda whole: _warned(checked(whole, overrides, study), quiet),
         command=["echodrift", *sys.argv[1:]],
         changed=changed(study, overrides, chosen),
         until=stop,
@@ -165,6 +164,7 @@ def report(
 
     _check(interactive)
     result = Result(folder)
+    tell_under_way(folder)
     print(f"Report: {_report(result, debug)}")
     if interactive:
         print(f"Interactive page: {_report(result, debug, interactive)}")

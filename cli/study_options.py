@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import BadInput
-
 StudyArgument = Annotated[
     str, typer.Argument(metavar="[STUDY]", help="A study file, or a name from `list studies`.")
 ]
@@ -32,23 +30,30 @@ def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: in
     return overrides
 
 
-def checked(study: Any, overrides: list[Any]) -> list[str]:
-    """Check a study beyond its schema; a mistake about the key of an option names the option."""
-    from ..scenarios.changes import blamed
+def checked(study: Any, overrides: list[Any], source: str) -> list[str]:
+    """Check a study beyond its schema; a mistake names the option that wrote its key, or the file."""
+    from ..scenarios.changes import told_where
     from ..scenarios.study import check_runnable
 
-    try:
+    with told_where(source, overrides):
         return check_runnable(study)
-    except BadInput as error:
-        raise blamed(error, overrides) from None
 
 
-def decidable(study: Any, overrides: list[Any], most: int | None = None) -> None:
-    """Refuse a study whose gate no run of it can decide; a mistake about the key of an option names the option."""
-    from ..scenarios.changes import blamed
+def decidable(study: Any, overrides: list[Any], source: str, most: int | None = None) -> None:
+    """Refuse a study whose gate no run of it can decide; a mistake names the option that wrote its key, or the file."""
+    from ..scenarios.changes import told_where
     from ..scenarios.gate import check_decidable
 
-    try:
+    with told_where(source, overrides):
         check_decidable(study, most)
-    except BadInput as error:
-        raise blamed(error, overrides) from None
+
+
+def stopping(
+    rule: str | None, study: Any, overrides: list[Any], source: str, seeds: int | None, most: int | None
+) -> Any:
+    """Return how a study stops before its last seed; a mistake names the option that wrote its key, or the file."""
+    from ..scenarios.changes import told_where
+    from ..scenarios.until import until_of
+
+    with told_where(source, overrides):
+        return until_of(rule, study, seeds, most)

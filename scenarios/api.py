@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BadInput, did_you_mean
-from .changes import changed
+from .changes import changed, told_where
 from .checkpoints import EVERY, checked_every
 from .gate import check_decidable
 from .load import load_study
@@ -18,7 +18,7 @@ from .pool import Backend
 from .progress import progress as _progress
 from .result import Result
 from .spec import Study
-from .study import run_study
+from .study import check_runnable, run_study
 from .uncertainty import at_seed
 from .until import until_of
 
@@ -62,6 +62,13 @@ def run(
     placed = overrides(rounds, seeds, set)
     chosen = load_study(study, placed)
     checked_every(checkpoint_every, keep_state)
+    with told_where(study, placed):
+        stop = until_of(until, chosen, seeds, max_seeds)
+
+    def check(whole: Study) -> None:
+        with told_where(study, placed):
+            check_runnable(whole)
+
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
@@ -72,11 +79,12 @@ def run(
             backend=backend,
             scheduler=scheduler,
             progress=_progress(progress),
+            checker=check,
             # nobody comes back to a temporary folder
             checkpoint_every=checkpoint_every if temporary is None else 0,
             keep_state=keep_state and temporary is None,
             changed=changed(study, placed, chosen),
-            until=until_of(until, chosen, seeds, max_seeds),
+            until=stop,
         )
     except KeyboardInterrupt:
         if temporary is None:
@@ -93,8 +101,9 @@ def gate(study: AnyStudy = "default", **options: Any) -> Answer:
     """
     placed = overrides(options.get("rounds"), options.get("seeds"), options.get("set"))
     chosen = load_study(study, placed)
-    stop = until_of(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
-    check_decidable(chosen, stop.most if stop else None)
+    with told_where(study, placed):
+        stop = until_of(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
+        check_decidable(chosen, stop.most if stop else None)
     return run(study, **options).gate()
 
 

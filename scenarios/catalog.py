@@ -15,6 +15,7 @@ from .load import dump
 from .plan import expand, seeds_of
 from .spec import Study
 from .uncertainty import told
+from .uncertainty_spec import Uncertainty
 from .wording import counted
 
 Row = tuple[str, str]
@@ -110,6 +111,8 @@ def describe(study: Study) -> str:
     if study.uncertainty:
         design, *priors = told(study)
         lines += ["", f"Uncertainty ({design})", *(f"  {prior}" for prior in priors)]
+    if study.gate:
+        lines += ["", "Gate", *(f"  {line}" for line in study.gate.in_words)]
     distinct = len({run.key for run in plan})
     shared = f", {distinct} of them distinct" if distinct < len(plan) else ""
     points = len(plan) // (len(seeds) * len(study.arms))
@@ -178,7 +181,9 @@ def warnings(study: Study) -> list[str]:
     """Return what is allowed but makes conclusions weak, one sentence each."""
     found = []
     seeds = len(seeds_of(study))
-    if seeds < FEW_SEEDS:
+    if study.uncertainty and study.uncertainty.design == "saltelli":
+        found += _small_design(study.uncertainty)
+    elif seeds < FEW_SEEDS:
         found.append(
             f"{counted(seeds, 'seed')}: intervals will be wide; {FEW_SEEDS} or more where a conclusion is drawn"
         )
@@ -195,6 +200,19 @@ def warnings(study: Study) -> list[str]:
         if absent:
             found.append(f"primary names {', '.join(absent)}, which measures leaves out")
     return found
+
+
+def _small_design(config: Uncertainty) -> Iterable[str]:
+    """Count what intervals and indices rest on, which is not the number of seeds: pairs of draws, and replicates."""
+    from ..analysis.sensitivity.pairs import FEWEST_PAIRS
+
+    if config.base < FEWEST_PAIRS:
+        yield (
+            f"base = {config.base}: intervals rest on {2 * config.base} independent draws and no index is given; "
+            f"base = {FEWEST_PAIRS} at least"
+        )
+    if config.replicates == 1:
+        yield "replicates = 1: noise cannot be told from what the keys do; replicates = 2 or more"
 
 
 def _short_runs(study: Study) -> Iterable[str]:

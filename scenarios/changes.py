@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, EchodriftError
-from .keys import Step, written
-from .load import load_study
+from ..keys import Step, written
+from .load import label_of, load_study
 from .overrides import Override
 from .spec import Study
+
+_KEYED = re.compile(rf'(?:{"|".join(Study.model_fields)})(?:[.\[:]| = )|arm "')
+"""How a line begins that is about a key of the study."""
 
 
 def changed(
@@ -32,14 +36,29 @@ def changed(
     return _differences(_by_name(before), _by_name(study))
 
 
-def blamed(error: BadInput, overrides: Iterable[Override]) -> BadInput:
-    """Return the error with the option before every line that is about the key of an option."""
+@contextmanager
+def told_where(
+    source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override]
+) -> Iterator[None]:
+    """Say of every mistake inside, which begins with its key, where that was written: an option, or the file."""
+    try:
+        yield
+    except BadInput as error:
+        raise _blamed(error, list(overrides), label_of(source)) from None
+
+
+def _blamed(error: BadInput, overrides: list[Override], label: str) -> BadInput:
+    """Return the error with the option before every line that is about its key, the file before those of other keys."""
     lines = []
     for line in str(error).splitlines():
-        for option, key, _ in overrides:
-            if option not in line and re.search(rf"(?<![\w.]){re.escape(key)}(?!\w)", line):
-                line = f"{option}: {line}"
-                break
+        told = line.startswith(("--", f"{label}: ")) or any(option in line for option, _, _ in overrides)
+        options = [
+            option for option, key, _ in overrides if re.search(rf"(?<![\w.]){re.escape(key)}(?!\w)", line)
+        ]
+        if not told and options:
+            line = f"{options[0]}: {line}"
+        elif not told and _KEYED.match(line):
+            line = f"{label}: {line}"
         lines.append(line)
     return type(error)("\n".join(lines))
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from ..errors import did_you_mean
-from .keys import Step, written
+from ..keys import Step, written
 
-_KINDS = {
+KINDS = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
@@ -29,6 +29,7 @@ _KINDS = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
+"""pydantic's name of a mistake → what the value must be."""
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _BOUND_ERRORS = {"greater_than_equal", "greater_than", "less_than_equal", "less_than"}
 
@@ -85,8 +86,8 @@ def _text(detail: Any, model: type[BaseModel]) -> str:
     if kind == "list_type" and isinstance(detail["input"], dict):
         name = ".".join(str(step) for step in detail["loc"])
         return f"is one table, but there can be several: write [[{name}]] above it, with two brackets"
-    if kind in _KINDS:
-        return f"must be {_KINDS[kind]}"
+    if kind in KINDS:
+        return f"must be {KINDS[kind]}"
     if kind in _BOUND_ERRORS:
         return f"must be {_range(_field(model, detail['loc'])) or _of_context(context)}"
     if kind == "literal_error":
@@ -114,7 +115,8 @@ def _text(detail: Any, model: type[BaseModel]) -> str:
         return str(context.get("error") or detail["msg"]).removeprefix("Value error, ")
     if kind == "json_invalid":
         return "holds text that is not valid Unicode, or is nested too deeply"
-    return detail["msg"][:1].lower() + detail["msg"][1:]
+    words = detail["msg"].replace("Input should be", "must be")
+    return words[:1].lower() + words[1:]
 
 
 def _shown(value: Any) -> str:

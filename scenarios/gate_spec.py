@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ..analysis.bounds import BOUND_EXAMPLES, Bound, parse_bound, parse_horizon
+from ..analysis.bounds import BOUND_EXAMPLES, HORIZON_EXAMPLES, Bound, Horizon, parse_bound, parse_horizon
 from ..config import Config
+
+_CLOSE = (
+    (r"(?:the )?(?:last |final )?(?:rounds? )?(\d+)(?: rounds?)?", "last {} rounds"),
+    (r"(?:from )?(?:rounds? )?(\d+)(?: to| until| and)? (\d+)(?: rounds?)?", "rounds {} to {}"),
+    (r"(?:the )?(?:all|every|whole)(?: runs?| the rounds| rounds?)?", "all rounds"),
+)
+"""What people write for a horizon, punctuation aside, and how it is written."""
+
+
+def _horizon(value: Any) -> Any:
+    """Return a horizon as written; ValueError with what is allowed, and what was most likely meant."""
+    problem = f"{value!s:.60} is not a horizon; write {HORIZON_EXAMPLES}"
+    if isinstance(value, str):
+        try:
+            parse_horizon(value)
+            return value
+        except ValueError as error:
+            problem = str(error)
+    meant = _meant(str(value)) if isinstance(value, int | str) else ""
+    raise ValueError(f'{problem}. Did you mean "{meant}"?' if meant else problem)
+
+
+def _meant(text: str) -> str:
+    """Return the horizon that is closest to what was written; nothing where none is close."""
+    words = " ".join(re.findall(r"[a-z]+|\d+", text.lower()))
+    for form, written in _CLOSE:
+        found = re.fullmatch(form, words)
+        if found:
+            meant = written.format(*found.groups())
+            try:
+                parse_horizon(meant)
+            except ValueError:
+                continue
+            return meant
+    return ""
+
+
+def _the(horizon: Horizon) -> str:
+    return f"the {horizon}" if horizon.tail is not None else str(horizon)
 
 
 class GateLine(Config):
@@ -29,12 +69,10 @@ class GateLine(Config):
             parse_bound(value)
         return value
 
-    @field_validator("horizon")
+    @field_validator("horizon", mode="before")
     @classmethod
-    def _rounds(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_horizon(value)
-        return value
+    def _rounds(cls, value: Any) -> Any:
+        return value if value is None else _horizon(value)
 
     @model_validator(mode="after")
     def _one_side(self) -> GateLine:
@@ -49,6 +87,12 @@ class GateLine(Config):
         written = self.at_least if self.at_least is not None else self.at_most
         assert written is not None
         return parse_bound(written)
+
+    @property
+    def in_words(self) -> str:
+        """The line as one reads it: niche_exposure ≥ baseline − 0.01."""
+        over = f" over {_the(parse_horizon(self.horizon))}" if self.horizon else ""
+        return f"{self.measure} {'≥' if self.at_least is not None else '≤'} {self.bound}{over}"
 
 
 class GateConfig(Config):
@@ -69,11 +113,10 @@ class GateConfig(Config):
     goal: list[GateLine] = []
     """What the change is for."""
 
-    @field_validator("horizon")
+    @field_validator("horizon", mode="before")
     @classmethod
-    def _rounds(cls, value: str) -> str:
-        parse_horizon(value)
-        return value
+    def _rounds(cls, value: Any) -> Any:
+        return _horizon(value)
 
     @model_validator(mode="after")
     def _decides(self) -> GateConfig:
@@ -87,6 +130,20 @@ class GateConfig(Config):
                 'at_least = "baseline - 0.01"'
             )
         return self
+
+    @property
+    def in_words(self) -> list[str]:
+        """What it asks, in two lines: which arm in place of which over which rounds, and what must hold."""
+        parts = []
+        for role, lines in (("guardrail", self.guardrail), ("goal", self.goal)):
+            if lines:
+                told = ", ".join(line.in_words for line in lines)
+                parts.append(f"{role}{'s' if len(lines) > 1 else ''}: {told}")
+        over = parse_horizon(self.horizon)
+        return [
+            f'candidate "{self.candidate}" in place of baseline "{self.baseline}", mean over {_the(over)}',
+            "; ".join(parts),
+        ]
 
     @property
     def lines(self) -> list[tuple[str, GateLine]]:

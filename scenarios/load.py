@@ -26,17 +26,15 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
     combination of its grid; paths to data are made absolute: those in a file are relative to that file,
     all others to the current folder. Raises BadInput with one line per mistake.
     """
+    label, base = label_of(source), Path()
     if isinstance(source, Study):
-        label, base, raw = f'study "{source.name}"', Path(), source.model_dump(mode="json", exclude_none=True)
+        raw = source.model_dump(mode="json", exclude_none=True)
     elif isinstance(source, Mapping):
-        label, base, raw = "study", Path(), plain(source, "study")
-    elif isinstance(source, str | Path):
-        path = find_study(source)
-        from_library = path.parent == LIBRARY
-        label, base = (path.stem if from_library else str(path)), (Path() if from_library else path.parent)
-        raw = plain(read_toml(path), label)
+        raw = plain(source, "study")
     else:
-        raise BadInput(f"a study is a name, a path, a mapping or a Study, not {type(source).__name__}")
+        path = find_study(source)
+        base = Path() if path.parent == LIBRARY else path.parent
+        raw = plain(read_toml(path), label)
     data = absolute(raw, base)
     overrides = list(overrides)
     _check_quotes(data, label)
@@ -55,6 +53,18 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
             )
     # what a prior's ends are put into: the study at its first point, so that a grid may make room for them
     return settled(spelled, points[0][1], label)
+
+
+def label_of(source: str | Path | Mapping[str, Any] | Study) -> str:
+    """Return what messages call a study: its file, its name in the library, or "study" for a mapping."""
+    if isinstance(source, Study):
+        return f'study "{source.name}"'
+    if isinstance(source, Mapping):
+        return "study"
+    if not isinstance(source, str | Path):
+        raise BadInput(f"a study is a name, a path, a mapping or a Study, not {type(source).__name__}")
+    path = find_study(source)
+    return path.stem if path.parent == LIBRARY else str(path)
 
 
 def _check_quotes(data: dict[str, Any], label: str) -> None:

@@ -38,11 +38,12 @@ class Quiet:
 
 
 class _Counting(Quiet):
-    runs = done = failed = rounds = rounds_done = 0
+    runs = done = failed = rounds = rounds_done = waited = 0
     began = 0.0
 
     def start(self, runs: int, done: int, jobs: int, rounds: int) -> None:
         self.runs, self.done, self.rounds = runs, done, rounds
+        self.rounds_done, self.waited = 0, done + (jobs if runs - done > 1 else 0)
         self.began = time.monotonic()
 
     def round(self) -> None:
@@ -60,11 +61,15 @@ class _Counting(Quiet):
         )
 
     def left(self) -> str:
-        """Return the estimated remaining time in words, or an empty string while unknown."""
-        if not 0 < self.rounds_done < self.rounds:
+        """Return the remaining time at the pace so far in words.
+
+        Empty until as many runs are done as are run at a time (a single run is told by its rounds): before that,
+        most of what was done is in runs that are under way and not counted.
+        """
+        if self.done < self.waited or not 0 < self.rounds_done < self.rounds:
             return ""
         seconds = (time.monotonic() - self.began) / self.rounds_done * (self.rounds - self.rounds_done)
-        return f", about {in_words(seconds)} left"
+        return f", about {in_words(seconds)} left at this pace"
 
 
 class Lines(_Counting):

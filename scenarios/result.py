@@ -32,6 +32,8 @@ class Result:
         self.folder = Path(folder)
         if not self.folder.exists():
             raise BadInput(f"{self.folder}: there is no such folder")
+        if self.folder.is_file():
+            raise BadInput(f"{self.folder} is a file; name the folder of a study's results")
         self.manifest: dict[str, Any] = Folder(self.folder).verify()
         self._temporary = temporary
 

@@ -196,7 +196,7 @@ class Study(Config):
     def _some_seeds(cls, value: int | list[int]) -> int | list[int]:
         if isinstance(value, int):
             if not 1 <= value <= 100_000:
-                raise ValueError("must be 1 to 100000 seeds, or a list of seeds")
+                raise ValueError("must be 1 to 100000, or a list of seeds such as [0, 1, 2]")
             return value
         if not value or min(value) < 0 or max(value) >= 2**63:
             raise ValueError("a list of seeds holds at least one number, each from 0 to 2^63 - 1")

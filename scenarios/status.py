@@ -73,7 +73,7 @@ class Status:
     rate: float | None = None
     """Finished runs per minute since the process began."""
     left: float | None = None
-    """Seconds until it is done, by the rounds it did so far."""
+    """Seconds until it is done, by the rounds it did so far; None before a worker had time for two runs."""
     size: int = 0
     """Bytes on disk."""
     other: int = 0
@@ -202,7 +202,10 @@ def _pace(
     again -= set(fresh)
     ahead = sum(rounds[key] for key in rounds if records.get(key) is None or key in again)
     found.rate = round(60 * len(fresh) / elapsed, 3)
-    found.left = round(elapsed * ahead / worked, 1)
+    mean = sum(record.seconds for key in fresh if (record := records[key]) is not None) / len(fresh)
+    # Before that, most of what was done is in runs that are under way.
+    if elapsed >= 2 * mean:
+        found.left = round(elapsed * ahead / worked, 1)
 
 
 def _since(folder: Folder, key: str, since: float) -> bool:

@@ -12,6 +12,7 @@ from ..errors import BadInput, StorageError
 from .folder import LOCK, MANIFEST, RUNS, Folder, fcntl
 from .ledger import held_facts, plan_table, read_plan, refuse_newer
 from .store import TEMPORARY
+from .wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,6 +64,29 @@ def _tables(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def under_way(path: Path) -> str:
+    """Return what to know about tables that stand in a folder: a study goes on there; "" where none does.
+
+    path: a folder with tables. Raises StorageError for a manifest that cannot be read.
+    """
+    process = worked_in(path)
+    if not process and finished(Folder(path)) is not None:
+        return ""
+    told = f"tables that were there before, of {counted(Folder(path).manifest()['runs'], 'run')}"
+    if process:
+        return f"the study in {path} is not finished: {process} works in it. This is of the {told}"
+    return f"the study in {path} was run on and is not finished. This is of the {told}; to go on, {Folder(path).again}"
+
+
+def worked_in(path: Path) -> str:
+    """Return "process 4711 on host" for the one that works in a results folder, as far as known; "" for none."""
+    is_held, process, host = held_by(path)
+    if not is_held:
+        return ""
+    elsewhere = f" on {host}" if host and host != platform.node() else ""
+    return f"process {process}{elsewhere}" if process is not None else f"another process{elsewhere}"
+
+
 def planned(folder: Folder) -> pa.Table:
     """Return the runs of the study that was asked for, as in `ledger.plan_table`."""
     found = read_plan(folder.path)
@@ -83,7 +107,7 @@ def present(folder: Folder) -> set[str]:
     try:
         with os.scandir(folder.store.folder) as entries:
             return {entry.name for entry in entries if not entry.name.startswith((TEMPORARY, "."))}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return set()
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from ..analysis.priors import in_words
 from ..errors import BadInput
+from ..keys import assign, spread
 from .components import spell_out
 from .draws import LAST_SEED, draws_of, world_seed
 from .grid import grid_points
-from .keys import assign, spread
 from .overrides import Override
 from .plain import plain
 from .spec import LogConfig, Study
@@ -223,9 +223,15 @@ def design_in_words(study: Study) -> str:
     """Return "4 design points, 3 priors drawn for 64 seeds, " without the parts that a study lacks."""
     points = len(grid_points(study))
     parts = [counted(points, "design point")] if points > 1 else []
-    if study.uncertainty:
+    config = study.uncertainty
+    if config is not None and config.design == "saltelli":
+        pairs, replicates = counted(config.base, "pair"), counted(config.replicates, "replicate")
+        parts.append(
+            f"{counted(len(config.priors), 'prior')} in {pairs} of draws × {config.rows_per_pair} rows × {replicates}"
+        )
+    elif config is not None:
         seeds = study.seeds if isinstance(study.seeds, int) else len(study.seeds)
-        parts.append(f"{counted(len(study.uncertainty.priors), 'prior')} drawn for {counted(seeds, 'seed')}")
+        parts.append(f"{counted(len(config.priors), 'prior')} drawn for {counted(seeds, 'seed')}")
     return "".join(f"{part}, " for part in parts)
 
 

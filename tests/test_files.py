@@ -80,7 +80,7 @@ def test_the_same_study_from_file_mapping_and_object(tmp_path: Path) -> None:
         (("rounds = 3", 'rounds = "3"'), 'mine.toml: rounds: must be a whole number, but is "3"'),
         (("rounds = 3", "rounds = 3.5"), "mine.toml: rounds: must be a whole number, but is 3.5"),
         (("rounds = 3", "rounds = true"), "mine.toml: rounds: must be a whole number, but is true"),
-        (("seeds = 2", "seeds = 0"), "mine.toml: seeds: must be 1 to 100000 seeds"),
+        (("seeds = 2", "seeds = 0"), "mine.toml: seeds: must be 1 to 100000, or a list of seeds"),
         (("seeds = 2", "seeds = [1, 1]"), "mine.toml: seeds: the same seed is listed twice"),
         (("seeds = 2", "seeds = [-1]"), "mine.toml: seeds: a list of seeds holds at least one number"),
         (("seeds = 2", 'seeds = "x"'), 'mine.toml: seeds: must be a whole number or a list, but is "x"'),
