@@ -69,10 +69,9 @@ def _state(found: Status) -> str:
     from ..scenarios.progress import in_words
 
     if found.state != "running":
-        again = (
-            "" if found.state == "finished" and not found.failed else ": the command that began it goes on"
-        )
-        return f"{found.state}{again}"
+        if found.state != "finished":
+            return f"{found.state}: the command that began it goes on"
+        return "finished; the same command tries the failed runs again" if found.failed else "finished"
     who = f" by process {found.process}" if found.process is not None else ""
     where = f" on {found.host}" if found.host else ""
     since = f" since {datetime.fromtimestamp(found.since):%Y-%m-%d %H:%M:%S}" if found.since else ""

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from echodrift.cli.entry import app
+from echodrift.cli.status import _state
 from echodrift.errors import BadInput, StorageError
 from echodrift.scenarios.folder import Folder
 from echodrift.scenarios.load import load_study
 from echodrift.scenarios.plan import expand
-from echodrift.scenarios.status import status
+from echodrift.scenarios.status import Status, status
 from echodrift.scenarios.store import Record
 from echodrift.scenarios.survey import held_by
 from typer.testing import CliRunner
@@ -70,6 +71,18 @@ def test_an_interrupted_study(tmp_path: Path) -> None:
     assert text.exit_code == 0 and "2 of 6 runs finished, 3 failed, 1 to come" in text.stdout
     assert '2×, first in arm "b", seed 0: ValueError: x y' in text.stdout
     assert json.loads(CliRunner().invoke(app, ["status", str(tmp_path), "--json"]).stdout) == found.as_plain()
+
+
+@pytest.mark.parametrize(
+    ("state", "failed", "told"),
+    [
+        ("finished", 0, "finished"),
+        ("finished", 2, "finished; the same command tries the failed runs again"),
+        ("interrupted", 2, "interrupted: the command that began it goes on"),
+    ],
+)
+def test_what_to_do_next(state: str, failed: int, told: str) -> None:
+    assert _state(Status("out", "s", state, None, "", None, 8, failed=failed)) == told
 
 
 def test_a_run_that_counts_at_several_grid_points_is_one_run(tmp_path: Path) -> None:
