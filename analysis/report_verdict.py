@@ -89,7 +89,8 @@ def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
         "missing": ", ".join(map(str, line.missing)),
         "graphic": graphic(line),
         "share": f"{100 * share.mean:.0f} %" if share is not None and known else "–",
-        "share_interval": _how_sure(line),
+        "share_interval": _between(line),
+        "fit": words.fit(line).strip(" ()"),
         "flips": [words.flip(each) for each in line.flips],
         "reason": line.reason,
         "held": words.seeds(line) if math.isfinite(line.seeds_share) else "",
@@ -97,12 +98,12 @@ def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
     }
 
 
-def _how_sure(line: Judgement) -> str:
-    """The interval of the share of plausible behaviors, and how good the surface is that it comes from."""
+def _between(line: Judgement) -> str:
+    """The interval of the share of plausible behaviors; empty where it has none."""
     share = line.share
-    known = share is not None and math.isfinite(share.low) and math.isfinite(share.mean)
-    parts = [f"{100 * share.low:.0f} to {100 * share.high:.0f} %"] if share is not None and known else []
-    return "; ".join([*parts, *filter(None, [words.fit(line).strip(" ()")])])
+    if share is None or not (math.isfinite(share.low) and math.isfinite(share.mean)):
+        return ""
+    return f"{100 * share.low:.0f} to {100 * share.high:.0f} %"
 
 
 def _no_harm(
