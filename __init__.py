@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from .errors import BadInput, EchodriftError, ExitCode, PolicyError, StorageError
     from .policies.testing import check_policy
     from .scenarios.api import gate, loop, run
-    from .scenarios.load import load_study
+    from .scenarios.design.load import load_study
     from .scenarios.offline.evaluate import evaluate
     from .scenarios.offline.tune import tune
     from .scenarios.result import Result
-    from .scenarios.spec import Arm, Study
+    from .scenarios.specs.study import Arm, Study
 
     __version__: str
 
@@ -39,17 +39,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Arm": "scenarios.spec",
+    "Arm": "scenarios.specs.study",
     "BadInput": "errors",
     "EchodriftError": "errors",
     "ExitCode": "errors",
     "PolicyError": "errors",
     "Result": "scenarios.result",
     "StorageError": "errors",
-    "Study": "scenarios.spec",
+    "Study": "scenarios.specs.study",
     "check_policy": "policies.testing",
     "evaluate": "scenarios.offline.evaluate",
-    "load_study": "scenarios.load",
+    "load_study": "scenarios.design.load",
     "gate": "scenarios.api",
     "loop": "scenarios.api",
     "run": "scenarios.api",

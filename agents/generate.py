@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from ..errors import BadInput
 from .behavior import Behavior, check_attention
 from .categorical import pick, topic_weights
-from .creators import Randomness, check_creators, lay_out
+from .creators import Randomness, check_creators
 from .graphs import check_graph, draw_graph
 from .items import Items
 from .lifetimes import Lifetimes, draw_lifetimes
+from .production import lay_out
 from .settings import Group, WorldConfig
 from .users import Users
 from .values import fill_demand_and_target

@@ -7,8 +7,8 @@ from typing import Any
 import mesa
 import numpy as np
 
-from .choice import ChoiceKeys
-from .reference import Visit, visit_one
+from .dynamics.choice import ChoiceKeys
+from .dynamics.reference import Visit, visit_one
 from .world import World
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -12,12 +11,10 @@ from numpy.typing import NDArray
 
 from ..philox import normal, normals
 from .behavior import Behavior
+from .creators import Creators
 from .items import Items
 from .social_graph import SocialGraph
 from .users import Users
-
-if TYPE_CHECKING:
-    from .creators import Creators
 
 _CACHED_PAIRS = 2**25
 """Most user-item pairs whose idiosyncrasy is kept in memory (128 MiB); beyond, it is drawn anew."""

@@ -16,11 +16,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from echodrift.scenarios.build import build_run
-from echodrift.scenarios.checkpoint_files import Keeping, read
-from echodrift.scenarios.load import load_study
-from echodrift.scenarios.plan import PlannedRun, expand
-from echodrift.scenarios.threads import one_thread
+from echodrift.machine import one_thread
+from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.design.plan import expand
+from echodrift.scenarios.design.run import PlannedRun
+from echodrift.scenarios.execution.build import build_run
+from echodrift.scenarios.storage.checkpoint_files import Keeping, read
 
 LARGE: dict[str, Any] = {
     "name": "large",

@@ -17,12 +17,12 @@ from dataclasses import replace
 
 import numpy as np
 from echodrift import Arm, load_study
-from echodrift.analysis import ranking_metrics
 from echodrift.policies.interactions import Blocked, Interactions, Observation
 from echodrift.policies.registry import build_policy
-from echodrift.scenarios.build import build_simulation
-from echodrift.scenarios.offline.splits import Split, divide
-from echodrift.scenarios.overrides import parse_set
+from echodrift.scenarios.execution.build import build_simulation
+from echodrift.scenarios.offline import ranking_metrics
+from echodrift.scenarios.offline.protocol.splits import Split, divide
+from echodrift.scenarios.specs.overrides import parse_set
 from echodrift.sim.loop import Now
 from threadpoolctl import threadpool_limits
 

@@ -83,9 +83,9 @@ def study(case: dict[str, Any]) -> dict[str, Any]:
 
 def one(case: dict[str, Any]) -> None:
     """Do the run of a case in this process and print guess and peak in bytes."""
-    from echodrift.scenarios.build import build_run
-    from echodrift.scenarios.load import load_study
-    from echodrift.scenarios.memory import estimate
+    from echodrift.scenarios.design.load import load_study
+    from echodrift.scenarios.execution.build import build_run
+    from echodrift.scenarios.execution.memory import estimate
 
     of = load_study(study(case))
     run = build_run(of, of.arms[0], 0)

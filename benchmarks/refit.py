@@ -27,8 +27,8 @@ from echodrift import Arm, load_study
 from echodrift.errors import EchodriftError
 from echodrift.policies.interactions import Observation
 from echodrift.policies.registry import build_policy, kinds
-from echodrift.scenarios.build import build_simulation
-from echodrift.scenarios.overrides import parse_set
+from echodrift.scenarios.execution.build import build_simulation
+from echodrift.scenarios.specs.overrides import parse_set
 from echodrift.sim.loop import Now
 from threadpoolctl import threadpool_limits
 

@@ -216,7 +216,7 @@ def parts(folder: Path) -> None:
     import cProfile
     import pstats
 
-    from echodrift.analysis.report import build_report
+    from echodrift.analysis.report.build import build_report
 
     profile = cProfile.Profile()
     with _timed("one report under the profiler (which slows it)"):

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from echodrift.scenarios.bundles import Bundler
-from echodrift.scenarios.collect import collect
-from echodrift.scenarios.folder import Folder
-from echodrift.scenarios.load import load_study
-from echodrift.scenarios.plan import expand, study_digest
-from echodrift.scenarios.query import Query
-from echodrift.scenarios.status import status
-from echodrift.scenarios.store import Record, parquet
+from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.design.plan import expand, study_digest
+from echodrift.scenarios.inspection.query import Query
+from echodrift.scenarios.inspection.status import status
+from echodrift.scenarios.storage.bundles import Bundler
+from echodrift.scenarios.storage.collect import collect
+from echodrift.scenarios.storage.folder import Folder
+from echodrift.scenarios.storage.store import Record, parquet
 
 ROUNDS, MEASURES, ARMS = 100, 25, 10
 SQL = "select arm, avg(measure0), count(*) from rounds group by arm order by arm"

@@ -20,15 +20,15 @@ import numpy as np
 from echodrift import Arm, load_study
 from echodrift.policies.interactions import Blocked, Observation
 from echodrift.policies.registry import policy_class
-from echodrift.scenarios.build import build_simulation
+from echodrift.scenarios.execution.build import build_simulation
 from echodrift.scenarios.offline.inline_toml import write_option
 from echodrift.scenarios.offline.metric_list import parse_metrics
 from echodrift.scenarios.offline.pool import spread
+from echodrift.scenarios.offline.protocol.task import Task
 from echodrift.scenarios.offline.score import carry_out
 from echodrift.scenarios.offline.search import draw
 from echodrift.scenarios.offline.specs import Contender
-from echodrift.scenarios.offline.task import Task
-from echodrift.scenarios.overrides import parse_set
+from echodrift.scenarios.specs.overrides import parse_set
 from echodrift.sim.loop import Now
 from echodrift.sim.recommender import REFERENCE_ARMS
 

@@ -9,18 +9,18 @@ from typing import Annotated
 import typer
 
 from ..errors import ExitCode
-from .check import check
-from .check_policy import check_policy
-from .evaluate import evaluate
-from .gate import gate
+from .commands.check import check
+from .commands.check_policy import check_policy
+from .commands.evaluate import evaluate
+from .commands.gate import gate
+from .commands.lookup import describe, list_, schema
+from .commands.plot import plot
+from .commands.query import query
+from .commands.run import report, run
+from .commands.status import status
+from .commands.tune import tune
 from .guard import guarded
-from .lookup import describe, list_, schema
 from .messages import say
-from .plot import plot
-from .query import query
-from .run import report, run
-from .status import status
-from .tune import tune
 from .usage import Commands
 
 EPILOG = (

@@ -13,7 +13,7 @@ def say(text: str) -> None:
 
 def tell_under_way(folder: Path) -> None:
     """Say on stderr that the tables in a folder are of a study that is not finished, where it is so."""
-    from ..scenarios.survey import under_way
+    from ..scenarios.inspection.survey import under_way
 
     note = under_way(folder)
     if note:

@@ -20,7 +20,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: int | None = None) -> list[Any]:
     """Return what options put over a study."""
-    from ..scenarios.overrides import parse_set
+    from ..scenarios.specs.overrides import parse_set
 
     overrides = [parse_set(text) for text in changes or []]
     if rounds is not None:
@@ -32,7 +32,7 @@ def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: in
 
 def checked(study: Any, overrides: list[Any], source: str) -> list[str]:
     """Check a study beyond its schema; a mistake names the option that wrote its key, or the file."""
-    from ..scenarios.changes import told_where
+    from ..scenarios.design.changes import told_where
     from ..scenarios.study import check_runnable
 
     with told_where(source, overrides):
@@ -41,8 +41,8 @@ def checked(study: Any, overrides: list[Any], source: str) -> list[str]:
 
 def decidable(study: Any, overrides: list[Any], source: str, most: int | None = None) -> None:
     """Refuse a study whose gate no run of it can decide; a mistake names the option that wrote its key, or the file."""
-    from ..scenarios.changes import told_where
-    from ..scenarios.gate import check_decidable
+    from ..scenarios.design.changes import told_where
+    from ..scenarios.design.check_gate import check_decidable
 
     with told_where(source, overrides):
         check_decidable(study, most)
@@ -52,7 +52,7 @@ def stopping(
     rule: str | None, study: Any, overrides: list[Any], source: str, seeds: int | None, most: int | None
 ) -> Any:
     """Return how a study stops before its last seed; a mistake names the option that wrote its key, or the file."""
-    from ..scenarios.changes import told_where
+    from ..scenarios.design.changes import told_where
     from ..scenarios.until import until_of
 
     with told_where(source, overrides):

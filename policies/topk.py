@@ -2,8 +2,9 @@
 
 Every function returns `items` (B, n) int32 and `scores` (B, n) float32, best first, ties to the lower
 id, −1 and −inf where fewer than n items are available. A score of −inf means "never show". NaN and
-+inf raise PolicyError. One thread; block sizes are constants, so a score does not depend on who
-else is ranked in the same call.
++inf raise PolicyError. One thread; block sizes are constants, so the same call gives the same bits, and a
+score does not depend on how many others are ranked in it. Its last bit may depend on the row of the block that it
+is computed in: on AVX2 machines OpenBLAS rounds some rows in another order than others.
 
 Cost: scores are compared 64 at a time with the row's threshold, the n-th best of what was seen when
 its buffer was last full (a comparison that the compiler turns into vector instructions); only what
@@ -20,8 +21,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import PolicyError
+from ..machine import blas_on_one_thread
 from .interactions import Blocked, FloatArray, IntArray, is_blocked
-from .threads import one_thread
 
 USER_BLOCK = 64
 """Rows of the matrix product. The last block is filled up with zeros: BLAS may pick another kernel, and
@@ -69,7 +70,7 @@ def top_k_factors(
     kept = _Buffers(USER_BLOCK, n)
     block = np.empty(USER_BLOCK * min(ITEM_BLOCK, live.size), np.float32)
     # an overflow shows as a score that scan() refuses with a message of its own
-    with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+    with blas_on_one_thread(), np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, users.size, USER_BLOCK):
             rows = slice(start, min(start + USER_BLOCK, users.size))
             left = of_users[rows]

@@ -8,22 +8,22 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BadInput, did_you_mean
-from .changes import changed, told_where
-from .checkpoints import EVERY, checked_every
-from .gate import check_decidable
-from .load import load_study
-from .overrides import Override
-from .plan import seeds_of
-from .pool import Backend
-from .progress import progress as _progress
+from .design.changes import changed, told_where
+from .design.check_gate import check_decidable
+from .design.load import load_study
+from .design.plan import seeds_of
+from .design.uncertainty import at_seed
+from .execution.pool import Backend
+from .execution.progress import progress as _progress
 from .result import Result
-from .spec import Study
+from .specs.overrides import Override
+from .specs.study import Study
+from .storage.checkpoints import EVERY, checked_every
 from .study import check_runnable, run_study
-from .uncertainty import at_seed
 from .until import until_of
 
 if TYPE_CHECKING:
-    from ..analysis.verdict_types import Answer
+    from ..analysis.gate.answer import Answer
     from ..sim.model import FeedbackLoop
 
 AnyStudy = str | Path | Study | Mapping[str, Any]
@@ -126,7 +126,7 @@ def loop(
         raise BadInput(f'no arm is named "{arm}" (arms: {", ".join(arms)}).{did_you_mean(arm, arms)}')
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
         raise BadInput(f"seed = {seed!r}: must be a whole number of at least 0")
-    from .build import build_loop
+    from .execution.build import build_loop
 
     at, world = at_seed(chosen, seeds_of(chosen)[0] if seed is None else seed)
     number = list(arms).index(arm) if arm else 0

@@ -9,16 +9,16 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, did_you_mean
-from .folder import Folder
-from .grid import design_keys
-from .load import load_study
-from .spec import Study
+from .design.grid import design_keys
+from .design.load import load_study
+from .specs.study import Study
+from .storage.folder import Folder
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from ..analysis.verdict_types import Answer
+    from ..analysis.gate.answer import Answer
 
 
 class Result:
@@ -125,7 +125,7 @@ class Result:
         """
         import pandas as pd
 
-        from ..analysis.stopping import compare_of
+        from ..analysis.gate.sequential import compare_of
 
         compare = compare_of(self.manifest)
         primary = [name for name in self.study.primary if name in self.runs]
@@ -204,12 +204,12 @@ class Result:
 
         Raises BadInput for what cannot be asked, StorageError where a table was changed.
         """
-        from .query import Query
+        from .inspection.query import Query
 
         return Query(self.folder).table(sql).to_pandas()
 
     def report(self) -> Path:
         """Write report.html and figures/ into the folder (again, if they are there); return the page."""
-        from ..analysis.report import build_report
+        from ..analysis.report.build import build_report
 
         return Path(build_report(self.folder))

@@ -13,26 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, ClusterError, ExitCode, StorageError, did_you_mean
-from .bundles import Bundler
-from .checkpoint_files import FOLDER as CHECKPOINTS
-from .checkpoint_files import Keeping
-from .checkpoints import checked_every, prepare
-from .collect import collect
-from .data_files import input_files
-from .draws import draws_table
-from .extending import beforehand
-from .folder import Folder
-from .gate import check_gate
-from .grid import grid_points
-from .ledger import facts_of
-from .plan import PlannedRun, expand, seeds_of, slug, study_digest, with_seeds
-from .pool import Backend, Workers, checked_backend, checked_jobs
-from .progress import Quiet
-from .spec import Study
-from .store import Record, RunStore, parquet
-from .uncertainty import check_draws, design_notes
+from ..wording import slug
+from .design.check_gate import check_gate
+from .design.draws import draws_table
+from .design.grid import grid_points
+from .design.plan import expand, seeds_of, study_digest, with_seeds
+from .design.run import PlannedRun
+from .design.uncertainty import check_draws, design_notes
+from .execution.pool import Backend, Workers, checked_backend, checked_jobs
+from .execution.progress import Quiet
+from .execution.worker import Builder, Task, build
+from .specs.data_files import input_files
+from .specs.study import Study
+from .storage.bundles import Bundler
+from .storage.checkpoint_files import FOLDER as CHECKPOINTS
+from .storage.checkpoint_files import Keeping
+from .storage.checkpoints import checked_every, prepare
+from .storage.collect import collect
+from .storage.extending import beforehand, check_folder
+from .storage.folder import Folder
+from .storage.ledger import facts_of
+from .storage.store import Record, RunStore, parquet
 from .until import Until, looked_before
-from .worker import Builder, build
 
 PACKAGES = (
     "numpy",
@@ -60,7 +62,7 @@ def check_runnable(study: Study) -> list[str]:
     Returns notes about the files, for a person to read.
     """
     from ..analysis.measures import MEASURES
-    from .build import check_study
+    from .execution.build import check_study
 
     for key, named in (("measures", study.measures), ("primary", study.primary)):
         for name in named:
@@ -124,11 +126,11 @@ def run_study(
     checker(study)
     plan = whole = expand(study)
     folder = Folder(out)
-    folder.check(study)
+    check_folder(folder, study)
     started = datetime.now(UTC)
     with Workers(backend, jobs, scheduler, whole) as workers, folder.locked():
         # Once more, now that nobody else can change it.
-        there = folder.check(study)
+        there = check_folder(folder, study)
         for note in beforehand(there, study, plan, folder.path, folder.store):
             progress.say(note)
         folder.begin(study, plan)
@@ -184,7 +186,8 @@ def _fill(
         else:
             waiting.setdefault(run.key, run)
     prepared = prepare(list(waiting.values()), [run for run in plan if run.key in records], keeping)
-    todo = prepared.todo
+    todo = [run for run, _ in prepared.todo]
+    tasks = [Task(run, keeping, builder) for run, keeping in prepared.todo]
     for note in prepared.notes:
         progress.say(note)
     for record in records.values() if todo else ():
@@ -192,7 +195,7 @@ def _fill(
     with progress:
         jobs = workers.at_once(todo, progress, records)
         progress.start(len(records) + len(todo), len(records), jobs, sum(map(prepared.left, todo)))
-        for record in workers.carried_out(todo, store, jobs, progress, builder):
+        for record in workers.carried_out(tasks, store, jobs, progress):
             if record.key not in records:
                 told = jobs == 1 and workers.here
                 progress.run(0 if told else prepared.left(waiting[record.key]), record.status == "failed")

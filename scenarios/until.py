@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..disk import write_atomically
 from ..errors import BadInput
-from .gate import check_decidable
-from .plan import seeds_of
-from .progress import Quiet
-from .spec import Study
-from .store import write_atomically
-from .wording import counted
+from ..wording import counted
+from .design.check_gate import check_decidable
+from .design.plan import seeds_of
+from .execution.progress import Quiet
+from .specs.study import Study
 
 FIRST = 8
 """Seeds of the first batch."""
@@ -87,8 +87,8 @@ class Until:
 
     def _look(self, folder: Path, count: int, progress: Quiet) -> None:
         """Judge the tables and write down what came of it."""
+        from ..analysis.gate.questions import questions
         from ..analysis.results import read_results
-        from ..analysis.stopping import questions
 
         asked = questions(read_results(folder))
         self._open = [question.name for question in asked if not question.decided]

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..agents.creators import get_ready
+from ..agents.production import get_ready
 from ..config import Config
 from ..policies.interactions import Exposures
+from .state import State, fill, part, under
 from .streams import Streams
 
 if TYPE_CHECKING:
     from ..agents.world import World
     from .loop import Simulation
 
-State = dict[str, NDArray[Any]]
 
 FIXED = {
     "users": {
@@ -59,8 +59,12 @@ def state(simulation: Simulation) -> State | None:
         **under("world", _world(simulation.world)),
         **under("log", simulation.log.state()),
         **under("learning", simulation.learning.state()),
-        **under("recommender", recommender),
     }
+    if simulation.twin is not None:
+        twin = state(simulation.twin)
+        assert twin is not None, "an organic world has no recommender whose state could be missing"
+        kept |= under("learning.twin", twin)
+    kept |= under("recommender", recommender)
     if simulation.blocked.bits.any():
         kept["blocked"] = simulation.blocked.bits
     kept["exposures"] = np.array([slates.round for slates in simulation.exposures], np.int64)
@@ -104,6 +108,8 @@ def restore(simulation: Simulation, kept: Mapping[str, NDArray[Any]]) -> None:
         slates = part(f"exposures.{place}", kept)
         simulation.exposures.append(Exposures(when, **{name: np.array(slates[name]) for name in slates}))
     simulation.learning.restore(part("learning", kept))
+    if simulation.twin is not None:
+        restore(simulation.twin, part("learning.twin", kept))
     simulation.recommender.restore(part("recommender", kept))
     simulation.round = round
     creators = simulation.world.creators
@@ -139,27 +145,3 @@ def _never_changes(value: Any) -> bool:
     if isinstance(value, (tuple, list)):
         return all(isinstance(each, str) for each in value)
     return value is None or isinstance(value, (Config, Streams))
-
-
-def under(name: str, kept: Mapping[str, Any]) -> State:
-    """Return a part's state with a name before each of its own."""
-    return {f"{name}.{key}": np.asarray(value) for key, value in kept.items()}
-
-
-def part(name: str, kept: Mapping[str, NDArray[Any]]) -> State:
-    """Return the part of a state that `under` put there."""
-    start = f"{name}."
-    return {key.removeprefix(start): value for key, value in kept.items() if key.startswith(start)}
-
-
-def fill(array: NDArray[Any], kept: NDArray[Any], name: str, longer: bool) -> None:
-    """Put what was kept into an array in place; one laid out for more rounds (longer) keeps its own rest.
-
-    Raises ValueError where it does not fit.
-    """
-    fits = kept.shape == array.shape
-    if longer and kept.ndim == array.ndim:
-        fits = all(few <= many for few, many in zip(kept.shape, array.shape, strict=True))
-    if not fits or kept.dtype != array.dtype:
-        raise ValueError(f"the state's {name} is {kept.dtype}{kept.shape}, not {array.dtype}{array.shape}")
-    array[tuple(slice(size) for size in kept.shape)] = kept

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..agents.world import World
 from ..errors import BadInput, PolicyError
 from ..policies.interactions import Exposures, InteractionLog, Interactions, Source
-from . import checkpoint
-from .checkpoint import State, part, under
-
-if TYPE_CHECKING:
-    from .loop import Simulation
+from .state import State, part, under
+from .streams import Streams
 
 MOST_PASSES = 1000
 """Extra organic visits per round and user, at most, to bring the organic log to the arm's size."""
 _COLUMNS = ("user", "item", "round", "rank", "source", "weight")
+
+
+class Twin(Protocol):
+    """The paired world without a recommender, as far as its log is learned from (a `sim.loop.Simulation`)."""
+
+    world: World
+    streams: Streams
+    log: InteractionLog
+
+    @property
+    def exposures(self) -> Iterable[Exposures]: ...
+
+    def step(self) -> Any: ...
+
+    def extra_visits(self, round: int, turn: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
 
 
 class LearningLog:
@@ -91,7 +104,7 @@ class OrganicLog(LearningLog):
     visits that are logged but change nobody (so the twin's own course stays that of the organic arm).
     """
 
-    def __init__(self, own: InteractionLog, twin: Simulation) -> None:
+    def __init__(self, own: InteractionLog, twin: Twin) -> None:
         super().__init__(own)
         if twin.world.creators is not None:
             raise BadInput(
@@ -136,15 +149,12 @@ class OrganicLog(LearningLog):
         self._log.append(user, item, round, rank, Source.ORGANIC)
 
     def state(self) -> State:
-        """Return the organic log and the state of the twin world besides."""
-        twin = checkpoint.state(self._twin)
-        assert twin is not None, "an organic world has no recommender whose state could be missing"
-        return super().state() | under("log", self._log.state()) | under("twin", twin)
+        """Return the organic log besides; the twin world has a state of its own."""
+        return super().state() | under("log", self._log.state())
 
     def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
         super().restore(kept)
         self._log.restore(part("log", kept))
-        checkpoint.restore(self._twin, part("twin", kept))
 
 
 def joined(first: Interactions, second: Interactions) -> Interactions:

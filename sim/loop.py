@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..agents.choice import ChoiceKeys, Choices, visit
-from ..agents.creators import respond
-from ..agents.drift import drift_fatigue, drift_shares, drift_tastes, rewire, word_of_mouth
-from ..agents.organic import organic_slates
+from ..agents.dynamics.choice import ChoiceKeys, Choices, visit
+from ..agents.dynamics.drift import drift_fatigue, drift_shares, drift_tastes, rewire, word_of_mouth
+from ..agents.dynamics.organic import organic_slates
+from ..agents.production import respond
 from ..agents.world import World
 from ..errors import BadInput
+from ..machine import blas_on_one_thread
 from ..philox import uniform_of_pairs, uniforms
 from ..policies.interactions import (
     Blocked,
@@ -27,7 +28,6 @@ from ..policies.interactions import (
     Observation,
     Source,
 )
-from ..policies.threads import one_thread
 from .learning import LearningLog, OrganicLog
 from .platform import Platform
 from .recommender import Recommender
@@ -119,8 +119,10 @@ class Simulation:
             if twin is None:
                 raise BadInput('platform.learn_from = "organic" needs the paired organic simulation')
             self.learning: LearningLog = OrganicLog(self.log, twin)
+            self.twin: Simulation | None = twin
         else:
             self.learning = LearningLog(self.log, platform.learn_from)
+            self.twin = None
 
     def step(self) -> Now:
         """Run one round through all phases and return what happened in it."""
@@ -129,7 +131,7 @@ class Simulation:
                 f"this world is laid out for {self.horizon} rounds; build it with more (rounds = …)"
             )
         now = Now(self.round)
-        with one_thread():
+        with blas_on_one_thread():
             for phase in self.PHASES:
                 getattr(self, phase)(now)
         self.round += 1

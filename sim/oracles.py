@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..agents.choice import MAX_LOG_ODDS, Objective
+from ..agents.dynamics.choice import MAX_LOG_ODDS, Objective
 from ..agents.values import item_values
 from ..agents.world import World
 

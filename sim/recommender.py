@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ..agents.choice import Objective
+from ..agents.dynamics.choice import Objective
 from ..agents.world import World
 from ..config import Config
 from ..errors import PolicyError
@@ -19,8 +19,8 @@ from ..policies.base import LogTransform, Policy, Reranker
 from ..policies.interactions import Observation
 from ..policies.rerankers.candidates import followed
 from ..policies.validation import validate_ranking
-from .checkpoint import State, part, under
 from .oracles import oracle_items, oracle_slates
+from .state import State, part, under
 from .streams import Streams
 
 _BLOCK = 256

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ..agents.world import World
 from ..policies.base import LogTransform
 from ..policies.interactions import Observation
-from .checkpoint import State, part, under
 from .recommender import NoRecommender, Recommended, Recommender
 from .schedule import Schedule
+from .state import State, part, under
 from .streams import Streams
 
 Choice = tuple[int, int]

@@ -26,8 +26,11 @@ LAYERS = {
     "agents": 1,
     "policies": 1,
     "config": 0,
+    "disk": 0,
     "keys": 0,
+    "machine": 0,
     "philox": 0,
+    "wording": 0,
     "errors": -1,
 }
 """Height of every part; imports go to a part that is lower, or stay inside."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...agents.choice import slate_value
+from ...agents.dynamics.choice import slate_value
 from ...sim.oracles import oracle_slates
 from .base import Column, Round, UserMeasure
 from .panel import EVERY, UserPanel

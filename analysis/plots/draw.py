@@ -39,7 +39,7 @@ MOST_SERIES = 12
 
 def draw(results: Results, *measures: str, **wanted: Any) -> Figure:
     """Return one figure of a study; see `request.request` for what can be asked for (BadInput otherwise)."""
-    from ..stopping import on_figures
+    from ..gate.looks import on_figures
 
     asked = request(results, measures, **wanted)
     styles = arm_styles(results.arms, results.reference)
@@ -145,7 +145,7 @@ def _with_gate(results: Results, asked: Request) -> tuple[Request, str]:
     gate = results.study.get("gate")
     if not gate or asked.limit is not None or asked.vs is not None:
         return asked, ""
-    from ..bounds import parse_bound, parse_horizon
+    from ..gate.bounds import parse_bound, parse_horizon
 
     arms = (gate["candidate"], gate["baseline"])
     for line in [*(gate.get("guardrail") or ()), *(gate.get("goal") or ())]:
@@ -220,7 +220,7 @@ def _half_life(results: Results, asked: Request, styles: Styles) -> Figure:
 
 
 def _differences(results: Results, asked: Request, styles: Styles) -> Figure:
-    from ..stopping import compare_of
+    from ..gate.sequential import compare_of
 
     reference = asked.vs or results.reference
     if reference not in asked.arms:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from ..statistics import t_interval
 from .columns import describe, is_share
 from .curves import NICE, percent
-from .letters import place_letters
 from .series import ENDS
-from .sheet import WIDTH, say, sheet
+from .sheet import WIDTH, place_letters, say, sheet
 from .style import MUTED, RULE, ArmStyle, look, styles_for
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from ..deciles import DECILES, NEWBORN
+from ..recording.deciles import DECILES, NEWBORN
 from .curves import NICE
 from .sheet import WIDTH, head, say, sheet
 from .style import INK, ArmStyle, foreground, look, styles_for

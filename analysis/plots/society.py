@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
-from ..network import END, START
+from ..recording.network import END, START
 from .sheet import WIDTH, head, say, sheet
 from .style import INK, MUTED, ArmStyle, clean, foreground, look, styles_for
 

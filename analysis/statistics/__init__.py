@@ -8,8 +8,7 @@ One subject per file: `intervals` (t), `paired` (arms against a reference), `mul
 from .changes import ChangePoint, change_point
 from .decay import DecayFit, half_life_fit
 from .equivalence import Equivalence, noninferior, tost
-from .intervals import LEVEL, Interval, mean_interval, t_interval
-from .multiple import holm
+from .intervals import LEVEL, Interval, holm, mean_interval, t_interval
 from .paired import Difference, compare, paired_differences
 from .planning import seeds_needed, sequential_seeds_needed
 from .resampling import bca_interval, sign_flip

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import BadInput
-from .curves import whole_curves
-from .intervals import LEVEL, Interval, mean_interval
-from .rounding import rounding
+from .decay import whole_curves
+from .intervals import LEVEL, Interval, mean_interval, rounding
 
 FLIPS = 1_999
 RESAMPLES = 999

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .rounding import rounding
-
 LEVEL = 0.95
 
 
@@ -57,3 +55,34 @@ def mean_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
 
 def _why_no_interval(n: int) -> str:
     return {0: "no values", 1: "one seed gives no interval"}.get(n, "")
+
+
+def holm(p: ArrayLike) -> NDArray[np.float64]:
+    """Holm's step-down adjusted p-values (Holm 1979); p (m,), NaN is left out of the family and stays NaN."""
+    p = np.asarray(p, dtype=np.float64)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    factor = np.arange(len(order), 0, -1)
+    adjusted = np.full(p.shape, np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factor * p[order]), 1.0) if len(order) else []
+    return adjusted
+
+
+STEPS = 16
+"""Units in the last place within which two numbers count as the same."""
+
+
+def rounding(*sizes: ArrayLike) -> NDArray[np.float64]:
+    """Return the largest difference that may come from rounding, where numbers as large as these met; elementwise."""
+    largest = np.abs(np.asarray(sizes[0], np.float64))
+    for size in sizes[1:]:
+        largest = np.fmax(largest, np.abs(np.asarray(size, np.float64)))
+    return STEPS * np.finfo(np.float64).eps * largest
+
+
+def apart(here: ArrayLike, there: ArrayLike) -> NDArray[np.float64]:
+    """Return here − there; 0 where that is only rounding, NaN where a side is not finite."""
+    here, there = np.asarray(here, np.float64), np.asarray(there, np.float64)
+    with np.errstate(invalid="ignore"):
+        gap = here - there
+        return np.where(np.abs(gap) <= rounding(here, there), 0.0 * gap, gap)

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import BadInput, did_you_mean
-from .intervals import LEVEL, Interval, t_interval
-from .multiple import holm
+from .intervals import LEVEL, Interval, apart, holm, t_interval
 from .resampling import bca, flips
-from .rounding import apart
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .intervals import LEVEL, Interval, t_interval
-from .rounding import rounding
+from .intervals import LEVEL, Interval, rounding, t_interval
 
 RESAMPLES = 9_999
 SEED = 20_261_122

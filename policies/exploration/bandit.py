@@ -13,11 +13,11 @@ from pydantic import Field, field_validator
 
 from ...config import Config as BaseConfig
 from ...errors import BadInput, EchodriftError
+from ...machine import blas_on_one_thread
 from ...philox import uniform
 from ..base import FactorPolicy, Policy, Ranking, State
 from ..interactions import FloatArray, IntArray, Observation, is_blocked
 from ..registry import build_policy, kinds, policy_class, spec_of
-from ..threads import one_thread
 from ..ties import tie_key
 from ..topk import top_k_dense, top_k_factors
 from . import bandit_posterior as posterior
@@ -162,7 +162,7 @@ class Bandit(Policy):
             scores *= np.float32(self.config.exploration)
             left = np.zeros((USER_BLOCK, of_users.shape[1]), np.float32)
             left[: part.size] = of_users[rows]
-            with one_thread():
+            with blas_on_one_thread():
                 scores += left @ of_items.T
             items[rows], best[rows] = top_k_dense(scores[: part.size], part, n, seen.live, seen.blocked)
         return Ranking(users, items, best)

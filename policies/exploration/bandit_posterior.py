@@ -9,9 +9,9 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ...machine import blas_on_one_thread
 from ...philox import normals
 from ..interactions import FloatArray, IntArray, Interactions, Observation, count_pairs
-from ..threads import one_thread
 
 ITEM_BLOCK = 1024
 """Items whose products of factors are laid out at once."""
@@ -44,7 +44,7 @@ def precisions(
     """Return (B, d, d): A_u = prior·I + Σ_i n_ui h_i h_iᵀ over the items i that user u was observed with."""
     matrix: Any = observed
     known = contexts.astype(np.float64)
-    with one_thread():
+    with blas_on_one_thread():
         return _precisions(matrix.indptr, matrix.indices, matrix.data, users, known, prior)
 
 
@@ -54,7 +54,7 @@ def widths(precision: NDArray[np.float64], contexts: FloatArray) -> FloatArray:
     The quadratic form is an inner product of d(d + 1)/2 entries of A_u⁻¹ with as many products of the item's
     factors: one matrix product for all users, half the work of solving per user.
     """
-    with one_thread():
+    with blas_on_one_thread():
         inverse = np.linalg.inv(precision)
         upper = np.triu_indices(contexts.shape[1])
         twice = np.where(upper[0] == upper[1], 1.0, 2.0)
@@ -68,7 +68,7 @@ def widths(precision: NDArray[np.float64], contexts: FloatArray) -> FloatArray:
 
 def draws(precision: NDArray[np.float64], key: np.uint64, users: IntArray) -> NDArray[Any]:
     """Return (B, d): one draw from N(0, A_u⁻¹) each; a user's depends on the key, the id and A_u only."""
-    with one_thread():
+    with blas_on_one_thread():
         root = np.linalg.cholesky(precision)
         noise = normals(key, users, precision.shape[1]).astype(np.float64)
         # A = L Lᵀ, so L⁻ᵀ z has covariance A⁻¹

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from ...machine import blas_on_one_thread
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
-from ..threads import one_thread
 from .implicit_loss import ImplicitLoss, LeastSquaresConfig
 from .kept_factors import KeptFactors
 
@@ -46,7 +46,7 @@ class LeastSquaresPolicy(KeptFactors):
         else:
             # a sweep solves for users first and places newborn items by them: neither needs a draw
             users, items = (_grown(x, size) for x, size in zip((users, items), counts.shape, strict=True))
-        with one_thread():
+        with blas_on_one_thread():
             users, items = self.train(loss, users, items, warm, rng)
         self.finite("raise regularization, or lower dim", users, items)
         self._users, self._items = users, items
@@ -69,7 +69,7 @@ class LeastSquaresPolicy(KeptFactors):
         if self._cold is None or self._users is None or self._items is None:
             return
         counts = self._counts(seen)[:, : self._items.shape[0]]
-        with one_thread():
+        with blas_on_one_thread():
             loss = replace(
                 ImplicitLoss.of(counts, self.config), regularization=self.regularization_for_fold_in()
             )

@@ -13,12 +13,12 @@ from scipy import sparse
 
 from ...config import Config as BaseConfig
 from ...errors import PolicyError
+from ...machine import blas_on_one_thread
 from ..base import FactorPolicy, State
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation, count_pairs
 from ..profiles import topic_profiles
 from ..search_space import Choice, Range
-from ..threads import one_thread
 from .kept_factors import collapsed
 from .list_objective import Values, satisfaction, score_gradient
 
@@ -182,7 +182,7 @@ class ListMF(FactorPolicy):
         items, biases = compact["items"], compact["biases"]
         step, penalty = np.float32(config.learning_rate), np.float32(config.regularization)
         users = users[np.diff(histories.indptr)[users] > 0]
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+        with blas_on_one_thread(), np.errstate(over="ignore", invalid="ignore"):
             for _ in range(passes):
                 order = rng.permutation(users)
                 for start in range(0, order.size, BLOCK):

@@ -14,10 +14,10 @@ from scipy import sparse
 
 from ...config import Config as BaseConfig
 from ...errors import PolicyError
+from ...machine import blas_on_one_thread
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range, SearchSpace
-from ..threads import one_thread
 from . import als, bpr
 from .kept_factors import KeptFactors
 
@@ -116,7 +116,7 @@ class MatrixFactorization(KeptFactors):
         if counts.nnz == 0:
             self._users = self._items = None
             return
-        with one_thread():
+        with blas_on_one_thread():
             self._factorize(self._weighted(counts), cold, rng)
 
     def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -242,7 +242,7 @@ class MatrixFactorization(KeptFactors):
         matrix = self._weighted(self._counts(seen))[:, : self._items.shape[0]]
         own = matrix[users]
         self._users, warm = self._users.copy(), self._cold.warm.copy()
-        with one_thread():
+        with blas_on_one_thread():
             if self._own_bpr:
                 warm[users] = own @ (self._cold.taken > 0) > 0
                 rows = self._fresh_rows(None, warm[users], rng)

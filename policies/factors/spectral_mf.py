@@ -11,20 +11,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ...machine import blas_on_one_thread
 from ..base import State
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
-from ..threads import one_thread
 from .ials import LeastSquaresPolicy
 from .implicit_loss import ImplicitLoss, LeastSquaresConfig
 from .spectral_point import Point, grown, guess, newest, remember, spread, start
-from .spectrum import (
-    effective_rank,
-    exponent_for,
-    singular_values,
-    top_pair,
-    with_exponent,
-)
+from .spectrum import effective_rank, exponent_for, singular_values, top_pair, with_exponent
 
 TRIALS = 16
 """Values of λ tried at most."""
@@ -185,7 +179,7 @@ class SpectralMF(LeastSquaresPolicy):
         """Solve for the users exactly with the items' factors, λ and v as they are."""
         super().fold_in(seen, users, rng)
         if self._users is not None and self._turn is not None:
-            with one_thread():
+            with blas_on_one_thread():
                 self._users[users] = (self._users[users] @ self._turn).astype(np.float32)
 
     def regularization_for_fold_in(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.random import Generator
@@ -16,14 +16,34 @@ from ..ties import tie_key
 from .id_tables import Admission, ExactTable, admitted, make_table
 from .logistic_mf import DEFAULT, Parameters
 
-if TYPE_CHECKING:
-    from .hashed_mf import HashedMF
+
+class Settings(Protocol):
+    """What a side reads of the settings of its policy (`HashedMF.Config`)."""
+
+    @property
+    def sides(self) -> str: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def admission(self) -> Admission: ...
+    @property
+    def threshold(self) -> int: ...
+    @property
+    def reset_on_reuse(self) -> bool: ...
+    @property
+    def expire_after(self) -> int | None: ...
+    @property
+    def slots(self) -> int | None: ...
+    @property
+    def load(self) -> float | None: ...
+    @property
+    def dim(self) -> int: ...
 
 
 class Side:
     """Users or items: their table, who has been admitted, and their parameters."""
 
-    def __init__(self, config: HashedMF.Config, name: str, count: int, rng: Generator) -> None:
+    def __init__(self, config: Settings, name: str, count: int, rng: Generator) -> None:
         key = tie_key(rng)
         plain = config.sides not in ("both", name)
         self.name, self.kind = name, "exact" if plain else config.table
@@ -93,7 +113,7 @@ class Side:
         return {f"{self.name}.{name}": value for name, value in own.items()}
 
     @classmethod
-    def restored(cls, config: HashedMF.Config, name: str, state: Mapping[str, NDArray[Any]]) -> Side:
+    def restored(cls, config: Settings, name: str, state: Mapping[str, NDArray[Any]]) -> Side:
         """Return what `state` described."""
         own = {at.removeprefix(f"{name}."): value for at, value in state.items() if at.startswith(f"{name}.")}
         made = cls(config, name, 1, np.random.default_rng(0))

@@ -12,11 +12,10 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from ...errors import PolicyError
+from ...machine import available_bytes, blas_on_one_thread, gibibytes
 from ..interactions import FloatArray, IntArray
 from ..search_space import Range
-from ..threads import one_thread
 from .history_policy import HistoryPolicy
-from .memory import available_bytes, gibibytes
 from .products import gram, inner_products, mirror, times_dense
 
 FEW_USERS = 3
@@ -87,7 +86,7 @@ class Ease(HistoryPolicy):
         out[np.diag_indices(size)] += self.config.l2
         factorize, invert = lapack.get_lapack_funcs(("potrf", "potri"), dtype=kind)
         # LAPACK counts along columns: the transpose, upper triangle, is the same memory and nothing is copied
-        with one_thread():
+        with blas_on_one_thread():
             factor, failed = factorize(out.T, lower=0, clean=0, overwrite_a=1)
             if not failed:
                 factor, failed = invert(factor, lower=0, overwrite_c=1)
@@ -120,7 +119,7 @@ class Ease(HistoryPolicy):
         for start in range(0, histories.shape[0], BLOCK):
             own = histories[start : start + BLOCK]
             inner_products(own, self._columns, shared[: own.shape[0]])
-            with one_thread():
+            with blas_on_one_thread():
                 np.matmul(self._inverse, shared.T, out=weights)
             _regress_by_user(
                 *_parts(self._columns),

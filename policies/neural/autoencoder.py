@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy import sparse
 
+from ...machine import blas_on_one_thread
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
-from ..threads import one_thread
 from ..topk import USER_BLOCK
 from . import vae
 from .jax_runtime import Training, Weights, padded
@@ -122,7 +122,7 @@ class Autoencoder(NeuralPolicy):
         sums = np.zeros((-(-users.size // USER_BLOCK) * USER_BLOCK, table.shape[1]), np.float32)
         sums[: users.size] = x[:, : len(table)] @ table
         # in blocks of one size: BLAS may pick another kernel, and with it other last bits, for another one
-        with one_thread():
+        with blas_on_one_thread():
             blocks = [
                 self.head(sums[at : at + USER_BLOCK] + self._weights["input_bias"])
                 for at in range(0, len(sums), USER_BLOCK)

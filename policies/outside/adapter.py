@@ -15,14 +15,15 @@ from threadpoolctl import ThreadpoolController
 
 from ...config import Config as BaseConfig
 from ...errors import EchodriftError, PolicyError
+from ...machine import blas_on_one_thread
 from ..base import Policy, Ranking
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation, count_pairs
 from ..registry import register
-from ..threads import one_thread
 from ..topk import top_k_dense
+from .choosing import protocol_for
 from .models import build, contained, find
-from .protocols import Name, Protocol, protocol_for
+from .protocols import Name, Protocol
 
 BLOCK = 256
 """Users asked at once: bounds memory to block × items."""
@@ -75,7 +76,7 @@ class Adapted(Policy):
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
         # built here, too, so that a wrong path or argument is told before anything starts
-        with one_thread():
+        with blas_on_one_thread():
             model = self._new(0)
         # after the model's own libraries are loaded; OpenMP, too, adds up in another order with more threads
         self._threads = ThreadpoolController()
@@ -119,7 +120,7 @@ class Adapted(Policy):
         self._asked, self._size = None, seen.n_items
         if counts.nnz == 0:
             return
-        with one_thread():
+        with blas_on_one_thread():
             asked = self._how(self._new(self._seed), self.config.dense)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")  # else a second run in this process would be told less

@@ -5,7 +5,6 @@ Where a model gives a list instead of scores, what it does not list has −inf: 
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...errors import BadInput, PolicyError
+from ...errors import PolicyError
 from ..interactions import FloatArray, IntArray
 from .models import accepts, called
 
@@ -190,46 +189,3 @@ def _needs_target(fit: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return target is not None and target.default is inspect.Parameter.empty
-
-
-def protocol_for(model: Any, name: Name, path: str) -> type[Protocol]:
-    """Return how to ask a model; "auto" looks at its methods. BadInput if it has none of them."""
-    chosen = _guess(model) if name == "auto" else name
-    if chosen == "lenskit" and importlib.util.find_spec("lenskit") is not None:
-        from .lenskit_protocol import LensKit
-
-        return LensKit
-    if chosen == "lenskit":
-        raise BadInput('protocol = "lenskit" needs LensKit: pip install lenskit')
-    needed = {
-        "implicit": (Implicit, ("recommend",)),
-        "recommend": (Recommend, ("recommend",)),
-        "predict": (Predict, ("predict",)),
-        "transform": (Transform, ("transform",)),
-    }
-    if chosen in needed:
-        protocol, methods = needed[chosen]
-        missing = [method for method in methods if not callable(getattr(model, method, None))]
-        if not missing:
-            return protocol
-        raise BadInput(
-            f'protocol = "{name}": {type(model).__name__} ("{path}") has no method {missing[0]}(). Leave '
-            "protocol out to have it found"
-        )
-    raise BadInput(
-        f'{type(model).__name__} ("{path}") is no recommender that can be asked. It needs one of: '
-        "recommend(userids, user_items, N), recommend(users, n), predict(X), transform(X) with "
-        "inverse_transform(Z), or to be a LensKit component or pipeline; and fit(X), unless fitted = true. "
-        "Anything else: write a class of your own (docs/your-own-recommender.md)"
-    )
-
-
-def _guess(model: Any) -> str:
-    has = {name for name in ("fit", "train", "recommend", "predict", "transform") if hasattr(model, name)}
-    if any(cls.__module__.split(".")[0] == "lenskit" for cls in type(model).__mro__):
-        return "lenskit"
-    if "recommend" in has:
-        return "implicit" if accepts(model.recommend, "user_items") else "recommend"
-    if "transform" in has and (hasattr(model, "inverse_transform") or "predict" not in has):
-        return "transform"
-    return "predict" if "predict" in has else ""

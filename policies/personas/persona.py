@@ -14,11 +14,11 @@ from scipy import sparse
 
 from ...config import Config as BaseConfig
 from ...errors import BadInput, PolicyError
+from ...machine import blas_on_one_thread
 from ..base import ScorePolicy, State
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation, count_pairs
 from ..search_space import Choice, Range
-from ..threads import one_thread
 from . import persona_attention as attending
 from . import persona_training as training
 from .persona_training import Objective, Parameters
@@ -187,7 +187,7 @@ class Persona(ScorePolicy):
         alpha = config.alpha if config.lambda_p > 0 or config.lambda_n > 0 else 1.0
         entropies = (1 - alpha) * config.lambda_p, (1 - alpha) * config.lambda_n
         objective = Objective(alpha, *entropies, config.regularization)
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+        with blas_on_one_thread(), np.errstate(over="ignore", invalid="ignore"):
             for _ in range(passes):
                 for who, candidates in training.batches(users, items, source, config.negatives, rng):
                     _, rows, columns, found = training.gradients(

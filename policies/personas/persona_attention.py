@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ...machine import blas_on_one_thread
 from ..interactions import FloatArray, IntArray
-from ..threads import one_thread
 from .persona_training import Parameters, unit
 
 USER_BLOCK = 16
@@ -19,7 +19,7 @@ def scores(parameters: Parameters, users: IntArray, known: NDArray[np.bool_]) ->
     items, biases = parameters["items"][known], parameters["biases"][known]
     temperature = np.exp(parameters["log_temperature"])
     out = np.empty((users.size, len(items)), np.float32)
-    with one_thread():
+    with blas_on_one_thread():
         directions = unit(items @ parameters["item_map"].T)[0]
         for start in range(0, users.size, USER_BLOCK):
             part = users[start : start + USER_BLOCK]

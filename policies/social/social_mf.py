@@ -11,11 +11,11 @@ from pydantic import Field
 from scipy import sparse
 
 from ...config import Config as BaseConfig
+from ...machine import blas_on_one_thread
 from ..cold_start import ColdStart
 from ..factors.kept_factors import KeptFactors
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
-from ..threads import one_thread
 from .social_als import CG_STEPS, sweep, update_users
 from .social_ties import social_ties
 
@@ -91,7 +91,7 @@ class SocialMF(KeptFactors):
         users = _started(self._users if warm else None, seen.n_users, config.dim, rng, self._cold.warm)
         items = _started(self._items if warm else None, seen.n_items, config.dim, rng, self._cold.taken > 0)
         transpose = matrix.T.tocsr()
-        with one_thread():
+        with blas_on_one_thread():
             for _ in range(config.refit_iterations if warm else config.iterations):
                 sweep(matrix, transpose, ties, users, items, config.regularization, config.social_weight)
         self.finite("raise regularization, or lower confidence, social_weight or dim", users, items)
@@ -115,7 +115,7 @@ class SocialMF(KeptFactors):
         matrix = self._weighted(seen)[:, : self._items.shape[0]]
         factors = _started(self._users, seen.n_users, config.dim)
         factors[users] = 0
-        with one_thread():
+        with blas_on_one_thread():
             for _ in range(max(config.iterations, config.dim // CG_STEPS + 1)):
                 update_users(
                     matrix, ties, factors, self._items, config.regularization, config.social_weight, users

@@ -14,11 +14,11 @@ from scipy import sparse
 
 from ...config import Config as BaseConfig
 from ...errors import PolicyError
+from ...machine import blas_on_one_thread
 from ..base import ScorePolicy, State
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation, count_pairs
 from ..search_space import Choice, Range
-from ..threads import one_thread
 from .copying import Copying, copying, unordered_round
 from .poisson_cavi import Gammas, Posterior
 from .poisson_scores import Expected, expected, same_ties
@@ -128,7 +128,7 @@ class SocialPoisson(ScorePolicy):
             self._posterior = None
             return
         data = self._data(seen, ties)
-        with one_thread():
+        with blas_on_one_thread():
             if config.warm_start and self._posterior is not None:
                 posterior = self._start(seen, ties, data)
                 posterior.ascend(data, config.refit_iterations, 0.0)
@@ -194,7 +194,7 @@ class SocialPoisson(ScorePolicy):
         posterior.ties.rate[here[kept]] = self._posterior.ties.rate[there[kept]]
         posterior.users.shape[users] = self.config.factor_shape
         posterior.ties.shape[own] = self.config.influence_shape
-        with one_thread():
+        with blas_on_one_thread():
             posterior.fold_in(data, users, np.flatnonzero(own), self.config.iterations)
         warm = self._cold.is_warm(np.arange(seen.n_users, dtype=np.int32))
         warm[users] = np.diff(data.user_pairs)[users] > 0

@@ -9,17 +9,17 @@ from typing import Any
 
 from ...errors import BadInput
 from ...policies.registry import policy_class, spec_of
-from ..progress import Quiet
-from ..progress import progress as _progress
-from .data import Data, read_data
+from ..execution.progress import Quiet
+from ..execution.progress import progress as _progress
 from .metric_list import DEFAULT, Asked, parse_metrics
 from .pool import cores, spread
-from .result import Evaluation
+from .protocol.data import Data, read_data
+from .protocol.splits import Split, parse_split
+from .protocol.task import Rules, Task, make_task
+from .results.evaluation import Evaluation
 from .score import Outcome, carry_out
 from .specs import AnyPolicy, Contender, contenders
-from .splits import Split, parse_split
 from .storage import check_folder
-from .task import Rules, Task, make_task
 from .tested import size_of
 from .tested import warnings as few_tested
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...analysis.ranking_metrics import METRICS, Metric
 from ...errors import BadInput, did_you_mean
+from .ranking_metrics import METRICS, Metric
 
 DEFAULT = ("recall@20", "ndcg@10", "hr@10", "arp@20", "coverage@20")
 _LONGEST = 1_000_000

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from ...errors import BadInput
-from ..home import Home
-from ..threads import THREADS, one_thread
+from ...machine import THREADS, one_thread
+from ..execution.worker import Home
 
 J = TypeVar("J")
 R = TypeVar("R")

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...analysis import ranking_metrics as metrics
 from ...errors import was_interrupted
 from ...policies.base import Policy, Ranking, Reranker
 from ...policies.interactions import Blocked, IntArray, Observation
 from ...policies.profiles import topic_profiles
 from ...policies.validation import validate_ranking
 from ...sim.streams import Streams
+from . import ranking_metrics as metrics
 from .metric_list import Asked
+from .protocol.task import Cases, Task
 from .specs import Contender
-from .task import Cases, Task
 
 BLOCK, CELLS = 2048, 8_000_000
 """Users ranked at once, and ranked items, at most: bounds memory."""

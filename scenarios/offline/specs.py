@@ -11,7 +11,7 @@ from ...errors import BadInput
 from ...policies.base import Policy, Reranker
 from ...policies.registry import build_policy, build_reranker
 from ...sim.recommender import REFERENCE_ARMS
-from ..files import read_toml
+from ..specs.files import read_toml
 from .inline_toml import parse_inline, write_option
 
 AnyPolicy = str | Path | Mapping[str, Any]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...disk import TEMPORARY, cannot_write, write_atomically
 from ...errors import StorageError
-from ..store import TEMPORARY, cannot_write, parquet, write_atomically
+from ..storage.store import parquet
 
 if TYPE_CHECKING:
     import pandas as pd

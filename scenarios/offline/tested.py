@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..wording import counted
-from .task import Task
+from ...wording import counted
+from .protocol.task import Task
 
 FEW = 30
 """Below this many users a mean says little."""

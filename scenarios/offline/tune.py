@@ -15,21 +15,21 @@ import numpy as np
 from ...errors import BadInput
 from ...policies.search_space import SearchSpace
 from ...sim.streams import Streams
-from ..progress import in_words
-from ..wording import counted
-from .data import Data, read_data
+from ...wording import counted
+from ..execution.progress import in_words
 from .evaluate import Job, carry_out_job, files, killed, reads_tags, seed_list, split_for
 from .metric_list import Asked, parse_metrics
 from .pool import cores, spread
+from .protocol.data import Data, read_data
+from .protocol.splits import Parts, Split, divide, parse_split
+from .protocol.task import Rules, Task, build_task, parts_of
+from .results.tuning import Trial, Tuning
 from .score import carry_out
 from .search import draw, search_space
 from .specs import AnyPolicy, Contender, contenders
-from .splits import Parts, Split, divide, parse_split
 from .storage import check_folder
-from .task import Rules, Task, build_task, parts_of
 from .tested import size_of
 from .tested import warnings as few_tested
-from .tuning import Trial, Tuning
 
 MINUTES = 10.0
 """Budget where neither minutes nor trials are given."""

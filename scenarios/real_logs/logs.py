@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BadInput
-from ..spec import LogConfig
+from ..specs.study import LogConfig
 from .tables import Table, read_table
 
 if TYPE_CHECKING:

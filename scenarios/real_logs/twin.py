@@ -19,7 +19,7 @@ from ...agents.world import World
 from ...errors import BadInput
 from ...policies.interactions import Interactions, Source
 from ...sim.streams import Streams
-from ..spec import LogConfig
+from ..specs.study import LogConfig
 from .choice_model import catalog_of
 from .communities import find_communities
 from .logs import Log, read_log

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 from echodrift.agents.behavior import Behavior
-from echodrift.agents.creators import respond
 from echodrift.agents.generate import check_world, generate
 from echodrift.agents.items import NEVER
+from echodrift.agents.production import respond
 from echodrift.agents.settings import CreatorConfig, WorldConfig
 from echodrift.agents.values import item_values
 from echodrift.errors import BadInput

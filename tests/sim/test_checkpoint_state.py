@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.policies.registry import kinds
-from echodrift.scenarios.build import build_run
-from echodrift.scenarios.load import load_study
-from echodrift.scenarios.plan import expand
+from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.design.plan import expand
+from echodrift.scenarios.execution.build import build_run
 from echodrift.sim import checkpoint
 from echodrift.sim.recommender import Recommended
 from scipy import sparse

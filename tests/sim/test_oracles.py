@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from echodrift.agents.choice import slate_value
+from echodrift.agents.dynamics.choice import slate_value
 from echodrift.agents.values import item_values
 from echodrift.sim.oracles import oracle_items, oracle_slates
 

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 from echodrift.agents.users import Users
-from echodrift.scenarios.build import build_run
-from echodrift.scenarios.load import load_study
+from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.execution.build import build_run
 from echodrift.sim.schedule import Schedule, Switch
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from echodrift.errors import BadInput, PolicyError
 from echodrift.policies import registry
-from echodrift.policies.example import COLD_USER, example_observation
 from echodrift.policies.outside.adapter import Adapter, adapted
 from echodrift.policies.outside.protocols import listed
 from echodrift.policies.registry import build_log_transform, build_policy, policy_class
 from echodrift.policies.testing import check_policy
+from echodrift.policies.testing.example import COLD_USER, example_observation
 from echodrift.policies.transforms.weights import check_transforms
 from hypothesis import given
 from hypothesis import strategies as st

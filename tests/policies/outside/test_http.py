@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from echodrift.errors import BadInput, PolicyError
-from echodrift.policies.example import example_observation
 from echodrift.policies.outside import http_client
 from echodrift.policies.outside.http_answers import read_slates
 from echodrift.policies.outside.http_policy import Http
 from echodrift.policies.testing import check_policy
+from echodrift.policies.testing.example import example_observation
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import default_rng

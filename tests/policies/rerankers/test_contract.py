@@ -7,11 +7,11 @@ import pytest
 from echodrift.errors import BadInput, PolicyError
 from echodrift.policies.base import Ranking, Reranker
 from echodrift.policies.baselines import Popularity
-from echodrift.policies.example import example_observation
 from echodrift.policies.registry import build_reranker, kinds
 from echodrift.policies.rerankers.chain import check_chain
 from echodrift.policies.rerankers.relevance import scaled
 from echodrift.policies.testing import check_reranker
+from echodrift.policies.testing.example import example_observation
 from echodrift.policies.topk import top_k_shared
 from echodrift.policies.validation import validate_ranking
 from hypothesis import given, settings

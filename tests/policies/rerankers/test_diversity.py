@@ -7,11 +7,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 from echodrift.policies.base import Ranking
-from echodrift.policies.example import example_observation
 from echodrift.policies.profiles import topic_profiles
 from echodrift.policies.rerankers.dpp import DPP
 from echodrift.policies.rerankers.mmr import MMR
 from echodrift.policies.rerankers.xquad import XQuAD
+from echodrift.policies.testing.example import example_observation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity

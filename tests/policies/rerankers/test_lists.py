@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from echodrift.policies.base import Ranking
-from echodrift.policies.example import example_observation
 from echodrift.policies.registry import build_policy, build_reranker
 from echodrift.policies.rerankers.candidates import followed
+from echodrift.policies.testing.example import example_observation
 from echodrift.sim.recommender import Recommended
 from echodrift.sim.streams import Streams
 from hypothesis import given

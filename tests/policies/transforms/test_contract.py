@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from echodrift.errors import BadInput
 from echodrift.policies.base import LogTransform
-from echodrift.policies.log_transform_clauses import observed
 from echodrift.policies.registry import build_log_transform, kinds
 from echodrift.policies.testing import check_log_transform
+from echodrift.policies.testing.log_transform_clauses import observed
 
 CATALOG = [
     ("position_debias", {}),

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from echodrift.policies.example import example_observation
 from echodrift.policies.interactions import Interactions, Source
-from echodrift.policies.log_transform_clauses import observed
 from echodrift.policies.registry import build_log_transform, build_policy
+from echodrift.policies.testing.example import example_observation
+from echodrift.policies.testing.log_transform_clauses import observed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from echodrift.errors import PolicyError
-from echodrift.policies.example import example_observation
 from echodrift.policies.interactions import Exposures, Interactions, Source
 from echodrift.policies.registry import build_log_transform
+from echodrift.policies.testing.example import example_observation
 from echodrift.policies.transforms.examination import Shown, examination, shown
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -209,7 +209,7 @@ def test_entries_from_before_the_kept_slates_are_weighed_too():
 def test_in_the_loop_the_estimate_is_nearer_to_shuffled_slates_than_takes_per_rank(epsilon):
     """What a slate in random order gets per rank (RandTopN of Wang et al. 2018) is what takes say of attention."""
     from echodrift.agents.behavior import Behavior
-    from echodrift.agents.choice import ChoiceKeys, visit
+    from echodrift.agents.dynamics.choice import ChoiceKeys, visit
     from echodrift.agents.generate import generate
     from echodrift.agents.settings import WorldConfig
     from echodrift.policies.registry import build_policy

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from echodrift.policies.example import example_observation
 from echodrift.policies.interactions import Interactions, Source
 from echodrift.policies.registry import build_log_transform
+from echodrift.policies.testing.example import example_observation
 from hypothesis import given
 from hypothesis import strategies as st
 

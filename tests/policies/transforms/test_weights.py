@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from echodrift.errors import BadInput
-from echodrift.policies.example import example_observation
 from echodrift.policies.interactions import Blocked, Interactions, count_pairs
 from echodrift.policies.profiles import topic_profiles
 from echodrift.policies.registry import build_log_transform, build_policy, kinds, policy_class
+from echodrift.policies.testing.example import example_observation
 from echodrift.policies.ties import tie_width
 from echodrift.policies.transforms.weights import check_transforms, reweighted
 from hypothesis import given, settings

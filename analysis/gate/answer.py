@@ -1,0 +1,29 @@
+"""The gate's answer, which prints itself and writes itself for machines and pull requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .files import as_json, as_junit, as_markdown
+from .verdicts import Judged
+from .words import table
+
+
+@dataclass(frozen=True)
+class Answer(Judged):
+    """The gate's answer over all grid points."""
+
+    def __str__(self) -> str:
+        return table(self)
+
+    def json(self) -> str:
+        """Return everything as JSON (layout in docs/gate.md); numbers that do not exist are null."""
+        return as_json(self)
+
+    def junit(self) -> str:
+        """Return a JUnit XML report: a test case per line; FAIL is a failure, UNDECIDED is skipped."""
+        return as_junit(self)
+
+    def markdown(self) -> str:
+        """Return a table for a pull request."""
+        return as_markdown(self)

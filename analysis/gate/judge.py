@@ -1,0 +1,243 @@
+"""The gate: may the candidate replace the baseline? PASS, FAIL or UNDECIDED, with an interval for every line.
+
+A line is an estimate, candidate − factor · baseline paired by seed, and a limit. It PASSes when its
+two-sided interval lies wholly on the good side (ends included) and FAILs when it lies wholly on the bad
+side, also at the stricter level of Holm's procedure (Holm, Scand. J. Stat. 6, 1979) over all lines at
+all grid points; else it is UNDECIDED. The whole PASSes when all lines do. That is an
+intersection–union test (Berger, Technometrics 24, 1982): a candidate that is really on the bad side of
+any limit passes with probability (1 − level) / 2 at most, without adjustment, 2.5 % at 95 % (the
+one-sided error that ICH E9, 1998, asks of non-inferiority trials). The whole FAILs when any line does,
+which is why that side is adjusted: a candidate that is on the good side everywhere fails with
+probability (1 − level) / 2 at most. A study stopped by `--until` is judged by confidence sequences,
+whose errors stay below 1 − level whenever one looks, each line by the intersection over the looks.
+A line with a seed, or a round of a seed, that gives one arm a value and the other none cannot PASS: what the
+value would have been is not known, and who lacks one is seldom left to chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import BadInput
+from ..results import Point, Results
+from ..saltelli import is_saltelli
+from ..statistics import Interval, bca_interval, confidence_sequence, mean_interval, sequence_at_looks
+from ..statistics.resampling import fewest
+from .answer import Answer
+from .bounds import parse_horizon
+from .lines import Line, check_arms, lines_at
+from .looks import looks_of
+from .remarks import SEQUENCE, no_pass, notes_of, undecided
+from .verdicts import Judgement, Outcome, Turn, Verdict, worst
+
+__all__ = ["Answer", "Judgement", "Outcome", "Verdict", "answer", "judge"]
+
+NO_SALTELLI = (
+    "the rows of a Saltelli design all live in the same few worlds, so no interval over them speaks for other "
+    'worlds; judge with uncertainty.design = "draws"'
+)
+
+
+def judge(results: Results, *, over_behaviors: bool = True) -> list[Verdict]:
+    """Judge the `[gate]` of a study by its tables: one verdict per grid point.
+
+    over_behaviors: with [uncertainty], also say under which share of the plausible behaviors each line holds,
+    and what turns it, which takes a response surface per line; no outcome depends on it. Raises BadInput where the study has no gate, or the gate names an arm, a measure or rounds that the
+    tables do not have.
+    """
+    gate = results.study.get("gate")
+    if not gate:
+        raise BadInput(
+            f'"{results.study.get("name", "the study")}" has no [gate], so there is nothing to judge. '
+            "docs/gate.md shows how to write one"
+        )
+    check_arms(gate, results.arms)
+    if is_saltelli(results.study.get("uncertainty")):
+        raise BadInput(f"gate: {NO_SALTELLI}")
+    looked = looks_of(results.manifest)
+    looks = None if looked is None else looked.counts
+    method = str(gate.get("method", "t")) if looks is None else SEQUENCE
+    level = float(gate.get("level", 0.95))
+    lines = [lines_at(results, gate, point) for point in results.points]
+    flat = [line for at_point in lines for line in at_point]
+    failing = _failing(flat, method, level, looks)
+    verdicts = []
+    for point, at_point in zip(results.points, lines, strict=True):
+        failed = _failed_runs(point, gate)
+        lost = frozenset(int(run["seed"]) for run in failed)
+        judged = [
+            _judged(results, line, id(line) in failing, len(flat), method, level, looks, lost, over_behaviors)
+            for line in at_point
+        ]
+        outcome = worst([line.outcome for line in judged])
+        notes = notes_of(results.study, at_point, judged, failed, method, int(point.runs["seed"].nunique()))
+        if failed and outcome == "PASS":
+            outcome = "UNDECIDED"
+            notes.append("Every line passes on the seeds that are there; with failed runs that is no PASS.")
+        verdicts.append(
+            Verdict(
+                outcome=outcome,
+                baseline=gate["baseline"],
+                candidate=gate["candidate"],
+                horizon=str(parse_horizon(gate.get("horizon", "last 20 rounds"))),
+                point=dict(point.values),
+                judgements=judged,
+                notes=notes,
+                method=method,
+                level=level,
+                failed=len(failed),
+            )
+        )
+    return verdicts
+
+
+def answer(results: Results) -> Answer:
+    """Judge a study and put the verdicts together; raises BadInput as `judge` does."""
+    manifest = results.manifest
+    return Answer(
+        study=str(results.study.get("name", "")),
+        verdicts=judge(results),
+        seeds=int(results.runs["seed"].nunique()),
+        finished=str(manifest.get("finished", "")),
+        stopping=manifest.get("stopping") or manifest.get("looked"),
+        versions=manifest.get("versions") or {},
+        unjudged=max(_planned_points(results.study) - len(results.points), 0),
+    )
+
+
+def _planned_points(study: Mapping[str, Any]) -> int:
+    """Grid points of a study as run: the product of its grid and its zip tables."""
+    lengths = [len(values) for values in (study.get("grid") or {}).values()]
+    return math.prod(lengths + [len(next(iter(table.values()))) for table in study.get("zip") or () if table])
+
+
+def interval_of(values: NDArray[np.float64], method: str, level: float) -> Interval:
+    """Return the interval for the mean of values (n,), one per seed in order, by the named method.
+
+    A bootstrap interval over so few values that none can hold its level is none (NaN), with the reason.
+    """
+    how = {"t": mean_interval, "bootstrap": bca_interval, SEQUENCE: confidence_sequence}
+    found = how[method](values, level)
+    if method == "bootstrap" and 2 <= found.n < fewest(level) and found.low < found.high:
+        reason = f"{found.n} seeds: a bootstrap interval at {100 * level:g} % takes {fewest(level)}"
+        return replace(found, low=np.nan, high=np.nan, reason=reason)
+    return found
+
+
+def _interval(line: Line, method: str, level: float, looks: Sequence[int] | None) -> Interval:
+    """The interval of a line; over the looks taken where there were any."""
+    pairs = line.pairs
+    if looks is None:
+        return interval_of(pairs.values, method, level)
+    values = np.full(len(pairs.seeds) + len(pairs.missing), np.nan)
+    values[pairs.places] = pairs.values
+    return sequence_at_looks(values, looks, level)
+
+
+def _failing(lines: Sequence[Line], method: str, level: float, looks: Sequence[int] | None) -> set[int]:
+    """Ids of the lines that FAIL: Holm's step-down procedure, told in intervals."""
+    failing: set[int] = set()
+    while left := [line for line in lines if id(line) not in failing]:
+        strict = 1 - (1 - level) / len(left)
+        new = {id(line) for line in left if line.bad(_interval(line, method, strict, looks))}
+        if not new:
+            break
+        failing |= new
+    return failing
+
+
+def _judged(
+    results: Results,
+    line: Line,
+    fails: bool,
+    lines: int,
+    method: str,
+    level: float,
+    looks: Sequence[int] | None,
+    lost: Collection[int],
+    over_behaviors: bool,
+) -> Judgement:
+    """Judge a line; lost: seeds with a failed run, which the whole verdict answers for."""
+    pairs, limit = line.pairs, line.bound.offset
+    interval = _interval(line, method, level, looks)
+    one_sided = [seed for seed in pairs.one_sided if seed not in lost]
+    barred = no_pass(one_sided, pairs.uneven)
+    holds = line.good(interval)
+    outcome: Outcome = "FAIL" if fails else "PASS" if holds and not barred else "UNDECIDED"
+    needed, reason = None, ""
+    if outcome == "UNDECIDED" and holds:
+        reason = barred
+    elif outcome == "UNDECIDED":
+        margin = line.bound.has_margin
+        needed, reason = undecided(
+            pairs.values,
+            interval,
+            limit,
+            line.side,
+            margin=margin,
+            method=method,
+            level=level,
+            lines=lines,
+            barred=barred,
+        )
+    share, flips, fit = _over_behaviors(results, line, level) if over_behaviors else (None, (), None)
+    held = pairs.beyond(line.bound, line.side)
+    return Judgement(
+        role=line.role,
+        measure=line.measure,
+        bound=str(line.bound),
+        side=line.side,
+        limit=limit,
+        interval=interval,
+        outcome=outcome,
+        estimate=line.bound.contrast,
+        horizon=str(line.horizon),
+        candidate=float(pairs.candidate.mean()) if len(pairs.values) else float("nan"),
+        baseline=float(pairs.baseline.mean()) if len(pairs.values) else float("nan"),
+        seeds_share=float((held >= 0).mean()) if len(held) else float("nan"),
+        share=share,
+        flips=flips,
+        seeds_needed=needed,
+        reason=reason,
+        missing=pairs.missing,
+        one_sided=tuple(sorted((*one_sided, *pairs.uneven))),
+        fit=fit,
+    )
+
+
+def _over_behaviors(
+    results: Results, line: Line, level: float
+) -> tuple[Interval | None, tuple[Turn, ...], float | None]:
+    """Share of plausible behaviors under which a line holds, what would flip it, and what the surface predicts.
+
+    None without [uncertainty].
+    """
+    draws = getattr(results, "draws", None)
+    if draws is None or not len(draws) or len(line.pairs.values) < 2:
+        return None, (), None
+    from ..sensitivity import response
+    from ..sensitivity.columns import is_number
+
+    drawn = draws.set_index("seed").reindex(line.pairs.seeds).reset_index()
+    surface = response(drawn, line.pairs.values)
+    limit = line.bound.offset
+    above = line.side == "at_least"
+    share = (surface.share_above if above else surface.share_below)(limit, level)
+    turns = []
+    for flip in surface.flips(limit):
+        good = (flip.direction == "above") == above
+        names = ("above", "below") if is_number(drawn[flip.key]) else ("there", "elsewhere")
+        turns.append(Turn(flip.key, flip.value, names[0] if good else names[1]))
+    return share, tuple(turns), surface.r2
+
+
+def _failed_runs(point: Point, gate: Mapping[str, Any]) -> list[dict[str, Any]]:
+    runs = point.runs
+    of_gate = runs["arm"].isin([gate["baseline"], gate["candidate"]])
+    return runs[of_gate & (runs["status"] != "ok")].to_dict("records")

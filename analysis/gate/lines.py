@@ -1,0 +1,192 @@
+"""The lines of a gate with their numbers at a grid point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..results import Point
+from ..statistics.intervals import rounding
+from .bounds import Bound, Horizon
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from ...errors import BadInput, did_you_mean
+from ..results import Results
+from ..statistics import Interval
+from .bounds import parse_bound, parse_horizon
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the gate with its numbers at one grid point."""
+
+    role: Literal["guardrail", "goal"]
+    measure: str
+    side: Literal["at_least", "at_most"]
+    bound: Bound
+    horizon: Horizon
+    pairs: Contrast
+    point: Point
+
+    def good(self, interval: Interval) -> bool:
+        limit = self.bound.offset
+        return interval.low >= limit if self.side == "at_least" else interval.high <= limit
+
+    def bad(self, interval: Interval) -> bool:
+        limit = self.bound.offset
+        return interval.high < limit if self.side == "at_least" else interval.low > limit
+
+
+def check_arms(gate: Mapping[str, Any], arms: Sequence[str]) -> None:
+    """Raise BadInput for a baseline or candidate that is no arm."""
+    wrong = [
+        f'gate.{key}: no arm is named "{gate[key]}".{did_you_mean(gate[key], arms)} Arms: {", ".join(arms)}'
+        for key in ("baseline", "candidate")
+        if gate[key] not in arms
+    ]
+    if wrong:
+        raise BadInput("\n".join(wrong))
+
+
+def lines_at(results: Results, gate: Mapping[str, Any], point: Point) -> list[Line]:
+    found = []
+    for role in ("guardrail", "goal"):
+        for number, line in enumerate(gate.get(role) or []):
+            key, measure = f"gate.{role}[{number}]", line["measure"]
+            side: Any = "at_least" if line.get("at_least") is not None else "at_most"
+            if measure not in results.measures and len(results.rounds):
+                raise BadInput(
+                    f'{key}: the tables have no measure "{measure}".{did_you_mean(measure, results.measures)}'
+                )
+            bound = parse_bound(line[side])
+            horizon = parse_horizon(line.get("horizon") or gate.get("horizon", "last 20 rounds"))
+            try:
+                pairs = contrast(point, gate["baseline"], gate["candidate"], measure, bound, horizon)
+            except ValueError as error:
+                raise BadInput(f"{key}: {error}") from None
+            found.append(Line(role, measure, side, bound, horizon, pairs, point))
+    return found
+
+
+def spreads(results: Results, gate: Mapping[str, Any]) -> list[tuple[float, float, int]]:
+    """Return (sd over seeds, distance of a candidate without effect from the limit, pairs) of every line of a gate.
+
+    The grid point with the widest spread counts. The distance is negative where such a candidate is on
+    the bad side, NaN for a bound that is a number. Raises BadInput where the results do not fit the gate.
+    """
+    check_arms(gate, results.arms)
+    found: list[tuple[float, float, int]] = []
+    for point in results.points:
+        for place, line in enumerate(lines_at(results, gate, point)):
+            values, baseline = line.pairs.values, line.pairs.baseline
+            n = len(values)
+            sd = float(values.std(ddof=1)) if n > 1 else float("nan")
+            none = (1 - line.bound.factor) * float(baseline.mean()) - line.bound.offset if n else float("nan")
+            distance = none if line.side == "at_least" else -none
+            entry = (sd, distance if line.bound.factor else float("nan"), n)
+            if place == len(found):
+                found.append(entry)
+            elif not sd <= found[place][0] and math.isfinite(sd):
+                found[place] = entry
+    return found
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The pairs of one line at one grid point, in the order in which the study ran its seeds."""
+
+    seeds: NDArray[np.int64]
+    """(n,) seeds that have a value on every side that the bound needs."""
+    values: NDArray[np.float64]
+    """(n,) candidate − factor · baseline; the line compares their mean with the bound's offset."""
+    candidate: NDArray[np.float64]
+    """(n,) mean over the horizon."""
+    baseline: NDArray[np.float64]
+    """(n,) mean over the horizon; NaN where a bound that is a number has no baseline."""
+    missing: tuple[int, ...]
+    """Seeds of the study without such a value."""
+    one_sided: tuple[int, ...] = ()
+    """Those of `missing` in which one arm has values and the other none, or none in the same rounds."""
+    uneven: tuple[int, ...] = ()
+    """Those of `seeds` in which a round of the horizon has a value in one arm alone."""
+    places: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """(n,) place of each of `seeds` among all seeds of the study, from 0: the order in which one looked at them."""
+
+    def beyond(self, bound: Bound, side: str) -> NDArray[np.float64]:
+        """(n,) how far every seed lies on the good side of the bound; negative on the bad side."""
+        off = self.values - bound.offset
+        return off if side == "at_least" else -off
+
+
+def contrast(
+    point: Point, baseline: str, candidate: str, measure: str, bound: Bound, horizon: Horizon
+) -> Contrast:
+    """Average a measure over the horizon, run by run, and pair the two arms by seed.
+
+    Both arms are averaged over the same rounds of a seed: those in which both have a value (NaN: undefined, or
+    not evaluated). Of a bound that is a number, each arm counts for itself. Differences that are only rounding
+    count as none. Raises ValueError where the runs are shorter than the horizon.
+    """
+    seeds = point.runs["seed"].drop_duplicates().to_numpy(np.int64)
+    new, old = _by_round(point.rounds, (candidate, baseline), measure, horizon, seeds)
+    some_new, some_old = np.isfinite(new), np.isfinite(old)
+    counted = some_new & some_old
+    # a round that the candidate lacks and the baseline has, or for a difference the other way round, too
+    alone = some_old & ~some_new if bound.factor == 0 else some_new != some_old
+    here = _mean(new, counted if bound.factor else some_new)
+    there = _mean(old, counted if bound.factor else some_old)
+    with np.errstate(invalid="ignore"):
+        values = here - bound.factor * there if bound.factor else here
+        # so that a pair that lies exactly at the bound is not put off it by rounding
+        room = rounding(here, bound.factor * there) if bound.factor else rounding(here)
+        near = np.abs(values - bound.offset) <= room
+    values = np.where(near, bound.offset, values)
+    there_is = np.isfinite(values)
+    return Contrast(
+        seeds=seeds[there_is],
+        values=values[there_is],
+        candidate=here[there_is],
+        baseline=there[there_is],
+        missing=tuple(int(seed) for seed in seeds[~there_is]),
+        one_sided=tuple(int(seed) for seed in seeds[~there_is & alone.any(axis=1)]),
+        uneven=tuple(int(seed) for seed in seeds[there_is & alone.any(axis=1)]),
+        places=np.flatnonzero(there_is).astype(np.int64),
+    )
+
+
+def _by_round(
+    rounds: pd.DataFrame, arms: tuple[str, str], measure: str, horizon: Horizon, seeds: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A measure of two arms in the rounds of the horizon, each (seeds, rounds); NaN where there is no run or value."""
+    import pandas as pd
+
+    arm = pd.Index(arms).get_indexer(pd.Index(rounds["arm"]))
+    seed = pd.Index(seeds).get_indexer(pd.Index(rounds["seed"]))
+    when, ours = rounds["round"].to_numpy(np.int64), (arm >= 0) & (seed >= 0)
+    if not ours.any():
+        return np.full((len(seeds), 1), np.nan), np.full((len(seeds), 1), np.nan)
+    # the same rounds for both, whichever of them has runs that end early
+    first, last = horizon.window(int(when[ours].max()) + 1)
+    values = rounds[measure].to_numpy(np.float64, na_value=np.nan)
+    kept = ours & (when >= first) & (when <= last) & np.isfinite(values)
+    shape = (2, len(seeds), last - first + 1)
+    places = np.ravel_multi_index((arm[kept], seed[kept], when[kept] - first), shape)
+    count = np.bincount(places, minlength=int(np.prod(shape)))
+    total = np.bincount(places, values[kept], minlength=count.size)
+    new, old = np.divide(total, count, out=np.full(count.size, np.nan), where=count > 0).reshape(shape)
+    return new, old
+
+
+def _mean(values: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(seeds,) mean over the rounds that count; NaN without any."""
+    n = counted.sum(axis=1)
+    return np.where(counted, values, 0.0).sum(axis=1) / np.where(n > 0, n, np.nan)

@@ -1,0 +1,210 @@
+"""Why a line of a gate is undecided, and what would decide it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..statistics import Interval, seeds_needed, sequential_seeds_needed
+from ..statistics.resampling import FEW_BCA, fewest
+from ..statistics.sequential import sequence_width
+from .lines import Line
+from .verdicts import Judgement
+
+POWER = 0.8
+"""Chance of a decision that the numbers of seeds are for."""
+SEQUENCE = "confidence sequence"
+MOST_NAMED = 20
+"""Seeds that a reason names."""
+
+
+def undecided(
+    values: NDArray[np.float64],
+    interval: Interval,
+    limit: float,
+    side: str,
+    *,
+    margin: bool,
+    method: str,
+    level: float,
+    lines: int,
+    barred: str = "",
+) -> tuple[int | None, str]:
+    """Return how many seeds would decide a line, if any number would, and why it is undecided, in words.
+
+    values (n,): per seed; margin: whether the bound leaves one; level: of the interval; lines: of the
+    gate, for Holm's first step, which a FAIL needs; barred: what keeps it from passing, whatever
+    more seeds say. The numbers of seeds take the mean and the spread seen for the true ones and decide with
+    probability 0.8; for bootstrap intervals they are those of t intervals, and it is said.
+    """
+    n = len(values)
+    if n < 2:
+        why = "no seed has a value in both arms" if n == 0 else "one pair of runs gives no interval"
+        return None, f"{why}; it takes at least 2 seeds"
+    sd = float(values.std(ddof=1))
+    to_the_good = interval.mean - limit if side == "at_least" else limit - interval.mean
+    strict = 1 - (1 - level) / lines
+    needed = count(sd, abs(to_the_good), level if to_the_good >= 0 else strict, method)
+    known = math.isfinite(interval.low)
+    end = interval.high if side == "at_least" else interval.low
+    if not known:
+        why = interval.reason or "there is no interval"
+    elif end < limit if side == "at_least" else end > limit:
+        why = f"on the bad side at {100 * level:g} %, but not after Holm's adjustment for {lines} lines"
+    else:
+        why = "the interval holds the limit"
+    if barred:
+        return None, f"{why}; {barred}"
+    if needed is None:
+        why += "; the mean lies on the limit or next to it, where no number of seeds decides"
+    else:
+        least = fewest(level if to_the_good >= 0 else strict) if method == "bootstrap" else 0
+        needed = max(needed, n + 1, least)
+        why += f"; at the difference and spread seen, about {needed:,} seeds decide it"
+        why += " (reckoned for t intervals)" if method == "bootstrap" else ""
+    if not margin:
+        smallest = decidable_margin(sd, n, level, method)
+        if math.isfinite(smallest):
+            why += f". Without any effect no number of seeds decides a margin of 0; {n} decide one of {smallest:.2g}"
+    return needed, why
+
+
+def no_pass(one_sided: Sequence[int], uneven: Sequence[int]) -> str:
+    """Return why a line cannot pass; nothing where it can.
+
+    one_sided: seeds in which one arm alone has a value; uneven: those in which that is so in some rounds.
+    """
+    found = []
+    if one_sided:
+        found.append(
+            f"only one of the two arms has a value for seed {_named(one_sided)}; what is shown of the other seeds is no "
+            "PASS"
+        )
+    if uneven:
+        found.append(
+            f"only one of the two arms has a value in some rounds of seed {_named(uneven)}, which count for neither; what "
+            "is shown of the other rounds is no PASS"
+        )
+    return "; ".join(found)
+
+
+def _named(seeds: Sequence[int]) -> str:
+    more = f" and {len(seeds) - MOST_NAMED} more" if len(seeds) > MOST_NAMED else ""
+    return ", ".join(map(str, seeds[:MOST_NAMED])) + more
+
+
+def count(sd: float, distance: float, level: float, method: str) -> int | None:
+    """Seeds that decide with probability 0.8, `distance` from the limit; None where no number does."""
+    how = sequential_seeds_needed if method == SEQUENCE else seeds_needed
+    return how(sd, distance, level, POWER)
+
+
+def decidable_margin(sd: float, n: int, level: float, method: str) -> float:
+    """Margin that n seeds pass with probability 0.8 where the change has no effect; infinite where none is."""
+    from scipy.optimize import brentq
+    from scipy.stats import nct, norm, t
+
+    if n < 2:
+        return math.inf
+    if method == SEQUENCE:
+        return sd * float(sequence_width(n, level) + norm.ppf(POWER) / math.sqrt(n))
+    edge = float(t.ppf(0.5 + level / 2, n - 1))
+
+    def lacking(shift: float) -> float:
+        return float(nct.sf(edge, n - 1, shift)) - POWER
+
+    high = 2 * edge + 2
+    while lacking(high) < 0:
+        high *= 2
+    return sd * float(brentq(lacking, 0.0, high)) / math.sqrt(n)
+
+
+FEW = 5
+"""Below this many pairs the notes say how much rests on the normal distribution."""
+LOPSIDED = 0.05
+"""p-value of a test for skewness below which it is told."""
+OVER_BEHAVIORS = (
+    "Intervals are about the average over the plausible behaviors of [uncertainty]; the shares say under how many of "
+    "them a line holds."
+)
+ONE_GUESS = "This holds for one guess of how people behave. [uncertainty] in the study states it over a range of them."
+
+
+def notes_of(
+    study: Mapping[str, Any],
+    lines: Sequence[Line],
+    judged: Sequence[Judgement],
+    failed: Sequence[Mapping[str, Any]],
+    method: str,
+    seeds: int,
+) -> list[str]:
+    """Return the notes of one grid point.
+
+    lines with their judgements; failed: the failed runs of both arms; method: how intervals were made; seeds:
+    how many have a run, failed or not.
+    """
+    found = [
+        f'The run of arm "{run["arm"]}" with seed {run["seed"]} failed: {run.get("error") or "no message"}'
+        for run in failed
+    ]
+    lost = {int(run["seed"]) for run in failed}
+    planned = study.get("seeds")
+    planned = len(planned) if isinstance(planned, list) else int(planned or 0)
+    if seeds < planned:
+        found.append(
+            f"{seeds} of the {planned} seeds of the study are there: a look at an unfinished study, which "
+            + ("this method holds for." if method == SEQUENCE else "its intervals take no account of.")
+        )
+    for line, judgement in zip(lines, judged, strict=True):
+        found += _of_line(judgement, line.pairs.values, lost)
+    fewest = min((line.interval.n for line in judged), default=0)
+    if method == "bootstrap" and 2 <= fewest < FEW_BCA:
+        found.append(
+            f"{fewest} pairs of runs: BCa intervals are too narrow below about {FEW_BCA}, so that PASS and FAIL are wrong "
+            'more often than the level says; take more seeds, or method = "t".'
+        )
+    elif method != "bootstrap" and 2 <= fewest < FEW:
+        found.append(f"{fewest} pairs of runs: the intervals rest on the normal distribution alone.")
+    found.append(ONE_GUESS if study.get("uncertainty") is None else OVER_BEHAVIORS)
+    return found
+
+
+def _of_line(line: Judgement, values: NDArray[np.float64], lost: set[int]) -> Iterator[str]:
+    without = [seed for seed in line.missing if seed not in lost]
+    if without:
+        seeds = ", ".join(map(str, without))
+        over = f"the {line.horizon}" if line.horizon.startswith("last") else line.horizon
+        yield f"{line.measure}: no value in both arms over {over} for seed {seeds}; left out"
+    if line.estimate.count("·") and line.baseline < 0:
+        yield (
+            f"{line.measure}: the baseline is negative ({line.baseline:.3g}), so multiplying it by less than 1 "
+            'moves the bound up; write "baseline - …" instead'
+        )
+    if line.interval.low == line.interval.high:
+        yield (
+            f"{line.measure}: {line.estimate} is the same in all {line.interval.n} pairs of runs, so the interval has no "
+            "width; worlds in which it differs may be too rare to be among them"
+        )
+    else:
+        yield from _skewed(line, values)
+
+
+def _skewed(line: Judgement, values: NDArray[np.float64]) -> Iterator[str]:
+    """Whether seeds lie far out on the bad side more than on the good one, which a PASS may not have seen.
+
+    D'Agostino's test (Biometrika 57, 1970), which takes 8 values.
+    """
+    from scipy.stats import skew, skewtest
+
+    if len(values) < 8 or line.outcome != "PASS":
+        return
+    off = (values - values.mean()) / np.abs(values - values.mean()).max()
+    if float(skewtest(off).pvalue) < LOPSIDED and (float(skew(off)) < 0) == (line.side == "at_least"):
+        yield (
+            f"{line.measure}: a few seeds lie far out on the bad side, where intervals over {len(values)} seeds hold less "
+            "often than their level says; this PASS is less sure than others (docs/gate.md)"
+        )

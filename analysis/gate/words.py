@@ -1,0 +1,185 @@
+"""A gate's answer as people read it: words for lines, intervals and shares; the table on the screen."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+
+from ..measures import MEASURES, measure_class
+from .verdicts import Judged, Judgement, Turn, Verdict
+
+METHODS = {"t": "t intervals", "bootstrap": "BCa bootstrap intervals"}
+HEADS = ("", "line", "candidate", "baseline", "difference", "interval", "holds in")
+
+
+def table(answer: Judged) -> str:
+    """Return the answer as a text table, one block per grid point, then what else must be known."""
+    blocks = [_block(verdict) for verdict in answer.verdicts]
+    if len(answer.verdicts) > 1 or answer.unjudged:
+        count = {
+            outcome: sum(each.outcome == outcome for each in answer.verdicts) for outcome in ("PASS", "FAIL")
+        }
+        blocks.append(
+            f"{answer.outcome}: of {len(answer.verdicts) + answer.unjudged} grid points {count['PASS']} pass and {count['FAIL']} fail; "
+            "the whole is the worst of them."
+        )
+    lines = [*notes(answer), *([stopped(answer)] if answer.stopping else [])]
+    if lines:
+        blocks.append("\n".join(f"note: {line}" for line in lines))
+    return "\n\n".join(blocks)
+
+
+def _block(verdict: Verdict) -> str:
+    rows = [_row(line) for line in verdict.judgements]
+    widths = [max(len(row[i]) for row in [HEADS, *rows]) for i in range(len(HEADS))]
+    text = [headline(verdict), "", _joined(HEADS, widths)]
+    for row, line in zip(rows, verdict.judgements, strict=True):
+        text.append(_joined(row, widths))
+        told = [f"the difference is {line.estimate}"] if "·" in line.estimate else []
+        text += [f"  {'':{widths[0]}}  {words}" for words in [*told, *remarks(line)]]
+    return "\n".join(text)
+
+
+def _joined(row: tuple[str, ...], widths: list[int]) -> str:
+    cells = [
+        f"{cell:<{width}}" if place < 2 else f"{cell:>{width}}"
+        for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return f"  {'  '.join(cells)}".rstrip()
+
+
+def headline(verdict: Verdict) -> str:
+    """Return outcome, arms, horizon and method in a line."""
+    at = f" at {verdict.label}" if verdict.label else ""
+    return (
+        f'{verdict.outcome}{at}: "{verdict.candidate}" in place of "{verdict.baseline}" '
+        f"({verdict.horizon}; {method(verdict)})"
+    )
+
+
+def method(verdict: Verdict) -> str:
+    """Return "t intervals at 95 %"."""
+    return f"{METHODS.get(verdict.method, 'confidence sequences')} at {100 * verdict.level:g} %"
+
+
+def _row(line: Judgement) -> tuple[str, ...]:
+    return (line.outcome, requirement(line), *numbers(line), seeds(line))
+
+
+def requirement(line: Judgement) -> str:
+    """Return "guardrail niche_exposure ≥ baseline − 1 pp"."""
+    sign = "≥" if line.side == "at_least" else "≤"
+    return f"{line.role} {line.measure} {sign} {_bound(line)}"
+
+
+def _bound(line: Judgement) -> str:
+    if not is_share(line.measure):
+        return line.bound
+    if line.estimate == "candidate":
+        return f"{100 * line.limit:g} %"
+    return line.bound.rsplit(" ", 2)[0] + _points(line.limit) if line.limit else line.bound
+
+
+def _points(offset: float) -> str:
+    return f" {'−' if offset < 0 else '+'} {100 * abs(offset):g} pp"
+
+
+def numbers(line: Judgement) -> tuple[str, str, str, str]:
+    """Return candidate, baseline, the estimate and its interval, with units."""
+    own = line.estimate == "candidate"
+    low, high = (number(end, line.measure, signed=not own) for end in (line.interval.low, line.interval.high))
+    if " " in low and " " in high:
+        low = low.rsplit(" ", 1)[0]  # one unit for both ends
+    interval = f"{low} to {high}" if math.isfinite(line.interval.low) else "–"
+    means = (number(line.candidate, line.measure), number(line.baseline, line.measure))
+    return (*means, "" if own else number(line.interval.mean, line.measure, signed=True), interval)
+
+
+def number(value: float, measure: str, signed: bool = False) -> str:
+    """Return a value with its unit: shares in percent, their differences in percentage points."""
+    if not math.isfinite(value):
+        return "–"
+    plus = "+" if signed else ""
+    if is_share(measure):
+        text = f"{100 * value:{plus}.2f} {'pp' if signed else '%'}"
+    else:
+        text = f"{value:{plus}.4g}"
+    return text.replace("-", "−")
+
+
+@cache
+def is_share(measure: str) -> bool:
+    """Whether a measure reads best in percent."""
+    base = measure.split(":")[0]
+    if base not in MEASURES:
+        return False
+    column = next(each for each in measure_class(base).columns if each.name == base)
+    return column.unit in {"share", "probability"} and column.low >= -1 and column.high <= 1
+
+
+def remarks(line: Judgement) -> list[str]:
+    """Return what else a line has to tell: why it is undecided, where it holds, what would flip it."""
+    found = [line.reason] if line.reason else []
+    if line.share is not None:
+        found.append(behaviors(line))
+    if line.flips:
+        found.append("turns on " + "; on ".join(flip(each) for each in line.flips))
+    return found
+
+
+def seeds(line: Judgement) -> str:
+    """Return "7 of 8 seeds"."""
+    held = round(line.seeds_share * line.interval.n) if line.interval.n else 0
+    return f"{held} of {line.interval.n} seeds"
+
+
+def behaviors(line: Judgement) -> str:
+    """Return the share of plausible behaviors under which a line holds, with its interval and the seeds beside it."""
+    share = line.share
+    if share is None or not math.isfinite(share.mean):
+        return f"holds in {seeds(line)}" + (f" ({share.reason})" if share and share.reason else "")
+    between = f" ({100 * share.low:.0f} to {100 * share.high:.0f} %)" if math.isfinite(share.low) else ""
+    return f"holds under {100 * share.mean:.0f} %{between} of plausible behaviors{fit(line)}, and in {seeds(line)}"
+
+
+def fit(line: Judgement) -> str:
+    """Return how good the surface is that a share of plausible behaviors is read from, in brackets."""
+    told = [line.share.reason] if line.share is not None and line.share.reason else []
+    if line.fit is not None and line.fit > 0:
+        told.insert(0, f"by a surface that predicts {100 * line.fit:.0f} % of the variance between draws")
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def flip(turn: Turn) -> str:
+    """Return "behavior.attention (holds above 0.9)"."""
+    if turn.holds in ("there", "elsewhere"):
+        value = json.dumps(turn.value, ensure_ascii=False, default=str)
+        return f"{turn.key} ({'holds with' if turn.holds == 'there' else 'does not hold with'} {value})"
+    return f"{turn.key} (holds {turn.holds} {turn.value:.3g})"
+
+
+def notes(answer: Judged) -> list[str]:
+    """Return the notes of all verdicts, once each, a grid point named where it has its own."""
+    places: dict[str, list[str]] = {}
+    for verdict in answer.verdicts:
+        for note in verdict.notes:
+            places.setdefault(note, []).append(verdict.label)
+    many = answer.unjudged > 1
+    missing = f"{answer.unjudged} more grid {'points have' if many else 'point has'} no run; without {'them' if many else 'it'} there is no PASS."
+    return ([missing] if answer.unjudged else []) + [
+        note if len(at) == len(answer.verdicts) else f"at {'; '.join(at)}: {note}"
+        for note, at in places.items()
+    ]
+
+
+def stopped(answer: Judged) -> str:
+    """Return how the study was stopped, or looked at before it was run on, in a sentence."""
+    stopping = answer.stopping or {}
+    looks = stopping.get("looks") or []
+    at = f" after looks at {', '.join(map(str, looks))} seeds" if looks else ""
+    on = ", then run on with a set number of seeds" if looks and answer.seeds > max(looks) else ""
+    return (
+        f"stopped sequentially{at}{on}: its intervals are confidence sequences, which hold however often one looks, "
+        "and are wider than those of a study with a set number of seeds."
+    )

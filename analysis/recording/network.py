@@ -1,0 +1,89 @@
+"""The social network of a run at round 0 and at its end: who wants what, and which kinds of people are tied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...agents.world import World
+
+MOST_USERS = 1000
+"""Users in the table; of more, so many at equal distances of their ids."""
+START, END = "start", "end"
+
+
+def dominant_tastes(world: World) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    """Return (users,) the main topic of each user's largest taste now, and that taste's share."""
+    users = world.users
+    largest = users.shares.argmax(axis=1)
+    everyone = np.arange(len(users))
+    return users.tastes[everyone, largest].argmax(axis=1).astype(np.int16), users.shares[everyone, largest]
+
+
+class NetworkRecord:
+    """Remembers the network as it is at round 0, and tells it beside the network as it is now.
+
+    Users are few enough to list (`MOST_USERS`); ties are counted over everybody, between communities
+    and between dominant tastes, so the tables stay small however large the world is.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        count = min(len(world.users), MOST_USERS)
+        self._listed = np.arange(count) * len(world.users) // max(count, 1)
+        self._start = self._now()
+
+    def _now(self) -> dict[str, NDArray]:
+        taste, share = dominant_tastes(self._world)
+        community, graph = self._world.users.community, self._world.graph
+        source = np.repeat(np.arange(len(community)), np.diff(graph.indptr))
+        found = {"taste": taste[self._listed], "share": share[self._listed]}
+        for by, labels in (("community", community), ("taste", taste)):
+            one, other = labels[source].astype(np.int64), labels[graph.indices].astype(np.int64)
+            pairs = np.stack([np.minimum(one, other), np.maximum(one, other)])
+            kinds, ties = np.unique(pairs, axis=1, return_counts=True)
+            found[f"{by}_ties"] = np.vstack([kinds, ties]).astype(np.int64)
+        return found
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Return "network_users" and "network_ties".
+
+        network_users: when ("start" | "end"), user, community, taste (main topic of the taste that is
+        largest then), share (of that taste). network_ties: when, by ("community" | "taste"), one ≤ other
+        (which two communities, or dominant tastes), ties (how many run between them in either direction,
+        over all users; a mutual tie counts twice).
+        """
+        moments = {START: self._start, END: self._now()}
+        n = len(self._listed)
+        users = {
+            "when": np.repeat([*moments], n),
+            "user": np.tile(self._listed, 2).astype(np.int32),
+            "community": np.tile(self._world.users.community[self._listed], 2).astype(np.int32),
+            "taste": np.concatenate([moment["taste"] for moment in moments.values()]),
+            "share": np.concatenate([moment["share"] for moment in moments.values()]),
+        }
+        parts = [
+            (when, by, moment[f"{by}_ties"])
+            for when, moment in moments.items()
+            for by in ("community", "taste")
+        ]
+        columns = np.concatenate([part for *_, part in parts], axis=1)
+        ties = {
+            "when": np.repeat([when for when, *_ in parts], [part.shape[1] for *_, part in parts]),
+            "by": np.repeat([by for _, by, _ in parts], [part.shape[1] for *_, part in parts]),
+            "one": columns[0].astype(np.int32),
+            "other": columns[1].astype(np.int32),
+            "ties": columns[2],
+        }
+        return {"network_users": users, "network_ties": ties}
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered of round 0, for a checkpoint."""
+        return dict(self._start)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self._start = {name: np.asarray(value) for name, value in state.items()}

@@ -1,0 +1,194 @@
+"""The report of a study: figures as PNG and SVG, and one self-contained page."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..gate.looks import on_figures
+from ..gate.sequential import compare_of
+from ..results import Point, Results, read_results
+from . import gate as report_verdict
+from . import sensitivity, switches, tables
+from . import tables as stopping
+from .pages import environment, write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..plots.gallery import Plate
+
+FULL_POINTS = 6
+"""A grid with more points gets figures of the primary measures alone at each of them."""
+
+SECTIONS = (
+    (
+        "exposure",
+        "Exposure: what is shown, beside what is taken and wanted",
+        (
+            "What the platform shows says nothing by itself about harm or good. Niche exposure alone is never "
+            "called harm here: it stands beside consumption and true demand, and the three are read together."
+        ),
+    ),
+    ("tastes", "Tastes: who is served, and what is left of each taste", ""),
+    ("echo", "Echo: likeness between people", ""),
+    ("welfare", "Welfare: what people get out of it", ""),
+    ("groups", "Parts of the population", ""),
+)
+
+
+def build_report(folder: Path | str) -> Path:
+    """Write figures/*.png, figures/*.svg and report.html into a study's folder; return the page's path.
+
+    Reads study.toml, runs.parquet, rounds.parquet and, where they are there, lorenz.parquet and
+    manifest.json. The same tables give the same bytes. Raises BadInput when the folder holds no
+    finished study, StorageError when it cannot be written; a file is replaced whole or not at all.
+    """
+    from ..plots.sheet import of_intervals
+
+    results = read_results(Path(folder))
+    with of_intervals(on_figures(results.manifest)):
+        return _build(results)
+
+
+def _build(results: Results) -> Path:
+    from ..plots import arm_styles
+
+    styles = arm_styles(results.arms, results.reference)
+    points = [_point(results, point, styles) for point in results.points]
+    page = environment().get_template("report.html.jinja").render(
+        study=results.study,
+        results=results,
+        span=results.span,
+        few=tables.FEW_TO_SAY,
+        changed=tables.changes(results.manifest),
+        styles=styles,
+        warnings=tables.warnings(results),
+        notes=tables.notes(results.manifest),
+        arms=tables.arm_rows(results),
+        setup=[
+            (title, tables.setup_rows(results, key))
+            for title, key in (("World", "world"), ("Behavior", "behavior"), ("Platform", "platform"))
+        ],
+        stopped=stopping.told(results.manifest),
+        sensitivity=_sensitivity(results),
+        gate=report_verdict.gate_section(results),
+        sections=SECTIONS,
+        grid_figures=_grid_figures(results, styles),
+        points=points,
+        failures=tables.failures(results),
+        facts=tables.facts(results.manifest),
+        manifest=results.manifest,
+        versions=tables.settings(results.manifest.get("versions") or {}),
+        hashes=tables.settings(results.manifest.get("hashes") or {}),
+        source=(results.folder / "study.toml").read_text("utf-8"),
+    )  # fmt: skip
+    path = results.folder / "report.html"
+    write(path, page.encode("utf-8"), results.folder)
+    return path
+
+
+def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
+    """What the page shows of one grid point."""
+    from ..plots import long_gallery
+    from ..plots.gallery import gallery
+
+    comparison = _compare(results, point)
+    full = len(results.points) <= FULL_POINTS
+    plates = gallery(
+        point, comparison, styles, results.reference, results.primary, span=results.span, full=full
+    )
+    pictures: dict[str, list[dict[str, str]]] = {
+        key: [] for key in ("answer", "switches", *(key for key, *_ in SECTIONS))
+    }
+    more = long_gallery.plates(results, point, styles) if full else ()
+    for plate in [*plates, *switches.plates(results, point, styles), *more]:
+        name = plate.name if len(results.points) == 1 else f"{plate.name}-{point.number}"
+        pictures[plate.section].append(_picture(results.folder, name, plate))
+    found, equal = tables.set_apart(tables.blocks(comparison, results.primary))
+    heads, rows = tables.glance(found)
+    return {
+        "label": point.label,
+        "number": point.number,
+        "heads": heads,
+        "glance": rows,
+        "blocks": found,
+        "equal": equal,
+        "pictures": pictures,
+        "half_lives": tables.half_life_rows(point, results.arms),
+        "switches": switches.told(results, point),
+    }
+
+
+def _sensitivity(results: Results) -> dict[str, Any] | None:
+    """The section on the priors, with its figures written."""
+    section = sensitivity.sensitivity_section(results)
+    if section is not None:
+        section["pictures"] = [_picture(results.folder, name, plate) for name, plate in section.pop("plates")]
+    return section
+
+
+def _compare(results: Results, point: Point) -> pd.DataFrame:
+    """All arms against the reference on all measures; no rows when the reference has no run."""
+    runs = point.runs
+    present = list(dict.fromkeys(runs["arm"]))
+    arms = [name for name in results.arms if name in present and name != results.reference]
+    measures = [name for name in results.measures if name in runs] if results.reference in present else []
+    if not measures:
+        arms = []
+    reference = results.reference if results.reference in present else present[0]
+    return compare_of(results.manifest)(runs, reference, measures, primary=results.primary, arms=arms)
+
+
+def _grid_figures(results: Results, styles: Any) -> list[dict[str, str]]:
+    """The figures across the grid; none without one."""
+    from ..plots.long_gallery import grid_plates
+
+    first = _grid_figure(results, styles)
+    more = [_picture(results.folder, plate.name, plate) for plate in grid_plates(results, styles)]
+    return [*([first] if first else []), *more]
+
+
+def _grid_figure(results: Results, styles: Any) -> dict[str, str] | None:
+    """The primary measures across the grid; None without one."""
+    from ..plots import across_grid
+    from ..plots.gallery import Plate
+
+    measures = [name for name in results.primary if name in results.measures]
+    if len(results.points) < 2 or not measures:
+        return None
+    one = len(results.grid) == 1
+    labels = [
+        str(next(iter(point.values.values()))) if one else str(point.number) for point in results.points
+    ]
+    figure = across_grid(
+        labels,
+        [point.runs for point in results.points],
+        measures,
+        styles,
+        axis=results.grid[0] if one else "grid point",
+    )
+    guide = "Each panel is a primary measure; the points of the grid are numbered in the order of the answers below."
+    plate = Plate(
+        "grid", "answer", "The grid at a glance", figure, "Primary measures by grid point and arm.", guide
+    )
+    return _picture(results.folder, "grid", plate)
+
+
+def _picture(folder: Path, name: str, plate: Plate) -> dict[str, str]:
+    """Write a plate's files and return what the page needs of it."""
+    from ..plots import render
+
+    png = render(plate.figure, "png")
+    write(folder / "figures" / f"{name}.png", png, folder)
+    write(folder / "figures" / f"{name}.svg", render(plate.figure, "svg"), folder)
+    return {
+        "name": name,
+        "title": plate.title,
+        "alt": plate.alt,
+        "guide": plate.guide,
+        "data": base64.b64encode(png).decode("ascii"),
+        "width": str(int.from_bytes(png[16:20], "big")),
+        "height": str(int.from_bytes(png[20:24], "big")),
+    }

@@ -1,0 +1,96 @@
+"""The interactive page of a study: one file that needs no network, with Plotly and all numbers in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from ...errors import BadInput
+from ..gate.looks import on_figures
+from ..results import read_results
+from . import tables
+from .interactive_data import page_data
+from .pages import environment, write
+
+NAME = "interactive.html"
+_DASH = 1.6
+"""Pixels of a 2-pixel line per point of the figures' dashes."""
+
+
+def build_interactive(folder: Path | str) -> Path:
+    """Write interactive.html into a study's folder; return its path.
+
+    The page holds plotly.js (about 4.8 MB) and the curves, thinned to at most 300 points and rounded
+    to 1/65,000 of their range; most studies need 1 to 3 MB for them. Scripts are allowed by their
+    hashes, and nothing is loaded from anywhere. Raises BadInput without the extra `interactive` and
+    when the folder holds no finished study, StorageError when it cannot be written.
+    """
+    from markupsafe import Markup
+
+    from ..plots import arm_styles
+
+    plotly = plotly_script()
+    results = read_results(Path(folder))
+    data = page_data(results)
+    styles = arm_styles(results.arms, results.reference)
+    data["styles"] = [
+        {"letter": style.letter, "color": style.color, "ink": style.ink, "dash": _dash(style.dash)}
+        for style in (styles[name] for name in results.arms)
+    ]
+    script = (Path(__file__).parent / "interactive.js").read_text("utf-8").strip()
+    page = environment().get_template("interactive.html.jinja").render(
+        name=results.study["name"],
+        description=results.study.get("description") or "",
+        warnings=tables.warnings(results),
+        seeds=f"{data['seeds']} {'seed' if data['seeds'] == 1 else 'seeds'}",
+        one_seed=data["seeds"] == 1,
+        stopped=on_figures(results.manifest),
+        width=data["width"],
+        empty=not data["measures"],
+        left_out=data["left_out"],
+        data=Markup(json_in_html(data)),
+        plotly=Markup(plotly),
+        script=Markup(script),
+        allowed=Markup(" ".join(f"'{_hash(text)}'" for text in (plotly, script))),
+    )  # fmt: skip
+    path = results.folder / NAME
+    write(path, page.encode("utf-8"), results.folder)
+    return path
+
+
+def check_interactive() -> None:
+    """Raise BadInput, which says what to install, where the page cannot be made; costs nothing else."""
+    import importlib.util
+
+    if importlib.util.find_spec("plotly") is None:
+        raise BadInput('the interactive page needs Plotly: pip install "echodrift[interactive]"')
+
+
+def plotly_script() -> str:
+    """The text of plotly.js, ready to stand inside a script element."""
+    check_interactive()
+    from importlib.resources import files
+
+    text = (files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
+    # A browser reads every line end as \n, and the hash is that of what it reads.
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
+
+
+def json_in_html(value: Any) -> str:
+    """JSON that cannot end the script element it stands in, whatever the names in it."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def _dash(dash: Any) -> str:
+    """A dash of the figures in pixels, as SVG writes it."""
+    if isinstance(dash, str):
+        return "solid"
+    return ",".join(f"{_DASH * length:.3g}px" for length in dash[1])

@@ -1,0 +1,60 @@
+"""How pages are made of templates and written into a study's folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ...errors import StorageError
+
+
+def environment() -> Any:
+    """Templates of this folder, in which every value is escaped and a missing one is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def write(path: Path, content: bytes, study: Path) -> None:
+    """Replace a file of a study's folder as a whole; what stood there stays when it cannot be written."""
+    waiting = path.with_name(f".unfinished-{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        waiting.write_bytes(content)
+        os.replace(waiting, path)
+    except OSError as error:
+        for leftover in _if_there(waiting):
+            leftover.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path} cannot be written ({error.strerror or error}). The tables of the study are untouched; "
+            f"{_way_out(error)}, then type: echodrift report {shlex.quote(str(study))}"
+        ) from error
+
+
+def _way_out(error: OSError) -> str:
+    """What helps against an error of writing."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "give yourself write permission to the folder"
+    if error.errno == errno.EROFS:
+        return "make the file system writable (or copy the folder to one that is, and name the copy)"
+    return "put that right"
+
+
+def _if_there(path: Path) -> Iterator[Path]:
+    try:
+        if path.exists():
+            yield path
+    except OSError:
+        return

@@ -1,0 +1,184 @@
+"""What the report says of a study with [uncertainty]: what was drawn, and which assumption drives the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..plots.columns import describe
+from ..results import Results
+from ..saltelli import is_saltelli
+from ..sensitivity import REST, sensitivity
+from ..sensitivity.priors import in_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..plots.gallery import Plate
+
+MOST_FIGURES = 6
+"""Bars are drawn of so many differences at most; the tables have them all."""
+REST_TOLD = "everything else"
+FIRST = "First order: what goes with it alone"
+TOTAL = "Total: with all its interactions"
+GUIDE = (
+    "The longer a bar, the more of the differences between seeds goes with that one assumption. “Everything else” "
+    "holds interactions and chance: where it is long, the assumptions say little about this number."
+)
+
+
+def sensitivity_section(results: Results) -> dict[str, Any] | None:
+    """Return what the page shows of the priors, ready for the template; None without them.
+
+    `plates` are the figures, `tables` one per difference of arms and grid point, `priors` one row per key.
+    """
+    uncertainty = results.study.get("uncertainty")
+    if not uncertainty or results.draws is None:
+        return None
+    drawn = results.draws
+    pairs, measures = _asked(results)
+    found = _indices(results, pairs, measures)
+    return {
+        "saltelli": is_saltelli(uncertainty),
+        "draws": len(drawn),
+        "priors": [_prior_row(key, prior, drawn) for key, prior in uncertainty["priors"].items()],
+        "tables": [_table(results, labels, part) for labels, part in found],
+        "plates": _plates(results, found),
+        "notes": list(dict.fromkeys(note for _, part in found for note in part["note"] if note)),
+    }
+
+
+def _asked(results: Results) -> tuple[list[tuple[str, str]], list[str]]:
+    """Pairs of arms and measures whose sensitivity is told: those of the gate, else every arm and the primary ones."""
+    gate = results.study.get("gate")
+    present = [name for name in results.arms if name in set(results.runs["arm"])]
+    if gate and {gate["candidate"], gate["baseline"]} <= set(present):
+        lines = [*(gate.get("guardrail") or []), *(gate.get("goal") or [])]
+        pairs, named = [(gate["candidate"], gate["baseline"])], [line["measure"] for line in lines]
+    else:
+        others = [name for name in present if name != results.reference]
+        reference = results.reference if results.reference in present else ""
+        pairs = [(name, reference) for name in others] if reference and others else [(present[0], "")]
+        named = results.primary
+    return pairs, [name for name in dict.fromkeys(named) if name in results.every_run]
+
+
+def _indices(
+    results: Results, pairs: list[tuple[str, str]], measures: list[str]
+) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """(labels, table of all measures) for each grid point and pair of arms."""
+    import pandas as pd
+
+    found = []
+    for arm, reference in pairs:
+        tables = [sensitivity(results, name, arm=arm, reference=reference or None) for name in measures]
+        if not tables:
+            continue
+        whole = pd.concat(tables, ignore_index=True)
+        whole = whole[whole["reference"] == reference]
+        for point in results.points:
+            part = whole
+            for key, value in point.values.items():
+                part = part[part[key] == value]
+            if len(part):
+                found.append(
+                    ({"arm": arm, "reference": reference, "label": point.label, "number": point.number}, part)
+                )
+    return found
+
+
+def _prior_row(key: str, prior: Mapping[str, Any], drawn: pd.DataFrame) -> dict[str, str]:
+    values = drawn[key]
+    if prior.get("choice") is not None:
+        counts = values.astype(str).value_counts(sort=False)
+        seen = ", ".join(f"{value} × {count}" for value, count in sorted(counts.items()))
+    else:
+        seen = f"{values.min():.4g} to {values.max():.4g}"
+    return {"key": key, "prior": in_words(prior), "drawn": seen}
+
+
+def _table(results: Results, labels: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:
+    """Keys as rows, measures as columns; the largest first by the mean over measures."""
+    measures = list(dict.fromkeys(part["measure"]))
+    means = part.groupby("key", sort=False)["index"].mean()
+    keys = sorted((key for key in means.index if key != REST), key=lambda key: -_or_zero(means[key]))
+    cells = {(row["key"], row["measure"]): row for row in part.to_dict("records")}
+    return {
+        **labels,
+        "title": f"{labels['arm']} minus {labels['reference']}" if labels["reference"] else labels["arm"],
+        "measures": [describe(name).title for name in measures],
+        "rows": [
+            {
+                "key": REST_TOLD if key == REST else key,
+                "rest": key == REST,
+                "cells": [_cell(cells[key, measure]) for measure in measures],
+            }
+            for key in [*keys, *([REST] if REST in means.index else [])]
+        ],
+    }
+
+
+def _or_zero(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
+def _cell(row: Mapping[str, Any]) -> dict[str, Any]:
+    total = _written(row, "total", "total_low", "total_high")
+    return {
+        "value": _written(row, "index", "low", "high"),
+        "total": "" if total == "–" else f"total {total}",
+        "clear": math.isfinite(row["p_holm"]) and row["p_holm"] < 0.05,
+    }
+
+
+def _written(row: Mapping[str, Any], value: str, low: str, high: str) -> str:
+    if not math.isfinite(row[value]):
+        return "–"
+    text = f"{row[value]:.2f}"
+    if math.isfinite(row[low]):
+        text += f" [{row[low]:.2f} to {row[high]:.2f}]"
+    return text.replace("-", "−")
+
+
+def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) -> list[tuple[str, Plate]]:
+    """File names and bars of the first differences."""
+    from ..plots.gallery import Plate
+    from ..plots.sensitivity import sensitivity as bars
+
+    plates = []
+    for number, (labels, part) in enumerate(found, 1):
+        for measure, rows in part.groupby("measure", sort=False):
+            if len(plates) == MOST_FIGURES or not rows["index"].notna().any():
+                continue
+            title = describe(str(measure)).title
+            minus = (
+                f", {labels['arm']} minus {labels['reference']},"
+                if labels["reference"]
+                else f" of {labels['arm']}"
+            )
+            what = f"{title}{minus} in the last {results.span} rounds" + (
+                f" at {labels['label']}" if labels["label"] else ""
+            )
+            name = f"sensitivity-{measure}".replace(":", "-").replace("=", "-")
+            plates.append(
+                (
+                    name if len(found) == 1 else f"{name}-{number}",
+                    Plate(
+                        name, "answer", f"Sensitivity: {title}", bars(_told(rows), what),
+                        f"Bars: sensitivity of {what} to each assumption; the table has the numbers.", GUIDE,
+                    ),
+                )
+            )  # fmt: skip
+    return plates
+
+
+def _told(rows: pd.DataFrame) -> pd.DataFrame:
+    """Indices as the figure takes them: a panel for first orders, one for totals where there are any."""
+    import pandas as pd
+
+    named = rows.assign(key=rows["key"].replace(REST, REST_TOLD))
+    first = named.assign(method=FIRST)[["key", "index", "low", "high", "method"]]
+    total = named.assign(method=TOTAL, index=named["total"], low=named["total_low"], high=named["total_high"])
+    total = total.loc[total["index"].notna(), first.columns]
+    return pd.concat([first, total], ignore_index=True) if len(total) else first

@@ -1,0 +1,344 @@
+"""What the report says in words and tables: answers, setup, warnings, how to reproduce."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..gate.looks import looks_of
+from ..plots.columns import describe, known, write_difference, write_value
+from ..plots.comparisons import half_lives
+from ..results import END, Point, Results
+from ..saltelli import is_saltelli
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEW_SEEDS = 20
+"""Below this many seeds the report says that its intervals are wide."""
+
+ENOUGH_PAIRS = 16
+"""The least base of a Saltelli design, a power of two, with FEW_SEEDS independent draws."""
+
+FEW_TO_SAY = 5
+"""Below this many pairs of runs the report gives the numbers and no verdict."""
+
+WARNING = "warning:"
+"""A run's note that begins like this belongs at the top of the page."""
+
+_WITHOUT_USE = {"als": {"learning_rate", "negatives"}, "bpr": {"confidence", "binary"}}
+"""Fields of a matrix factorization that its model does not read."""
+
+EXHAUSTED = 0.2
+"""Above this share of most-valued items used up, the report warns."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison in words."""
+
+    arm: str
+    verdict: str
+    good: str
+    """What a clear difference means for users: "better", "worse" or nothing."""
+    difference: str
+    interval: str
+    value: str
+    reference_value: str
+    n: int
+    missing: str
+    p: str
+    reason: str
+    equal: bool
+    """Arm and reference have the same value in every seed."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """All arms on one measure."""
+
+    measure: str
+    title: str
+    unit: str
+    primary: bool
+    split: bool
+    cells: list[Cell]
+
+
+def blocks(comparison: pd.DataFrame, primary: Sequence[str]) -> list[Block]:
+    """Comparison rows by measure: primary ones first, in the study's order, then those of the tables."""
+    order = list(dict.fromkeys([*primary, *known(), *comparison["measure"]]))
+    found = []
+    for measure in order:
+        part = comparison[comparison["measure"] == measure]
+        if part.empty or (measure not in primary and not (part["n"] > 0).any()):
+            continue
+        column = describe(measure)
+        found.append(
+            Block(
+                measure=measure,
+                title=column.title,
+                unit=column.unit,
+                primary=measure in primary,
+                split=":" in measure,
+                cells=[_cell(row) for row in part.to_dict("records")],
+            )
+        )
+    return found
+
+
+def _cell(row: Mapping[str, Any]) -> Cell:
+    column = describe(row["measure"])
+    equal = row["n"] > 0 and row["difference"] == 0 and (row["n"] == 1 or row["low"] == row["high"])
+    verdict = row["verdict"]
+    if equal:
+        verdict = "equal in every seed"
+    elif 0 < row["n"] < FEW_TO_SAY:
+        verdict = "too few seeds to say"
+    good = ""
+    if verdict in ("higher", "lower") and column.better != "neither":
+        good = "better" if verdict == column.better else "worse"
+    known_width = row["low"] == row["low"]
+    interval = f"{write_difference(column, row['low'])} to {write_difference(column, row['high'])}"
+    return Cell(
+        arm=row["arm"],
+        verdict=verdict,
+        good=good,
+        difference=write_difference(column, row["difference"]),
+        interval=interval if known_width else "–",
+        value=write_value(column, row["mean_arm"]),
+        reference_value=write_value(column, row["mean_reference"]),
+        n=row["n"],
+        missing=", ".join(str(seed) for seed in row["missing"]),
+        p=""
+        if equal or row["p_holm"] != row["p_holm"]
+        else (f"{row['p_holm']:.3f}" if row["p_holm"] >= 0.001 else "< 0.001"),
+        reason="" if equal and row["n"] > 1 else row["reason"],
+        equal=equal,
+    )
+
+
+def set_apart(found: Sequence[Block]) -> tuple[list[Block], list[Block]]:
+    """Blocks with something to compare, and those (primary ones never) in which all arms are equal in every seed."""
+    equal = [
+        block
+        for block in found
+        if not block.primary and all(cell.equal and not cell.missing for cell in block.cells)
+    ]
+    return [block for block in found if block not in equal], equal
+
+
+def glance(found: Sequence[Block]) -> tuple[list[Block], list[tuple[str, list[Cell]]]]:
+    """The primary blocks, and one row per arm with its cell for each of them."""
+    heads = [block for block in found if block.primary]
+    arms = list(dict.fromkeys(cell.arm for block in heads for cell in block.cells))
+    cells = [{cell.arm: cell for cell in block.cells} for block in heads]
+    return heads, [(arm, [by_arm[arm] for by_arm in cells]) for arm in arms]
+
+
+def half_life_rows(point: Point, arms: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Arm, median niche half-life in words, and in how many seeds it halved; empty where nobody measured it."""
+    found = half_lives(point.runs)
+    rows = []
+    for arm in arms:
+        if arm in found:
+            survival = found[arm][2]
+            halved = f"{survival.events} of {survival.n}" if survival.n else "–"
+            rows.append((arm, str(survival), halved))
+    return rows if any(halved != "–" for _, _, halved in rows) else []
+
+
+def arm_rows(results: Results) -> list[dict[str, str]]:
+    """Arms as a table: name, policy, rerankers, what differs on the platform."""
+    rows = []
+    for arm in results.study["arms"]:
+        rows.append(
+            {
+                "name": arm["name"],
+                "policy": _component(arm.get("policy", {})),
+                "rerank": "; then ".join(_component(step) for step in arm.get("rerank", [])),
+                "platform": ", ".join(
+                    f"{key} = {_written(value)}" for key, value in arm.get("platform", {}).items()
+                ),
+            }
+        )
+    return rows
+
+
+def _component(config: Mapping[str, Any]) -> str:
+    hidden = {"kind"}
+    if config.get("kind") == "matrix_factorization":
+        hidden |= _WITHOUT_USE.get(config.get("model", "als"), set())
+    fields = ", ".join(f"{key} = {_written(value)}" for key, value in config.items() if key not in hidden)
+    return f"{config.get('kind', '')} ({fields})" if fields else str(config.get("kind", ""))
+
+
+def setup_rows(results: Results, part: str) -> list[tuple[str, str]]:
+    """Settings of "world", "behavior" or "platform"; what a world from a log leaves without use says so."""
+    rows = settings(results.study.get(part) or {})
+    if part == "platform" and "log" in (results.study.get("world") or {}):
+        rows = [(key, "not used: the log replaces it" if key == "warmup" else value) for key, value in rows]
+    return rows
+
+
+def changes(manifest: Mapping[str, Any]) -> list[str]:
+    """Settings that differ from the study as written, as "key: old → new"."""
+    return [str(change) for change in manifest.get("changed") or []]
+
+
+def notes(manifest: Mapping[str, Any]) -> list[str]:
+    """Notes of the runs; those that warn have their place at the top of the page."""
+    return [str(note) for note in manifest.get("notes") or [] if not _warns(str(note))]
+
+
+def _warns(note: str) -> bool:
+    return note.lower().startswith(WARNING)
+
+
+def settings(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as (dotted key, value in TOML's words)."""
+    rows = []
+    for key, value in part.items():
+        if isinstance(value, Mapping):
+            rows += settings(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
+            for i, entry in enumerate(value):
+                rows += settings(entry, f"{prefix}{key}[{i}].")
+        else:
+            rows.append((f"{prefix}{key}", _written(value)))
+    return rows
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def failures(results: Results) -> list[dict[str, str]]:
+    """Failed runs: arm, grid point, seed, error."""
+    failed = results.runs[results.runs["status"] != "ok"]
+    return [
+        {
+            "arm": row["arm"],
+            "point": ", ".join(f"{key} = {row[key]}" for key in results.grid),
+            "seed": str(row["seed"]),
+            "error": str(row["error"])
+            if isinstance(row.get("error"), str) and row["error"]
+            else "no message",
+        }
+        for row in failed.to_dict("records")
+    ]
+
+
+def warnings(results: Results) -> list[str]:
+    """What a reader must know before believing a number."""
+    found = []
+    ok = results.runs[results.runs["status"] == "ok"]
+    seeds = results.runs["seed"].nunique()
+    if len(ok) < len(results.runs):
+        found.append(
+            f"{len(results.runs) - len(ok)} of {len(results.runs)} runs failed. Their seeds are left out of the "
+            "comparisons of their arm; the errors are listed below."
+        )
+    found += _noted(results)
+    if ok.empty:
+        found.append("No run finished, so there is nothing to compare.")
+        return found
+    if results.reference not in set(ok["arm"]):
+        found.append(
+            f'No run of the reference arm "{results.reference}" finished: no arm can be compared with it.'
+        )
+    uncertainty = results.study.get("uncertainty") or {}
+    if is_saltelli(uncertainty) and seeds < FEW_SEEDS:
+        found.append(
+            f"base = {uncertainty['base']}: intervals rest on {seeds} independent draws and are wide. Take this as a "
+            f"first look; base = {ENOUGH_PAIRS} or more where a conclusion is drawn."
+        )
+    elif seeds < FEW_SEEDS:
+        found.append(
+            f"{seeds} {'seed' if seeds == 1 else 'seeds'}: "
+            + ("there are no intervals at all. " if seeds == 1 else "intervals are wide. ")
+            + (f"With fewer than {FEW_TO_SAY} no verdict is given. " if seeds < FEW_TO_SAY else "")
+            + f"Take this as a first look; {FEW_SEEDS} seeds is the default where a conclusion is drawn."
+        )
+    rounds = int(results.rounds["round"].max()) + 1
+    if rounds < 2 * END:
+        found.append(
+            f"The runs have {rounds} {'round' if rounds == 1 else 'rounds'}: the averages at their start and end "
+            f"({results.span} {'round' if results.span == 1 else 'rounds'} each) overlap, and nothing can be said "
+            "about the long run."
+        )
+    absent = [name for name in results.primary if name not in results.measures]
+    if absent:
+        found.append(f"Primary measures that were not taken in this study: {', '.join(absent)}.")
+    return found + _exhaustion(results)
+
+
+def _noted(results: Results) -> list[str]:
+    """Warnings among the notes of the runs, each once with the arms it concerns."""
+    if "notes" not in results.runs:
+        return []
+    arms: dict[str, list[str]] = {}
+    for arm, text in zip(results.runs["arm"], results.runs["notes"], strict=True):
+        for note in text.splitlines() if isinstance(text, str) else []:
+            if _warns(note):
+                arms.setdefault(note[len(WARNING) :].strip(), []).append(arm)
+    found = []
+    for note, concerned in arms.items():
+        named = list(dict.fromkeys(concerned))
+        found.append(
+            f"{note[:1].upper()}{note[1:].rstrip('.')} ({'arm' if len(named) == 1 else 'arms'}: {', '.join(named)})."
+        )
+    return found
+
+
+def _exhaustion(results: Results) -> list[str]:
+    found = []
+    for point in results.points:
+        if "exhausted_share" not in point.runs:
+            continue
+        share = point.runs.groupby("arm", sort=False)["exhausted_share"].mean()
+        over = share[share > EXHAUSTED]
+        if len(over):
+            where = f" at {point.label}" if point.label else ""
+            arms = ", ".join(f"{arm} ({100 * value:.0f} %)" for arm, value in over.items())
+            found.append(
+                f"People have used up more than {100 * EXHAUSTED:.0f} % of the items they value most{where}: {arms}. "
+                "Niche exposure then rises because favorites are no longer available, not because the recommender "
+                "found the niche; other curves move for the same reason. Allow repeats (behavior.repeat) or let "
+                "new items arrive (world.arrivals) before drawing conclusions."
+            )
+    return found
+
+
+def facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the manifest says beyond command, notes and the tables that have a place of their own."""
+    placed = {
+        "command",
+        "reproduce",
+        "notes",
+        "versions",
+        "hashes",
+        "study",
+        "study_sha256",
+        "seeds",
+        "changed",
+    }
+    return settings({key: value for key, value in manifest.items() if key not in placed})
+
+
+def told(manifest: Mapping[str, Any]) -> str:
+    """Return how the study was stopped, in words; nothing where its seeds were set beforehand."""
+    looked = looks_of(manifest)
+    if looked is None:
+        return ""
+    looks = ", ".join(map(str, looked.counts))
+    at = f" It was looked at after {looks} seeds." if looks else ""
+    why = f" {looked.why[:1].upper()}{looked.why[1:]}." if looked.why else ""
+    return (
+        f"This study stopped by a rule and not at a number of seeds set beforehand.{at}{why} Intervals of the gate and "
+        "of all comparisons of arms are therefore confidence sequences, which hold however often one looks and are "
+        "wider. The t intervals of single arms, the bands of the curves, and what is said of switches and of limits in "
+        "a phase diagram take no account of the looks: read them as a description."
+    )

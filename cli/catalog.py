@@ -1,0 +1,249 @@
+"""What can be put into a study, and what a study amounts to, in plain text."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..agents.settings import WorldConfig
+from ..errors import EchodriftError
+from ..scenarios.design.grid import grid_points
+from ..scenarios.design.load import dump
+from ..scenarios.design.plan import expand, seeds_of
+from ..scenarios.design.uncertainty import told
+from ..scenarios.specs.files import library, read_toml
+from ..scenarios.specs.study import Study
+from ..scenarios.specs.uncertainty import Uncertainty
+from ..wording import counted
+
+Row = tuple[str, str]
+"""Name, one line about it."""
+
+FEW_DRAWS = 64
+"""Below this sensitivity indices are rough (`analysis.sensitivity`)."""
+FEW_SEEDS = 20
+"""Below this a comparison rests on little."""
+
+
+def policies() -> list[Row]:
+    """Return the policies, the reference arms last."""
+    from ..policies.registry import kinds, policy_class
+    from ..sim.recommender import REFERENCE_ARMS
+
+    rows = [(name, _first_line(policy_class(name))) for name in kinds("policies")]
+    return rows + [(name, f"(reference arm) {text}") for name, (_, _, text) in REFERENCE_ARMS.items()]
+
+
+def rerankers() -> list[Row]:
+    """Return the rerankers."""
+    from ..policies.registry import kinds, reranker_class
+
+    return [(name, _first_line(reranker_class(name))) for name in kinds("rerankers")]
+
+
+def transforms() -> list[Row]:
+    """Return the log transforms."""
+    from ..policies.registry import kinds, log_transform_class
+
+    return [(name, _first_line(log_transform_class(name))) for name in kinds("log_transforms")]
+
+
+def measures() -> list[Row]:
+    """Return the measures, which are columns of the tables, with unit, range and direction."""
+    from ..analysis.measures import catalog
+
+    rows = []
+    for column in catalog():
+        unit = f" [{column.unit}]" if column.unit else ""
+        good = "" if column.better == "neither" else f", {column.better} is better"
+        rows.append(
+            (
+                column.name,
+                f"{column.title}{unit}, {_bound(column.low)} to {_bound(column.high)}{good} ({column.family})",
+            )
+        )
+    return rows
+
+
+def _bound(value: float) -> str:
+    return f"{value:g}".replace("inf", "∞")
+
+
+def studies() -> list[Row]:
+    """Return the studies of the library with their questions."""
+    rows = []
+    for name, path in library().items():
+        try:
+            rows.append((name, str(read_toml(path).get("name", ""))))
+        except EchodriftError as error:
+            rows.append((name, f"(cannot be read: {str(error).splitlines()[0]})"))
+    return rows
+
+
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").split("\n")[0]
+
+
+def describe(study: Study) -> str:
+    """Return what a study does: question, arms, grid, runs, world, size of the results, every setting."""
+    plan = expand(study)
+    seeds = seeds_of(study)
+    lines = [study.name, ""]
+    if study.description:
+        lines += [study.description.strip(), ""]
+    lines += ["Arms"]
+    reference = study.reference or study.arms[0].name
+    for arm in study.arms:
+        then = "".join(f", then {_component(reranker)}" for reranker in arm.rerank)
+        own = "".join(f", platform.{key} = {_toml(value)}" for key, value in arm.platform.items())
+        mark = "  (reference)" if arm.name == reference else ""
+        lines.append(f"  {arm.name}: {_component(arm.policy)}{then}{own}{mark}")
+    if study.grid:
+        lines += ["", "Grid (every combination)"]
+        lines += [
+            f"  {key} = {', '.join(_toml(value) for value in values)}" for key, values in study.grid.items()
+        ]
+    for number, table in enumerate(study.zip):
+        lines += ["", f"Zip {number + 1} (these vary together)"]
+        lines += [f"  {key} = {', '.join(_toml(value) for value in values)}" for key, values in table.items()]
+    if study.uncertainty:
+        design, *priors = told(study)
+        lines += ["", f"Uncertainty ({design})", *(f"  {prior}" for prior in priors)]
+    if study.gate:
+        lines += ["", "Gate", *(f"  {line}" for line in study.gate.in_words)]
+    distinct = len({run.key for run in plan})
+    shared = f", {distinct} of them distinct" if distinct < len(plan) else ""
+    points = len(plan) // (len(seeds) * len(study.arms))
+    rounds = sum(run.study.rounds for run in plan)
+    grid = f" × {counted(points, 'grid point')}" if study.grid else ""
+    if study.zip:
+        grid = f" × {counted(points, 'design point')}"
+    product = f"{counted(len(study.arms), 'arm')}{grid} × {counted(len(seeds), 'seed')}"
+    lines += [
+        "",
+        "Runs",
+        f"  {product} = {counted(len(plan), 'run')}{shared}, {counted(rounds, 'round')} in all",
+        f"  rounds.parquet: {counted(rounds, 'row')}, about {_megabytes(rounds * (len(study.measures) or 33) * 8)}",
+        "",
+        "World",
+        f"  {_world(study)}",
+        "",
+        "Every setting (defaults included)",
+        *(f"  {line}" for line in _settings(study)),
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _settings(study: Study) -> list[str]:
+    """Return the lines of the study as TOML without its description, which stands above, and an empty grid."""
+    lines = dump(study).splitlines()
+    return [
+        line
+        for line in lines
+        if not line.startswith("description = ")
+        and not (line == "[grid]" and not study.grid)
+        and line != "zip = []"
+    ]
+
+
+def _toml(value: object) -> str:
+    """Return a value as TOML writes it on one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(inside)}" for key, inside in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(inside) for inside in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _component(fields: dict[str, object]) -> str:
+    rest = ", ".join(f"{key} = {_toml(value)}" for key, value in fields.items() if key != "kind")
+    return f"{fields['kind']} ({rest})" if rest else str(fields["kind"])
+
+
+def _world(study: Study) -> str:
+    world = study.world
+    if not isinstance(world, WorldConfig):
+        return f"inferred from {world.log}"
+    visits = study.rounds * world.users * round(1000 * study.behavior.activity) // 1000
+    return (
+        f"generated: {world.users:,} users, {world.items:,} items, {world.topics} topics, {world.graph.kind} graph; "
+        f"about {visits:,} visits in a run, slates of {study.platform.slate}"
+    )
+
+
+def _megabytes(size: float) -> str:
+    return f"{max(size / 1e6, 0.1):.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"
+
+
+def warnings(study: Study) -> list[str]:
+    """Return what is allowed but makes conclusions weak, one sentence each."""
+    found = []
+    seeds = len(seeds_of(study))
+    if study.uncertainty and study.uncertainty.design == "saltelli":
+        found += _small_design(study.uncertainty)
+    elif seeds < FEW_SEEDS:
+        found.append(
+            f"{counted(seeds, 'seed')}: intervals will be wide; {FEW_SEEDS} or more where a conclusion is drawn"
+        )
+    if study.uncertainty and study.uncertainty.design == "draws" and seeds < FEW_DRAWS:
+        found.append(
+            f"{counted(seeds, 'draw')} from the priors: {FEW_DRAWS} or more where it is asked which assumption decides"
+        )
+    if len(study.arms) == 1:
+        found.append("one arm: there is nothing to compare it with; an organic arm shows what the loop adds")
+    found += _short_runs(study)
+    found += dict.fromkeys(line for _, point in grid_points(study) for line in _too_many_dimensions(point))
+    if study.measures:
+        absent = [name for name in study.primary if name not in study.measures]
+        if absent:
+            found.append(f"primary names {', '.join(absent)}, which measures leaves out")
+    return found
+
+
+def _small_design(config: Uncertainty) -> Iterable[str]:
+    """Count what intervals and indices rest on, which is not the number of seeds: pairs of draws, and replicates."""
+    from ..analysis.sensitivity.pairs import FEWEST_PAIRS
+
+    if config.base < FEWEST_PAIRS:
+        yield (
+            f"base = {config.base}: intervals rest on {2 * config.base} independent draws and no index is given; "
+            f"base = {FEWEST_PAIRS} at least"
+        )
+    if config.replicates == 1:
+        yield "replicates = 1: noise cannot be told from what the keys do; replicates = 2 or more"
+
+
+def _short_runs(study: Study) -> Iterable[str]:
+    if study.rounds < 40:
+        yield f"{counted(study.rounds, 'round')}: summaries are means over the last 20, so the start of the run weighs in"
+    if study.platform.retrain_every > study.rounds:
+        yield f"retrain_every = {study.platform.retrain_every} is longer than the run: nothing is ever learned from it"
+
+
+def _too_many_dimensions(study: Study) -> Iterable[str]:
+    """Tell beforehand what does not depend on what happens in a run: no log is larger than the world."""
+    world = study.world
+    if not isinstance(world, WorldConfig):
+        return
+    grows = world.arrivals or world.creators
+    most, named = world.users, f"{world.users:,} users"
+    if not grows:
+        most, named = min(most, world.items), f"{named} or {world.items:,} items"
+    for arm in study.arms:
+        for policy in _policies_in(arm.policy):
+            dim = policy.get("dim")
+            if isinstance(dim, int) and dim > most:
+                yield (
+                    f'arm "{arm.name}": dim = {dim} of {policy["kind"]} is more than the {named} of the '
+                    "world: it can learn the log by heart. Lower dim"
+                )
+
+
+def _policies_in(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give a policy and those inside it, such as the model of a bandit."""
+    yield fields
+    for value in fields.values():
+        if isinstance(value, dict) and "kind" in value:
+            yield from _policies_in(value)

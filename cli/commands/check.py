@@ -1,0 +1,33 @@
+"""`echodrift check`."""
+
+from __future__ import annotations
+
+from ..messages import tell
+from ..study_options import Debug, Set, StudyArgument, checked, decidable, overrides_of
+
+
+def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = False) -> None:
+    """Check a study without running it, and warn where its conclusions would stand on little."""
+    from ...scenarios.design.load import load_study
+    from ...scenarios.design.plan import expand
+    from ...scenarios.design.uncertainty import design_in_words
+    from ...scenarios.execution.memory import in_words
+    from ...wording import counted
+    from ..catalog import warnings
+
+    overrides = overrides_of(changes)
+    chosen = load_study(study, overrides)
+    notes = checked(chosen, overrides, study)
+    if chosen.gate is not None:
+        # what it refuses would otherwise be told twice, as a warning and as an error
+        decidable(chosen, overrides, study)
+    tell(notes)
+    for warning in warnings(chosen):
+        print(f"warning: {warning}")
+    arms, runs = counted(len(chosen.arms), "arm"), counted(len(expand(chosen)), "run")
+    varied = design_in_words(chosen)
+    print(f'"{chosen.name}" is fine: {arms}, {varied}{runs} of {counted(chosen.rounds, "round")}.')
+    if chosen.gate is not None:
+        arms, lines = chosen.gate.in_words
+        print(f"gate: {arms}\n      {lines}")
+    print(in_words(chosen))

@@ -1,0 +1,148 @@
+"""`echodrift gate`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...errors import BadInput, ExitCode
+from ..messages import say, tell, tell_under_way
+from ..options_of import with_options_of
+from ..study_options import Debug, decidable, overrides_of, stopping
+from .run import run
+
+if TYPE_CHECKING:
+    from ...analysis.gate.answer import Answer
+
+StudyOrFolder = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY|DIR",
+        help="A study file, a name from `list studies`, or the folder of a finished study.",
+    ),
+]
+JUnit = Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML; - = print it.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON; - = print it.")
+]
+Markdown = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a table for a pull request; - = print it.")
+]
+
+
+@with_options_of(run)
+def gate(
+    study: StudyOrFolder,
+    junit: JUnit = None,
+    as_json: Json = None,
+    markdown: Markdown = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No progress; the files and the exit code only.")
+    ] = False,
+    debug: Debug = False,
+    **options: Any,
+) -> int:
+    """Run a study (or go on with it) and answer its gate: PASS (exit code 0), FAIL (3) or UNDECIDED (4)."""
+    files = {"junit": junit, "json": as_json, "markdown": markdown}
+    _check_files(files)
+    finished = _finished(study, options)
+    answer = (
+        _judged(finished, quiet)
+        if finished
+        else _run(study, to_stderr=Path("-") in files.values(), quiet=quiet, debug=debug, **options)
+    )
+    _write(answer, files)
+    if not quiet and Path("-") not in files.values():
+        print(answer)
+    if answer.exit_code is ExitCode.RUN_FAILED:
+        say(
+            f"error: runs of the two arms failed, so the gate cannot be judged ({answer.failed} of them); "
+            "the same command tries them again."
+        )
+    return answer.exit_code
+
+
+def _check_files(files: dict[str, Path | None]) -> None:
+    printed = [f"--{name}" for name, path in files.items() if path == Path("-")]
+    if len(printed) > 1:
+        raise BadInput(
+            f"{' and '.join(printed)}: only one of them can be printed (-); name a file for the others"
+        )
+    written: dict[Path, str] = {}
+    for name, path in files.items():
+        if path is None or path == Path("-"):
+            continue
+        before = written.setdefault(path.absolute(), name)
+        if before != name:
+            raise BadInput(f"--{before} and --{name} name the same file, {path}; name two")
+        if path.is_dir():
+            raise BadInput(f"--{name} {path}: is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise BadInput(f"--{name} {path}: there is no folder {path.parent}")
+
+
+def _finished(study: str, options: dict[str, Any]) -> Path | None:
+    """Return the folder to judge without running anything, or None where a study is to be run."""
+    place = Path(study)
+    if not place.is_dir():
+        if "/" in study.rstrip("/") and place.suffix != ".toml" and not place.exists():
+            raise BadInput(
+                f"{study}: there is no such folder of results; a path to a study file ends in .toml"
+            )
+        return None
+    usual = {name: each.default for name, each in inspect.signature(run).parameters.items()}
+    theirs = [name for name, value in options.items() if value != usual[name]]
+    if theirs:
+        given = ", ".join(f"--{name.replace('_', '-').replace('changes', 'set')}" for name in theirs)
+        raise BadInput(
+            f"{place} is a folder of results, judged as it is; {given} would change what is run. "
+            f"Type: echodrift gate STUDY --out {place} with the study's file"
+        )
+    return place
+
+
+def _judged(folder: Path, quiet: bool) -> Answer:
+    from ...scenarios.gate import judge_folder
+
+    answer = judge_folder(folder)
+    if not quiet:
+        tell_under_way(folder)
+    return answer
+
+
+def _run(study: str, *, to_stderr: bool, quiet: bool, debug: bool, **options: Any) -> Answer:
+    from ...scenarios.design.load import load_study
+    from ...scenarios.design.plan import seeds_of
+    from ...scenarios.gate import foresee, judge_folder
+    from ...scenarios.study import default_folder
+
+    overrides = overrides_of(options["changes"], options["rounds"], options["seeds"])
+    chosen = load_study(study, overrides)
+    rule = options["until"] and options["until"].value
+    stop = stopping(rule, chosen, overrides, study, options["seeds"], options["max_seeds"])
+    decidable(chosen, overrides, study, stop.most if stop else None)
+    folder = options["out"] or default_folder(chosen)
+    if not quiet:
+        seeds = stop.most if stop else len(seeds_of(chosen))
+        tell(foresee(chosen, folder, seeds, sequential=stop is not None))
+    with redirect_stdout(sys.stderr if to_stderr else sys.stdout):
+        run(study, quiet=quiet, debug=debug, **options)
+    return judge_folder(folder)
+
+
+def _write(answer: Answer, files: dict[str, Path | None]) -> None:
+    from ...disk import write_atomically
+
+    for name, path in files.items():
+        if path is None:
+            continue
+        text = getattr(answer, name)()
+        if path == Path("-"):
+            print(text, end="")
+        else:
+            write_atomically(path, text.encode())

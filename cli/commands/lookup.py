@@ -1,0 +1,78 @@
+"""`echodrift list`, `echodrift schema` and `echodrift describe`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ...errors import BadInput, did_you_mean
+from ..study_options import Debug, Set, overrides_of
+
+
+class Listed(StrEnum):
+    """What can be listed."""
+
+    policies = "policies"
+    rerankers = "rerankers"
+    transforms = "transforms"
+    measures = "measures"
+    studies = "studies"
+
+
+def list_(
+    what: Annotated[Listed, typer.Argument(help="What to list.")],
+    debug: Debug = False,
+) -> None:
+    """List policies, rerankers, log transforms, measures, or the studies that come with echodrift."""
+    from .. import catalog
+
+    rows = {
+        Listed.policies: catalog.policies,
+        Listed.rerankers: catalog.rerankers,
+        Listed.transforms: catalog.transforms,
+        Listed.measures: catalog.measures,
+        Listed.studies: catalog.studies,
+    }[what]()
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        print(f"{name:<{width}}  {text}".rstrip())
+
+
+def schema(debug: Debug = False) -> None:
+    """Print the JSON Schema of study files, for editors."""
+    import json
+
+    from ...scenarios.specs.study import Study
+
+    print(json.dumps(Study.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+def describe(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="[STUDY | KIND]", help="A study, or the kind of a policy, reranker or log transform."
+        ),
+    ] = "default",
+    changes: Set = None,
+    debug: Debug = False,
+) -> None:
+    """Say what a study does (arms, runs, world, every setting), or what a kind does (every field)."""
+    from ...scenarios.design.load import load_study
+    from ...scenarios.specs.files import library
+    from ..catalog import describe
+    from ..component_help import describe_component
+
+    page = None if study in library() or study.endswith(".toml") else describe_component(study)
+    if page is None and not changes and study not in library() and "." not in study and "/" not in study:
+        from ..component_help import everything
+
+        raise BadInput(
+            f'there is no study, policy, reranker or log transform "{study}".{did_you_mean(study, [*library(), *everything()])} '
+            "See echodrift list studies | policies | rerankers | transforms; a path to a study ends in .toml"
+        )
+    if page is not None and changes:
+        raise BadInput(f"--set changes a study, and {study} is a kind")
+    print(page or describe(load_study(study, overrides_of(changes))))

@@ -1,0 +1,100 @@
+"""Files that appear whole or not at all, and the hashes that tell whether one was changed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import os
+from pathlib import Path
+
+from .errors import BadInput, StorageError
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a data file, or raise BadInput."""
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder; name the file in it")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+TEMPORARY = ".unfinished-"
+"""Start of the names of files and folders that are being written."""
+
+
+_COUNTER = itertools.count()
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a new file and wait until the disk has it."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a new file; raises StorageError and leaves nothing behind when it cannot be written."""
+    try:
+        write_synced(path, data)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+
+
+def move_in(path: Path, place: Path) -> None:
+    """Put a finished file in its place in one step; raises StorageError."""
+    try:
+        os.replace(path, place)
+        _sync_folder(place.parent)
+    except OSError as error:
+        raise cannot_write(place, error) from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file by new content in one step; raises StorageError and leaves the old file as it was."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}-{next(_COUNTER)}")
+    try:
+        write_synced(temporary, data)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> StorageError:
+    """Return the StorageError for a path that could not be written: what is wrong, then what to do."""
+    what = "Choose another folder with --out."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        why = "the disk is full"
+        what = "Make room (or choose another folder with --out)."
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        why = "it is read-only or belongs to somebody else"
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+        why = "a file is in the way"
+        what = "Move it away, or choose another folder with --out."
+    elif error.errno in (errno.EISDIR, errno.ENOTEMPTY):
+        why = "a folder is in the way"
+        what = "Move it away, or choose another folder with --out."
+    else:
+        why = "the system refused"
+    return StorageError(f"cannot write {path}: {why} ({error.strerror or error})\n{what}")
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,167 @@
+"""What the machine has and how much of it a run takes: cores, threads of numerical libraries, free memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_LOCK = threading.Lock()
+_under_way = 0
+_undo: dict[str, Any] = {}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep numerical libraries to one thread, those already loaded and those still to come.
+
+    Several threads may be inside at once: what counts for the whole process (BLAS, the environment) is
+    put back when the last one leaves; what counts for one thread (OpenMP, numba) when that one does.
+    """
+    import numba
+    from threadpoolctl import threadpool_limits
+
+    _enter()
+    masked = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="openmp"):
+            yield
+    finally:
+        numba.set_num_threads(masked)
+        _leave()
+
+
+def _enter() -> None:
+    global _under_way
+    from threadpoolctl import threadpool_limits
+
+    with _LOCK:
+        _under_way += 1
+        if _under_way == 1:
+            _undo["environment"] = {name: os.environ.get(name) for name in THREADS}
+            os.environ.update(dict.fromkeys(THREADS, "1"))
+            _undo["limits"] = threadpool_limits(1)
+
+
+def _leave() -> None:
+    global _under_way
+    with _LOCK:
+        _under_way -= 1
+        if _under_way:
+            return
+        _undo.pop("limits").restore_original_limits()
+        for name, value in _undo.pop("environment").items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Finding the loaded libraries takes milliseconds; setting their thread count takes microseconds."""
+    import scipy.linalg  # noqa: F401  loads scipy's own BLAS before the controller looks for libraries
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def blas_on_one_thread() -> AbstractContextManager[Any]:
+    """Return a context in which BLAS uses one thread, so that sums come out the same everywhere."""
+    return _controller().limit(limits=1, user_api="blas")
+
+
+def free_bytes() -> int:
+    """Return the bytes that can still be had: of the machine, or of the container where it has a limit."""
+    import psutil
+
+    return max(
+        min(
+            [
+                psutil.virtual_memory().available,
+                *group_room(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")),
+            ]
+        ),
+        0,
+    )
+
+
+def group_room(own: Path, root: Path) -> list[int]:
+    """Return what each control group that this process is in leaves, versions 1 and 2 of Linux' cgroups.
+
+    A limit holds for everything below it, so all groups on the way up count. File cache that the system
+    can drop at once counts as free.
+    """
+    found = []
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            base, names = root, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            base = root / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        place = base / path.strip("/")
+        # Inside a container the path is that of the host, and its own group is the root.
+        for group in {base, *(folder for folder in (place, *place.parents) if folder.is_relative_to(base))}:
+            try:
+                limit = int((group / names[0]).read_text())
+                used = int((group / names[1]).read_text())
+                cache = _statistic(group / "memory.stat", names[2])
+            except (OSError, ValueError):  # no such group, or "max": no limit
+                continue
+            found.append(limit - max(used - cache, 0))
+    return found
+
+
+def _statistic(file: Path, name: str) -> int:
+    for line in file.read_text().splitlines():
+        key, _, value = line.partition(" ")
+        if key == name:
+            return int(value)
+    return 0
+
+
+_GROUP_FILES = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+"""Limit and use of a container's memory, version 2 and 1 of Linux' control groups."""
+
+
+def available_bytes() -> int:
+    """Return the bytes that can still be had: of the machine, or of the container where it has a limit."""
+    import psutil
+
+    left = psutil.virtual_memory().available
+    for limit, used in _GROUP_FILES:
+        try:
+            left = min(left, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no such group, or "max": no limit
+            continue
+    return max(left, 0)
+
+
+def gibibytes(size: float) -> str:
+    """Return a number of bytes for a person."""
+    return f"{size / 2**30:.1f} GiB" if size >= 0.1 * 2**30 else f"{size / 2**20:.1f} MiB"

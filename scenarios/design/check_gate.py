@@ -1,0 +1,207 @@
+"""What can be said about the gate of a study before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...agents.settings import WorldConfig
+from ...errors import BadInput, did_you_mean
+from ...wording import counted
+from ..specs.gate import GateConfig, GateLine
+from ..specs.study import Arm, Study
+from .grid import grid_points
+from .plan import seeds_of
+
+EXAMPLE = """[gate]
+baseline = "the arm that is there now"
+candidate = "the arm that is to replace it"
+horizon = "last 20 rounds"
+
+[[gate.guardrail]]
+measure = "niche_exposure"
+at_least = "baseline - 0.01"
+"""
+
+
+def check_gate(study: Study) -> list[str]:
+    """Raise BadInput for a gate on an arm or a measure that the study does not have, one line per mistake.
+
+    Returns warnings: what makes its answer UNDECIDED for certain, or likely.
+    """
+    gate = study.gate
+    if gate is None:
+        return []
+    wrong = list(_unknown(study, gate)) or list(misread(gate))
+    if wrong:
+        raise BadInput("\n".join(wrong))
+    never = [f"warning: {line}" for line in _never(study, gate, len(seeds_of(study)))]
+    doubtful = [*_no_margin(gate), *narrow(gate, len(seeds_of(study)))]
+    return never + [f"warning: {line}" for line in doubtful]
+
+
+def check_decidable(study: Study, most: int | None = None) -> None:
+    """Raise BadInput for a study that has no gate, or one that no run of it can decide.
+
+    most: seeds that it may run, where they are not the study's own.
+    """
+    if study.gate is None:
+        raise BadInput(f"gate: this study has no gate. Add one to it, for example\n\n{EXAMPLE}")
+    wrong = list(_unknown(study, study.gate))
+    wrong = wrong or list(_never(study, study.gate, most or len(seeds_of(study)), most))
+    if wrong:
+        raise BadInput("\n".join(wrong))
+
+
+def _unknown(study: Study, gate: GateConfig) -> Iterator[str]:
+    """Arms and measures that are not there, and pairs that can never differ."""
+    arms = [arm.name for arm in study.arms]
+    for key in ("baseline", "candidate"):
+        name = getattr(gate, key)
+        if name not in arms:
+            yield f'gate.{key}: no arm is named "{name}".{did_you_mean(name, arms)} Arms: {", ".join(arms)}'
+    for key, line in gate.lines:
+        yield from (f"gate.{key}.measure: {what}" for what in _not_taken(study, line.measure))
+    if {gate.baseline, gate.candidate} <= set(arms):
+        points = [{arm.name: arm for arm in point.arms} for _, point in grid_points(study)]
+        if all(_alike(arms_at[gate.baseline], arms_at[gate.candidate]) for arms_at in points):
+            yield (
+                f'gate: "{gate.baseline}" and "{gate.candidate}" are the same but for their names, so every '
+                "difference is 0; name two arms that differ"
+            )
+
+
+def _alike(one: Arm, other: Arm) -> bool:
+    return one.model_dump(exclude={"name"}) == other.model_dump(exclude={"name"})
+
+
+def _not_taken(study: Study, name: str) -> Iterator[str]:
+    """What is wrong with the name of a measure in this study."""
+    from ...analysis.measures import MEASURES, measure_class
+
+    base, _, part = name.partition(":")
+    if base not in MEASURES:
+        close = did_you_mean(base, MEASURES)
+        yield f'there is no measure "{name}".{close} `echodrift list measures` shows all'
+    elif study.measures and base not in study.measures:
+        yield f'this study does not take "{base}": add it to measures ({", ".join(study.measures)})'
+    elif part and not measure_class(base).splits:
+        yield f'"{base}" is not a mean over users, so there is no "{name}"'
+    elif part and part.partition("=")[0] not in ("treated", *study.split_by):
+        kind = part.partition("=")[0]
+        yield (
+            f'"{name}" is not taken: add split_by = ["{kind}"] to the study'
+            if kind in ("group", "community")
+            else f'"{name}": people are told apart by group=NAME or community=NUMBER'
+        )
+    elif part and isinstance(study.world, WorldConfig):
+        kind, _, label = part.partition("=")
+        groups = [group.name for group in study.world.groups]
+        labels = {"group": groups, "community": [str(each) for each in range(study.world.communities)]}
+        if label not in labels.get(kind, [label]):
+            yield f'there is no {kind} "{label}" ("{name}").{did_you_mean(label, labels[kind])}'
+
+
+def _never(study: Study, gate: GateConfig, seeds: int, most: int | None = None) -> Iterator[str]:
+    """What makes a decision impossible: too few seeds, a horizon without rounds or values."""
+    from ...analysis.gate.judge import NO_SALTELLI
+    from ...analysis.statistics.resampling import fewest
+    from ...analysis.statistics.sequential import first_look
+
+    least, why = 2, "an interval over pairs of runs"
+    if most is not None:
+        least, why = first_look(gate.level), "a confidence sequence"
+    elif gate.method == "bootstrap":
+        least, why = fewest(gate.level), "a bootstrap interval that can show anything"
+    if seeds < least:
+        yield (
+            f"gate: {counted(seeds, 'seed')} can never decide it: {why} takes at least {least}. "
+            f"Type {f'--max-seeds {max(least, 20)}' if most is not None else '--seeds 20'}, or more"
+        )
+    if study.uncertainty is not None and study.uncertainty.design == "saltelli":
+        yield f"gate: {NO_SALTELLI}"
+    told: dict[str, None] = {}
+    for _, point in grid_points(study):
+        for key, line in gate.lines:
+            told |= dict.fromkeys(_empty(point, key, line, line.horizon or gate.horizon))
+    yield from told
+
+
+def _empty(point: Study, key: str, line: GateLine, horizon: str) -> Iterator[str]:
+    """What is wrong with the rounds that count for a line at a grid point."""
+    from ...analysis.gate.bounds import parse_horizon
+    from ...analysis.measures import measure_class
+
+    where = f"gate.{key}.horizon" if line.horizon else "gate.horizon"
+    try:
+        first, last = parse_horizon(horizon).window(point.rounds)
+    except ValueError as error:
+        yield f'{where}: {error}; shorten it, raise rounds, or write "all rounds"'
+        return
+    every = measure_class(line.measure.partition(":")[0]).every
+    if last // every * every < first:
+        yield f'{where}: "{horizon}" holds no round in which {line.measure} is measured (every {every} rounds)'
+
+
+def _no_margin(gate: GateConfig) -> Iterator[str]:
+    for key, line in gate.lines:
+        if not line.bound.has_margin:
+            side, sign = ("at_least", "-") if line.at_least is not None else ("at_most", "+")
+            yield (
+                f'gate.{key}: {side} = "baseline" leaves no margin: where the change has no effect on '
+                f'{line.measure}, no number of seeds decides it. Allow one, for example "baseline {sign} 0.01"'
+            )
+
+
+FEW = 20
+"""Seeds below which BCa intervals are too narrow (docs/statistics.md)."""
+
+
+def misread(gate: GateConfig) -> Iterator[str]:
+    """Give what is wrong with bounds: none can be passed, or none can be failed."""
+    for key, line in gate.lines:
+        yield from (f"gate.{key}: {what}" for what in _out_of_reach(line))
+    lines = gate.lines
+    for place, (key, line) in enumerate(lines):
+        for before, other in lines[:place]:
+            if _about(gate, line) == _about(gate, other):
+                yield from (f"gate.{key}: {what}" for what in _beside(line, other, before))
+
+
+def narrow(gate: GateConfig, seeds: int) -> Iterator[str]:
+    """Give a warning about bootstrap intervals over few seeds."""
+    if gate.method == "bootstrap" and seeds < FEW:
+        yield (
+            f'gate.method: bootstrap intervals over {seeds} seeds are too narrow; take {FEW} or more, or method = "t"'
+        )
+
+
+def _about(gate: GateConfig, line: GateLine) -> tuple[str, str]:
+    return line.measure, line.horizon or gate.horizon
+
+
+def _out_of_reach(line: GateLine) -> Iterator[str]:
+    """A share lies in 0…1, so a margin of 1 is kept, or missed, whatever happens."""
+    from ...analysis.plots.columns import describe, is_share
+
+    column, bound = describe(line.measure), line.bound
+    if bound.factor:
+        beyond = abs(bound.offset) >= column.high - column.low
+    else:
+        beyond = not column.low <= bound.offset <= column.high
+    if beyond:
+        points = "; one percentage point is 0.01" if is_share(column) else ""
+        yield (
+            f'"{line.measure}" lies between {column.low:g} and {column.high:g}, so that {bound} decides nothing'
+            f"{points}"
+        )
+
+
+def _beside(line: GateLine, other: GateLine, before: str) -> Iterator[str]:
+    same_side = (line.at_least is None) == (other.at_least is None)
+    if same_side and line.bound == other.bound:
+        yield f"says the same as gate.{before}; remove one of them"
+    if same_side or line.bound.factor != other.bound.factor:
+        return
+    low, high = (line, other) if line.at_least is not None else (other, line)
+    if low.bound.offset > high.bound.offset:
+        yield f"can never hold together with gate.{before}: at least {low.bound} and at most {high.bound}"

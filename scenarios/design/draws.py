@@ -1,0 +1,152 @@
+"""What the priors of a study draw: points of the unit cube from its sampler, and the values they stand for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import BadInput
+from ..specs.plain import one_type
+from ..specs.uncertainty import Prior, Uncertainty
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LAST_SEED = 2**20 - 1
+"""Highest seed of a study with uncertainty: the seed is the number of its draw."""
+
+FloatArray = NDArray[np.float64]
+
+
+def draws_of(config: Uncertainty, seeds: Iterable[int]) -> list[dict[str, Any]]:
+    """Return what each seed draws: dotted key → value.
+
+    A draw depends on the uncertainty and the seed alone, so that more seeds change no earlier one.
+    """
+    seeds = list(seeds)
+    points = unit_points(config, seeds)
+    columns = [values_at(prior, points[:, place]) for place, prior in enumerate(config.priors.values())]
+    return [dict(zip(config.priors, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def draws_table(config: Uncertainty, seeds: Iterable[int]) -> pd.DataFrame:
+    """Return one row per seed: seed, then one column per dotted key."""
+    import pandas as pd
+
+    seeds = list(seeds)
+    draws = draws_of(config, seeds)
+    columns = {key: one_type([draw[key] for draw in draws]) for key in config.priors}
+    return pd.DataFrame({"seed": seeds, **columns})
+
+
+def world_seed(config: Uncertainty | None, seed: int) -> int:
+    """Return the seed of a run's random numbers: its own, or that of its replicate in a Saltelli design."""
+    return seed % config.replicates if config is not None and config.design == "saltelli" else seed
+
+
+def essence(config: Uncertainty | None) -> dict[str, Any]:
+    """Return what determines the draws of all seeds; more seeds or a larger base do not change it.
+
+    Empty without uncertainty. The order of the priors counts: each has a coordinate of its own.
+    """
+    if config is None:
+        return {}
+    found: dict[str, Any] = {"design": config.design, "sampler": config.sampler, "seed": config.seed}
+    if config.sampler == "latin_hypercube":
+        found["block"] = config.block
+    if config.design == "saltelli":
+        found |= {"replicates": config.replicates, "second_order": config.second_order}
+    priors = [[key, prior.model_dump(mode="json")] for key, prior in config.priors.items()]
+    return {"uncertainty": {**found, "priors": priors}}
+
+
+def unit_points(config: Uncertainty, seeds: Sequence[int]) -> FloatArray:
+    """Return the points of the unit cube that seeds draw, (seeds, keys), each in [0, 1).
+
+    draws: point `seed` of the scrambled Sobol' sequence, or row `seed mod block` of the Latin hypercube of
+    block `seed // block`. saltelli: row `seed // replicates` of Saltelli's design in SALib's order: for each
+    pair (A, B) of independent draws A, A with one coordinate of B for each key, (second order: B with one of
+    A for each key,) B (Saltelli et al., Comput. Phys. Commun. 2010).
+    """
+    beyond = next((seed for seed in seeds if not 0 <= seed <= LAST_SEED), None)
+    if beyond is not None:
+        raise BadInput(f"seed {beyond}: with [uncertainty] a seed is the number of a draw, 0 to {LAST_SEED}")
+    keys = len(config.priors)
+    if config.design == "saltelli":
+        return _saltelli(config, keys, np.asarray(seeds, np.int64))
+    if config.sampler == "latin_hypercube":
+        return _hypercubes(config, keys, seeds)
+    wanted, place = np.unique(np.asarray(seeds, np.int64), return_inverse=True)
+    return _sobol(keys, config.seed, wanted)[place]
+
+
+def _sobol(keys: int, seed: int, wanted: NDArray[np.int64]) -> FloatArray:
+    """Return points of one scrambled Sobol' sequence by their numbers (ascending, each once)."""
+    from scipy.stats import qmc
+
+    engine = qmc.Sobol(keys, scramble=True, seed=seed)
+    parts: list[FloatArray] = [engine.random(1)]  # one first: any other number would call for a power of two
+    held, at = [0], 1
+    for stretch in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1):
+        stretch = stretch[stretch > 0]
+        if stretch.size:
+            engine.fast_forward(int(stretch[0]) - at)
+            parts.append(engine.random(stretch.size))
+            held += stretch.tolist()
+            at = int(stretch[-1]) + 1
+    return np.concatenate(parts)[np.searchsorted(held, wanted)]
+
+
+def _hypercubes(config: Uncertainty, keys: int, seeds: Sequence[int]) -> FloatArray:
+    from scipy.stats import qmc
+
+    blocks: dict[int, FloatArray] = {}
+    for number in {seed // config.block: None for seed in seeds}:
+        rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(number,)))
+        blocks[number] = qmc.LatinHypercube(keys, seed=rng).random(config.block)
+    rows = [blocks[seed // config.block][seed % config.block] for seed in seeds]
+    return np.array(rows, np.float64).reshape(len(seeds), keys)
+
+
+def _saltelli(config: Uncertainty, keys: int, seeds: NDArray[np.int64]) -> FloatArray:
+    pair, kind = np.divmod(seeds // config.replicates, config.rows_per_pair)
+    wanted, place = np.unique(pair, return_inverse=True)
+    both = _sobol(2 * keys, config.seed, wanted)[place]
+    a, b = both[:, :keys], both[:, keys:]
+    swapped = (kind - 1) % keys == np.arange(keys)[:, None]
+    mixed = (kind > 0) & (kind < config.rows_per_pair - 1)
+    from_b = np.where(mixed, (kind <= keys) == swapped, kind > 0).T
+    return np.where(from_b, b, a)
+
+
+def values_at(prior: Prior, points: FloatArray) -> list[Any]:
+    """Return what a prior has at points of [0, 1), by the inverse of its distribution function.
+
+    Whole numbers: the curve reaches from low − ½ to high + ½ and is rounded, so that each number has the
+    probability of ½ to either side of it (uniform: all alike).
+    """
+    if prior.choice is not None:
+        steps = np.cumsum(prior.weights or [1.0] * len(prior.choice))
+        chosen = np.searchsorted(steps / steps[-1], points, side="right")
+        return [prior.choice[min(int(at), len(prior.choice) - 1)] for at in chosen]
+    low, high = prior.bounds
+    wide = 0.5 if prior.whole else 0.0
+    found = np.clip(_curve(prior, points, low - wide, high + wide), low - wide, high + wide)
+    if prior.whole:
+        return [int(value) for value in np.clip(np.floor(found + 0.5), low, high)]
+    return [float(value) for value in found]
+
+
+def _curve(prior: Prior, points: FloatArray, low: float, high: float) -> FloatArray:
+    if prior.normal is not None:
+        from scipy.stats import truncnorm
+
+        mean, spread = prior.normal
+        return truncnorm.ppf(points, (low - mean) / spread, (high - mean) / spread, loc=mean, scale=spread)
+    if prior.log_uniform is not None:
+        return np.exp(math.log(low) + points * (math.log(high) - math.log(low)))
+    return low + points * (high - low)

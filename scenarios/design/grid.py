@@ -1,0 +1,141 @@
+"""The design points of a study, from `[grid]` and `[[zip]]`: every one is a study of its own, checked beforehand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from ...analysis.results import design_keys as keys_of
+from ...errors import BadInput, did_you_mean
+from ...keys import Step, assign, spread, steps
+from ..specs.plain import plain
+from ..specs.study import Study
+from ..specs.validation import validate
+from .switches import refreshed
+
+VARIED = ("world", "behavior", "platform", "arms", "rounds")
+"""Parts of a study that a grid can vary."""
+MOST_POINTS = 10_000
+"""Points that a design may have."""
+OWN_TABLES = ("grid", "zip", "uncertainty")
+"""Tables of a study that say what varies; a study at one of its points has none of them."""
+
+
+def design_keys(study: Study) -> list[str]:
+    """Return the dotted keys that vary from point to point: those of the grid, then those of each zip table."""
+    return keys_of({"grid": study.grid, "zip": study.zip})
+
+
+def varied_keys(study: Study) -> list[str]:
+    """Return all dotted keys that vary: from point to point, or from seed to seed by a prior."""
+    return [*design_keys(study), *(study.uncertainty.priors if study.uncertainty else ())]
+
+
+def grid_points(study: Study, label: str = "study") -> list[tuple[dict[str, Any], Study]]:
+    """Return (values, study) for every point: all combinations of the grid and the rows of each zip table.
+
+    The last key or table varies fastest. values: dotted key → value at this point; study: the whole study
+    with those values put in, without grid, zip tables and uncertainty. One point without values where
+    nothing varies. Raises BadInput for a key or value that does not fit, one line per mistake.
+    """
+    if not varied_keys(study) and not study.zip:
+        return [({}, study)]
+    base = study.model_dump(mode="json", exclude_none=True, exclude=set(OWN_TABLES))
+    _check(study, base, label)
+    sides = [[{key: value} for value in values] for key, values in study.grid.items()]
+    sides += [
+        [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+        for table in study.zip
+    ]
+    count = math.prod(len(side) for side in sides)
+    if count > MOST_POINTS:
+        raise BadInput(f"{label}: grid: {count} combinations; at most {MOST_POINTS} are allowed")
+    points = []
+    for parts in itertools.product(*sides):
+        point = {key: value for part in parts for key, value in part.items()}
+        data = plain(base, label)
+        placed = [
+            (assign(data, each, plain(value, label)), f"{_where(study, label, key)} = {value!r}")
+            for key, value in point.items()
+            for each in spread(base, key)
+        ]
+        points.append((point, refreshed(validate(Study, data, label, placed))))
+    return points
+
+
+def _where(study: Study, label: str, key: str) -> str:
+    """Return where a study varies a key, for messages."""
+    if key in study.grid:
+        return f'{label}: grid."{key}"'
+    number = next(number for number, table in enumerate(study.zip) if key in table)
+    return f'{label}: zip[{number}]."{key}"'
+
+
+def _entries(study: Study, label: str) -> Iterator[tuple[str, str, list[Any] | None]]:
+    """Give (where it is written, key, values) of everything that varies; a prior has no list of values."""
+    for key, values in study.grid.items():
+        yield f'grid."{key}"', key, values
+    for number, table in enumerate(study.zip):
+        for key, values in table.items():
+            yield f'zip[{number}]."{key}"', key, values
+    for key in study.uncertainty.priors if study.uncertainty else ():
+        yield f'uncertainty.priors."{key}"', key, None
+
+
+def _check(study: Study, base: dict[str, Any], label: str) -> None:
+    """Raise BadInput for keys that nothing can vary, for two that set the same thing, and for odd lists."""
+    wrong: list[str] = []
+    ways: dict[str, list[list[Step]]] = {}
+    for written, key, values in _entries(study, label):
+        where = f"{label}: {written}"
+        try:
+            found = [steps(base, each) for each in spread(base, key)]
+        except BadInput as error:
+            wrong.append(f"{where}: {error}")
+            continue
+        way = found[0]
+        if values is None and way[0] == "rounds":
+            wrong.append(f"{where}: a prior cannot be over rounds: runs of one study would not be comparable")
+        elif way[0] not in VARIED or way[0] == "arms" and (len(way) < 4 or way[2] == "name"):
+            close = did_you_mean(str(way[0]), VARIED)
+            who = "a prior is over" if values is None else f"a {written[: written.find('[')]} varies rounds,"
+            who = "a grid varies rounds," if written.startswith("grid") else who
+            wrong.append(
+                f"{where}: {who} world.…, behavior.…, platform.…, arms[name].policy.… (arms[*]: all "
+                "that have it), "
+                f"arms[name].rerank[0].…, arms[name].switch[0].… or arms[name].platform.….{close}"
+            )
+        if values == []:
+            wrong.append(f"{where}: the list of values is empty")
+        listed = values or []
+        if written.startswith("grid") and any(value in listed[:i] for i, value in enumerate(listed)):
+            wrong.append(f"{where}: the same value is listed twice")
+        for other, taken in ways.items():
+            if any(one[: len(two)] == two or two[: len(one)] == one for one in found for two in taken):
+                wrong.append(f"{where}: sets the same thing as {other}")
+        ways[written] = found
+    wrong += _uneven(study, label)
+    if wrong:
+        raise BadInput("\n".join(wrong))
+
+
+def _uneven(study: Study, label: str) -> Iterator[str]:
+    """Give what is wrong with zip tables as tables."""
+    for number, table in enumerate(study.zip):
+        where = f"{label}: zip[{number}]"
+        if not table:
+            yield f'{where}: the table is empty; write "dotted.key" = [values], all lists equally long'
+            continue
+        first, length = next((key, len(values)) for key, values in table.items())
+        uneven = next(((key, len(values)) for key, values in table.items() if len(values) != length), None)
+        if uneven is not None:
+            yield (
+                f'{where}: "{first}" has {length} values and "{uneven[0]}" has {uneven[1]}; what varies together '
+                "needs lists of the same length"
+            )
+            continue
+        rows = list(zip(*table.values(), strict=True))
+        if any(row in rows[:place] for place, row in enumerate(rows)):
+            yield f"{where}: the same combination of values is listed twice"

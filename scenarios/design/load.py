@@ -1,0 +1,95 @@
+"""Studies from files, names or tables: overridden and validated; and written out in full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...errors import BadInput
+from ..specs.data_files import absolute
+from ..specs.files import LIBRARY, find_study, read_toml
+from ..specs.overrides import Override, put_over
+from ..specs.plain import plain
+from ..specs.study import Study
+from ..specs.validation import validate
+from .components import spell_out
+from .grid import VARIED, grid_points, varied_keys
+from .switches import with_worlds
+from .uncertainty import check_overrides, settled
+
+
+def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override] = ()) -> Study:
+    """Return a validated study from a path, the name of one in the library, a mapping, or a Study.
+
+    overrides: put over what the study says, in order. Every key is checked, in the study and in every
+    combination of its grid; paths to data are made absolute: those in a file are relative to that file,
+    all others to the current folder. Raises BadInput with one line per mistake.
+    """
+    label, base = label_of(source), Path()
+    if isinstance(source, Study):
+        raw = source.model_dump(mode="json", exclude_none=True)
+    elif isinstance(source, Mapping):
+        raw = plain(source, "study")
+    else:
+        path = find_study(source)
+        base = Path() if path.parent == LIBRARY else path.parent
+        raw = plain(read_toml(path), label)
+    data = absolute(raw, base)
+    overrides = list(overrides)
+    _check_quotes(data, label)
+    placed = put_over(data, overrides, label)
+    study = validate(Study, absolute(data, Path()), label, placed)
+    check_overrides(study, overrides)
+    if any(arm.switch for arm in study.arms) or any("[*]" in key for key in varied_keys(study)):
+        # whether arms are alike, or have a value, must not depend on which defaults are written down
+        study = with_worlds(spell_out(study, label, placed))
+    points = grid_points(study, label)
+    spelled = spell_out(study, label, placed)
+    for values, point in points:
+        if values:
+            spell_out(
+                point, f"{label}: at {', '.join(f'{key} = {value!r}' for key, value in values.items())}"
+            )
+    # what a prior's ends are put into: the study at its first point, so that a grid may make room for them
+    return settled(spelled, points[0][1], label)
+
+
+def label_of(source: str | Path | Mapping[str, Any] | Study) -> str:
+    """Return what messages call a study: its file, its name in the library, or "study" for a mapping."""
+    if isinstance(source, Study):
+        return f'study "{source.name}"'
+    if isinstance(source, Mapping):
+        return "study"
+    if not isinstance(source, str | Path):
+        raise BadInput(f"a study is a name, a path, a mapping or a Study, not {type(source).__name__}")
+    path = find_study(source)
+    return path.stem if path.parent == LIBRARY else str(path)
+
+
+def _check_quotes(data: dict[str, Any], label: str) -> None:
+    """Raise BadInput for a varied key without quotes, which TOML reads as a table in a table."""
+    zipped, uncertainty = data.get("zip"), data.get("uncertainty")
+    priors = uncertainty.get("priors") if isinstance(uncertainty, dict) else None
+    tables = [("grid", data.get("grid"), 1), ("uncertainty.priors", priors, 2)]
+    tables += [
+        (f"zip[{number}]", table, 1)
+        for number, table in enumerate(zipped if isinstance(zipped, list) else ())
+    ]
+    for name, table, least in tables:
+        for key, inside in table.items() if isinstance(table, dict) else ():
+            way = [key]
+            while isinstance(inside, dict) and inside:
+                step = next(iter(inside))
+                way.append(step)
+                inside = inside[step]
+            if len(way) > least and key in VARIED:
+                written = ".".join(way[: len(way) + 1 - least])
+                raise BadInput(f'{label}: {name}.{written}: put the key in quotes: "{written}" = …')
+
+
+def dump(study: Study) -> str:
+    """Return the study as TOML, every default spelled out; `load_study` of it gives the same study."""
+    import tomli_w
+
+    return tomli_w.dumps(study.model_dump(mode="json", exclude_none=True))

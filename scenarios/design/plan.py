@@ -1,0 +1,115 @@
+"""From a study to its runs: arms × grid points × seeds, each with a key that changes when its result would."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...disk import file_digest
+from ...keys import assign
+from ...wording import slug
+from ..model_version import MODEL_VERSION
+from ..specs.data_files import input_files
+from ..specs.study import Arm, Study
+from .draws import essence, world_seed
+from .grid import grid_points
+from .run import PlannedRun
+from .switches import slates_of
+from .uncertainty import drawn_studies
+
+
+def seeds_of(study: Study) -> list[int]:
+    """Return the seeds of a study as a list."""
+    return list(range(study.seeds)) if isinstance(study.seeds, int) else list(study.seeds)
+
+
+def expand(study: Study, digests: Mapping[str, str] | None = None) -> list[PlannedRun]:
+    """Return all runs in the order of the tables: arm, grid point, seed.
+
+    Two runs can share a key (a grid key that says nothing about one of the arms): they are one run,
+    shown at each of its grid points. digests: path → hash of data files that are not read again. Raises
+    BadInput where a data file cannot be read.
+    """
+    return list(_expand(study, dict(digests or {})))
+
+
+def with_seeds(plan: Sequence[PlannedRun], seeds: Sequence[int]) -> list[PlannedRun]:
+    """Return the runs of a plan that have one of these seeds: what `expand` gives for the first seeds of a study."""
+    wanted = set(seeds)
+    return [run for run in plan if run.seed in wanted]
+
+
+def _expand(study: Study, digests: dict[str, str]) -> Iterator[PlannedRun]:
+    seeds = seeds_of(study)
+    points = [(values, drawn_studies(study, point, seeds)) for values, point in grid_points(study)]
+    for number, named in enumerate(study.arms):
+        for values, drawn in points:
+            cell, of = {}, None
+            for seed, (at_seed, draw) in zip(seeds, drawn, strict=True):
+                arm = at_seed.arms[number]
+                if at_seed is not of:
+                    cell, of = cell_of(at_seed, arm, digests), at_seed
+                world = world_seed(study.uncertainty, seed)
+                digest = _digest({**cell, "seed": world})
+                title = f"{slug(named.name)[:40].strip('-')}-seed{world}"
+                course = f"{title}-{prefix_digest(cell, world)[:20]}"
+                yield PlannedRun(
+                    f"{title}-{digest[:20]}", at_seed, arm, seed, values, course, draw=draw, world=world
+                )
+
+
+def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
+    """Return what determines the results of an arm at a grid point, apart from the seed.
+
+    Data files count by their content, not by their name. digests: path → hash, filled on the way.
+    """
+    data = study.model_dump(
+        mode="json", include={"rounds", "world", "behavior", "platform", "measures", "split_by"}
+    )
+    for key, path in input_files(study).items():
+        if path not in digests:
+            digests[path] = file_digest(Path(path))
+        assign(data, key, f"sha256 {digests[path]}")
+    # The world is made for the widest slate of the study, so that all arms live in the same one.
+    described = arm.model_dump(mode="json")
+    for name in ("transform", "switch"):
+        if not described[name]:
+            # so that results from before there were such things are still found
+            del described[name]
+    return {"model": MODEL_VERSION, **data, "arm": described, "widest_slate": widest_slate(study)}
+
+
+def prefix_digest(cell: Mapping[str, Any], seed: int | None = None) -> str:
+    """Return a hash of what determines a run apart from how many rounds it has and the version of the model.
+
+    cell: from `cell_of`. Runs (cells, without a seed) with the same hash are beginnings of one another.
+    """
+    rest = {name: value for name, value in cell.items() if name not in ("rounds", "model")}
+    return _digest(rest if seed is None else {**rest, "seed": seed})
+
+
+def widest_slate(study: Study) -> int:
+    """Return the longest slate of any arm in any round."""
+    whole = [{**study.platform.model_dump(), **arm.platform}["slate"] for arm in study.arms]
+    return max([*whole, *(length for arm in study.arms for length in slates_of(arm))])
+
+
+def cell_digests(study: Study) -> set[str]:
+    """Return a hash for every cell (arm × design point) of a study, with what its seeds draw from."""
+    digests: dict[str, str] = {}
+    points = grid_points(study)
+    drawn = essence(study.uncertainty)
+    return {_digest({**cell_of(point, arm, digests), **drawn}) for _, point in points for arm in point.arms}
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def study_digest(study: Study) -> str:
+    """Return the hash of a whole study, as it stands in the manifest."""
+    return _digest(study.model_dump(mode="json"))

@@ -1,0 +1,168 @@
+"""Arms that change during their run: what they may change, and the worlds they are compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...agents.settings import WorldConfig
+from ...analysis.switches import EVERYBODY, NOBODY
+from ...errors import BadInput, did_you_mean
+from ..specs.study import OF_PLATFORM, Arm, Study, SwitchConfig
+
+
+def with_worlds(study: Study) -> Study:
+    """Return the study with the worlds that its switched arms are compared with, after its own arms.
+
+    For every arm with switches the world in which nothing is switched, and where a switch is for a share of the
+    users, the one in which it is for all; unless an arm of the study is that already. One for a group or a
+    community is what it is: those people are all there are. Doing so again changes nothing. Names that end in
+    "· 0 %" or "· 100 %" of a switched arm are those of such worlds.
+    """
+    written = [arm for arm in study.arms if not _base_of(arm.name, study)]
+    known = [(arm, arm) for arm in written]
+    for arm in written:
+        for world in [_nobody(arm), _everybody(arm)] if arm.switch else []:
+            if not any(_same(world, other) and not _varied(study, arm, base) for other, base in known):
+                known.append((world, arm))
+    arms = [arm for arm, _ in known]
+    return study if arms == study.arms else study.model_copy(update={"arms": arms})
+
+
+def refreshed(point: Study) -> Study:
+    """Return a grid point's study with its added worlds following the arms that they belong to."""
+    arms = []
+    for arm in point.arms:
+        base = _base_of(arm.name, point)
+        if base is not None:
+            arm = _nobody(base) if arm.name.endswith(NOBODY) else _everybody(base)
+        arms.append(arm)
+    return point.model_copy(update={"arms": arms})
+
+
+def _nobody(arm: Arm) -> Arm:
+    return arm.model_copy(update={"name": arm.name + NOBODY, "switch": []})
+
+
+def _everybody(arm: Arm) -> Arm:
+    switches = [
+        switch if isinstance(switch.users, str) else switch.model_copy(update={"users": 1.0})
+        for switch in arm.switch
+    ]
+    return arm.model_copy(update={"name": arm.name + EVERYBODY, "switch": switches})
+
+
+def _same(first: Arm, second: Arm) -> bool:
+    return first.model_dump(exclude={"name"}) == second.model_dump(exclude={"name"})
+
+
+def _base_of(name: str, study: Study) -> Arm | None:
+    for arm in study.arms:
+        if arm.switch and name in (arm.name + NOBODY, arm.name + EVERYBODY):
+            return arm
+    return None
+
+
+def _varied(study: Study, *arms: Arm) -> bool:
+    """Whether anything varies in one of the arms alone; what varies in all arms keeps equal ones equal."""
+    places = {f"arms[{i}]" for i, arm in enumerate(study.arms) if arm in arms}
+    places |= {f"arms[{arm.name}]" for arm in arms}
+    varied = [*study.grid, *(key for table in study.zip for key in table)]
+    varied += study.uncertainty.priors if study.uncertainty else ()
+    return any(key.startswith(tuple(places)) for key in varied)
+
+
+def check_switches(study: Study, arm: Arm) -> None:
+    """Raise BadInput for switches that cannot be carried out; lines begin with the key inside the arm."""
+    for number, switch in enumerate(arm.switch):
+        where = f"switch[{number}]"
+        if switch.round >= study.rounds:
+            raise BadInput(
+                f"{where}.round: round {switch.round} is never reached: the study has rounds 0 to {study.rounds - 1}. "
+                "Switch earlier, or raise rounds"
+            )
+        if switch.until is not None and switch.until > study.rounds:
+            raise BadInput(
+                f"{where}.until: the study ends before round {switch.until} (rounds = {study.rounds}); leave it out"
+            )
+        if switch.ramp and switch.round + switch.ramp > (switch.until or study.rounds):
+            raise BadInput(
+                f"{where}.ramp: {switch.ramp} rounds from round {switch.round} on do not fit: its share would never be "
+                f"reached before round {switch.until or study.rounds}. Shorten the ramp, or switch earlier"
+            )
+        frozen = {**study.platform.model_dump(), **arm.platform}["learn_from"] == "warmup"
+        shared = [name for name in OF_PLATFORM if name in switch.changed]
+        if frozen and shared:
+            raise BadInput(
+                f'{where}.{shared[0]}: platform.learn_from = "warmup" learns once, in round 0; there is nothing to '
+                f"change about that later. Remove {shared[0]}"
+            )
+        _check_users(study, switch, where)
+        for other in range(number):
+            _check_overlap(arm.switch[other], switch, other, number)
+
+
+def _check_users(study: Study, switch: SwitchConfig, where: str) -> None:
+    if not isinstance(switch.users, str):
+        return
+    kind, _, name = switch.users.partition("=")
+    world = study.world if isinstance(study.world, WorldConfig) else None
+    if kind == "group":
+        groups = [group.name for group in world.groups] if world else []
+        if name not in groups:
+            allowed = ", ".join(groups) or "none: this world has no groups"
+            raise BadInput(
+                f'{where}.users: there is no group "{name}".{did_you_mean(name, groups)} Allowed: {allowed}'
+            )
+    elif world and int(name) >= world.communities:
+        raise BadInput(
+            f"{where}.users: there is no community {name}; world.communities = {world.communities}, so they are "
+            f"0 to {world.communities - 1}"
+        )
+
+
+def _check_overlap(first: SwitchConfig, second: SwitchConfig, i: int, j: int) -> None:
+    """Two switches may follow each other; they may not pull at the same thing at the same time."""
+    both = sorted((first.changed & second.changed) - {"purge"})
+    apart = (
+        isinstance(first.users, str)
+        and isinstance(second.users, str)
+        and first.users.split("=")[0] == second.users.split("=")[0]
+        and first.users != second.users
+    )
+    if not both or apart:
+        return
+    early, late = sorted((first, second), key=lambda switch: switch.round)
+    if late.round < early.round + max(early.ramp, 1):
+        raise BadInput(
+            f"switch[{j}]: overlaps with switch[{i}]: both change {both[0]} from round {late.round} on"
+            + (f" (one of them still ramps, to round {early.round + early.ramp})" if early.ramp else "")
+            + "; start one after the other, or name different groups or communities in users"
+        )
+    if early.until is not None and late.until is not None and late.round < early.until < late.until:
+        raise BadInput(
+            f"switch[{j}]: overlaps with switch[{i}]: both change {both[0]}, and one ends in round {early.until} "
+            f"while the other is on (rounds {late.round} to {late.until - 1}); let one end where the other starts"
+        )
+
+
+def switched_policy(arm: Arm, switch: SwitchConfig) -> dict[str, Any]:
+    """Return the whole policy that a switch comes to; without a kind it changes fields of the arm's own."""
+    given = switch.policy or {}
+    return dict(given) if "kind" in given else {**arm.policy, **given}
+
+
+def tested_share(arm: Arm) -> float | None:
+    """Return the share of users that an A/B test of the arm would have switched; None where it is no such test.
+
+    It is one where all its switches are for the same share of the users, and nothing changes for everybody.
+    """
+    shares = {switch.users for switch in arm.switch}
+    only_users = not any(switch.changed & set(OF_PLATFORM) for switch in arm.switch)
+    share = next(iter(shares), None)
+    one = len(shares) == 1 and isinstance(share, float) and share < 1
+    return share if one and only_users and isinstance(share, float) else None
+
+
+def slates_of(arm: Arm) -> list[int]:
+    """Return the slate lengths that an arm's switches name."""
+    return [switch.slate for switch in arm.switch if switch.slate is not None]

@@ -1,0 +1,253 @@
+"""Studies with what their priors draw put in; checked at the ends of every prior and at every draw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ...analysis.sensitivity.priors import in_words
+from ...errors import BadInput
+from ...keys import assign, spread
+from ...wording import counted
+from ..specs.overrides import Override
+from ..specs.plain import plain
+from ..specs.study import LogConfig, Study
+from ..specs.uncertainty import Prior
+from ..specs.validation import validate
+from .components import spell_out
+from .draws import LAST_SEED, draws_of, world_seed
+from .grid import grid_points
+from .switches import refreshed
+
+PROBE = 0.381966
+"""How far from low to high a prior is tried for values that are not whole."""
+
+
+def settled(study: Study, point: Study, label: str) -> Study:
+    """Return a study with its uncertainty spelled out, having checked both ends of every prior.
+
+    Spelled out: whether a prior draws whole numbers, and the number of seeds that a Saltelli design needs.
+    point: the study without uncertainty that the ends are put into, one at a time. Raises BadInput with one
+    line per mistake.
+    """
+    if study.uncertainty is None:
+        return study
+    wrong, priors = [], {}
+    for key, prior in study.uncertainty.priors.items():
+        if prior.choice is None and prior.whole is None:
+            prior = prior.model_copy(update={"whole": _is_whole(point, key, prior)})
+        for told, value in _ends(prior):
+            problem = _problem(point, key, value, f'{label}: uncertainty.priors."{key}" {told}')
+            if problem:
+                wrong += str(problem).splitlines()
+                break
+        priors[key] = prior
+    if wrong:
+        raise BadInput("\n".join(wrong))
+    config = study.uncertainty.model_copy(update={"priors": priors})
+    return study.model_copy(update={"uncertainty": config, "seeds": _seeds(study, label)})
+
+
+def _ends(prior: Prior) -> list[tuple[str, Any]]:
+    if prior.choice is not None:
+        return [(f"has the choice {_short(value)}", value) for value in prior.choice]
+    ends = [int(end) if prior.whole and end == int(end) else end for end in prior.bounds]
+    return [(f"reaches {end:g}", end) for end in ends]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _is_whole(point: Study, key: str, prior: Prior) -> bool:
+    """Whether a key takes whole numbers only: one in between is refused where an end is taken."""
+    low, high = prior.bounds
+    tried = low + PROBE * (high - low)
+    if _problem(point, key, tried, "") is None:
+        return False
+    return any(_problem(point, key, int(end), "") is None for end in (low, high) if end == int(end))
+
+
+def _problem(point: Study, key: str, value: Any, told: str) -> BadInput | None:
+    """Return what is wrong with a study in which one key has this value; None when nothing is."""
+    try:
+        with_values(point)({key: value}, lambda _: told)
+    except BadInput as error:
+        return error
+    return None
+
+
+def _seeds(study: Study, label: str) -> int | list[int]:
+    """Return the seeds of a study, those that its design needs where it says none."""
+    config = study.uncertainty
+    needed = config.seeds_needed if config else None
+    if config is None or needed is None:
+        most = study.seeds - 1 if isinstance(study.seeds, int) else max(study.seeds)
+        if most > LAST_SEED:
+            raise BadInput(
+                f"{label}: seeds: with [uncertainty] a seed is the number of a draw, 0 to {LAST_SEED}, but one is {most}"
+            )
+        return study.seeds
+    sum_ = (
+        f"{config.base} × {config.rows_per_pair} rows × {counted(config.replicates, 'replicate')} = {needed} seeds "
+        f"for {counted(len(config.priors), 'prior')}"
+    )
+    if needed > 100_000:
+        raise BadInput(f"{label}: uncertainty: {sum_}; at most 100000 are allowed. Lower base or replicates")
+    if "seeds" in study.model_fields_set and study.seeds not in (needed, list(range(needed))):
+        given = study.seeds if isinstance(study.seeds, int) else f"a list of {len(study.seeds)}"
+        raise BadInput(
+            f'{label}: seeds = {given}: design = "saltelli" needs {sum_}. Leave seeds out, or set seeds = {needed}; '
+            "for fewer runs lower uncertainty.base or uncertainty.replicates"
+        )
+    return needed
+
+
+def check_overrides(study: Study, overrides: Iterable[Override]) -> None:
+    """Raise BadInput for an option about a key that every seed draws anew: it would change nothing."""
+    drawn = study.uncertainty.priors if study.uncertainty else {}
+    for option, key, _ in overrides:
+        if key in drawn:
+            raise BadInput(
+                f'{option}: "{key}" has a prior, and what it draws is put over this value. To keep it at one value '
+                f"set the prior to a single choice: uncertainty.priors.{key} = {{ choice = [value] }}"
+            )
+
+
+def with_values(point: Study) -> Callable[[Mapping[str, Any], Callable[[str], str]], Study]:
+    """Return a function that puts values (dotted key → value) into a study, and checks it as a whole.
+
+    Its second argument says for a key where the value came from, for messages.
+    """
+    base = plain(point.model_dump(mode="json", exclude_none=True), "study")
+    text = json.dumps(base)
+
+    def put(values: Mapping[str, Any], told: Callable[[str], str]) -> Study:
+        data = json.loads(text)  # the fastest copy
+        placed = [
+            (assign(data, each, plain(value, key)), told(key))
+            for key, value in values.items()
+            for each in spread(base, key)
+        ]
+        study = refreshed(validate(Study, data, "", placed))
+        spell_out(study, "", placed)
+        return study
+
+    return put
+
+
+def drawn_studies(study: Study, point: Study, seeds: Iterable[int]) -> list[tuple[Study, dict[str, Any]]]:
+    """Return for every seed (the study at a design point with what the seed draws put in, the draw).
+
+    Without uncertainty the same study for all, and no draw. Raises BadInput where values that are each
+    allowed do not go together, naming the seed and what it drew.
+    """
+    seeds = list(seeds)
+    if study.uncertainty is None:
+        return [(point, {})] * len(seeds)
+    put = with_values(point)
+    found = []
+    for seed, draw in zip(seeds, draws_of(study.uncertainty, seeds), strict=True):
+        try:
+            found.append((put(draw, lambda key: f'uncertainty.priors."{key}"'), draw))
+        except BadInput as error:
+            raise _at_draw(error, seed, draw) from None
+    return found
+
+
+def _at_draw(error: BadInput, seed: int, draw: Mapping[str, Any]) -> BadInput:
+    values = ", ".join(
+        f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {_short(value)}"
+        for key, value in draw.items()
+    )
+    return BadInput(f"uncertainty: what seed {seed} draws does not go together ({values}): {error}")
+
+
+def at_seed(study: Study, seed: int) -> tuple[Study, int]:
+    """Return a study with what one seed draws put in, and the seed of its random numbers; no grid, no zip."""
+    plain_one = study.model_copy(update={"grid": {}, "zip": [], "uncertainty": None})
+    needed = study.uncertainty.seeds_needed if study.uncertainty else None
+    if needed is not None and seed >= needed:
+        raise BadInput(f'seed = {seed}: design = "saltelli" has seeds 0 to {needed - 1}')
+    found, _ = drawn_studies(study, plain_one, [seed])[0]
+    return found, world_seed(study.uncertainty, seed)
+
+
+def check_draws(study: Study, seeds: Iterable[int], check: Callable[[Study], Any]) -> None:
+    """Check every drawn study before any work; raises BadInput that names the seed and what it drew.
+
+    check: what the schema cannot (files, sizes held against each other). A world from a log is read for it
+    only at the ends of priors over the world, since every draw of those is a log filtered anew.
+    """
+    if study.uncertainty is None:
+        return
+    seeds = list(seeds)
+    for _, point in grid_points(study):
+        if isinstance(point.world, LogConfig):
+            drawn_studies(study, point, seeds)
+            put = with_values(point)
+            for key, prior in study.uncertainty.priors.items():
+                if key.startswith("world.") or key == "platform.slate":
+                    for told, value in _ends(prior):
+                        where = f'uncertainty.priors."{key}" {told}'
+                        try:
+                            check(put({key: value}, lambda _, where=where: where))
+                        except BadInput as error:
+                            raise BadInput(f"{where}: {error}") from None
+            continue
+        for seed, (drawn, draw) in zip(seeds, drawn_studies(study, point, seeds), strict=True):
+            try:
+                check(drawn)
+            except BadInput as error:
+                raise _at_draw(error, seed, draw) from None
+
+
+def design_notes(study: Study) -> list[str]:
+    """Return what a reader of the tables must know about the design; nothing but for Saltelli's."""
+    config = study.uncertainty
+    if config is None or config.design != "saltelli":
+        return []
+    worlds = counted(config.replicates, "world")
+    averaged = f"each averaged over its {counted(config.replicates, 'replicate')}"
+    note = (
+        f"Saltelli's design: comparisons, curves and intervals rest on the {2 * config.base} independent rows of "
+        f"{config.base * config.rows_per_pair}, {averaged}. All rows have the same random numbers, so they hold for "
+        f"{'this' if config.replicates == 1 else 'these'} {worlds}: how much worlds differ is not in the intervals."
+    )
+    return [note]
+
+
+def design_in_words(study: Study) -> str:
+    """Return "4 design points, 3 priors drawn for 64 seeds, " without the parts that a study lacks."""
+    points = len(grid_points(study))
+    parts = [counted(points, "design point")] if points > 1 else []
+    config = study.uncertainty
+    if config is not None and config.design == "saltelli":
+        pairs, replicates = counted(config.base, "pair"), counted(config.replicates, "replicate")
+        parts.append(
+            f"{counted(len(config.priors), 'prior')} in {pairs} of draws × {config.rows_per_pair} rows × {replicates}"
+        )
+    elif config is not None:
+        seeds = study.seeds if isinstance(study.seeds, int) else len(study.seeds)
+        parts.append(f"{counted(len(config.priors), 'prior')} drawn for {counted(seeds, 'seed')}")
+    return "".join(f"{part}, " for part in parts)
+
+
+def told(study: Study) -> list[str]:
+    """Return what is uncertain in a study, in words: one line about the design, then one per prior."""
+    config = study.uncertainty
+    if config is None:
+        return []
+    if config.design == "saltelli":
+        how = (
+            f"Saltelli's design: {config.base} pairs of draws × {config.rows_per_pair} rows × "
+            f"{counted(config.replicates, 'replicate')}"
+        )
+    else:
+        sampler = (
+            "Sobol' points" if config.sampler == "sobol" else f"Latin hypercubes of {config.block} seeds"
+        )
+        how = f"{sampler}, one draw per seed"
+    return [how, *(f"{key}: {in_words(prior.model_dump())}" for key, prior in config.priors.items())]

@@ -1,0 +1,293 @@
+"""From a study as written to things that run: worlds, recommenders, simulations, loops."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from ...agents.behavior import Behavior
+from ...agents.generate import check_world, generate
+from ...agents.settings import WorldConfig
+from ...agents.users import Users
+from ...agents.world import World
+from ...analysis.recording.recorder import Recorder
+from ...errors import BadInput
+from ...machine import blas_on_one_thread
+from ...policies.base import LogTransform
+from ...policies.interactions import Interactions
+from ...policies.registry import build_log_transform, build_policy, build_reranker
+from ...sim import checkpoint
+from ...sim.loop import Simulation
+from ...sim.platform import Platform
+from ...sim.recommender import REFERENCE_ARMS, NoRecommender, Recommended, Recommender
+from ...sim.schedule import STREAM, Schedule, Switch
+from ...sim.state import State, part, under
+from ...sim.streams import Streams
+from ...sim.switching import Switching
+from ..design.plan import widest_slate
+from ..design.switches import switched_policy, tested_share
+from ..specs.complaints import explain
+from ..specs.study import Arm, LogConfig, Study
+
+if TYPE_CHECKING:
+    from ...sim.model import FeedbackLoop
+
+
+class Run:
+    """One arm × seed, ready to step."""
+
+    def __init__(self, study: Study, arm: Arm, seed: int) -> None:
+        self.rounds = study.rounds
+        with blas_on_one_thread():
+            self.simulation, self._world_notes = build_simulation(study, arm, seed)
+            parts = _treated(self.simulation, arm)
+            self.recorder = Recorder(self.simulation, study.measures, study.split_by, parts)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the report should tell about the world and the policy's fits so far."""
+        return [*self._world_notes, *self.simulation.recommender.remarks]
+
+    def step(self) -> dict[str, float]:
+        """Run one round and return its row of measures."""
+        self.simulation.step()
+        return self.recorder.rows[-1]
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Return the run's tables beside its rounds: name → column → values (see `Recorder.tables`)."""
+        return self.recorder.tables()
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """The rows of measures so far."""
+        return self.recorder.rows
+
+    def state(self) -> State | None:
+        """Return all that its rounds have changed; None where its policy cannot say what it knows."""
+        simulation = checkpoint.state(self.simulation)
+        if simulation is None:
+            return None
+        return under("simulation", simulation) | under("recorder", self.recorder.state())
+
+    def restore(self, kept: State) -> None:
+        """Take over what `state` returned, as the run of the same study before its first round."""
+        with blas_on_one_thread():
+            checkpoint.restore(self.simulation, part("simulation", kept))
+            self.recorder.restore(part("recorder", kept))
+
+
+def _treated(simulation: Simulation, arm: Arm) -> dict[str, NDArray[np.bool_]]:
+    """Return who is switched and who is not, where that is an A/B test."""
+    recommender, share = simulation.recommender, tested_share(arm)
+    if share is None or not isinstance(recommender, Switching):
+        return {}
+    treated = recommender.schedule.drawn(share)
+    if treated.all() or not treated.any():
+        return {}
+    return {"treated=yes": treated, "treated=no": ~treated}
+
+
+def build_run(study: Study, arm: Arm, seed: int) -> Run:
+    """Return a run; grid values are already put into the study."""
+    return Run(study, arm, seed)
+
+
+def build_loop(study: Study, arm: Arm, seed: int) -> FeedbackLoop:
+    """Return the same run as a Mesa model."""
+    from ...sim.model import FeedbackLoop
+
+    run = Run(study, arm, seed)
+    return FeedbackLoop(run.simulation, run.recorder)
+
+
+def check_study(study: Study) -> list[str]:
+    """Check what the schema cannot, before any work: components, slate against catalog, files of the world.
+
+    Returns notes about the files: their sizes, and what in them was left out or merged.
+    """
+    for arm in study.arms:
+        build_recommender(arm)
+        arm_platform(study, arm)
+    slate = widest_slate(study)
+    if isinstance(study.world, WorldConfig):
+        check_world(study.world, study.behavior, slate, study.rounds)
+        return []
+    return check_log(study.world, slate)
+
+
+def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, list[str]]:
+    """Return the simulation of one arm and seed, and notes about its world for the report."""
+    platform = arm_platform(study, arm)
+    recommender = build_recommender(arm)
+    streams = Streams(seed)
+    street = study.platform.slate
+    world, history, notes = build_world(study, streams)
+    if arm.switch:
+        recommender = build_switching(arm, platform.slate, world.users, streams)
+    twin = None
+    if platform.learn_from == "organic":
+        # A world of its own, from the same streams: what happens there never touches the arm's.
+        twin_world, twin_history, _ = build_world(study, Streams(seed))
+        plain = platform.model_copy(update={"learn_from": "all"})
+        twin = Simulation(
+            twin_world, plain, NoRecommender(), Streams(seed), study.rounds, twin_history, street=street
+        )
+    return Simulation(world, platform, recommender, streams, study.rounds, history, twin, street), notes
+
+
+def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | None, list[str]]:
+    """Return the world of a seed, the real log it has seen (None if generated), and notes about it."""
+    slate = widest_slate(study)
+    if isinstance(study.world, WorldConfig):
+        return generate(study.world, study.behavior, streams, study.rounds, slate), None, []
+    from ..real_logs.twin import twin
+
+    found = _inferred(_as_inferred(study.world), study.behavior.match)
+    world, history = twin(study.world, study.behavior, streams, study.rounds, slate, found)
+    return world, history, list(found.notes)
+
+
+_NOT_INFERRED = {"tag_noise", "influence_spread", "arrivals", "retirements", "retire"}
+"""Fields of a log world that what is inferred from the log does not depend on."""
+
+
+def _as_inferred(world: LogConfig) -> str:
+    """Return the fields that an inference depends on, so that a prior over any other costs no new one."""
+    return world.model_dump_json(exclude=_NOT_INFERRED)
+
+
+@lru_cache(maxsize=4)
+def _inferred(config: str, match: float):
+    """Infer a log's world once per process: it depends neither on the seed nor on the rest of behavior."""
+    from ..real_logs.twin import infer
+
+    return infer(LogConfig.model_validate_json(config), Behavior(match=match))
+
+
+def check_log(config: LogConfig, slate: int) -> list[str]:
+    """Raise BadInput for files of a log that cannot be used, and for a slate longer than its catalog.
+
+    Returns the size of the log after its filters, and the notes of its files.
+    """
+    from ..real_logs.logs import read_log
+    from ..real_logs.metadata import read_items, read_tags, read_ties
+
+    log = read_log(config)
+    size = f"{len(log.users):,} users, {len(log.items):,} items, {len(log.user):,} interactions"
+    notes = [f"{config.log}: {size} after its filters.", *log.notes]
+    if config.items is not None:
+        notes += read_items(config.items, log.items, config.item_column).notes
+    if config.tags is not None:
+        notes += read_tags(config.tags, log.items, config.item_column)[2]
+    if config.social is not None:
+        notes += read_ties(config.social, log.users).notes
+    if slate > len(log.items):
+        raise BadInput(
+            f"platform.slate = {slate} is larger than the catalog: {config.log} has {len(log.items)} items after "
+            f"its filters. Set platform.slate to at most {len(log.items)}."
+        )
+    return notes
+
+
+def arm_platform(study: Study, arm: Arm) -> Platform:
+    """Return the study's platform with the arm's own values put in; the warm-up is the same for all arms."""
+    if "warmup" in arm.platform:
+        raise BadInput(
+            f'arm "{arm.name}", platform.warmup: the warm-up is the same for every arm; set it in [platform]'
+        )
+    try:
+        return Platform(**{**study.platform.model_dump(), **arm.platform})
+    except ValidationError as error:
+        raise BadInput(explain(error, Platform, f'arm "{arm.name}", platform')) from None
+
+
+def build_recommender(arm: Arm) -> Recommender:
+    """Return what fills the arm's slates as long as nothing is switched; errors name the arm."""
+    try:
+        return _recommender(arm.policy, arm.rerank, arm.transform)
+    except BadInput as error:
+        raise BadInput(f'arm "{arm.name}": {error}') from None
+
+
+def build_switching(arm: Arm, slate: int, users: Users, streams: Streams) -> Switching:
+    """Return what fills the slates of an arm with switches."""
+    models, reranks = [arm.policy], [arm.rerank]
+    switches = []
+    for given in arm.switch:
+        model = rerank = None
+        if given.policy is not None:
+            # always a model of its own, even where it is described like another: it starts from nothing
+            model = len(models)
+            models.append(switched_policy(arm, given))
+        if given.rerank is not None:
+            rerank = _place(reranks, given.rerank)
+        share, among = (1.0, given.users) if isinstance(given.users, str) else (given.users, None)
+        switches.append(
+            Switch(
+                round=given.round,
+                until=given.until,
+                ramp=given.ramp,
+                share=share,
+                among=among,
+                model=model,
+                rerank=rerank,
+                slate=given.slate,
+                recommend=given.recommend,
+                retrain_every=given.retrain_every,
+                transforms=None if given.transform is None else _transforms(given.transform),
+                purge=_transforms(given.purge),
+            )
+        )
+    transforms = _transforms(arm.transform)
+    choices: dict[tuple[int, int], Recommender] = {}
+    for model, policy in enumerate(models):
+        first = None
+        for number, rerank in enumerate(reranks):
+            if policy["kind"] in REFERENCE_ARMS:
+                choices[model, number] = first = first or _recommender(policy, [], [])
+                continue
+            built = first.policy if isinstance(first, Recommended) else build_policy(policy)
+            made = Recommended(built, [build_reranker(spec) for spec in rerank], transforms)
+            first = first or made
+            choices[model, number] = made
+    schedule = Schedule(tuple(switches), users, streams.key(STREAM))
+    return Switching(schedule, choices, slate, transforms)
+
+
+def _place(known: list[Any], wanted: Any) -> int:
+    """Return where something stands in a list, having added it where it did not."""
+    if wanted not in known:
+        known.append(wanted)
+    return known.index(wanted)
+
+
+def _transforms(specs: list[dict[str, Any]]) -> tuple[LogTransform, ...]:
+    return tuple(build_log_transform(spec) for spec in specs)
+
+
+def _recommender(
+    policy: dict[str, Any], rerank: list[dict[str, Any]], transform: list[dict[str, Any]]
+) -> Recommender:
+    fields = dict(policy)
+    kind = fields.get("kind")
+    if kind in REFERENCE_ARMS:
+        return _reference_arm(kind, fields, rerank)
+    return Recommended(
+        build_policy(fields), [build_reranker(spec) for spec in rerank], _transforms(transform)
+    )
+
+
+def _reference_arm(kind: str, fields: dict[str, Any], rerank: list[dict[str, Any]]) -> Recommender:
+    if rerank:
+        raise BadInput(f'policy kind = "{kind}" is a reference arm and cannot be reranked. Remove `rerank`.')
+    config, recommender, _ = REFERENCE_ARMS[kind]
+    fields.pop("kind")
+    try:
+        config(**fields)
+    except ValidationError as error:
+        raise BadInput(explain(error, config, f"policy {kind}")) from None
+    return recommender(**fields)

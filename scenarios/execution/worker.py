@@ -1,0 +1,151 @@
+"""One run from start to end: build, step, summarize, write. This is what a worker process does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ...analysis.results import END
+from ...errors import StorageError, was_interrupted
+from ...machine import one_thread
+from ..design.run import PlannedRun
+from ..specs.study import Arm, Study
+from ..storage.checkpoint_files import Keeping
+from ..storage.checkpoints import keep, resumed
+from ..storage.store import Record, RunStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Steppable(Protocol):
+    """What a builder returns."""
+
+    rounds: int
+
+    @property
+    def notes(self) -> list[str]: ...
+
+    def step(self) -> dict[str, float]: ...
+
+    def tables(self) -> dict[str, dict[str, Any]]: ...
+
+
+Builder = Callable[[Study, Arm, int], Steppable]
+
+
+def build(study: Study, arm: Arm, seed: int) -> Steppable:
+    """Return the run that a study describes (imported when first needed: it brings the whole model)."""
+    from .build import build_run
+
+    return build_run(study, arm, seed)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to be done: what a worker process is handed."""
+
+    run: PlannedRun
+    keeping: Keeping | None = None
+    """Whether and where its state is kept; says nothing about its result."""
+    build: Builder = field(default_factory=lambda: build)
+    """What makes the run; looked up when the task is made."""
+
+
+def carry_out(
+    task: Task,
+    store: RunStore,
+    tick: Callable[[], None] | None = None,
+    before_writing: Callable[[], None] | None = None,
+) -> Record:
+    """Do one run and write it; whatever goes wrong inside it becomes its record.
+
+    tick: called after every round; before_writing: once, before anything is written. Raises
+    StorageError when the result cannot be written, KeyboardInterrupt after Ctrl-C.
+    """
+    import pandas as pd
+
+    run, began = task.run, time.perf_counter()
+    record, tables = Record(run.key, run.label, "ok"), {}
+    try:
+        built, rows = resumed(run, task.keeping, task.build)
+        for done in range(len(rows) + 1, built.rounds + 1):
+            rows.append(dict(built.step()))
+            if tick is not None:
+                tick()
+            keep(task.keeping, built, done, before_writing)
+        rounds = pd.DataFrame(rows).drop(columns=["arm", "seed", "round"], errors="ignore")
+        rounds.insert(0, "round", range(len(rounds)))
+        record.summaries = summaries(rounds)
+        record.notes = [str(note) for note in built.notes]
+        tables = {"rounds": rounds} | {name: pd.DataFrame(of) for name, of in built.tables().items()}
+    except StorageError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a run may fail in any way, and that is its result
+        if was_interrupted(error):
+            raise KeyboardInterrupt from None
+        record.status = "failed"
+        record.error = f"{type(error).__name__}: {error}"
+        record.traceback = traceback.format_exc()
+    record.seconds = round(time.perf_counter() - began, 3)
+    if before_writing is not None:
+        before_writing()
+    store.write(record, tables)
+    return record
+
+
+def carry_out_alone(task: Task, store: RunStore, home: Home) -> Record:
+    """Do one run in a worker process: one thread, and Ctrl-C left to the process that started it.
+
+    home: that process. When it is gone, the worker ends and writes nothing: nobody holds the lock of
+    the folder for it any more.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    home.settle()
+    with one_thread():
+        return carry_out(task, store, home.quit_if_gone, home.quit_if_gone)
+
+
+def summaries(rounds: pd.DataFrame) -> dict[str, float]:
+    """Return the mean of every measure over the last rounds, and the niche half-life.
+
+    Rounds in which a measure was not due or not defined are left out; NaN where none is left.
+    """
+    last = rounds.tail(END)
+    found = {name: float(last[name].mean()) for name in rounds.columns if name != "round"}
+    if "niche_exposure" in rounds:
+        from ...analysis.measures.summaries import niche_half_life
+
+        half_life, censored = niche_half_life(rounds["round"].to_numpy(), rounds["niche_exposure"].to_numpy())
+        found |= {"niche_half_life": float(half_life), "niche_half_life_censored": float(censored)}
+    return found
+
+
+class Home(NamedTuple):
+    """A process that has work done in others."""
+
+    process: int
+    """Its number."""
+    path: tuple[str, ...]
+    """Its `sys.path`: workers outlive a study, and policies of one's own may have come to lie elsewhere since."""
+
+    @classmethod
+    def here(cls) -> Home:
+        """Return this process."""
+        return cls(os.getpid(), tuple(sys.path))
+
+    def settle(self) -> None:
+        """Look for modules where home looks for them; end at once, in a worker, when home is gone."""
+        self.quit_if_gone()
+        sys.path[:] = self.path
+
+    def quit_if_gone(self) -> None:
+        """End this process when home is gone: there is nobody to hand a result or an error to."""
+        if os.getppid() != self.process:
+            os._exit(1)

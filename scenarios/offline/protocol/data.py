@@ -1,0 +1,215 @@
+"""What is evaluated on: a log to be split, or a training and a test file, and what comes with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+from scipy import sparse
+
+from ....config import Config
+from ....errors import BadInput
+from ....policies.fields import validated
+from ....policies.interactions import Friends
+from ...real_logs.logs import Log, dense_ids, read_log
+from ...real_logs.metadata import ItemFile, read_items, read_tags, read_ties
+from ...specs.study import LogConfig
+from .negatives import Negatives, read_negatives
+
+
+class Source(Config):
+    """The files of an evaluation and how they are read; the names are those of the options."""
+
+    log: str | None = None
+    """One log, to be split."""
+    train: str | None = None
+    """What policies are fitted on, where it is split already."""
+    test: str | None = None
+    """What is held out of it."""
+    negatives: str | None = None
+    """Negatives of every test pair, in the NCF form."""
+    items: str | None = None
+    """Item file with a genre column: topics of items."""
+    tags: str | None = None
+    """Item–tag pairs, to learn topics from."""
+    social: str | None = None
+    """Edge list of users."""
+    user_column: str | None = None
+    """Column of the user id, where it is not recognized."""
+    item_column: str | None = None
+    """Column of the item id, where it is not recognized."""
+    rating_column: str | None = None
+    """Column of the rating, where it is not recognized."""
+    time_column: str | None = None
+    """Column of the timestamp, where it is not recognized."""
+    min_rating: float | None = Field(default=None, ge=0)
+    """Keep only interactions with at least this rating."""
+    user_core: int = Field(default=0, ge=0)
+    """Keep users with at least this many items (applied with item_core until nothing changes)."""
+    item_core: int = Field(default=0, ge=0)
+    """Keep items with at least this many users."""
+    topics: int | Literal["auto"] = "auto"
+    """Number of topics, where they are learned."""
+
+    @field_validator("topics", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: Any) -> Any:
+        if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+            return value
+        if isinstance(value, str) and value.isdecimal() and int(value) >= 1:
+            return int(value)
+        raise ValueError('it must be a whole number of at least 1, or "auto"')
+
+
+@dataclass(frozen=True)
+class Data:
+    """Interactions with dense ids, in time order: the log, or the training file and behind it the test file."""
+
+    source: Source
+    user: NDArray[np.int32]
+    item: NDArray[np.int32]
+    time: NDArray[np.float64] | None
+    """None without timestamps (of either file)."""
+    users: list[str]
+    """Original ids; sorted as numbers where all are whole numbers, else as text."""
+    items: list[str]
+    test_from: int | None
+    """First row of the test file; None for a log that is to be split."""
+    item_file: ItemFile | None
+    tag_counts: tuple[sparse.csr_matrix, list[str]] | None
+    """(items, tags) and the tags."""
+    friends: Friends
+    """Empty without a social file."""
+    negatives: Negatives | None
+    notes: tuple[str, ...] = field(default=())
+
+
+def read_data(fields: dict[str, Any]) -> Data:
+    """Read and check all files of a `Source`. Raises BadInput with file and line."""
+    with options_named():
+        source = validated("the data", Source, fields)
+        _check_combination(source)
+        if source.log is not None:
+            return _with_rest(source, read_log(_config(source, source.log)), None)
+        assert source.train is not None and source.test is not None
+        train = read_log(_config(source, source.train))
+        test = read_log(_config(source, source.test, cores=False))
+        return _with_rest(source, train, test)
+
+
+def _check_combination(source: Source) -> None:
+    if source.log is not None and (source.train or source.test):
+        raise BadInput("give one log to be split, or world.train and world.test, not both")
+    if source.log is None and not (source.train and source.test):
+        missing = (
+            "world.test"
+            if source.train
+            else "world.train"
+            if source.test
+            else "a log, or world.train and world.test"
+        )
+        raise BadInput(f"nothing to evaluate on: {missing} is missing")
+    if source.negatives is not None and source.log is not None:
+        raise BadInput("world.negatives belongs to the pairs of a test file: give world.train and world.test")
+
+
+def _config(source: Source, path: str, cores: bool = True) -> LogConfig:
+    return LogConfig(
+        log=path,
+        user_column=source.user_column,
+        item_column=source.item_column,
+        rating_column=source.rating_column,
+        time_column=source.time_column,
+        min_rating=source.min_rating,
+        user_core=source.user_core if cores else 0,
+        item_core=source.item_core if cores else 0,
+    )
+
+
+def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
+    """Put both files on common ids and add what comes with them."""
+    notes = list(train.notes)
+    if source.min_rating is not None and np.ptp(train.rating) == 0:
+        notes.append(
+            f"All ratings that are left equal {train.rating[0]:g}: they carry no information, an interaction is a take."
+        )
+    negatives = None if source.negatives is None else read_negatives(source.negatives)
+    time = train.time
+    if test is None:
+        user, item, users, items, test_from = train.user, train.item, train.users, train.items, None
+    else:
+        notes += [f"test: {note}" for note in test.notes]
+        user, users = _joined(train.users, train.user, test.users, test.user)
+        more = [one for line in negatives.against for one in line] if negatives else []
+        item, items = _joined(train.items, train.item, test.items, test.item, more)
+        test_from = len(train)
+        if time is not None:
+            time = None if test.time is None else np.concatenate([time, test.time])
+    item_file = None if source.items is None else read_items(source.items, items, source.item_column)
+    if item_file is not None and item_file.genres is None:
+        raise BadInput(
+            f"world.items {source.items}: no column of genres, and topics are all that an item file is for here. "
+            'It needs a column such as "genres" (Drama|Comedy)'
+        )
+    notes += item_file.notes if item_file else ()
+    tag_counts = None
+    if source.tags is not None:
+        counts, labels, told = read_tags(source.tags, items, source.item_column)
+        tag_counts = counts, labels
+        notes += told
+    friends = Friends(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32))
+    if source.social is not None:
+        ties = read_ties(source.social, users)
+        friends = Friends(ties.indptr, ties.indices)
+        notes += ties.notes
+    notes += negatives.notes if negatives else ()
+    return Data(
+        source=source,
+        user=user,
+        item=item,
+        time=time,
+        users=users,
+        items=items,
+        test_from=test_from,
+        item_file=item_file,
+        tag_counts=tag_counts,
+        friends=friends,
+        negatives=negatives,
+        notes=tuple(map(_as_options, notes)),
+    )
+
+
+def _joined(
+    labels: list[str],
+    codes: NDArray,
+    other_labels: list[str],
+    other_codes: NDArray,
+    more: list[str] = (),  # type: ignore[assignment]
+) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the codes of both files, one behind the other, on the labels of either."""
+    import pandas as pd
+
+    place, names = dense_ids(pd.Series([*labels, *other_labels, *more], dtype=object))
+    of_first, of_second = place[: len(labels)], place[len(labels) : len(labels) + len(other_labels)]
+    return np.concatenate([of_first[codes], of_second[other_codes]]).astype(np.int32), names
+
+
+@contextmanager
+def options_named() -> Iterator[None]:
+    """Messages of the readers speak of the keys of a study's world; here they are options."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(_as_options(str(error))) from None
+
+
+def _as_options(text: str) -> str:
+    text = re.sub(r"world\.log\b", "the log", text)
+    text = re.sub(r"the data: ([a-z_]+) = ", r"world.\1 = ", text)
+    return re.sub(r"world\.([a-z_]+)", lambda match: "--" + match[1].replace("_", "-"), text)

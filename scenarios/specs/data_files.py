@@ -1,0 +1,55 @@
+"""The data files that a study names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from .study import LogConfig, Study
+
+FILES = ("log", "items", "social", "tags")
+"""Fields of a log world that name files."""
+KEYS = (*(f"world.{name}" for name in FILES), "world.graph.path")
+"""Dotted keys that name files."""
+
+
+def absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Make the paths of a raw study absolute, in place: in its world, and where its design varies them."""
+    _in_world(data.get("world"), base)
+    zipped, uncertainty = data.get("zip"), data.get("uncertainty")
+    for table in [data.get("grid"), *(zipped if isinstance(zipped, list) else ())]:
+        for key, values in table.items() if isinstance(table, dict) else ():
+            if isinstance(values, list):
+                table[key] = [_value(key, value, base) for value in values]
+    priors = uncertainty.get("priors") if isinstance(uncertainty, dict) else None
+    for key, prior in priors.items() if isinstance(priors, dict) else ():
+        if isinstance(prior, dict) and isinstance(prior.get("choice"), list):
+            prior["choice"] = [_value(key, value, base) for value in prior["choice"]]
+    return data
+
+
+def _value(key: str, value: Any, base: Path) -> Any:
+    """Return a value of a key that varies; whole tables (`world`, `world.graph`) may hold paths, too."""
+    if key in KEYS and isinstance(value, str):
+        return os.path.abspath(base / Path(value).expanduser())
+    if key in ("world", "world.graph"):
+        _in_world(value if key == "world" else {"graph": value}, base)
+    return value
+
+
+def _in_world(world: Any, base: Path) -> None:
+    if isinstance(world, dict):
+        graph = world.get("graph")
+        for table, key in [*((world, name) for name in FILES if "log" in world), (graph, "path")]:
+            if isinstance(table, dict) and isinstance(table.get(key), str):
+                table[key] = os.path.abspath(base / Path(table[key]).expanduser())
+
+
+def input_files(study: Study) -> dict[str, str]:
+    """Return the data files that a study reads: dotted key → absolute path."""
+    if isinstance(study.world, LogConfig):
+        named = {f"world.{field}": getattr(study.world, field) for field in FILES}
+    else:
+        named = {"world.graph.path": getattr(study.world.graph, "path", None)}
+    return {key: path for key, path in named.items() if path is not None}

@@ -1,0 +1,159 @@
+"""The `[gate]` of a study: which arm is to replace which, and what must hold for that."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from ...analysis.gate.bounds import (
+    BOUND_EXAMPLES,
+    HORIZON_EXAMPLES,
+    Bound,
+    Horizon,
+    parse_bound,
+    parse_horizon,
+)
+from ...config import Config
+
+_CLOSE = (
+    (r"(?:the )?(?:last |final )?(?:rounds? )?(\d+)(?: rounds?)?", "last {} rounds"),
+    (r"(?:from )?(?:rounds? )?(\d+)(?: to| until| and)? (\d+)(?: rounds?)?", "rounds {} to {}"),
+    (r"(?:the )?(?:all|every|whole)(?: runs?| the rounds| rounds?)?", "all rounds"),
+)
+"""What people write for a horizon, punctuation aside, and how it is written."""
+
+
+def _horizon(value: Any) -> Any:
+    """Return a horizon as written; ValueError with what is allowed, and what was most likely meant."""
+    problem = f"{value!s:.60} is not a horizon; write {HORIZON_EXAMPLES}"
+    if isinstance(value, str):
+        try:
+            parse_horizon(value)
+            return value
+        except ValueError as error:
+            problem = str(error)
+    meant = _meant(str(value)) if isinstance(value, int | str) else ""
+    raise ValueError(f'{problem}. Did you mean "{meant}"?' if meant else problem)
+
+
+def _meant(text: str) -> str:
+    """Return the horizon that is closest to what was written; nothing where none is close."""
+    words = " ".join(re.findall(r"[a-z]+|\d+", text.lower()))
+    for form, written in _CLOSE:
+        found = re.fullmatch(form, words)
+        if found:
+            meant = written.format(*found.groups())
+            try:
+                parse_horizon(meant)
+            except ValueError:
+                continue
+            return meant
+    return ""
+
+
+def _the(horizon: Horizon) -> str:
+    return f"the {horizon}" if horizon.tail is not None else str(horizon)
+
+
+class GateLine(Config):
+    """One thing that must hold: a measure of the candidate on one side of a bound."""
+
+    measure: str = Field(min_length=1)
+    """Column of the tables, e.g. welfare or niche_exposure:group=niche."""
+    at_least: float | str | None = None
+    """Lowest allowed value: a number, or "baseline", "baseline - 0.01", "baseline * 0.95"."""
+    at_most: float | str | None = None
+    """Highest allowed value, written like at_least."""
+    horizon: str | None = None
+    """Rounds that count for this line; the gate's when omitted."""
+
+    @field_validator("at_least", "at_most")
+    @classmethod
+    def _readable(cls, value: float | str | None) -> float | str | None:
+        if value is not None:
+            parse_bound(value)
+        return value
+
+    @field_validator("horizon", mode="before")
+    @classmethod
+    def _rounds(cls, value: Any) -> Any:
+        return value if value is None else _horizon(value)
+
+    @model_validator(mode="after")
+    def _one_side(self) -> GateLine:
+        if (self.at_least is None) == (self.at_most is None):
+            found = "has neither" if self.at_least is None else "has both; write two lines for two sides"
+            raise ValueError(f"needs at_least or at_most and {found} (for example {BOUND_EXAMPLES})")
+        return self
+
+    @property
+    def bound(self) -> Bound:
+        """The bound, read."""
+        written = self.at_least if self.at_least is not None else self.at_most
+        assert written is not None
+        return parse_bound(written)
+
+    @property
+    def in_words(self) -> str:
+        """The line as one reads it: niche_exposure ≥ baseline − 0.01."""
+        over = f" over {_the(parse_horizon(self.horizon))}" if self.horizon else ""
+        return f"{self.measure} {'≥' if self.at_least is not None else '≤'} {self.bound}{over}"
+
+
+class GateConfig(Config):
+    """May the candidate replace the baseline? PASS, FAIL or UNDECIDED."""
+
+    baseline: str = Field(min_length=1)
+    """Arm that is there now."""
+    candidate: str = Field(min_length=1)
+    """Arm that is to replace it."""
+    horizon: str = "last 20 rounds"
+    """Rounds that count: "last 20 rounds", "rounds 50 to 99" (counted from 0) or "all rounds"."""
+    level: float = Field(default=0.95, ge=0.5, le=0.9999)
+    """Level of the two-sided intervals: at 0.95 a line at its limit passes by mistake at most 2.5 times in 100."""
+    method: Literal["t", "bootstrap"] = "t"
+    """Intervals over seeds: Student's t, or BCa bootstrap; a study stopped by --until uses confidence sequences."""
+    guardrail: list[GateLine] = []
+    """What must not get worse than the bound."""
+    goal: list[GateLine] = []
+    """What the change is for."""
+
+    @field_validator("horizon", mode="before")
+    @classmethod
+    def _rounds(cls, value: Any) -> Any:
+        return _horizon(value)
+
+    @model_validator(mode="after")
+    def _decides(self) -> GateConfig:
+        if self.baseline == self.candidate:
+            raise ValueError(
+                f'baseline and candidate are the same arm, "{self.baseline}"; a gate compares two different arms'
+            )
+        if not self.guardrail and not self.goal:
+            raise ValueError(
+                'names nothing that must hold; add [[gate.guardrail]] with measure = "niche_exposure" and '
+                'at_least = "baseline - 0.01"'
+            )
+        return self
+
+    @property
+    def in_words(self) -> list[str]:
+        """What it asks, in two lines: which arm in place of which over which rounds, and what must hold."""
+        parts = []
+        for role, lines in (("guardrail", self.guardrail), ("goal", self.goal)):
+            if lines:
+                told = ", ".join(line.in_words for line in lines)
+                parts.append(f"{role}{'s' if len(lines) > 1 else ''}: {told}")
+        over = parse_horizon(self.horizon)
+        return [
+            f'candidate "{self.candidate}" in place of baseline "{self.baseline}", mean over {_the(over)}',
+            "; ".join(parts),
+        ]
+
+    @property
+    def lines(self) -> list[tuple[str, GateLine]]:
+        """(key, line) for every guardrail, then every goal; key as in the file: guardrail[0]."""
+        named = [(f"guardrail[{i}]", line) for i, line in enumerate(self.guardrail)]
+        return named + [(f"goal[{i}]", line) for i, line in enumerate(self.goal)]

@@ -1,0 +1,86 @@
+"""Options put over a study: read from `key=value`, and written into the tables of the study."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from typing import Any
+
+from ...agents.settings import WorldConfig
+from ...errors import BadInput
+from ...keys import Step, assign
+from .plain import plain
+from .study import LogConfig
+
+Override = tuple[str, str, Any]
+"""Option as typed (for messages), dotted key, value."""
+
+
+def parse_set(text: str) -> Override:
+    """Read `key=value` with the value in TOML syntax; a bare word or path is taken as text."""
+    option = f"--set {text}"
+    key, equals, value = text.partition("=")
+    key, value = key.strip(), value.strip()
+    if not equals or not key or not value:
+        raise BadInput(f"{option}: write it as key=value, for example --set behavior.reinforcement=0.02")
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+        if list(parsed) == ["value"]:
+            return option, key, parsed["value"]
+        problem = "more than one value"
+    except tomllib.TOMLDecodeError as error:
+        problem = str(error)
+    except (RecursionError, ValueError) as error:
+        problem = f"nested too deeply or too long ({type(error).__name__})"
+    if value[0] in "[{\"'" or not value.isprintable() or "#" in value:
+        raise BadInput(
+            f'{option}: the value is not valid TOML ({problem}); text with special characters needs "…"'
+        )
+    return option, key, value
+
+
+def put_over(data: dict[str, Any], overrides: Iterable[Override], label: str) -> list[tuple[list[Step], str]]:
+    """Write options into the tables of a study, in order; return the ways they wrote to, with the options."""
+    before = data.get("world")
+    before = dict(before) if isinstance(before, dict) else {}
+    placed: list[tuple[list[Step], str]] = []
+    for option, key, value in overrides:
+        try:
+            placed.append((assign(data, key, plain(value, option)), option))
+        except BadInput as error:
+            raise BadInput(f"{option}: {error}") from None
+    _check_kind_of_world(before, data.get("world"), placed, label)
+    return placed
+
+
+def _check_kind_of_world(
+    before: dict[str, Any], world: Any, placed: list[tuple[list[Step], str]], label: str
+) -> None:
+    """Raise BadInput where options mix a generated world with one from a log."""
+    if not isinstance(world, dict) or "log" not in world:
+        return
+    generated, from_log = set(WorldConfig.model_fields), set(LogConfig.model_fields)
+    options = [(to, option) for to, option in placed if len(to) > 1 and to[0] == "world"]
+    left = [
+        key
+        for key, value in before.items()
+        if key in world
+        and world[key] == value
+        and (key not in from_log or key == "items" and _is_number(value))
+    ]
+    if "log" not in before and left:
+        log = next((option for to, option in options if to[1] == "log"), "world.log")
+        raise BadInput(
+            f"{log}: world.log makes this a world from a log, but {label} describes a generated one "
+            f"({', '.join(left)}). Type: echodrift run movielens --set world.log={world['log']} --set world.items=…"
+        )
+    for to, option in options:
+        if to[1] in generated - from_log:
+            raise BadInput(
+                f'{option}: a world from a log has no "{to[1]}": users, items and tastes come from the log. '
+                f"Allowed: {', '.join(sorted(from_log))}."
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)

@@ -1,0 +1,218 @@
+"""A study as written: world, behavior, platform, arms, grid, seeds. One TOML file, validated as a whole."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from ...agents.behavior import Behavior
+from ...agents.settings import WorldConfig
+from ...config import Config
+from ...errors import did_you_mean
+from ...sim.platform import MAX_SLATE, Platform
+from .gate import GateConfig
+from .uncertainty import Uncertainty
+
+
+class LogConfig(Config):
+    """A world inferred from a real log (the twin of that log)."""
+
+    log: str
+    """Interactions: CSV, TSV, Parquet, or MovieLens `.dat` / `u.data`."""
+    items: str | None = None
+    """Item file with a genre column."""
+    social: str | None = None
+    """Edge list of users, with the user ids of the log."""
+    tags: str | None = None
+    """Item–tag pairs."""
+    user_column: str | None = None
+    """Column of the user id, where it is not recognized."""
+    item_column: str | None = None
+    """Column of the item id, where it is not recognized."""
+    rating_column: str | None = None
+    """Column of the rating, play count or weight, where it is not recognized."""
+    time_column: str | None = None
+    """Column of the timestamp, where it is not recognized."""
+    min_rating: float | None = Field(default=None, ge=0)
+    """Keep only interactions with at least this rating."""
+    user_core: int = Field(default=5, ge=0)
+    """Keep users with at least this many items (applied with item_core until nothing changes)."""
+    item_core: int = Field(default=1, ge=0)
+    """Keep items with at least this many users."""
+    topics: int | Literal["auto"] = "auto"
+    """Number of topics, where they are learned from tags or from co-consumption; "auto" = chosen on held-out data."""
+    max_tastes: int = Field(default=3, ge=1, le=16)
+    """Most tastes per user; how many each has is chosen by the data."""
+    tag_noise: float = Field(default=0.1, ge=0, le=1)
+    """Probability that the platform's tag of an item names a wrong topic."""
+    idiosyncrasy: float = Field(default=0.5, ge=0)
+    """Spread of the fixed user-item effect outside any low-rank structure."""
+    influence_spread: float = Field(default=0.5, ge=0)
+    """Spread (of the log) of influence over ties."""
+    arrivals: float = Field(default=0.0, ge=0)
+    """New items per round, drawn like the catalog's."""
+    retirements: Literal["match"] | float = "match"
+    """Items that leave per round: as many as arrive, or a mean of their own."""
+    retire: Literal["oldest", "random"] = "random"
+    """Which items leave."""
+
+
+def _which_world(value: Any) -> str:
+    """Tell a world of a log from a generated one: the first names its `log`."""
+    from_log = isinstance(value, LogConfig) or (isinstance(value, dict) and "log" in value)
+    return "[log]" if from_log else "[generated]"
+
+
+AnyWorld = Annotated[
+    Annotated[WorldConfig, Tag("[generated]")] | Annotated[LogConfig, Tag("[log]")],
+    Discriminator(_which_world),
+]
+
+
+class SwitchConfig(Config):
+    """A change of an arm during its run. What it does not name stays as it was before."""
+
+    round: int = Field(ge=0)
+    """First round in which it is on."""
+    until: int | None = Field(default=None, ge=1)
+    """First round in which it is off again; it stays on when omitted."""
+    users: float | str = 1.0
+    """For whom: a share of the users (drawn once for the whole run), "group=NAME" or "community=NUMBER"."""
+    ramp: int = Field(default=0, ge=0)
+    """Rounds over which its share of users grows to the whole of it; 0 = at once."""
+    policy: dict[str, Any] | None = None
+    """Another policy, learned from the same log from the first round on; without `kind`, fields that
+    differ from the arm's own policy."""
+    rerank: list[dict[str, Any]] | None = None
+    """Other rerankers; [] for none."""
+    slate: int | None = Field(default=None, ge=1, le=MAX_SLATE)
+    """Another length of the recommended slates; those of organic visits keep theirs."""
+    recommend: bool | None = None
+    """false: no recommendations, every visit is organic; true: back on."""
+    retrain_every: int | None = Field(default=None, ge=1)
+    """Another number of rounds between refits, the first at once (for everybody)."""
+    transform: list[dict[str, Any]] | None = None
+    """Other log transforms before each fit, from a refit at once on; [] for none (for everybody)."""
+    purge: list[dict[str, Any]] = []
+    """Log transforms applied once and for good to what was logged so far (for everybody)."""
+
+    @field_validator("users")
+    @classmethod
+    def _some_users(cls, value: float | str) -> float | str:
+        if isinstance(value, str):
+            if not re.fullmatch(r"group=.+|community=(0|[1-9]\d{0,8})", value):
+                raise ValueError('must be a share, "group=NAME" or "community=NUMBER"')
+        elif not 0 < value <= 1:
+            raise ValueError("must be a share above 0 and at most 1")
+        return value
+
+    @model_validator(mode="after")
+    def _does_something(self) -> SwitchConfig:
+        if self.until is not None and self.until <= self.round:
+            raise ValueError(f"until = {self.until} is not after round = {self.round}")
+        if not self.changed:
+            raise ValueError(f"changes nothing; name at least one of {', '.join(OF_USERS + OF_PLATFORM)}")
+        if self.until is not None and self.changed == {"purge"}:
+            raise ValueError("a purge is for good, so it has no until")
+        shared = sorted(self.changed & set(OF_PLATFORM))
+        if shared and (self.users != 1 or self.ramp):
+            raise ValueError(
+                f"{shared[0]} is the platform's, the same for everybody: leave out users and ramp, or put it "
+                "into a switch of its own"
+            )
+        return self
+
+    @property
+    def changed(self) -> set[str]:
+        """Names of what it changes."""
+        return {name for name in OF_USERS + OF_PLATFORM if getattr(self, name) not in (None, [], {})} | {
+            name for name in ("rerank", "transform") if getattr(self, name) is not None
+        }
+
+
+OF_USERS = ("policy", "rerank", "slate", "recommend")
+"""What a switch can change for some of the users."""
+OF_PLATFORM = ("retrain_every", "transform", "purge")
+"""What a switch can change for everybody only."""
+
+
+class Arm(Config):
+    """One named policy configuration."""
+
+    name: str = Field(min_length=1)
+    """Label in tables and plots."""
+    policy: dict[str, Any]
+    """`kind` and the fields of that policy; `organic`, `oracle_item` and `oracle_slate` are the reference arms."""
+    rerank: list[dict[str, Any]] = []
+    """Rerankers, applied in order."""
+    transform: list[dict[str, Any]] = []
+    """Log transforms before each fit, applied in order."""
+    platform: dict[str, Any] = {}
+    """Platform fields that differ in this arm (e.g. learn_from)."""
+    switch: list[SwitchConfig] = []
+    """What changes during the run, and for whom."""
+
+
+class Study(Config):
+    """A world, behavior, one or more arms, an optional grid, and seeds."""
+
+    name: str = Field(min_length=1)
+    """The question, as a title."""
+    description: str = ""
+    """What the study is about and how its settings were chosen; shown in the report."""
+    rounds: int = Field(default=150, ge=1, le=1_000_000)
+    """Rounds of the loop."""
+    seeds: int | list[int] = Field(default=20)
+    """How many seeds (0…n−1), or which."""
+    world: AnyWorld = WorldConfig()
+    """A generated world, or one inferred from a real log (when `log` is given)."""
+    behavior: Behavior = Behavior()
+    """The human side of the loop."""
+    platform: Platform = Platform()
+    """What every arm shares."""
+    arms: list[Arm] = Field(min_length=1)
+    """What is compared."""
+    reference: str | None = None
+    """Arm that the others are compared with; the first one when omitted."""
+    primary: list[str] = ["niche_consumed", "minority_hit_rate", "community_gap", "welfare"]
+    """Measures named beforehand, on which conclusions rest."""
+    measures: list[str] = []
+    """Measures to take; all of them when empty."""
+    split_by: list[Literal["group", "community"]] = []
+    """Also report measures that are means over users for each group or community."""
+    grid: dict[str, list[Any]] = {}
+    """Dotted key → values; every combination is run."""
+    zip: list[dict[str, list[Any]]] = []
+    """Tables of dotted key → values that vary together; every row of one with every combination of the grid."""
+    uncertainty: Uncertainty | None = None
+    """Priors over what is not known; every seed draws from them."""
+    gate: GateConfig | None = None
+    """May one arm replace another? Judged by `echodrift gate`."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _some_seeds(cls, value: int | list[int]) -> int | list[int]:
+        if isinstance(value, int):
+            if not 1 <= value <= 100_000:
+                raise ValueError("must be 1 to 100000, or a list of seeds such as [0, 1, 2]")
+            return value
+        if not value or min(value) < 0 or max(value) >= 2**63:
+            raise ValueError("a list of seeds holds at least one number, each from 0 to 2^63 - 1")
+        if len(set(value)) < len(value):
+            raise ValueError("the same seed is listed twice")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        names = [arm.name for arm in self.arms]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f'two arms are named "{twice[0]}"; give each arm its own name')
+        if self.reference is not None and self.reference not in names:
+            raise ValueError(
+                f'reference = "{self.reference}" is not the name of an arm ({", ".join(names)}).'
+                f"{did_you_mean(self.reference, names)}"
+            )
+        return self

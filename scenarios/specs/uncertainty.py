@@ -1,0 +1,182 @@
+"""The `[uncertainty]` of a study: what is not known about people or platform, as priors over its keys."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from ...config import Config
+
+SHAPES = ("uniform", "log_uniform", "normal", "choice")
+"""What a prior can be."""
+EXAMPLES = {
+    "uniform": "{ uniform = [0.5, 0.95] }",
+    "log_uniform": "{ log_uniform = [0.001, 0.1] }",
+    "normal": "{ normal = [0.8, 0.1], low = 0.5, high = 0.95 }",
+    "choice": '{ choice = ["cascade", "power"], weights = [0.7, 0.3] }',
+}
+BLOCK = 20
+"""Seeds in a Latin hypercube where nothing else is said."""
+LEAST_MASS = 1e-3
+"""Probability that a normal prior must have between its bounds."""
+
+
+class Prior(Config):
+    """What is plausible for one key: exactly one of uniform, log_uniform, normal and choice."""
+
+    uniform: list[float] | None = None
+    """[low, high]: every value in between is as plausible as any other."""
+    log_uniform: list[float] | None = None
+    """[low, high], both above 0: every factor is as plausible as any other."""
+    normal: list[float] | None = None
+    """[mean, standard deviation], cut off at low and high."""
+    low: float | None = None
+    """Lowest value of a normal prior; required."""
+    high: float | None = None
+    """Highest value of a normal prior; required."""
+    choice: list[Any] | None = None
+    """One of these values."""
+    weights: list[float] | None = None
+    """How plausible each choice is (they are normalized); all alike when omitted."""
+    whole: bool | None = None
+    """Whether only whole numbers are drawn; by default so where the key takes only those. The curve of the prior
+    then reaches from low − ½ to high + ½ and is rounded: each number gets the probability of ½ to either side."""
+
+    @property
+    def shape(self) -> str:
+        """Its name among SHAPES."""
+        return next(name for name in SHAPES if getattr(self, name) is not None)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value that can be drawn; not for choices."""
+        if self.normal is not None and self.low is not None and self.high is not None:
+            return self.low, self.high
+        low, high = self.uniform or self.log_uniform or (math.nan, math.nan)
+        return low, high
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Prior:
+        given = [name for name in SHAPES if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = "this one has " + " and ".join(given) if given else "this one has none of them"
+            raise ValueError(
+                f"a prior is one of {', '.join(SHAPES)}, and {found}; for example {EXAMPLES['uniform']}"
+            )
+        shape = given[0]
+        if shape == "choice":
+            self._check_choice()
+            return self
+        if self.weights is not None:
+            raise ValueError(f"weights belong to a choice, not to {shape}; remove them")
+        self._check_range(shape)
+        return self
+
+    def _check_range(self, shape: str) -> None:
+        pair = getattr(self, shape)
+        if len(pair) != 2:
+            wanted = "[mean, standard deviation]" if shape == "normal" else "[low, high]"
+            raise ValueError(
+                f"{shape} must be two numbers, {wanted}, but has {len(pair)}; for example {EXAMPLES[shape]}"
+            )
+        if shape == "normal":
+            missing = " and ".join(name for name in ("low", "high") if getattr(self, name) is None)
+            if missing:
+                raise ValueError(
+                    f"a prior without bounds: {missing} of the normal {'are' if ' and ' in missing else 'is'} missing; for example {EXAMPLES[shape]}"
+                )
+            if pair[1] <= 0:
+                raise ValueError(f"the standard deviation of a normal must be above 0, but is {pair[1]:g}")
+        elif self.low is not None or self.high is not None:
+            raise ValueError(f"low and high belong to a normal; {shape} has its bounds in its list")
+        low, high = self.bounds
+        if low >= high:
+            raise ValueError(
+                f"its low, {low:g}, is not below its high, {high:g}; one value alone is a choice of one"
+            )
+        if shape == "log_uniform" and low <= 0:
+            raise ValueError(f"log_uniform needs a low above 0, but it is {low:g}")
+        if self.whole and (low != round(low) or high != round(high)):
+            raise ValueError(f"whole numbers need whole bounds, but they are {low:g} and {high:g}")
+        if shape == "normal" and _mass(pair, self.bounds) < LEAST_MASS:
+            raise ValueError(
+                f"a normal with mean {pair[0]:g} and standard deviation {pair[1]:g} is hardly ever between {low:g} and "
+                f"{high:g}; move the bounds"
+            )
+
+    def _check_choice(self) -> None:
+        choices = self.choice or []
+        for name in ("low", "high", "whole"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} does not belong to a choice; remove it")
+        if not choices:
+            raise ValueError("the list of choices is empty")
+        if any(value in choices[:place] for place, value in enumerate(choices)):
+            raise ValueError("the same choice is listed twice; give it a larger weight instead")
+        if self.weights is None:
+            return
+        if len(self.weights) != len(choices):
+            raise ValueError(f"has {len(choices)} choices and {len(self.weights)} weights; one for each")
+        if min(self.weights) <= 0 or not math.isfinite(sum(self.weights)):
+            raise ValueError("every weight must be above 0; leave out a choice that is not plausible")
+
+
+def _mass(normal: list[float], bounds: tuple[float, float]) -> float:
+    """Return the probability of a normal between two bounds."""
+    low, high = ((bound - normal[0]) / (normal[1] * math.sqrt(2)) for bound in bounds)
+    return (math.erf(high) - math.erf(low)) / 2
+
+
+class Uncertainty(Config):
+    """Priors over keys of the study: one draw of all of them per seed, shared by all arms and grid points."""
+
+    design: Literal["draws", "saltelli"] = "draws"
+    """One draw per seed, or the rows of Saltelli's design, which Sobol' indices are computed from."""
+    sampler: Literal["sobol", "latin_hypercube"] = "sobol"
+    """How draws fill the space: Sobol' points, scrambled (Owen 1998), or a Latin hypercube for each block of seeds."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of the sampler; it has nothing to do with the seeds of the runs."""
+    block: int = Field(default=BLOCK, ge=2, le=100_000)
+    """Seeds in one Latin hypercube; more seeds bring more blocks and change none."""
+    base: int = Field(default=64, ge=2, le=2**16)
+    """Pairs of independent draws in a Saltelli design: a power of two."""
+    replicates: int = Field(default=2, ge=1, le=1000)
+    """Runs of each row of a Saltelli design, each with random numbers of its own, the same ones in every row."""
+    second_order: bool = False
+    """Whether a Saltelli design has the rows that second-order indices need."""
+    priors: dict[str, Prior] = Field(min_length=1)
+    """Dotted key → what is plausible for it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _priors_in_their_table(cls, given: Any) -> Any:
+        keys = [key for key in given if "." in key] if isinstance(given, dict) else []
+        if keys:
+            raise ValueError(f'put "{keys[0]}" under [uncertainty.priors]')
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Uncertainty:
+        if self.block != BLOCK and self.sampler != "latin_hypercube":
+            raise ValueError('block belongs to sampler = "latin_hypercube"; remove it')
+        if self.design == "saltelli":
+            if self.sampler != "sobol":
+                raise ValueError('design = "saltelli" is made of Sobol\' points; leave out sampler')
+            if self.base & (self.base - 1):
+                below = 1 << (self.base.bit_length() - 1)
+                raise ValueError(f"base = {self.base} is not a power of two ({below} or {2 * below})")
+        return self
+
+    @property
+    def rows_per_pair(self) -> int:
+        """Rows that a Saltelli design makes of each pair of independent draws."""
+        from ...analysis.saltelli import rows_per_pair
+
+        return rows_per_pair({"second_order": self.second_order, "priors": self.priors})
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """Seeds of the whole Saltelli design; None for one draw per seed."""
+        return self.base * self.rows_per_pair * self.replicates if self.design == "saltelli" else None

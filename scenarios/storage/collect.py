@@ -1,0 +1,126 @@
+"""The tables of a study from its runs, in the order of the plan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...disk import TEMPORARY, write_new
+from ...errors import StorageError
+from ..design.labels import labels
+from .folder import TABLES
+from .stacking import Piece, stack
+from .store import Record, RunStore, parquet
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from ..design.run import PlannedRun
+
+PICTURES = ("network_users", "network_ties")
+"""Tables for a picture of one run, not for averages over seeds: taken from the first seed of an arm at a grid point."""
+MOST_PICTURES = 200
+"""Runs from which those are taken, in the order of the plan."""
+
+
+def collect(
+    plan: Sequence[PlannedRun], records: Mapping[str, Record], store: RunStore, place: Path
+) -> dict[str, Path]:
+    """Write the tables of `folder.TABLES` into files in the folder `place`, to be moved to their names.
+
+    Rows: arm as in the study, grid point, seed, round. `runs` has failed runs with their error, the other
+    tables leave them out. Wall time stands in `runs` only, so the others depend on the study alone, byte
+    for byte. A table that a run of an older version lacks has no rows of that run. Memory holds a part of
+    one table at a time. Raises StorageError where a file cannot be written; nothing is left behind then.
+    """
+    front = labels(plan)
+    pieces = _pieces(plan, front, records, store)
+    files: dict[str, Path] = {}
+    try:
+        for name in TABLES:
+            path = place / f"{TEMPORARY}{name}.parquet-{os.getpid()}"
+            path.unlink(missing_ok=True)
+            if name == "runs":
+                write_new(path, parquet(_runs(plan, front, records)))
+            else:
+                stack(path, pieces[name], label_types(front, list(plan[0].grid) if plan else []))
+            files[name] = path
+    except BaseException:
+        for path in files.values():
+            path.unlink(missing_ok=True)
+        raise
+    return files
+
+
+def _pieces(
+    plan: Sequence[PlannedRun],
+    front: Sequence[dict[str, Any]],
+    records: Mapping[str, Record],
+    store: RunStore,
+) -> dict[str, list[Piece]]:
+    """Return what every table but `runs` is stacked from."""
+    parts: dict[str, list[Piece]] = {name: [] for name in TABLES if name != "runs"}
+    pictured: set[tuple[Any, ...]] = set()
+    for run, label in zip(plan, front, strict=True):
+        record = records[run.key]
+        if record.status != "ok":
+            continue
+        cell = (label["arm"], *(label[key] for key in run.grid))
+        first = cell not in pictured and len(pictured) < MOST_PICTURES
+        pictured |= {cell} if first else set()
+        for name, pieces in parts.items():
+            if f"{name}.parquet" not in record.files or name in PICTURES and not first:
+                continue
+            pieces.append(Piece(label, cell, partial(_table, store, run.key, name)))
+    return parts
+
+
+def _table(store: RunStore, key: str, name: str) -> pa.Table:
+    path = store.folder / key / f"{name}.parquet"
+    try:
+        return store.table(key, name)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read ({error}): it was changed while the study ran.") from None
+
+
+def _runs(
+    plan: Sequence[PlannedRun], front: Sequence[dict[str, Any]], records: Mapping[str, Record]
+) -> pd.DataFrame:
+    return runs_table(front, [records[run.key] for run in plan])
+
+
+def runs_table(front: Sequence[Mapping[str, Any]], records: Sequence[Record]) -> pd.DataFrame:
+    """Return the table `runs`: labels, status, error, seconds, summaries, notes; one row per record."""
+    import pandas as pd
+
+    rows = [
+        {
+            **label,
+            "status": record.status,
+            "error": record.error,
+            "seconds": record.seconds,
+            **record.summaries,
+            "notes": "\n".join(record.notes),
+        }
+        for label, record in zip(front, records, strict=True)
+    ]
+    runs = pd.DataFrame(rows, columns=None if rows else ["status", "error", "seconds", "notes"])
+    runs["notes"] = runs.pop("notes")
+    if "niche_half_life_censored" in runs:
+        known = runs["niche_half_life_censored"]
+        runs["niche_half_life_censored"] = (
+            known.astype(object).where(known.isna(), known == 1).where(known.notna(), None)
+        )
+    return runs
+
+
+def label_types(front: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> pa.Schema:
+    """Return the types of arm, grid columns and seed, also where there are no runs."""
+    import pyarrow as pa
+
+    empty = pa.schema([("arm", pa.string()), *((key, pa.string()) for key in keys), ("seed", pa.int64())])
+    return pa.Table.from_pylist([dict(label) for label in front]).schema if front else empty

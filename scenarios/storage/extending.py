@@ -1,0 +1,308 @@
+"""May a study go on in a folder that holds another one, and what would be run again? Refusals say what differs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import EchodriftError, StorageError
+from ...keys import assign, spread, written
+from ...wording import counted
+from ..design.draws import essence
+from ..design.grid import grid_points
+from ..design.load import load_study
+from ..design.plan import cell_of, expand, prefix_digest, seeds_of, widest_slate
+from ..design.run import PlannedRun
+from ..design.uncertainty import drawn_studies
+from ..model_version import version
+from ..specs.data_files import input_files
+from ..specs.study import Study
+from .checkpoints import is_kept
+from .folder import Folder
+from .ledger import Facts, held_facts, read_plan, refuse_newer, refuse_older
+from .store import RunStore
+
+CHOOSE = "choose another folder with --out"
+MOST_LINES = 8
+PROSE = ("name", "description", "seeds", "reference", "primary", "gate")
+"""Parts of a study that results do not depend on."""
+
+
+def check_folder(folder: Folder, study: Study) -> Study | None:
+    """Raise StorageError unless the folder is missing, empty, or holds this study or a part of it.
+
+    A part: fewer arms, grid values, seeds or rounds, or another title; its finished runs are taken over.
+    Returns the study in the folder; None where there is none.
+    """
+    held = folder.held()
+    return None if held is None else _check_goes_on(folder.path, held, study)
+
+
+def _check_goes_on(folder: Path, held: Path, study: Study) -> Study:
+    """Return the study in a folder, or raise StorageError where `study` cannot go on from its runs.
+
+    It can where every arm at every grid point that is there is also part of `study`, with the same
+    settings, data files and model, and with as many rounds or more. held: the file of the study there.
+    """
+    facts = held_facts(folder)
+    refuse_newer(folder, facts)
+    refuse_older(folder, facts)
+    try:
+        there = held_study(folder, held, facts)
+        refusal = _refusal(there, study, facts)
+    except StorageError:
+        raise
+    except EchodriftError as error:
+        raise StorageError(f"{folder} holds a study that cannot be compared: {error}\n{CHOOSE}") from None
+    if refusal:
+        lines = "".join(f"\n  {line}" for line in refusal[:MOST_LINES])
+        more = f"\n  and {len(refusal) - MOST_LINES} more" if len(refusal) > MOST_LINES else ""
+        raise StorageError(
+            f'{folder} holds another study, "{there.name}". What differs:{lines}{more}{_advice(facts)}\n{CHOOSE}'
+        )
+    return there
+
+
+def _advice(facts: Facts | None) -> str:
+    if facts is None or facts.echodrift == version():
+        return ""
+    return (
+        f"\nThe folder was written by echodrift {facts.echodrift}, this is {version()}: values that are not in your "
+        "file are defaults, which may have changed; --set KEY=VALUE keeps an old one"
+    )
+
+
+def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
+    """Return why a study cannot go on from the runs of another, one line per reason; empty where it can."""
+    inputs, now = facts.inputs if facts else {}, {}
+    same_draws = essence(there.uncertainty) == essence(study.uncertainty)
+    seed = seeds_of(there)[0] if same_draws else None
+    wanted = _cells(study, now, seed)
+    cells = _cells(there, facts.digests if facts else {}, seed)
+    lines = [
+        f"{key}: {path} has other content (SHA-256 {file['sha256'][:12]}… there, {now[path][:12]}… now)"
+        for key, file in inputs.items()
+        for path in [input_files(study).get(key, file["path"])]
+        if now.get(path, file["sha256"]) != file["sha256"]
+    ]
+    fit = all(_goes_on(rounds, wanted.get(cell, set())) for cell, rounds in cells.items())
+    if fit and same_draws:
+        return lines
+    lines += _slates(there, study)
+    lines += _lost(there, study)
+    lines += _other_order(there, study)
+    one, other = _comparable(there), _comparable(study)
+    for data in (one, other):
+        data["arms"] = {name: arm for name, arm in data["arms"].items() if name in one["arms"]}
+    for name in set(one["arms"]) - set(other["arms"]):
+        del one["arms"][name]
+    if study.rounds > there.rounds:
+        # more rounds of the same are no hindrance by themselves
+        del one["rounds"], other["rounds"]
+    for key in set(one.get("grid") or {}) & set(other.get("grid") or {}):
+        # told by _lost where values are gone
+        del one["grid"][key], other["grid"][key]
+    lines += differences(one, other)
+    return lines or ["its arms and grid values are combined in other ways"]
+
+
+def _cells(study: Study, digests: dict[str, str], seed: int | None) -> dict[str, set[int]]:
+    """Return what determines the results of each arm at each grid point apart from its rounds → all its rounds.
+
+    digests: path → hash of data files, filled on the way. seed: its draw is put in, so that values which
+    priors put theirs over do not count; None leaves them as they are.
+    """
+    found: dict[str, set[int]] = {}
+    for _, point in grid_points(study):
+        if seed is not None:
+            point = drawn_studies(study, point, [seed])[0][0]
+        for arm in point.arms:
+            found.setdefault(prefix_digest(cell_of(point, arm, digests)), set()).add(point.rounds)
+    return found
+
+
+def _goes_on(there: set[int], wanted: set[int]) -> bool:
+    """Whether runs of so many rounds stay in the tables, or all become longer ones."""
+    return there <= wanted or len(there) == 1 and max(wanted, default=0) >= max(there)
+
+
+def _other_order(there: Study, study: Study) -> list[str]:
+    """Return what is to be said where the same priors stand in another order."""
+    if there.uncertainty is None or study.uncertainty is None:
+        return []
+    one, other = list(there.uncertainty.priors), list(study.uncertainty.priors)
+    if one == other or sorted(one) != sorted(other):
+        return []
+    at = next(place for place, (key, now) in enumerate(zip(one, other, strict=True)) if key != now)
+    places = f'"{one[at]}" is number {at + 1} there, "{other[at]}" now'
+    return [f"uncertainty.priors: the same keys in another order, which changes every draw: {places}"]
+
+
+def _slates(there: Study, study: Study) -> list[str]:
+    one, other = widest_slate(there), widest_slate(study)
+    if one == other:
+        return []
+    known = {arm.name for arm in there.arms}
+    alone = [study.model_copy(update={"arms": [arm]}) for arm in study.arms if arm.name not in known]
+    wide = [f'arm "{each.arms[0].name}"' for each in alone if widest_slate(each) > one]
+    by = f" ({', '.join(wide)})" if wide else ""
+    why = "all arms live in a world that is made for the widest slate of the study, so every run would be another one"
+    return [f"widest slate: {one} there, {other} now{by}: {why}"]
+
+
+def _lost(there: Study, study: Study) -> list[str]:
+    """Return which arms and grid values of the folder the study lacks."""
+    named = {arm.name for arm in study.arms}
+    lines = [
+        f"arms[{arm.name}]: there, but not in this study: its runs would vanish from the tables"
+        for arm in there.arms
+        if arm.name not in named
+    ]
+    for key, values in there.grid.items():
+        gone = [value for value in values if value not in study.grid.get(key, values)]
+        if gone:
+            lines.append(f'grid."{key}": {_short(gone)} there, but not in this study')
+    return lines
+
+
+def differences(one: Any, other: Any, way: tuple[str | int, ...] = ()) -> list[str]:
+    """Return the keys in which two plain structures differ, one line each: `key: old there, new now`."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [*one, *(key for key in other if key not in one)]
+        return [line for key in keys for line in differences(one.get(key), other.get(key), (*way, key))]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [
+            line
+            for i, pair in enumerate(zip(one, other, strict=True))
+            for line in differences(*pair, (*way, i))
+        ]
+    named = written(way).replace(".[", "[")
+    return [] if one == other else [f"{named}: {_short(one)} there, {_short(other)} now"]
+
+
+def _comparable(study: Study) -> dict[str, Any]:
+    """Return what matters for results; arms under their names, so that their order does not count."""
+    data = study.model_dump(mode="json", exclude_none=True)
+    for prose in PROSE:
+        data.pop(prose, None)
+    for key in input_files(study):
+        # their content counts, and is told apart from here
+        *way, last = key.split(".")
+        inside = data
+        for step in way:
+            inside = inside[step]
+        inside[last] = "a file"
+    for key in study.uncertainty.priors if study.uncertainty else ():
+        for each in spread(data, key):
+            assign(data, each, "drawn")
+    data["arms"] = {f"[{arm['name']}]": arm for arm in data["arms"]}
+    return data
+
+
+def beforehand(
+    there: Study | None, study: Study, plan: Sequence[PlannedRun], folder: Path, store: RunStore
+) -> list[str]:
+    """Return what a person should know before a study goes on in a folder: what is run again, what is left out.
+
+    there: the study in the folder, from `check_folder`.
+    """
+    if there is None or there == study:
+        return []
+    notes = []
+    wanted = set(seeds_of(study))
+    gone = [seed for seed in seeds_of(there) if seed not in wanted]
+    if gone:
+        notes.append(
+            f"note: this study has {counted(len(gone), 'seed')} less than the folder ({_short(gone)}): their runs stay "
+            "in runs/ and leave the tables"
+        )
+    if study.rounds <= there.rounds:
+        return notes
+    facts = held_facts(folder)
+    earlier: dict[str, dict[int, str]] = {}
+    for run in expand(there, facts.digests if facts else None):
+        earlier.setdefault(run.course, {})[run.study.rounds] = run.key
+    again: dict[tuple[int, int], int] = {}
+    for run in {run.key: run for run in plan}.values():
+        begun = [
+            rounds
+            for rounds, key in earlier.get(run.course, {}).items()
+            if rounds < run.study.rounds and _finished(store, key)
+        ]
+        if begun and not _finished(store, run.key) and not is_kept(folder, run):
+            pair = max(begun), run.study.rounds
+            again[pair] = again.get(pair, 0) + 1
+    return notes + [
+        f"note: {counted(number, 'run')} {'has' if number == 1 else 'have'} {had} of {wanted_rounds} rounds and no kept "
+        f"state: {'it is' if number == 1 else 'they are'} run again from round 0"
+        for (had, wanted_rounds), number in again.items()
+    ]
+
+
+def _finished(store: RunStore, key: str) -> bool:
+    try:
+        record = store.peek(key)
+    except OSError:
+        return False
+    return record is not None and record.status == "ok"
+
+
+def _short(value: Any) -> str:
+    text = (
+        "nothing"
+        if value is None
+        else value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False)
+    )
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def held_study(folder: Path, held: Path, facts: Facts | None) -> Study:
+    """Return the study in the file `held`; where that cannot be read, the one of the finished tables.
+
+    Raises EchodriftError where neither can be read, StorageError where the file was changed since: runs of
+    other values would come to lie beside those that are there.
+    """
+    try:
+        study = load_study(held)
+    except EchodriftError:
+        published = folder / "study.toml"
+        if held == published or not _is_published(folder):
+            raise
+        held, study = published, load_study(published)
+    if label := _not_planned(folder, study, facts):
+        raise StorageError(
+            f"{held} was changed after echodrift wrote it: {label} is not the run that was planned.\n"
+            "Put it back as it was. To run what stands there now, copy it to a file of your own and run that with "
+            "another --out"
+        )
+    return study
+
+
+def _is_published(folder: Path) -> bool:
+    """Whether the study of the finished tables is what was written."""
+    there = Folder(folder)
+    try:
+        there.verify_file("study.toml", there.manifest())
+    except StorageError:
+        return False
+    return True
+
+
+def _not_planned(folder: Path, study: Study, facts: Facts | None) -> str:
+    """Return the first run of a study that the folder's own plan lacks; empty where there is none, or no plan.
+
+    The plan may be that of a longer study, whose process was killed before it wrote the study down.
+    """
+    plan = read_plan(folder)
+    if plan is None or not len(plan) or facts is None or facts.echodrift != version():
+        return ""
+    try:
+        seeds, courses = set(plan["seed"].to_pylist()), set(plan["course"].to_pylist())
+    except KeyError:
+        return ""
+    runs = expand(study, facts.digests)
+    return next((run.label for run in runs if run.seed in seeds and run.course not in courses), "")

@@ -1,0 +1,196 @@
+"""The output folder of a study: whose it is, who is working in it, and what stands in it at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...disk import TEMPORARY, cannot_write, move_in, write_atomically
+from ...errors import StorageError
+from . import ledger
+from .lock import locked, worked_in
+from .store import RunStore
+
+if TYPE_CHECKING:
+    from ..design.run import PlannedRun
+    from ..specs.study import Study
+
+RUNS = "runs"
+MANIFEST = "manifest.json"
+TABLES = ("rounds", "runs", "lorenz", "deciles", "tastes", "network_users", "network_ties")
+
+
+class Folder:
+    """A results folder.
+
+    While a study runs there is only `runs/`, with the study as it was asked for and one folder per
+    finished run. Tables, study.toml and the manifest are put beside it at the end, in that order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.store = RunStore(path / RUNS)
+
+    @property
+    def _asked(self) -> Path:
+        return self.path / RUNS / "study.toml"
+
+    def held(self) -> Path | None:
+        """Return the file of the study in the folder; None where the folder is missing, empty or without one.
+
+        Raises StorageError where it holds something else.
+        """
+        try:
+            if not self.path.exists():
+                return None
+            if not self.path.is_dir():
+                raise StorageError(f"{self.path} is a file, not a folder; choose another folder with --out")
+            entries = sorted(entry.name for entry in self.path.iterdir())
+        except OSError as error:
+            raise StorageError(
+                f"{self.path}: cannot be looked into: {error.strerror or error}; choose another folder with --out"
+            ) from None
+        ours = [name for name in entries if name.startswith(TEMPORARY)]
+        held = next((file for file in (self._asked, self.path / "study.toml") if file.exists()), None)
+        if held is not None and (held == self._asked or (self.path / MANIFEST).exists()):
+            return held
+        if set(entries) - set(ours) - {RUNS} or self._runs_are_foreign():
+            found = ", ".join(name for name in entries if name not in ours)
+            raise StorageError(
+                f"{self.path} holds files that are not results of echodrift ({found if len(found) <= 60 else found[:57] + '…'}); "
+                f"choose another folder with --out"
+            )
+        return None
+
+    def _runs_are_foreign(self) -> bool:
+        """Whether `runs/`, which has no study in it, holds more than an echodrift killed at its start leaves."""
+        if not self.store.folder.is_dir():
+            return self.store.folder.exists()
+        known = (".lock", TEMPORARY, ledger.FACTS, ledger.PLAN)
+        return any(not entry.name.startswith(known) for entry in self.store.folder.iterdir())
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Make the folder and keep other processes out of it; a lock left by a killed process is no lock."""
+        return locked(self.path)
+
+    def begin(self, study: Study, plan: Sequence[PlannedRun] | None = None) -> None:
+        """Clear what killed processes left and write down what is being run. Only while locked.
+
+        plan: the runs of the study, where they are known.
+        """
+        from ..design.load import dump
+        from ..design.plan import expand
+
+        try:
+            for leftover in self.path.glob(f"{TEMPORARY}*"):
+                leftover.unlink()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        self.store.clear_unfinished()
+        ledger.begin(self.store.folder, expand(study) if plan is None else plan)
+        write_atomically(self._asked, dump(study).encode())
+
+    def publish(self, study: Study, tables: Mapping[str, bytes | Path], manifest: dict[str, Any]) -> None:
+        """Put the tables, the study as run and, last of all, the manifest with their hashes into the folder.
+
+        tables: name → the bytes of its Parquet file, or a finished file in this folder that is moved.
+        """
+        from ...disk import file_digest
+        from ..design.load import dump
+
+        files: dict[str, bytes | Path] = {f"{name}.parquet": data for name, data in tables.items()}
+        files["study.toml"] = dump(study).encode()
+        hashes = {}
+        try:
+            for name, data in files.items():
+                if isinstance(data, Path):
+                    hashes[name] = file_digest(data)
+                    move_in(data, self.path / name)
+                else:
+                    hashes[name] = hashlib.sha256(data).hexdigest()
+                    write_atomically(self.path / name, data)
+        finally:
+            for data in files.values():
+                if isinstance(data, Path):
+                    data.unlink(missing_ok=True)
+        facts = ledger.held_facts(self.path)
+        whole = {**manifest, "store": facts and ledger.as_plain(facts), "hashes": hashes}
+        write_atomically(self.path / MANIFEST, json.dumps(whole, indent=2).encode())
+
+    def verify(self) -> dict[str, Any]:
+        """Return the manifest of a finished study; raises StorageError where results are missing or changed."""
+        ledger.refuse_newer(self.path, ledger.held_facts(self.path))
+        manifest = self.manifest()
+        for name in manifest["hashes"]:
+            self.verify_file(name, manifest)
+        return manifest
+
+    @property
+    def again(self) -> str:
+        """What to type so that damaged or missing files are made again from the runs."""
+        held = next((file for file in (self._asked, self.path / "study.toml") if file.exists()), None)
+        if held is None:
+            return f"run the study again with --out {shlex.quote(str(self.path))}"
+        command = f"echodrift run {shlex.quote(str(held))} --out {shlex.quote(str(self.path))}{self._until()}"
+        return f"type: {command} (its finished runs are taken over)"
+
+    def _until(self) -> str:
+        """What belongs to the command of a study that stops when it is decided."""
+        try:
+            return f" --until decided --max-seeds {json.loads((self.path / MANIFEST).read_bytes())['stopping']['most']}"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return ""
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest of a finished study without looking at its tables; raises StorageError."""
+        again = self.again
+        try:
+            manifest = json.loads((self.path / MANIFEST).read_text("utf-8"))
+            manifest["hashes"] = {str(name): str(digest) for name, digest in manifest["hashes"].items()}
+        except FileNotFoundError:
+            if self._asked.exists():
+                process = worked_in(self.path)
+                if process:
+                    again = f"{process} works in it. To see how far it is, type: echodrift status {shlex.quote(str(self.path))}"
+                raise StorageError(f"{self.path} holds a study that is not finished; {again}") from None
+            raise StorageError(f"{self.path} holds no results of echodrift (no {MANIFEST})") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise StorageError(f"{self.path / MANIFEST} cannot be read ({error}); {again}") from None
+        return manifest
+
+    def is_complete(self, study: Study, runs: int) -> bool:
+        """Whether all tables are there, whole, and of this very study with this many runs."""
+        from ..design.plan import study_digest
+
+        try:
+            manifest = self.verify()
+        except StorageError:
+            return False
+        named = {f"{name}.parquet" for name in TABLES}
+        facts = ledger.held_facts(self.path)
+        return (
+            manifest.get("study_sha256") == study_digest(study)
+            and manifest.get("runs") == runs
+            and not manifest.get("failed")
+            and "stopping" not in manifest
+            and manifest.get("store") == (facts and ledger.as_plain(facts))
+            and named <= set(manifest["hashes"])
+        )
+
+    def verify_file(self, name: str, manifest: Mapping[str, Any]) -> None:
+        """Raise StorageError unless a file of the folder is what the study wrote."""
+        path = self.path / name
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read ({error.strerror})\n{self.again}") from None
+        if digest != manifest["hashes"].get(name):
+            raise StorageError(
+                f"{path} is not what the study wrote (see {MANIFEST}): it was cut off or changed\n{self.again}"
+            )

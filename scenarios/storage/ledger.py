@@ -1,0 +1,163 @@
+"""What `runs/` says about itself: which echodrift writes there, from which data files, and which runs are to come."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...disk import write_atomically
+from ...errors import StorageError
+from ..design.labels import labels
+from ..model_version import MODEL_VERSION, version
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..design.run import PlannedRun
+
+FORMAT = 1
+"""Raise it when an older echodrift could no longer read the files of a results folder."""
+FACTS = "store.json"
+PLAN = "plan.parquet"
+KEYS = ("key", "course", "rounds", "draw")
+"""Columns of the plan beside arm, grid columns and seed."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the results in a folder rest on."""
+
+    format: int = FORMAT
+    model: int = MODEL_VERSION
+    """Version of the model: runs of another one would have other results."""
+    echodrift: str = ""
+    """Version of the program."""
+    inputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Data files: dotted key → {"path", "sha256"}."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Path → SHA-256 of the data files as they were."""
+        return {file["path"]: file["sha256"] for file in self.inputs.values()}
+
+
+def facts_of(plan: Sequence[PlannedRun]) -> Facts:
+    """Return what results of these runs, made now, rest on."""
+    from ...disk import file_digest
+    from ..specs.data_files import input_files
+
+    inputs: dict[str, dict[str, str]] = {}
+    seen: dict[str, str] = {}
+    for run in plan:
+        for key, path in input_files(run.study).items():
+            if path not in seen:
+                seen[path] = file_digest(Path(path))
+                inputs[key if key not in inputs else f"{key} ({path})"] = {"path": path, "sha256": seen[path]}
+    return Facts(echodrift=version(), inputs=inputs)
+
+
+def as_plain(facts: Facts) -> dict[str, Any]:
+    """Return facts as they stand in JSON."""
+    return asdict(facts)
+
+
+def read_facts(text: str | bytes) -> Facts | None:
+    """Return facts from JSON; None where it holds none, as in folders of versions that wrote none.
+
+    Facts of a newer format are read as far as they can be: format, model and version are there in all.
+    """
+    try:
+        found = json.loads(text)
+        kept = {name: found[name] for name in ("format", "model", "echodrift") if name in found}
+        inputs = found.get("inputs")
+        if not isinstance(kept["format"], int) or not isinstance(kept["model"], int):
+            return None
+        known = isinstance(inputs, dict) and all(
+            isinstance(file, dict)
+            and isinstance(file.get("path"), str)
+            and isinstance(file.get("sha256"), str)
+            for file in inputs.values()
+        )
+        return Facts(**kept, inputs=inputs if known else {})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def held_facts(folder: Path) -> Facts | None:
+    """Return the facts of a results folder: those of its runs, else those in its manifest."""
+    try:
+        return read_facts((folder / "runs" / FACTS).read_bytes())
+    except OSError:
+        pass
+    try:
+        return read_facts(json.dumps(json.loads((folder / "manifest.json").read_bytes())["store"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def refuse_newer(folder: Path, facts: Facts | None) -> None:
+    """Raise StorageError for a folder that a newer echodrift wrote."""
+    if facts is None or (facts.format <= FORMAT and facts.model <= MODEL_VERSION):
+        return
+    raise StorageError(
+        f"{folder} was written by a newer echodrift: {_told(facts)}; this is {_told(Facts(echodrift=version()))}\n"
+        f"pip install --upgrade echodrift, or choose another folder with --out"
+    )
+
+
+def refuse_older(folder: Path, facts: Facts | None) -> None:
+    """Raise StorageError for a folder whose runs an older model made: new ones beside them would not compare."""
+    if facts is None or facts.model >= MODEL_VERSION:
+        return
+    raise StorageError(
+        f"{folder} holds runs of an older model: {_told(facts)}; this is {_told(Facts(echodrift=version()))}. "
+        f"The same study gives other results now\n"
+        f"choose another folder with --out to run it anew, or go on with pip install echodrift=={facts.echodrift}"
+    )
+
+
+def _told(facts: Facts) -> str:
+    return f"echodrift {facts.echodrift or 'unknown'} (model {facts.model}, folder format {facts.format})"
+
+
+def begin(runs: Path, plan: Sequence[PlannedRun]) -> None:
+    """Write down in `runs/` what is being run. Only while the folder is locked."""
+    import pyarrow.parquet as pq
+
+    write_atomically(runs / FACTS, json.dumps(as_plain(facts_of(plan)), indent=1).encode())
+    buffer = io.BytesIO()
+    pq.write_table(plan_table(plan), buffer)
+    write_atomically(runs / PLAN, buffer.getvalue())
+
+
+def plan_table(plan: Sequence[PlannedRun]) -> pa.Table:
+    """Return the plan as a table: arm, grid columns, seed, key, course, rounds, draw (JSON); one row per run."""
+    import pyarrow as pa
+
+    rows: list[Mapping[str, Any]] = [
+        {
+            **label,
+            "key": run.key,
+            "course": run.course,
+            "rounds": run.study.rounds,
+            "draw": json.dumps(run.draw, ensure_ascii=False) if run.draw else None,
+        }
+        for run, label in zip(plan, labels(plan), strict=True)
+    ]
+    return pa.Table.from_pylist(rows) if rows else pa.table({name: [] for name in ("arm", "seed", *KEYS)})
+
+
+def read_plan(folder: Path) -> pa.Table | None:
+    """Return the plan of a results folder; None where there is none or it is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        data = (folder / "runs" / PLAN).read_bytes()
+        return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+    except (OSError, ValueError):
+        return None

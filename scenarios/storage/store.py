@@ -1,0 +1,168 @@
+"""Finished runs on disk: each in a folder of its own that appears whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...disk import _COUNTER, TEMPORARY, _digest, _sync_folder, cannot_write, write_synced
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass
+class Record:
+    """What is known about a finished or failed run, apart from its tables."""
+
+    key: str
+    label: str
+    status: str
+    """ "ok" or "failed"."""
+    error: str = ""
+    """Type and message of what went wrong; empty when nothing did."""
+    traceback: str = ""
+    seconds: float = 0.0
+    summaries: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    """Table → SHA-256."""
+
+
+class RunStore:
+    """The folder of finished runs. Safe to use from several processes that write different runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, key: str) -> Record | None:
+        """Return the record of a run, or None where there is none that is whole.
+
+        Whole: the record is readable, belongs to this key, and every table has the content that the
+        record says. A run that failed has a record and no tables.
+        """
+        return self.inspect(key)[0]
+
+    def inspect(self, key: str) -> tuple[Record | None, str]:
+        """Return the record of a run (None: there is none that is whole) and the file that is damaged.
+
+        The file: its name in the run's folder; empty where nothing is damaged or the run is not there.
+        """
+        place, at = self.folder / key, "run.json"
+        try:
+            record = self.peek(key)
+            if record is None:
+                return None, at
+            for at, digest in record.files.items():
+                if _digest((place / at).read_bytes()) != digest:
+                    return None, at
+        except OSError:
+            return None, at if place.is_dir() else ""
+        return record, ""
+
+    def peek(self, key: str) -> Record | None:
+        """Return the record of a run without looking at its tables; None where it cannot be used.
+
+        Raises OSError where there is none.
+        """
+        text = (self.folder / key / "run.json").read_bytes()
+        try:
+            outer = json.loads(text)
+            inner = outer["record"]
+            if outer["sha256"] != _digest(_canonical(inner)) or inner["key"] != key:
+                return None
+            return unpacked(inner)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+
+    def table(self, key: str, name: str) -> pa.Table:
+        """Return a table of a finished run, for example "rounds"."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        data = (self.folder / key / f"{name}.parquet").read_bytes()
+        return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+
+    def write(self, record: Record, tables: Mapping[str, pd.DataFrame | bytes]) -> None:
+        """Write a run whole: into a folder beside its place, then moved there in one step.
+
+        tables: name → table, or → the bytes of its Parquet file. Raises StorageError naming the file
+        that could not be written; nothing is left behind.
+        """
+        temporary = self.folder / f"{TEMPORARY}{record.key}-{os.getpid()}-{next(_COUNTER)}"
+        content = {
+            f"{name}.parquet": table if isinstance(table, bytes) else parquet(table)
+            for name, table in tables.items()
+        }
+        record.files = {name: _digest(data) for name, data in content.items()}
+        inner = packed(record)
+        outer = {"sha256": _digest(_canonical(inner)), "record": inner}
+        content["run.json"] = json.dumps(outer, indent=1).encode()
+        at = temporary
+        try:
+            temporary.mkdir(parents=True)
+            for name, data in content.items():
+                at = temporary / name
+                write_synced(at, data)
+            at = self.folder / record.key
+            self._move_in(temporary, at)
+            _sync_folder(self.folder)
+        except OSError as error:
+            raise cannot_write(
+                self.folder / record.key / at.name if at.parent == temporary else at, error
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _move_in(self, temporary: Path, place: Path) -> None:
+        if place.exists():
+            shutil.rmtree(place)
+        try:
+            os.replace(temporary, place)
+        except OSError:
+            # A worker whose parent was killed may have finished the same run in this very moment.
+            if self.read(place.name) is None:
+                raise
+
+    def clear_unfinished(self) -> None:
+        """Remove what writers that were killed left behind. Only while no other process writes here."""
+        for leftover in self.folder.glob(f"{TEMPORARY}*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    """Return a table as the bytes of a Parquet file; the same table gives the same bytes."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, engine="pyarrow", index=False)
+    return buffer.getvalue()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def packed(record: Record) -> dict[str, Any]:
+    """Return a record as it stands in JSON, which knows neither NaN nor infinity."""
+    finite = {
+        name: float(value) if math.isfinite(value) else repr(float(value))
+        for name, value in record.summaries.items()
+    }
+    return {**asdict(record), "summaries": finite}
+
+
+def unpacked(inner: Mapping[str, Any]) -> Record:
+    """Return the record that `packed` gave; raises what Python raises where it is none."""
+    return Record(
+        **{**inner, "summaries": {name: float(value) for name, value in inner["summaries"].items()}}
+    )

@@ -1,0 +1,452 @@
+"""What somebody new reads: where a mistake is and what was most likely meant, in the program's own words."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import echodrift
+import pytest
+from echodrift.analysis.gate.bounds import parse_horizon
+from echodrift.analysis.plots.request import _keys
+from echodrift.analysis.report.tables import warnings as report_warnings
+from echodrift.analysis.results import read_results
+from echodrift.cli import app
+from echodrift.cli.catalog import warnings
+from echodrift.errors import BadInput
+from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.design.plan import expand
+from echodrift.scenarios.execution.progress import Lines
+from echodrift.scenarios.inspection.status import status
+from echodrift.scenarios.inspection.survey import under_way
+from echodrift.scenarios.result import Result
+from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
+from echodrift.scenarios.storage.folder import Folder
+from echodrift.scenarios.storage.store import Record
+from echodrift.scenarios.study import run_study
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from typer.testing import CliRunner
+
+DOCS = Path(__file__).parents[2] / "docs"
+STUDY = """
+name = "a gate"
+rounds = 8
+seeds = 4
+[world]
+users = 20
+items = 30
+[platform]
+slate = 5
+warmup = 4
+[[arms]]
+name = "old"
+policy = { kind = "popularity" }
+[[arms]]
+name = "new"
+policy = { kind = "random" }
+"""
+GATE = """
+[gate]
+baseline = "old"
+candidate = "new"
+horizon = "last 4 rounds"
+[[gate.guardrail]]
+measure = "niche_exposure"
+at_least = "baseline - 0.01"
+[[gate.guardrail]]
+measure = "community_gap"
+at_most = "baseline + 0.01"
+horizon = "rounds 2 to 5"
+[[gate.goal]]
+measure = "welfare"
+at_least = "baseline * 0.95"
+"""
+
+
+def call(*words: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, [str(word) for word in words], terminal_width=200)
+    assert not isinstance(done.exception, Exception) or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.toml").write_text(STUDY + GATE)
+    return tmp_path
+
+
+# Where a mistake is
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("niche_exposure", "niche_exposur", "gate.guardrail[0].measure: there is no measure"),
+        ('baseline = "old"', 'baseline = "odl"', 'gate.baseline: no arm is named "odl"'),
+        ("last 4 rounds", "last 9 rounds", 'gate.horizon: "last 9 rounds" is more than'),
+        ("- 0.01", "- 2", 'gate.guardrail[0]: "niche_exposure" lies between 0 and 1'),
+        ("rounds = 8\n", 'rounds = 8\nprimary = ["x"]\n', 'primary: there is no measure "x"'),
+        ("users = 20", "users = 5", "world.graph.degree = 10 needs more than 10 users"),
+        ('- 0.01"', '- 0.01"\nat_most = 1', "gate.guardrail[0]: needs at_least or at_most and has both"),
+    ],
+)
+def test_a_mistake_in_a_file_names_the_file(here: Path, old: str, new: str, told: str) -> None:
+    (here / "s.toml").write_text((STUDY + GATE).replace(old, new))
+    for command in ("check", "gate", "run"):
+        if command == "run" and "horizon" in told:
+            continue  # a run needs no gate that can be judged: it warns
+        code, _, err = call(command, "s.toml")
+        assert code == 2 and err.startswith(f"error: s.toml: {told}"), err
+    with pytest.raises(BadInput) as error:
+        echodrift.gate("s.toml")
+    assert str(error.value).startswith(f"s.toml: {told}")
+    assert [path.name for path in here.iterdir()] == ["s.toml"]
+
+
+def test_a_mistake_in_an_option_names_the_option_and_others_the_file(here: Path) -> None:
+    (here / "s.toml").write_text((STUDY + GATE).replace("niche_exposure", "x").replace("community_gap", "y"))
+    _, _, err = call("check", "s.toml", "--set", "gate.guardrail[1].measure=z")
+    first, second = err.splitlines()
+    assert first.startswith('error: s.toml: gate.guardrail[0].measure: there is no measure "x"')
+    option = "--set gate.guardrail[1].measure=z: gate.guardrail[1].measure: there is no measure"
+    assert second.strip().startswith(option)
+    with pytest.raises(BadInput, match=r"^set=\{'gate.goal': …\}: gate.goal: must be a list"):
+        echodrift.run("s.toml", set={"gate.goal": 3})
+
+
+def test_a_study_without_a_gate_is_told_what_to_add_and_where(here: Path) -> None:
+    (here / "s.toml").write_text(STUDY)
+    code, _, err = call("gate", "s.toml")
+    assert code == 2 and err.startswith(
+        "error: s.toml: gate: this study has no gate. Add one to it, for example"
+    )
+    assert "       [gate]\n" in err and "s.toml" not in err.partition("[gate]")[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--seeds", "3"], "--seeds 3: seeds: 3 is too few for --until decided"),
+        (["--set", "seeds=3"], "--set seeds=3: seeds: 3 is too few for --until decided"),
+        (["--set", "seeds=[4, 5]"], "below 6 seeds. List more"),
+        ([], "s.toml: seeds: 4 is too few for --until decided"),
+        (["--max-seeds", "5"], "--max-seeds 5: must be 6 to 100000"),
+        (["--max-seeds", "5", "--set", "seeds=9"], "--max-seeds 5: must be 6 to 100000"),
+    ],
+)
+def test_until_decided_with_too_few_seeds_names_who_said_so(
+    here: Path, options: list[str], told: str
+) -> None:
+    for command in ("run", "gate"):
+        code, _, err = call(command, "s.toml", "--until", "decided", *options)
+        assert code == 2 and told in err, err
+        assert ("--max-seeds" in err.partition(told)[0]) is False
+    assert [path.name for path in here.iterdir()] == ["s.toml"]
+
+
+# In the program's own words
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "--until", "decide"], "must be decided, but is 'decide'. Did you mean \"decided\"?"),
+        (["run", "--backend", "looky"], "must be loky, threading, dask or ray, but is 'looky'. Did you mean \"loky\"?"),
+        (["gate", "x", "--backend", "looky"], "must be loky, threading, dask or ray"),
+        (["list", "polices"], "measures or studies, but is 'polices'. Did you mean \"policies\"?"),
+        (["run", "--seeds", "many"], "must be a whole number, but is 'many'"),
+        (["run", "--rounds", "1.5"], "must be a whole number, but is '1.5'"),
+        (["plot", "x", "--limit", "low"], "must be a number, but is 'low'"),
+        (["tune", "x", "--minutes", "an hour"], "must be a number, but is 'an hour'"),
+    ],
+)  # fmt: skip
+def test_no_words_of_a_library_in_what_is_said_of_options(words: list[str], told: str) -> None:
+    code, _, err = call(*words)
+    said = " ".join(re.sub(r"[│╭╮╰╯─]", " ", err).split())
+    assert code == 2 and told in said, err
+    assert "Value error" not in err and "Input should" not in err
+
+
+def _ways(table: Any, way: tuple = ()) -> list[tuple]:
+    inside = table.items() if isinstance(table, dict) else enumerate(table) if isinstance(table, list) else ()
+    return [found for key, value in inside for found in [(*way, key), *_ways(value, (*way, key))]]
+
+
+WHOLE = load_study(
+    {
+        "name": "whole",
+        "seeds": 2,
+        "world": {"groups": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5}]},
+        "arms": [
+            {"name": "a", "policy": {"kind": "popularity"}, "switch": [{"round": 3, "slate": 4}]},
+            {"name": "b", "policy": {"kind": "random"}},
+        ],
+        "uncertainty": {"priors": {"behavior.match": {"normal": [6, 1], "low": 4, "high": 8}}},
+        "gate": {"baseline": "a", "candidate": "b", "goal": [{"measure": "welfare", "at_least": 0.1}]},
+    }
+).model_dump(mode="json", exclude_none=True)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(_ways(WHOLE)),
+    st.sampled_from([True, 0, -1, 1.5, 10**30, float("nan"), "x", "", [], ["x"], [1], [[]], {}, {"x": 1}]),
+)
+def test_no_words_of_a_library_in_what_is_said_of_a_study(way: tuple, value: Any) -> None:
+    data = copy.deepcopy(WHOLE)
+    inside: Any = data
+    for step in way[:-1]:
+        inside = inside[step]
+    inside[way[-1]] = value
+    try:
+        load_study(data)
+    except BadInput as error:
+        assert not re.search(r"[Ii]nput should|Value error|instance of|seeds seeds", str(error))
+
+
+def test_no_word_is_said_twice() -> None:
+    with pytest.raises(
+        BadInput, match=r"seeds: must be 1 to 100000, or a list of seeds such as \[0, 1, 2\], but"
+    ):
+        load_study({"name": "n", "seeds": 0, "arms": [{"name": "a", "policy": {"kind": "random"}}]})
+    with pytest.raises(BadInput, match=r"graph.degree: must be a multiple of 2, but is 3"):
+        load_study({**WHOLE, "world": {"graph": {"kind": "watts_strogatz", "degree": 3}}})
+
+
+# What was meant
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (20, "last 20 rounds"), ("20", "last 20 rounds"), ("last 20", "last 20 rounds"), (" Last  7", "last 7 rounds"),
+        ("20 rounds", "last 20 rounds"), ("50-99", "rounds 50 to 99"), ("50:99", "rounds 50 to 99"),
+        ("from round 5 until 9", "rounds 5 to 9"), ("all", "all rounds"), ("every round", "all rounds"),
+        (0, ""), (True, ""), (1.5, ""), ("99-50", ""), ("soon", ""), ([20], ""), ("", ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["gate", "line"])
+def test_a_wrong_horizon_is_told_what_was_meant(written: Any, meant: str, place: str) -> None:
+    gate: dict[str, Any] = {
+        "baseline": "a",
+        "candidate": "b",
+        "goal": [{"measure": "welfare", "at_least": 0.1}],
+    }
+    (gate if place == "gate" else gate["goal"][0])["horizon"] = written
+    key = "gate.horizon" if place == "gate" else "gate.goal[0].horizon"
+    with pytest.raises(BadInput) as error:
+        load_study({**WHOLE, "gate": gate})
+    assert str(error.value).startswith(f"study: {key}: ") and 'write "last 20 rounds"' in str(error.value)
+    assert (f'Did you mean "{meant}"?' if meant else "is not a horizon") in str(error.value)
+    assert bool(meant) == ("Did you mean" in str(error.value))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(st.text(), st.integers(), st.from_regex(r"(last|rounds?|from)? ?\d{1,12}( to |-|:)?\d{0,3}"))
+)
+def test_what_is_suggested_for_a_horizon_can_be_written(written: str | int) -> None:
+    goal = [{"measure": "welfare", "at_least": 0.1}]
+    try:
+        load_study({**WHOLE, "gate": {"baseline": "a", "candidate": "b", "goal": goal, "horizon": written}})
+    except BadInput as error:
+        for meant in re.findall(r'Did you mean "([^"]*)"\?', str(error)):
+            parse_horizon(meant)
+
+
+# What a study asks
+
+
+def test_check_and_describe_tell_what_the_gate_asks(here: Path) -> None:
+    arms = 'candidate "new" in place of baseline "old", mean over the last 4 rounds'
+    lines = (
+        "guardrails: niche_exposure ≥ baseline − 0.01, community_gap ≤ baseline + 0.01 over rounds 2 to 5; "
+        "goal: welfare ≥ baseline × 0.95"
+    )
+    assert f"gate: {arms}\n      {lines}\n" in call("check", "s.toml")[1]
+    assert f"\nGate\n  {arms}\n  {lines}\n" in call("describe", "s.toml")[1]
+    (here / "s.toml").write_text(STUDY)
+    assert "gate:" not in call("check", "s.toml")[1] and "\nGate\n" not in call("describe", "s.toml")[1]
+
+
+def test_every_key_of_uncertainty_is_documented() -> None:
+    page = (DOCS / "designs.md").read_text("utf-8")
+    assert [key for key in (*Prior.model_fields, *Uncertainty.model_fields) if f"`{key}" not in page] == []
+
+
+@pytest.mark.parametrize(("base", "replicates"), [(4, 2), (8, 1), (16, 2), (16, 1), (64, 2)])
+def test_a_saltelli_design_is_warned_of_by_pairs_and_replicates(
+    tmp_path: Path, base: int, replicates: int
+) -> None:
+    how = {"design": "saltelli", "base": base, "replicates": replicates}
+    data = copy.deepcopy({**WHOLE, "rounds": 6, "uncertainty": {**WHOLE["uncertainty"], **how}})
+    del data["gate"], data["seeds"], data["arms"][0]["switch"]
+    told = [line for line in warnings(load_study(data)) if "rounds" not in line]
+    assert ("seed" in " ".join(told)) is False and len(told) == (base < 16) + (replicates == 1)
+    assert any(f"base = {base}: intervals rest on {2 * base} independent draws" in line for line in told) == (
+        base < 16
+    )
+    assert any(line.startswith("replicates = 1: noise") for line in told) == (replicates == 1)
+    if replicates == 2 and base == 4:
+        # the same in the report, of the rows that intervals rest on
+        run_study(load_study(data), tmp_path, builder=Fake, checker=lambda study: None)
+        told = report_warnings(read_results(tmp_path))
+        assert any(line.startswith("base = 4: intervals rest on 8 independent draws") for line in told), told
+        assert not any("seed" in line for line in told)
+
+
+# How far it is
+
+
+class Fake:
+    """A run that takes no time."""
+
+    def __init__(self, study: Any, arm: Any, seed: int) -> None:
+        self.rounds, self.notes, self.seed = study.rounds, [], seed
+
+    def step(self) -> dict[str, float]:
+        return {"welfare": float(self.seed)}
+
+    def tables(self) -> dict[str, dict[str, list]]:
+        return {"lorenz": {"when": [], "what": [], "x": [], "y": []}}
+
+
+def test_no_time_is_told_before_as_many_runs_are_done_as_run_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    lines = Lines()
+    lines.start(runs=12, done=2, jobs=3, rounds=100)
+    now[0] = 60.0
+    for _ in range(2):
+        lines.run(10, False)
+        assert lines.left() == ""
+    lines.run(10, True)
+    assert lines.left() == ", about 2 min left at this pace"  # 30 of 100 rounds in 60 s
+    # the next batch of a study that runs until it is decided begins anew
+    lines.start(runs=16, done=12, jobs=2, rounds=40)
+    now[0] = 70.0
+    lines.run(10, False)
+    assert lines.left() == "" and lines.rounds_done == 10
+    lines.run(10, False)
+    assert lines.left() == ", about 10 s left at this pace"
+    # one run alone is told by its rounds
+    lines.start(runs=1, done=0, jobs=1, rounds=100)
+    now[0] = 80.0
+    lines.round()
+    assert lines.left() == ", about 16 min left at this pace"
+
+
+def test_status_tells_no_time_before_a_worker_had_time_for_two_runs(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    study = load_study(STUDY_DATA)
+    plan, folder = expand(study), Folder(tmp_path)
+    with folder.locked():
+        folder.begin(study, plan)
+        time.sleep(0.05)
+        for run in plan[:2]:
+            folder.store.write(Record(run.key, run.label, "ok", seconds=40.0), {})
+        since = status(tmp_path).since
+        assert since is not None
+        early, late = (status(tmp_path, clock=lambda after=after: since + after) for after in (60.0, 90.0))
+    assert early.left is None and early.rate == pytest.approx(2.0)
+    assert late.left == pytest.approx(90.0 * (len(plan) - 2) / 2)
+
+
+STUDY_DATA = {
+    "name": "n",
+    "rounds": 4,
+    "seeds": 3,
+    "primary": ["welfare"],
+    "arms": [{"name": "a", "policy": {"kind": "organic"}}, {"name": "b", "policy": {"kind": "random"}}],
+    "gate": {
+        "baseline": "a",
+        "candidate": "b",
+        "horizon": "all rounds",
+        "goal": [{"measure": "welfare", "at_least": "baseline - 0.1"}],
+    },
+}
+
+
+def test_answers_of_an_unfinished_study_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fcntl")
+    monkeypatch.chdir(tmp_path)
+    study, folder = load_study(STUDY_DATA), Folder(Path("o"))
+    more = study.model_copy(update={"seeds": 5})
+    commands = (("gate", "o"), ("plot", "o", "welfare", "-o", "f.svg"), ("report", "o"))
+    monkeypatch.setattr(Result, "report", lambda self: self.folder / "report.html")
+    monkeypatch.setattr(Result, "plot", lambda self, *_, **__: Figure())
+
+    def told() -> set[str]:
+        found = set()
+        for words in commands:
+            code, out, err = call(*words)
+            assert code in (0, 4) and out, err
+            found.add(err)
+        return found
+
+    # before there are any tables, and while another process makes them
+    with folder.locked():
+        folder.begin(study)
+        for words in commands:
+            code, _, err = call(*words)
+            assert code == 6
+            assert (
+                f"o holds a study that is not finished; process {os.getpid()} works in it. To see how far"
+                in err
+            )
+    assert "not finished; type: echodrift run o/runs/study.toml" in call("report", "o")[2]
+
+    run_study(study, Path("o"), builder=Fake, checker=lambda study: None)
+    assert told() == {""} and under_way(Path("o")) == ""
+
+    # gone on with: held, then left
+    with folder.locked():
+        folder.begin(more)
+        [note] = told()
+        assert note == (
+            f"note: the study in o is not finished: process {os.getpid()} works in it. This is of the tables that were "
+            "there before, of 6 runs\n"
+        )
+    [note] = told()
+    assert note.startswith("note: the study in o was run on and is not finished. This is of the tables")
+    assert "of 6 runs; to go on, type: echodrift run o/runs/study.toml --out o" in note
+    assert call("gate", "o", "--quiet")[2] == ""
+    run_study(more, Path("o"), builder=Fake, checker=lambda study: None)
+    assert told() == {""}
+
+
+# Small things
+
+
+def test_what_is_a_file_and_not_a_folder(here: Path) -> None:
+    for words in (("plot", "s.toml"), ("report", "s.toml"), ("status", "s.toml"), ("query", "s.toml")):
+        assert call(*words)[::2] == (2, "error: s.toml is a file; name the folder of a study's results\n")
+    assert "out/typo: there is no such folder of results" in call("gate", "out/typo")[2]
+    assert "s.tml" in call("gate", "s.tml")[2]
+
+
+def test_two_answers_do_not_go_into_one_file(here: Path) -> None:
+    code, _, err = call("gate", "s.toml", "--json", "a", "--junit", "./a")
+    assert code == 2 and "--junit and --json name the same file" in err
+    assert [path.name for path in here.iterdir()] == ["s.toml"]
+
+
+def test_one_row_is_one_row(tmp_path: Path) -> None:
+    run_study(load_study(STUDY_DATA), tmp_path / "o", builder=Fake, checker=lambda study: None)
+    code, _, err = call("query", tmp_path / "o", "select 1 as one", "--out", tmp_path / "f.csv")
+    assert code == 0 and err.endswith("f.csv: 1 row\n")
+
+
+def test_figures_take_two_keys_at_most() -> None:
+    with pytest.raises(BadInput, match="kind = multiples takes two keys; 3 are named"):
+        _keys(SimpleNamespace(grid=["x", "y", "z"]), "multiples", ["x", "y", "z"])  # type: ignore[arg-type]

@@ -1,0 +1,215 @@
+"""Memory: the guess for a run, what is free, and how many runs that leaves room for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from echodrift import machine as free_memory
+from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.design.plan import expand
+from echodrift.scenarios.execution import memory
+from echodrift.scenarios.execution.memory import MIB, bounded, estimate
+from echodrift.scenarios.execution.progress import Quiet
+from echodrift.scenarios.specs.study import Study
+from echodrift.scenarios.study import run_study
+from hypothesis import given
+from hypothesis import strategies as st
+
+GIB = 1024 * MIB
+
+
+def study(policy: dict[str, Any] | None = None, **changes: Any) -> Study:
+    arms = [
+        {"name": "a", "policy": {"kind": "organic"}},
+        {"name": "b", "policy": policy or {"kind": "random"}},
+    ]
+    return load_study({"name": "memory", "rounds": 10, "seeds": 4, "arms": arms, **changes})
+
+
+def guess(policy: dict[str, Any] | None = None, **changes: Any) -> int:
+    of = study(policy, **changes)
+    return estimate(of, of.arms[1]).whole
+
+
+@given(
+    users=st.integers(10, 200_000),
+    items=st.integers(10, 200_000),
+    rounds=st.integers(1, 5000),
+    policy=st.sampled_from(
+        [
+            *(
+                {"kind": kind}
+                for kind in ("organic", "popularity", "oracle_slate", "ease", "item_knn", "user_knn")
+            ),
+            *({"kind": kind} for kind in ("mult_vae", "sequential", "bandit", "persona")),
+            {"kind": "matrix_factorization", "dim": 32},
+        ]
+    ),
+    more=st.sampled_from(["users", "items", "rounds"]),
+)
+def test_a_larger_study_never_needs_less(users: int, items: int, rounds: int, policy: Any, more: str) -> None:
+    """… apart from two steps: the cache of small worlds, and the smaller of EASE's two forms."""
+    size = {"users": users, "items": items, "rounds": rounds}
+    larger = {**size, more: 2 * size[more]}
+    small, large = (
+        guess(policy, rounds=each["rounds"], world={"users": each["users"], "items": each["items"]})
+        for each in (size, larger)
+    )
+    step = 3 * 4 * memory.CACHED_PAIRS
+    if policy["kind"] == "ease":
+        step += int(1.1 * max(8 * users**2, 4 * items**2))
+    assert memory.LIBRARIES < small <= large + step
+
+
+def test_what_is_known_in_closed_form() -> None:
+    """Matrices whose size the policies' own documentation gives are in the guess, and little else is."""
+    world = {"users": 20_000, "items": 20_000}
+    plain = guess({"kind": "popularity"}, world=world)
+    ease = guess({"kind": "ease"}, world=world) - plain
+    assert 4 * 20_000**2 <= ease <= 1.3 * 4 * 20_000**2
+    few = {"users": 4000, "items": 20_000}
+    by_user = guess({"kind": "ease"}, world=few) - guess({"kind": "popularity"}, world=few)
+    assert 8 * 4000**2 <= by_user <= 8 * 4000**2 + 120 * MIB
+    factors = {"kind": "matrix_factorization", "dim": 50}
+    bandit = guess({"kind": "bandit", "policy": factors}, world=world) - plain
+    assert bandit >= 20_000 * 50 * 50 * 8
+    # learning from a paired organic world takes a second world
+    one = estimate(study(world=world), study().arms[1])
+    both = estimate(study(world=world, platform={"learn_from": "organic"}), study().arms[1])
+    assert both.world >= 1.5 * one.world
+
+
+def test_switches_and_groups_count() -> None:
+    world = {"users": 8000, "items": 20_000}
+    arm = {"name": "b", "policy": {"kind": "popularity"}}
+    late = {**arm, "switch": [{"round": 5, "policy": {"kind": "ease", "l2": 10.0}}]}
+    before, after = (
+        estimate(of, of.arms[0]).whole
+        for of in (load_study({"name": "s", "world": world, "arms": [each]}) for each in (arm, late))
+    )
+    assert after - before >= 4 * 20_000**2
+    groups = [{"name": "hungry", "share": 1.0, "appetite": 20}]
+    assert guess(world={**world, "groups": groups}) > guess(world=world)
+
+
+def test_a_log_is_read_for_its_size(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("user,item\n" + "".join(f"{u},{(u * 7 + k) % 90}\n" for u in range(50) for k in range(20)))
+    of = study(world={"log": str(log)}, platform={"slate": 3})
+    assert 0 < estimate(of, of.arms[1]).run < 20 * MIB
+
+
+@pytest.mark.parametrize(
+    ("free", "jobs", "fit", "said"),
+    [
+        (100.0, 8, 8, ""),
+        (1.6, 8, 4, "4 of 8 jobs: each run needs up to about 0.3 GiB of memory, and 1.4 GiB are free."),
+        (1.6, 1, 1, ""),
+        (0.01, 8, 1, 'warning: arm "b", seed 0 needs about 0.3 GiB of memory, and 9.2 MiB are free'),
+    ],
+)
+def test_jobs_are_bounded_by_what_is_free(
+    monkeypatch: pytest.MonkeyPatch, free: float, jobs: int, fit: int, said: str
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: int(free * GIB))
+    monkeypatch.setattr(memory, "LIBRARIES", 300 * MIB)
+    todo = [run for run in expand(study(seeds=8, world={"users": 200, "items": 500})) if run.arm.name == "b"]
+    found, note = bounded(jobs, todo)
+    assert found == fit
+    assert note.startswith(said) if said else not note
+
+
+@given(
+    free=st.integers(0, 200 * GIB),
+    jobs=st.integers(1, 64),
+    users=st.integers(10, 50_000),
+    shared=st.booleans(),
+)
+def test_the_bound_keeps_to_what_is_free(free: int, jobs: int, users: int, shared: bool) -> None:
+    """At least one job, at most those asked for; and where it is more than one, all of them fit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "free_bytes", lambda: free)
+        todo = expand(study(seeds=40, world={"users": users, "items": 1000}))
+        fit, note = bounded(jobs, todo, shared=shared)
+        assert 1 <= fit <= jobs and bool(note) == (fit < jobs or note.startswith("warning"))
+        each = max(
+            (estimate(run.study, run.arm).run if shared else estimate(run.study, run.arm).whole)
+            for run in todo
+        )
+        if fit > 1:
+            assert fit * each <= free
+        more, _ = bounded(jobs + 1, todo, shared=shared)
+        assert more >= fit
+
+
+def test_it_is_said_aloud_and_the_study_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Hearing(Quiet):
+        def say(self, text: str) -> None:
+            told.append(text)
+
+        def start(self, runs: int, done: int, jobs: int, rounds: int) -> None:
+            told.append(f"{jobs} at a time")
+
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1)
+    of = study(rounds=2, seeds=1, world={"users": 20, "items": 30, "topics": 4}, platform={"slate": 3})
+    run_study(of, tmp_path, jobs=2, progress=Hearing())
+    assert told[0].startswith('warning: arm "') and told[1] == "1 at a time"
+    assert (tmp_path / "rounds.parquet").exists()
+
+
+def test_check_tells_the_guess() -> None:
+    told = memory.in_words(study({"kind": "ease"}, world={"users": 20_000, "items": 20_000}))
+    assert told.startswith("memory: about 2.") and 'arm "b"' in told and "at a time" in told
+
+
+def group(folder: Path, names: tuple[str, str], limit: str, used: int, stat: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / names[0]).write_text(limit)
+    (folder / names[1]).write_text(str(used))
+    (folder / "memory.stat").write_text(stat)
+
+
+def test_limits_of_control_groups_version_2(tmp_path: Path) -> None:
+    """Every group on the way up counts; file cache that can be dropped is free; "max" is no limit."""
+    own, names = tmp_path / "self", ("memory.max", "memory.current")
+    own.write_text("0::/work/job\n")
+    group(tmp_path / "work/job", names, str(8 * GIB), 3 * GIB, f"anon 5\ninactive_file {GIB}\n")
+    group(tmp_path / "work", names, str(7 * GIB), 4 * GIB, "inactive_file 0\n")
+    group(tmp_path, names, "max", 1, "inactive_file 0\n")
+    assert sorted(free_memory.group_room(own, tmp_path)) == [3 * GIB, 6 * GIB]
+
+
+def test_limits_of_control_groups_version_1(tmp_path: Path) -> None:
+    own = tmp_path / "self"
+    own.write_text("5:cpu,cpuacct:/x\n4:memory:/docker/abc\n1:name=systemd:/y\n")
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    # inside a container the path is the host's, and the limit stands in the root
+    group(tmp_path / "memory", names, str(4 * GIB), 2 * GIB, f"total_inactive_file {GIB // 2}\n")
+    assert free_memory.group_room(own, tmp_path) == [4 * GIB - 3 * GIB // 2]
+    assert free_memory.group_room(tmp_path / "none", tmp_path) == []
+
+
+def test_no_more_is_free_than_the_machine_has() -> None:
+    import psutil
+
+    assert 0 < free_memory.free_bytes() <= psutil.virtual_memory().total
+
+
+@pytest.mark.slow
+def test_guesses_against_real_runs() -> None:
+    """The highest resident set of real runs, each in a process of its own, is within a factor of two of the guess."""
+    script = Path(__file__).parents[3] / "benchmarks" / "memory.py"
+    for case in ("small", "tall", "ease"):
+        told = subprocess.run(
+            [sys.executable, script, "--one", case], capture_output=True, text=True, check=True
+        )
+        found = json.loads(told.stdout.splitlines()[-1])
+        peak = found.pop("peak")
+        assert 0.7 < sum(found.values()) / peak < 2.0, (case, found, peak)
