@@ -5,21 +5,38 @@ from __future__ import annotations
 import errno
 import hashlib
 import itertools
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from .errors import BadInput, StorageError
 
 
+def bytes_digest(data: bytes) -> str:
+    """Return the SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a data file, or raise BadInput."""
+    """Return the SHA-256 of a file's content; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def input_digest(path: Path) -> str:
+    """Return the SHA-256 of a data file that a person named; raises BadInput."""
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name the file in it")
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def json_digest(value: Any) -> str:
+    """Return the SHA-256 of plain data; the order of keys does not count."""
+    return bytes_digest(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
 
 
 TEMPORARY = ".unfinished-"
@@ -94,7 +111,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...disk import _COUNTER, TEMPORARY, _digest, _sync_folder, cannot_write, write_synced
+from ...disk import _COUNTER, TEMPORARY, _sync_folder, bytes_digest, cannot_write, json_digest, write_synced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ class RunStore:
             if record is None:
                 return None, at
             for at, digest in record.files.items():
-                if _digest((place / at).read_bytes()) != digest:
+                if bytes_digest((place / at).read_bytes()) != digest:
                     return None, at
         except OSError:
             return None, at if place.is_dir() else ""
@@ -77,7 +77,7 @@ class RunStore:
         try:
             outer = json.loads(text)
             inner = outer["record"]
-            if outer["sha256"] != _digest(_canonical(inner)) or inner["key"] != key:
+            if outer["sha256"] != json_digest(inner) or inner["key"] != key:
                 return None
             return unpacked(inner)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -102,9 +102,9 @@ class RunStore:
             f"{name}.parquet": table if isinstance(table, bytes) else parquet(table)
             for name, table in tables.items()
         }
-        record.files = {name: _digest(data) for name, data in content.items()}
+        record.files = {name: bytes_digest(data) for name, data in content.items()}
         inner = packed(record)
-        outer = {"sha256": _digest(_canonical(inner)), "record": inner}
+        outer = {"sha256": json_digest(inner), "record": inner}
         content["run.json"] = json.dumps(outer, indent=1).encode()
         at = temporary
         try:
@@ -146,10 +146,6 @@ def parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer, engine="pyarrow", index=False)
     return buffer.getvalue()
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def packed(record: Record) -> dict[str, Any]:
