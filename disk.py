@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,11 @@ TEMPORARY = ".unfinished-"
 _COUNTER = itertools.count()
 
 
+def temporary_for(place: Path) -> Path:
+    """Return a path beside a file or folder to write it at, before it is moved to its place."""
+    return place.with_name(f"{TEMPORARY}{place.name}-{os.getpid()}-{next(_COUNTER)}")
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write a new file and wait until the disk has it."""
     with path.open("xb") as file:
@@ -67,22 +73,29 @@ def move_in(path: Path, place: Path) -> None:
     """Put a finished file in its place in one step; raises StorageError."""
     try:
         os.replace(path, place)
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
     except OSError as error:
         raise cannot_write(place, error) from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by new content in one step; raises StorageError and leaves the old file as it was."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}-{next(_COUNTER)}")
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file by new content in one step; raises OSError and leaves the old file as it was."""
+    temporary = temporary_for(path)
     try:
         write_synced(temporary, data)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file of results in one step; raises StorageError and leaves the old file as it was."""
+    try:
+        replace_file(path, data)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:
@@ -104,7 +117,8 @@ def cannot_write(path: Path, error: OSError) -> StorageError:
     return StorageError(f"cannot write {path}: {why} ({error.strerror or error})\n{what}")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -12,7 +12,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...disk import _COUNTER, TEMPORARY, _sync_folder, bytes_digest, cannot_write, json_digest, write_synced
+from ...disk import (
+    TEMPORARY,
+    bytes_digest,
+    cannot_write,
+    json_digest,
+    sync_folder,
+    temporary_for,
+    write_synced,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +105,7 @@ class RunStore:
         tables: name → table, or → the bytes of its Parquet file. Raises StorageError naming the file
         that could not be written; nothing is left behind.
         """
-        temporary = self.folder / f"{TEMPORARY}{record.key}-{os.getpid()}-{next(_COUNTER)}"
+        temporary = temporary_for(self.folder / record.key)
         content = {
             f"{name}.parquet": table if isinstance(table, bytes) else parquet(table)
             for name, table in tables.items()
@@ -114,7 +122,7 @@ class RunStore:
                 write_synced(at, data)
             at = self.folder / record.key
             self._move_in(temporary, at)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except OSError as error:
             raise cannot_write(
                 self.folder / record.key / at.name if at.parent == temporary else at, error
