@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 
 from ...errors import BadInput, EchodriftError
 from ...keys import Step, written
+from ...wording import short, unquoted
 from ..specs.overrides import Override
 from ..specs.study import Study
 from .load import label_of, load_study
@@ -32,7 +32,7 @@ def changed(
     try:
         before = load_study(source)
     except EchodriftError:
-        return [f"{key}: → {_short(value)}" for _, key, value in overrides]
+        return [f"{key}: → {short(unquoted(value))}" for _, key, value in overrides]
     return _differences(_by_name(before), _by_name(study))
 
 
@@ -81,11 +81,4 @@ def _differences(one: Any, other: Any, way: tuple[Step, ...] = ()) -> list[str]:
         ]
     if one == other:
         return []
-    return [f"{written(way).replace('.[', '[')}: {_short(one)} → {_short(other)}"]
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"
+    return [f"{written(way).replace('.[', '[')}: {short(unquoted(one))} → {short(unquoted(other))}"]

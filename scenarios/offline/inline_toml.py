@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import tomllib
 from typing import Any
 
 from ...errors import BadInput
+from ...wording import toml, toml_key
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
 _BARE = re.compile(r"[^\s,=\[\]{}\"'#]+(?:[ ]+[^\s,=\[\]{}\"'#]+)*")
@@ -153,36 +152,16 @@ def _plain(word: str) -> Any:
     return number if len(value) == 1 and isinstance(number, (bool, int, float)) else word
 
 
-def write_inline(table: dict[str, Any]) -> str:
-    """Return `{ key = value, … }` in TOML; `parse_inline` and any TOML reader give the same table back."""
-    return "{ " + ", ".join(f"{_key(key)} = {_value(value)}" for key, value in table.items()) + " }"
-
-
 def write_option(table: dict[str, Any]) -> str:
     """Return `key=value,…` for the command line, to be put in quotes where it has any."""
-    return ",".join(f"{_key(key)}={_value(value, bare=True)}" for key, value in table.items())
+    return ",".join(f"{toml_key(key)}={_written(value)}" for key, value in table.items())
 
 
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _text(key)
-
-
-def _value(value: Any, bare: bool = False) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value) if math.isfinite(value) else str(value)
-    if isinstance(value, int):
-        return str(value)
+def _written(value: Any) -> str:
+    """Return a value as TOML writes it, but words without quotes."""
     if isinstance(value, dict):
-        return write_inline(value) if not bare else "{" + write_option(value) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_value(part, bare) for part in value) + "]"
-    text = str(value)
-    is_word = bare and re.fullmatch(r"[A-Za-z_][\w.:/-]*", text) and _plain(text) == text
-    return text if is_word else _text(text)
-
-
-def _text(text: str) -> str:
-    # TOML refuses DEL in text, JSON does not mind
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return "{" + write_option(value) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    is_word = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.:/-]*", value) and _plain(value) == value
+    return value if is_word else toml(value)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...disk import TEMPORARY, bytes_digest, cannot_write, file_digest, move_in, write_atomically
 from ...errors import StorageError
+from ...wording import short
 from . import ledger
 from .lock import locked, worked_in
 from .store import RunStore
@@ -61,7 +62,7 @@ class Folder:
         if set(entries) - set(ours) - {RUNS} or self._runs_are_foreign():
             found = ", ".join(name for name in entries if name not in ours)
             raise StorageError(
-                f"{self.path} holds files that are not results of echodrift ({found if len(found) <= 60 else found[:57] + '…'}); "
+                f"{self.path} holds files that are not results of echodrift ({short(found)}); "
                 f"choose another folder with --out"
             )
         return None
