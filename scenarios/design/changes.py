@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BadInput, EchodriftError
-from ...keys import Step, written
+from ...keys import differences
 from ...wording import short, unquoted
 from ..specs.overrides import Override
 from ..specs.study import Study
@@ -33,7 +33,10 @@ def changed(
         before = load_study(source)
     except EchodriftError:
         return [f"{key}: → {short(unquoted(value))}" for _, key, value in overrides]
-    return _differences(_by_name(before), _by_name(study))
+    return [
+        f"{key}: {short(unquoted(old))} → {short(unquoted(new))}"
+        for key, old, new in differences(_by_name(before), _by_name(study))
+    ]
 
 
 @contextmanager
@@ -70,15 +73,3 @@ def _by_name(study: Study) -> dict[str, Any]:
         if isinstance(holder.get(key), list):
             holder[key] = {f"[{part['name']}]": part for part in holder[key]}
     return data
-
-
-def _differences(one: Any, other: Any, way: tuple[Step, ...] = ()) -> list[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return [
-            line
-            for key in dict.fromkeys([*one, *other])
-            for line in _differences(one.get(key), other.get(key), (*way, key))
-        ]
-    if one == other:
-        return []
-    return [f"{written(way).replace('.[', '[')}: {short(unquoted(one))} → {short(unquoted(other))}"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import EchodriftError, StorageError
-from ...keys import assign, spread, written
+from ...keys import assign, differences, spread
 from ...wording import counted, short, toml, unquoted
 from ..design.draws import essence
 from ..design.grid import grid_points
@@ -103,7 +103,10 @@ def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
     for key in set(one.get("grid") or {}) & set(other.get("grid") or {}):
         # told by _lost where values are gone
         del one["grid"][key], other["grid"][key]
-    lines += differences(one, other)
+    lines += [
+        f"{key}: {short(unquoted(old))} there, {short(unquoted(new))} now"
+        for key, old, new in differences(one, other)
+    ]
     return lines or ["its arms and grid values are combined in other ways"]
 
 
@@ -164,21 +167,6 @@ def _lost(there: Study, study: Study) -> list[str]:
         if gone:
             lines.append(f'grid."{key}": {short(toml(gone))} there, but not in this study')
     return lines
-
-
-def differences(one: Any, other: Any, way: tuple[str | int, ...] = ()) -> list[str]:
-    """Return the keys in which two plain structures differ, one line each: `key: old there, new now`."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = [*one, *(key for key in other if key not in one)]
-        return [line for key in keys for line in differences(one.get(key), other.get(key), (*way, key))]
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        return [
-            line
-            for i, pair in enumerate(zip(one, other, strict=True))
-            for line in differences(*pair, (*way, i))
-        ]
-    named = written(way).replace(".[", "[")
-    return [] if one == other else [f"{named}: {short(unquoted(one))} there, {short(unquoted(other))} now"]
 
 
 def _comparable(study: Study) -> dict[str, Any]:
