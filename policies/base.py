@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..config import Config
 from ..errors import PolicyError
+from ..wording import settings
 from .fields import validated
 from .interactions import FloatArray, IntArray, Observation
 from .search_space import SearchSpace
@@ -84,9 +84,7 @@ class Policy(Component, ABC):
         wrong = {name: value for name, value in cls.weighs_when.items() if given[name] != value}
         if not wrong:
             return None
-        has, needs = (
-            ", ".join(f"{name} = {json.dumps(values[name])}" for name in wrong) for values in (given, wrong)
-        )
+        has, needs = (settings({name: values[name] for name in wrong}) for values in (given, wrong))
         return f"loses weights with {has}: set {needs}"
 
     @abstractmethod
@@ -116,8 +114,7 @@ class Policy(Component, ABC):
             )
 
     def _settings(self) -> str:
-        fields = self.config.model_dump(mode="json", exclude_none=True)
-        return ", ".join(f"{name} = {json.dumps(value)}" for name, value in fields.items())
+        return settings(self.config.model_dump(mode="json", exclude_none=True))
 
     def remarks(self) -> list[str]:
         """Return what a user should know about the last fit, in sentences; "warning: …" reaches the report."""

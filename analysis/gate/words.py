@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from functools import cache
 
+from ...wording import toml
 from ..measures import MEASURES, measure_class
 from .verdicts import Judged, Judgement, Turn, Verdict
 
@@ -154,7 +154,7 @@ def fit(line: Judgement) -> str:
 def flip(turn: Turn) -> str:
     """Return "behavior.attention (holds above 0.9)"."""
     if turn.holds in ("there", "elsewhere"):
-        value = json.dumps(turn.value, ensure_ascii=False, default=str)
+        value = toml(turn.value)
         return f"{turn.key} ({'holds with' if turn.holds == 'there' else 'does not hold with'} {value})"
     return f"{turn.key} (holds {turn.holds} {turn.value:.3g})"
 

@@ -80,8 +80,8 @@ def _build(results: Results) -> Path:
         failures=tables.failures(results),
         facts=tables.facts(results.manifest),
         manifest=results.manifest,
-        versions=tables.settings(results.manifest.get("versions") or {}),
-        hashes=tables.settings(results.manifest.get("hashes") or {}),
+        versions=tables.setting_rows(results.manifest.get("versions") or {}),
+        hashes=tables.setting_rows(results.manifest.get("hashes") or {}),
         source=(results.folder / "study.toml").read_text("utf-8"),
     )  # fmt: skip
     path = results.folder / "report.html"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...wording import component, counted, settings, unquoted
 from ..gate.looks import looks_of
 from ..plots.columns import describe, known, write_difference, write_value
 from ..plots.comparisons import half_lives
@@ -157,27 +157,23 @@ def arm_rows(results: Results) -> list[dict[str, str]]:
         rows.append(
             {
                 "name": arm["name"],
-                "policy": _component(arm.get("policy", {})),
-                "rerank": "; then ".join(_component(step) for step in arm.get("rerank", [])),
-                "platform": ", ".join(
-                    f"{key} = {_written(value)}" for key, value in arm.get("platform", {}).items()
-                ),
+                "policy": component(arm.get("policy", {}), _without_use(arm.get("policy", {}))),
+                "rerank": "; then ".join(map(component, arm.get("rerank", []))),
+                "platform": settings(arm.get("platform", {})),
             }
         )
     return rows
 
 
-def _component(config: Mapping[str, Any]) -> str:
-    hidden = {"kind"}
-    if config.get("kind") == "matrix_factorization":
-        hidden |= _WITHOUT_USE.get(config.get("model", "als"), set())
-    fields = ", ".join(f"{key} = {_written(value)}" for key, value in config.items() if key not in hidden)
-    return f"{config.get('kind', '')} ({fields})" if fields else str(config.get("kind", ""))
+def _without_use(policy: Mapping[str, Any]) -> set[str]:
+    if policy.get("kind") != "matrix_factorization":
+        return set()
+    return _WITHOUT_USE.get(policy.get("model", "als"), set())
 
 
 def setup_rows(results: Results, part: str) -> list[tuple[str, str]]:
     """Settings of "world", "behavior" or "platform"; what a world from a log leaves without use says so."""
-    rows = settings(results.study.get(part) or {})
+    rows = setting_rows(results.study.get(part) or {})
     if part == "platform" and "log" in (results.study.get("world") or {}):
         rows = [(key, "not used: the log replaces it" if key == "warmup" else value) for key, value in rows]
     return rows
@@ -197,22 +193,18 @@ def _warns(note: str) -> bool:
     return note.lower().startswith(WARNING)
 
 
-def settings(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def setting_rows(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as (dotted key, value in TOML's words)."""
     rows = []
     for key, value in part.items():
         if isinstance(value, Mapping):
-            rows += settings(value, f"{prefix}{key}.")
+            rows += setting_rows(value, f"{prefix}{key}.")
         elif isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
             for i, entry in enumerate(value):
-                rows += settings(entry, f"{prefix}{key}[{i}].")
+                rows += setting_rows(entry, f"{prefix}{key}[{i}].")
         else:
-            rows.append((f"{prefix}{key}", _written(value)))
+            rows.append((f"{prefix}{key}", unquoted(value)))
     return rows
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def failures(results: Results) -> list[dict[str, str]]:
@@ -257,7 +249,7 @@ def warnings(results: Results) -> list[str]:
         )
     elif seeds < FEW_SEEDS:
         found.append(
-            f"{seeds} {'seed' if seeds == 1 else 'seeds'}: "
+            f"{counted(seeds, 'seed')}: "
             + ("there are no intervals at all. " if seeds == 1 else "intervals are wide. ")
             + (f"With fewer than {FEW_TO_SAY} no verdict is given. " if seeds < FEW_TO_SAY else "")
             + f"Take this as a first look; {FEW_SEEDS} seeds is the default where a conclusion is drawn."
@@ -265,8 +257,8 @@ def warnings(results: Results) -> list[str]:
     rounds = int(results.rounds["round"].max()) + 1
     if rounds < 2 * END:
         found.append(
-            f"The runs have {rounds} {'round' if rounds == 1 else 'rounds'}: the averages at their start and end "
-            f"({results.span} {'round' if results.span == 1 else 'rounds'} each) overlap, and nothing can be said "
+            f"The runs have {counted(rounds, 'round')}: the averages at their start and end "
+            f"({counted(results.span, 'round')} each) overlap, and nothing can be said "
             "about the long run."
         )
     absent = [name for name in results.primary if name not in results.measures]
@@ -325,7 +317,7 @@ def facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         "seeds",
         "changed",
     }
-    return settings({key: value for key, value in manifest.items() if key not in placed})
+    return setting_rows({key: value for key, value in manifest.items() if key not in placed})
 
 
 def told(manifest: Mapping[str, Any]) -> str:

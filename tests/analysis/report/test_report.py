@@ -387,7 +387,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, undrawn, mon
         path.open("wb").write(content[:10])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("echodrift.disk.write_synced", full)
     with pytest.raises(StorageError, match="No space left") as full_disk:
         build_report(study)
     assert "make room" in str(full_disk.value)
@@ -403,7 +403,7 @@ def test_a_folder_that_cannot_be_written_is_not_called_full(tmp_path, undrawn, m
     def refused(path, content):
         raise OSError(number, "refused")
 
-    monkeypatch.setattr(Path, "write_bytes", refused)
+    monkeypatch.setattr("echodrift.disk.write_synced", refused)
     with pytest.raises(StorageError) as found:
         build_report(study)
     message = str(found.value)
