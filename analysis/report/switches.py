@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..plots.columns import describe, write_difference, write_value
+from ..measures.columns import describe, write_difference, write_value
 from ..plots.curves import long_horizon
 from ..plots.gallery import Plate
 from ..plots.style import ArmStyle

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..gate.looks import looks_of
-from ..plots.columns import describe, known, write_difference, write_value
+from ..measures.columns import describe, known, write_difference, write_value
 from ..plots.comparisons import half_lives
 from ..results import END, Point, Results
 from ..saltelli import is_saltelli
