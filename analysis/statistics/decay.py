@@ -48,7 +48,6 @@ class DecayFit:
     """Form → mean squared error on the curve of a seed left out."""
     half_lives: dict[str, float]
     """Form → its half-life, of the forms that predict about as well as the best: the interval spans them."""
-    parameters: tuple[float, ...] = ()
     reason: str = ""
     """Why there is no half-life or no interval, or what to mind."""
 
@@ -61,13 +60,6 @@ class DecayFit:
     def censored(self) -> bool:
         """Whether the half-life lies beyond the rounds observed."""
         return self.half_life > self.horizon
-
-    def at(self, rounds: ArrayLike) -> NDArray[np.float64]:
-        """Fitted curve at rounds counted from the first one; NaN where nothing was fitted."""
-        rounds = np.asarray(rounds, dtype=np.float64)
-        if not self.form:
-            return np.full(rounds.shape, np.nan)
-        return FORMS[self.form].curve(rounds, self.parameters)
 
     def __str__(self) -> str:
         if np.isnan(self.half_life):
@@ -95,7 +87,7 @@ def half_life_fit(
     times, fixed seed) and takes percentiles widened for few seeds (Hesterberg, Am. Stat. 69 (2015),
     "expanded percentile"). Whether there is a decay at all is decided by `fall`, a t interval over seeds.
     """
-    when, curves = whole_curves(rounds, curves, "a decay")
+    when, curves = _whole(rounds, curves)
     every = np.asarray(rounds, float)
     first = every[0] if every.size else 0.0
     t, horizon, n = when - first, float(every[-1] - first) if every.size else 0.0, len(curves)
@@ -136,7 +128,6 @@ def half_life_fit(
         n=n,
         errors={name: float(error.mean()) for name, error in errors.items()},
         half_lives=halves,
-        parameters=parameters,
         reason=reason,
     )
 
@@ -207,20 +198,18 @@ def _interval(table: Form, curves: NDArray[np.float64], level: float, reach: flo
     )
 
 
-def whole_curves(
-    rounds: ArrayLike, curves: ArrayLike, what: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _whole(rounds: ArrayLike, curves: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rounds (R,) and curves (S, R) less the seeds without any value and the rounds that a seed left lacks.
 
-    Raises BadInput, naming `what` takes them, where the shapes do not fit or the rounds do not increase.
+    Raises BadInput where the shapes do not fit or the rounds do not increase.
     """
     when, curves = np.asarray(rounds, float), np.asarray(curves, float)
     if when.ndim != 1 or curves.ndim != 2 or curves.shape[1] != when.size:
         raise BadInput(
-            f"{what} takes rounds (R,) and curves (seeds, R), here {when.shape} and {curves.shape}"
+            f"a decay takes rounds (R,) and curves (seeds, R), here {when.shape} and {curves.shape}"
         )
     if not (np.diff(when) > 0).all():
-        raise BadInput(f"the rounds of {what} must increase")
+        raise BadInput("the rounds of a decay must increase")
     curves = curves[np.isfinite(curves).any(axis=1)]
     whole = np.isfinite(curves).all(axis=0)
     return when[whole], curves[:, whole]
