@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import BadInput
+from ...wording import counted
 from .decay_forms import FORMS, Form
 from .intervals import LEVEL, Interval, apart, mean_interval
 
-RESAMPLES = 1_999
 SEED = 20_261_122
 START = 5
 """Rounds that make up the start level, as in `measures.summaries.niche_half_life`."""
@@ -68,11 +68,15 @@ class DecayFit:
             return f"never: levels off at {self.asymptote:.3g}, above half of {self.start:.3g}"
         if self.censored:
             return f"not within {self.horizon:.0f} rounds"
-        return f"{self.half_life:.0f} rounds"
+        return "less than 1 round" if self.half_life < 1 else counted(round(self.half_life), "round")
 
 
 def half_life_fit(
-    rounds: ArrayLike, curves: ArrayLike, level: float = LEVEL, forms: tuple[str, ...] = tuple(FORMS)
+    rounds: ArrayLike,
+    curves: ArrayLike,
+    level: float = LEVEL,
+    forms: tuple[str, ...] = tuple(FORMS),
+    resamples: int = 1_999,
 ) -> DecayFit:
     """Fit a decay to the mean of the curves and read the time until half of its first value is lost.
 
@@ -83,7 +87,7 @@ def half_life_fit(
     a·(1 + t/τ)^(−β). Each is fitted by least squares to the mean of all seeds but one and judged by its error
     on that one's curve, so that rounds may depend on each other as they like. Of the forms within one
     standard error of the best (Breiman et al., Classification and Regression Trees, 1984) the first is
-    taken, and the interval spans those of all of them. Each form's interval resamples whole seeds (1,999
+    taken, and the interval spans those of all of them. Each form's interval resamples whole seeds (`resamples`
     times, fixed seed) and takes percentiles widened for few seeds (Hesterberg, Am. Stat. 69 (2015),
     "expanded percentile"). Whether there is a decay at all is decided by `fall`, a t interval over seeds.
     """
@@ -113,7 +117,7 @@ def half_life_fit(
     elif n == 1:
         reason = "one seed gives no interval"
     else:
-        ends = [_interval(tables[name], curves, level, REACH * horizon) for name in alike]
+        ends = [_interval(tables[name], curves, level, REACH * horizon, resamples) for name in alike]
         low, high = min(end[0] for end in ends), max(end[1] for end in ends)
     return DecayFit(
         half_life=halves[form],
@@ -161,7 +165,7 @@ def _why_none(mean: NDArray[np.float64], fall: Interval, end: Interval) -> str:
     if end.high < 0:
         return "it falls below 0: these forms decay to 0 or above"
     falls = fall.low > 0 if fall.n > 1 else fall.mean > 0
-    return "" if falls else "no decay is seen: the fall may be 0"
+    return "" if falls else "no decay is seen"
 
 
 def _left_out(table: Form, curves: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -184,12 +188,14 @@ def _alike(errors: dict[str, NDArray[np.float64]]) -> list[str]:
     return alike
 
 
-def _interval(table: Form, curves: NDArray[np.float64], level: float, reach: float) -> tuple[float, float]:
+def _interval(
+    table: Form, curves: NDArray[np.float64], level: float, reach: float, resamples: int
+) -> tuple[float, float]:
     """Percentiles of the half-life over resampled seeds, widened by √(n/(n−1)) and the t quantile."""
     from scipy.stats import norm, t
 
     n = len(curves)
-    weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
+    weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), resamples) / n
     halves = table.half_lives(table.fit(weights @ curves), reach)
     tail = norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf(0.5 + level / 2, n - 1))
     return (

@@ -218,12 +218,11 @@ CURVES = {
 
 
 @pytest.mark.parametrize("name", CURVES)
-def test_half_life(monkeypatch, name):
-    monkeypatch.setattr(decay, "RESAMPLES", 199)
+def test_half_life(name):
     curve, truth = CURVES[name]
     rng = np.random.default_rng(11)
     sets = SETS // 2 if name == "exponential" else SETS // 8
-    found = [half_life_fit(T, curve + noise(10, 40, 0.8, 0.03, rng)) for _ in range(sets)]
+    found = [half_life_fit(T, curve + noise(10, 40, 0.8, 0.03, rng), resamples=199) for _ in range(sets)]
     measured(f"half-life, {name}: a decay is seen", [one.decays for one in found], 0.99, 1.0)
     holds = [one.low <= truth <= one.high for one in found]
     measured(f"half-life, {name}, 10 seeds, AR(1) 0.8: coverage", holds, 0.90, 1.0)
@@ -231,10 +230,10 @@ def test_half_life(monkeypatch, name):
 
 
 @pytest.mark.parametrize("rho", [0.95])
-def test_a_flat_curve_is_no_decay(monkeypatch, rho):
-    monkeypatch.setattr(decay, "RESAMPLES", 2)
+def test_a_flat_curve_is_no_decay(rho):
     rng = np.random.default_rng(12)
     found = [
-        half_life_fit(T, 0.3 + noise(10, 40, rho, 0.03, rng), forms=("exponential",)) for _ in range(SETS)
+        half_life_fit(T, 0.3 + noise(10, 40, rho, 0.03, rng), forms=("exponential",), resamples=2)
+        for _ in range(SETS)
     ]
     measured(f"half-life, flat, AR(1) {rho}: a decay is seen", [one.decays for one in found], 0.015, 0.035)
