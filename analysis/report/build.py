@@ -116,7 +116,7 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
         "blocks": found,
         "equal": equal,
         "pictures": pictures,
-        "half_lives": tables.half_life_rows(point, results.arms),
+        "half_lives": tables.half_life_rows(point, results.arms) if full else [],
         "switches": switches.told(results, point),
     }
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...wording import component
-from ..plots.columns import describe, write_difference, write_value
+from ..measures.columns import describe, write_difference, write_value
 from ..plots.curves import long_horizon
 from ..plots.gallery import Plate
 from ..plots.style import ArmStyle

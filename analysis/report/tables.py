@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...wording import component, counted, settings, unquoted
 from ..gate.looks import looks_of
-from ..plots.columns import describe, known, write_difference, write_value
+from ..measures.columns import describe, known, write_difference, write_value
 from ..plots.comparisons import half_lives
 from ..results import END, Point, Results
 from ..saltelli import is_saltelli
+from ..statistics import DecayFit, half_life_fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,9 @@ WARNING = "warning:"
 
 _WITHOUT_USE = {"als": {"learning_rate", "negatives"}, "bpr": {"confidence", "binary"}}
 """Fields of a matrix factorization that its model does not read."""
+
+RESAMPLES = 199
+"""Of the intervals of half-lives, as many as their coverage was measured with (docs/statistics.md)."""
 
 EXHAUSTED = 0.2
 """Above this share of most-valued items used up, the report warns."""
@@ -138,16 +143,53 @@ def glance(found: Sequence[Block]) -> tuple[list[Block], list[tuple[str, list[Ce
     return heads, [(arm, [by_arm[arm] for by_arm in cells]) for arm in arms]
 
 
-def half_life_rows(point: Point, arms: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Arm, median niche half-life in words, and in how many seeds it halved; empty where nobody measured it."""
+def half_life_rows(point: Point, arms: Sequence[str]) -> list[dict[str, str]]:
+    """Niche half-life of every arm: median over its runs, and how fast its mean curve decays after round 0.
+
+    Empty where nobody measured it. `fitted` is empty where seeds or rounds are too few for it.
+    """
     found = half_lives(point.runs)
+    fits = _decays(point)
     rows = []
     for arm in arms:
         if arm in found:
-            survival = found[arm][2]
-            halved = f"{survival.events} of {survival.n}" if survival.n else "–"
-            rows.append((arm, str(survival), halved))
-    return rows if any(halved != "–" for _, _, halved in rows) else []
+            survival, fit = found[arm][2], fits.get(arm)
+            rows.append(
+                {
+                    "arm": arm,
+                    "median": str(survival),
+                    "halved": f"{survival.events} of {survival.n}" if survival.n else "–",
+                    "fitted": str(fit) if fit else "",
+                    "interval": _within(fit) if fit else "",
+                    "form": fit.form if fit and not math.isnan(fit.half_life) else "–",
+                }
+            )
+    return rows if any(row["halved"] != "–" for row in rows) else []
+
+
+def _decays(point: Point) -> dict[str, DecayFit]:
+    """The decay of niche exposure in every arm with two seeds or more; none where a study is too short for one.
+
+    From round 1 on: what an arm's first slates take away at once is a level, and no decay.
+    """
+    rounds = point.rounds
+    if "niche_exposure" not in rounds or rounds["round"].max() + 1 < 2 * END:
+        return {}
+    found = {}
+    known = rounds[(rounds["round"] > 0) & rounds["niche_exposure"].notna()]
+    for arm, part in known.groupby("arm", sort=False):
+        curves = part.pivot(index="seed", columns="round", values="niche_exposure")
+        if len(curves) > 1:
+            found[str(arm)] = half_life_fit(curves.columns, curves, resamples=RESAMPLES)
+    return found
+
+
+def _within(fit: DecayFit) -> str:
+    """The interval of a half-life, as far as rounds were seen; empty where none of it lies within them."""
+    if not fit.low <= fit.horizon or fit.high < 1:
+        return ""
+    low = f"{fit.low:.0f}" if fit.low >= 1 else "< 1"
+    return f"{low} to {f'{fit.high:.0f}' if fit.high <= fit.horizon else f'> {fit.horizon:.0f}'}"
 
 
 def arm_rows(results: Results) -> list[dict[str, str]]:
@@ -331,6 +373,6 @@ def told(manifest: Mapping[str, Any]) -> str:
     return (
         f"This study stopped by a rule and not at a number of seeds set beforehand.{at}{why} Intervals of the gate and "
         "of all comparisons of arms are therefore confidence sequences, which hold however often one looks and are "
-        "wider. The t intervals of single arms, the bands of the curves, and what is said of switches and of limits in "
+        "wider. The intervals of single arms, the bands of the curves, and what is said of switches and of limits in "
         "a phase diagram take no account of the looks: read them as a description."
     )
