@@ -20,8 +20,9 @@ from .design.grid import grid_points
 from .design.plan import expand, seeds_of, study_digest, with_seeds
 from .design.run import PlannedRun
 from .design.uncertainty import check_draws, design_notes
-from .execution.pool import Backend, Workers, checked_backend, checked_jobs
+from .execution.pool import Backend, Workers, checked_backend
 from .execution.progress import Quiet
+from .execution.spread import checked_jobs
 from .execution.worker import Builder, Task, build
 from .specs.data_files import input_files
 from .specs.study import Study
@@ -196,9 +197,8 @@ def _fill(
         jobs = workers.at_once(todo, progress, records)
         progress.start(len(records) + len(todo), len(records), jobs, sum(map(prepared.left, todo)))
         for record in workers.carried_out(tasks, store, jobs, progress):
-            if record.key not in records:
-                told = jobs == 1 and workers.here
-                progress.run(0 if told else prepared.left(waiting[record.key]), record.status == "failed")
+            told = jobs == 1 and workers.here
+            progress.run(0 if told else prepared.left(waiting[record.key]), record.status == "failed")
             records[record.key] = record
             prepared.done(waiting[record.key])
             bundler.add(record)

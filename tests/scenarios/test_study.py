@@ -379,10 +379,16 @@ def test_ctrl_c_inside_compiled_code_is_no_failed_run(tmp_path: Path, how: dict[
 
 
 def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
-    from echodrift.scenarios.execution.worker import Home, Task, carry_out_alone
+    from echodrift.scenarios.execution.spread import Home
+    from echodrift.scenarios.execution.worker import Task, carry_out_alone
     from echodrift.scenarios.storage.store import RunStore
 
     run, quitting = expand(study())[0], []
+
+    def work(builder: Any, parent: int) -> str:
+        home = Home(parent, tuple(sys.path))
+        home.settle()
+        return carry_out_alone(Task(run, None, builder), RunStore(tmp_path), home).status
 
     class Quit(BaseException):
         pass
@@ -401,16 +407,13 @@ def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
         patch.setattr(os, "_exit", leave)
         for builder, parent in ((fake, -1), (orphaned, os.getppid())):
             with pytest.raises(Quit):
-                carry_out_alone(Task(run, None, builder), RunStore(tmp_path), Home(parent, tuple(sys.path)))
+                work(builder, parent)
     signal.signal(signal.SIGINT, handler)
     assert quitting == [1, 1] and not list(tmp_path.iterdir())
     try:
-        assert (
-            carry_out_alone(
-                Task(run, None, fake), RunStore(tmp_path), Home(os.getppid(), tuple(sys.path))
-            ).status
-            == "ok"
-        )
+        assert work(fake, os.getppid()) == "ok"
+        # a run that another worker finished before it was killed is not done twice
+        assert work(forbidden, os.getppid()) == "ok"
     finally:
         signal.signal(signal.SIGINT, handler)
 

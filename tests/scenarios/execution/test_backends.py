@@ -24,7 +24,7 @@ from echodrift.machine import one_thread
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.design.run import PlannedRun
-from echodrift.scenarios.execution import clusters, pool
+from echodrift.scenarios.execution import clusters, pool, spread
 from echodrift.scenarios.execution.progress import Quiet
 from echodrift.scenarios.execution.remote import Parcel, Refusal, Unwanted, perform
 from echodrift.scenarios.execution.terms import COMPARED, WHERE_PRESENT, Terms, ask, complaints, terms_of
@@ -222,10 +222,10 @@ def test_any_address_is_understood_or_refused(backend: str, written: str) -> Non
 @example(jobs=True)
 def test_jobs_are_whole_numbers(jobs: Any) -> None:
     if type(jobs) is int and (jobs == -1 or jobs >= 1):
-        assert pool.checked_jobs(jobs) == jobs
+        assert spread.checked_jobs(jobs) == jobs
     else:
         with pytest.raises(BadInput, match="must be a whole number of at least 1, or -1"):
-            pool.checked_jobs(jobs)
+            spread.checked_jobs(jobs)
 
 
 @pytest.mark.parametrize(
