@@ -148,14 +148,16 @@ def test_a_gate_that_nothing_decides_is_refused_before_anything_runs() -> None:
     assert Until(study(gate=GATE), 20).most == 20
 
 
-def test_looks_are_not_forgotten_when_the_seeds_are_set_afterwards(tmp_path: Path) -> None:
+def test_looks_are_not_forgotten_when_the_seeds_are_set_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stopped = go(tmp_path / "out", study(gate=GATE), 12, builder=NoEffect)
     assert stopped.manifest["stopping"]["looks"] == [8, 12] and "looked" not in stopped.manifest
 
+    monkeypatch.setattr("echodrift.scenarios.execution.worker.build", NoEffect)
+
     def again(seeds: int) -> dict[str, Any]:
-        run_study(
-            study(gate=GATE, seeds=seeds), tmp_path / "out", builder=NoEffect, checker=lambda study: None
-        )
+        run_study(study(gate=GATE, seeds=seeds), tmp_path / "out")
         return json.loads((tmp_path / "out" / "manifest.json").read_text())
 
     for seeds in (20, 20, 24):

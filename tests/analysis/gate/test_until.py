@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import echodrift
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,7 +76,9 @@ def study(**changes: Any) -> Study:
 
 
 def go(out: Path, of: Study, most: int | None = None, builder: Any = Fake, **how: Any) -> Result:
-    run_study(of, out, until=Until(of, most), builder=builder, checker=lambda study: None, **how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echodrift.scenarios.execution.worker.build", builder)
+        run_study(of, out, until=Until(of, most), **how)
     return Result(out)
 
 
@@ -169,6 +172,21 @@ def test_it_does_not_depend_on_jobs_or_interruptions(tmp_path: Path) -> None:
     again = load_study(tmp_path / "whole" / "study.toml")
     go(tmp_path / "again", again, 60)
     assert tables(tmp_path / "again") == tables(tmp_path / "whole")
+
+
+def test_the_study_is_checked_with_all_its_seeds_before_its_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Any] = []
+
+    def refuse(of: Study) -> None:
+        checked.append(of.seeds)
+        raise BadInput("the log is empty")
+
+    monkeypatch.setattr("echodrift.scenarios.api.check_runnable", refuse)
+    with pytest.raises(BadInput, match="the log is empty"):
+        echodrift.run(study(gate=GATE, seeds=3), out=tmp_path / "out", until="decided", max_seeds=60)
+    assert checked == [60] and not list(tmp_path.iterdir())
 
 
 def test_between_two_looks_the_folder_says_that_nothing_is_decided(tmp_path: Path) -> None:
