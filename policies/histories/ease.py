@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from ...errors import PolicyError
-from ...machine import available_bytes, blas_on_one_thread, gibibytes
+from ...machine import blas_on_one_thread, free_bytes, gibibytes
 from ..interactions import FloatArray, IntArray
 from ..search_space import Range
 from .history_policy import HistoryPolicy
@@ -101,7 +101,7 @@ class Ease(HistoryPolicy):
         )
 
     def _check_memory(self, needed: int, what: str) -> None:
-        free = available_bytes()
+        free = free_bytes()
         if needed > free:
             raise PolicyError(
                 f"ease: the {what} needs {gibibytes(needed)}, and {gibibytes(free)} are free. Run fewer jobs "

@@ -1,4 +1,4 @@
-"""Memory: the guess for a run, what is free, and how many runs that leaves room for."""
+"""Memory: the guess for a run, and how many runs there is room for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from echodrift import machine as free_memory
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution import memory
@@ -167,39 +166,6 @@ def test_it_is_said_aloud_and_the_study_is_done(tmp_path: Path, monkeypatch: pyt
 def test_check_tells_the_guess() -> None:
     told = memory.in_words(study({"kind": "ease"}, world={"users": 20_000, "items": 20_000}))
     assert told.startswith("memory: about 2.") and 'arm "b"' in told and "at a time" in told
-
-
-def group(folder: Path, names: tuple[str, str], limit: str, used: int, stat: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / names[0]).write_text(limit)
-    (folder / names[1]).write_text(str(used))
-    (folder / "memory.stat").write_text(stat)
-
-
-def test_limits_of_control_groups_version_2(tmp_path: Path) -> None:
-    """Every group on the way up counts; file cache that can be dropped is free; "max" is no limit."""
-    own, names = tmp_path / "self", ("memory.max", "memory.current")
-    own.write_text("0::/work/job\n")
-    group(tmp_path / "work/job", names, str(8 * GIB), 3 * GIB, f"anon 5\ninactive_file {GIB}\n")
-    group(tmp_path / "work", names, str(7 * GIB), 4 * GIB, "inactive_file 0\n")
-    group(tmp_path, names, "max", 1, "inactive_file 0\n")
-    assert sorted(free_memory.group_room(own, tmp_path)) == [3 * GIB, 6 * GIB]
-
-
-def test_limits_of_control_groups_version_1(tmp_path: Path) -> None:
-    own = tmp_path / "self"
-    own.write_text("5:cpu,cpuacct:/x\n4:memory:/docker/abc\n1:name=systemd:/y\n")
-    names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-    # inside a container the path is the host's, and the limit stands in the root
-    group(tmp_path / "memory", names, str(4 * GIB), 2 * GIB, f"total_inactive_file {GIB // 2}\n")
-    assert free_memory.group_room(own, tmp_path) == [4 * GIB - 3 * GIB // 2]
-    assert free_memory.group_room(tmp_path / "none", tmp_path) == []
-
-
-def test_no_more_is_free_than_the_machine_has() -> None:
-    import psutil
-
-    assert 0 < free_memory.free_bytes() <= psutil.virtual_memory().total
 
 
 @pytest.mark.slow
