@@ -16,6 +16,7 @@ from ..errors import PolicyError
 from ..philox import uniform
 from .base import Policy, Ranking, State
 from .interactions import IntArray, Observation, is_blocked
+from .size import Size
 from .ties import tie_key, tie_order, tie_width
 from .topk import top_k_shared
 
@@ -29,6 +30,7 @@ class Random(Policy):
 
     kind = "random"
     weighs_entries = True
+    counts_log = False
 
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Learn nothing."""
@@ -40,6 +42,10 @@ class Random(Policy):
         _draw(tie_key(rng), users, seen.live, seen.blocked.bits, items)
         fall = (1 - np.arange(n) / max(n, 1)).astype(np.float32)
         return Ranking(users, items, np.where(items >= 0, fall, np.float32(-np.inf)))
+
+    def memory(self, size: Size) -> float:
+        """Return little: there is nothing to keep."""
+        return size.little
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Do nothing: histories play no role."""
@@ -62,6 +68,7 @@ class Popularity(Policy):
 
     kind = "popularity"
     weighs_entries = True
+    counts_log = False
 
     class Config(BaseConfig):
         window: int | None = Field(default=None, ge=1)
@@ -89,6 +96,10 @@ class Popularity(Policy):
         scores[: self._counts.size] += self._counts
         users = np.ascontiguousarray(users, np.int32)
         return Ranking(users, *top_k_shared(scores, users, n, seen.live, seen.blocked))
+
+    def memory(self, size: Size) -> float:
+        """Return little: one order of the items."""
+        return size.little
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Do nothing: everybody gets the same order."""

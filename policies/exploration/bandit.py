@@ -18,6 +18,7 @@ from ...philox import uniform
 from ..base import FactorPolicy, Policy, Ranking, State
 from ..interactions import FloatArray, IntArray, Observation, is_blocked
 from ..registry import build_policy, kinds, policy_class, spec_of
+from ..size import Size, dimensions
 from ..ties import tie_key
 from ..topk import top_k_dense, top_k_factors
 from . import bandit_posterior as posterior
@@ -172,6 +173,11 @@ class Bandit(Policy):
         given = ranking.users, ranking.items, ranking.scores
         _explore(key, self.config.epsilon, *given, seen.live, seen.blocked.bits, items, scores)
         return Ranking(ranking.users, items, scores)
+
+    def memory(self, size: Size) -> float:
+        """Add to the model's a precision matrix per user, and a block of scores."""
+        width = dimensions(self.model.config)
+        return self.model.memory(size) + size.users * width * width * 8 + size.dense_scores
 
     def remarks(self) -> list[str]:
         """Return what the model has to say."""

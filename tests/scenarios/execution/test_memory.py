@@ -6,13 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from echodrift.errors import BadInput
+from echodrift.policies import ScorePolicy, Size
+from echodrift.policies.neural import jax_runtime
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution import memory
-from echodrift.scenarios.execution.memory import MIB, bounded, estimate
+from echodrift.scenarios.execution.memory import MIB, Estimate, bounded, estimate
 from echodrift.scenarios.execution.progress import Quiet
 from echodrift.scenarios.specs.study import Study
 from echodrift.scenarios.study import run_study
@@ -81,6 +84,52 @@ def test_what_is_known_in_closed_form() -> None:
     one = estimate(study(world=world), study().arms[1])
     both = estimate(study(world=world, platform={"learn_from": "organic"}), study().arms[1])
     assert both.world >= 1.5 * one.world
+
+
+class Outside(ScorePolicy):
+    """Somebody else's policy."""
+
+    said: ClassVar[Any] = None
+    """What its memory() returns, or raises; None: it has none of its own."""
+
+    def fit(self, seen: Any, rng: Any) -> None: ...
+
+    def scores(self, seen: Any, users: Any, rng: Any) -> Any: ...
+
+    def memory(self, size: Size) -> float:
+        if isinstance(self.said, Exception):
+            raise self.said
+        return super().memory(size) if self.said is None else self.said
+
+
+def outside(said: Any, monkeypatch: pytest.MonkeyPatch, library_bytes: Any = 0) -> Estimate:
+    monkeypatch.setattr(Outside, "said", said)
+    monkeypatch.setattr(Outside, "library_bytes", library_bytes)
+    of = study({"kind": f"{__name__}:Outside"})
+    return estimate(of, of.arms[1])
+
+
+def test_a_class_of_somebody_else_has_its_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = outside(None, monkeypatch)
+    users, items = Study.model_fields["world"].default.users, Study.model_fields["world"].default.items
+    assert outside(10**9, monkeypatch).policy - outside(0, monkeypatch).policy == 10**9
+    assert usual.policy - outside(0, monkeypatch).policy == (users + items) * 64 * 16 + 3 * 256 * items * 4
+    assert outside(None, monkeypatch, 5 * MIB).libraries == usual.libraries + 5 * MIB
+
+
+@pytest.mark.parametrize("said", [ValueError("broken"), -1, float("nan"), float("inf"), "much", [1]])
+def test_a_class_that_breaks_counts_as_a_usual_one(said: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert outside(said, monkeypatch) == outside(None, monkeypatch)
+    assert outside(None, monkeypatch, "much") == outside(None, monkeypatch)
+
+
+def test_a_policy_that_cannot_be_built_counts_as_a_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(kind: str) -> None:
+        raise BadInput("no jax")
+
+    before = guess({"kind": "sequential"})
+    monkeypatch.setattr(jax_runtime, "require", refuse)
+    assert MIB < guess({"kind": "sequential"}) < before
 
 
 def test_switches_and_groups_count() -> None:
