@@ -11,11 +11,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ..bits import is_set
 from ..config import Config as BaseConfig
 from ..errors import PolicyError
 from ..philox import uniform
 from .base import Policy, Ranking, State
-from .interactions import IntArray, Observation, is_blocked
+from .interactions import IntArray, Observation
 from .size import Size
 from .ties import tie_key, tie_order, tie_width
 from .topk import top_k_shared
@@ -125,7 +126,7 @@ def _draw(key, users, live, bits, items):
         while count < n and slot < 4 * n + 32 and live.size > 0:
             item = int(uniform(key, 0, user, slot) * live.size)
             slot += 1
-            if live[item] and taken[item] != b and not is_blocked(bits, user, item):
+            if live[item] and taken[item] != b and not is_set(bits, user, item):
                 taken[item] = b
                 items[b, count] = item
                 count += 1
@@ -134,7 +135,7 @@ def _draw(key, users, live, bits, items):
         left = np.empty(live.size, np.int32)
         size = 0
         for item in range(live.size):
-            if live[item] and taken[item] != b and not is_blocked(bits, user, item):
+            if live[item] and taken[item] != b and not is_set(bits, user, item):
                 left[size] = item
                 size += 1
         for at in range(min(n - count, size)):
