@@ -17,6 +17,7 @@ from ..wording import settings
 from .fields import validated
 from .interactions import FloatArray, IntArray, Observation
 from .search_space import SearchSpace
+from .size import BLOCK, Size, dimensions
 from .topk import top_k_dense, top_k_factors
 
 State = dict[str, NDArray[Any]]
@@ -69,6 +70,10 @@ class Policy(Component, ABC):
     """The values that fields must have for this, e.g. `{"binary": False}`; with others, weights would be lost."""
     reads_tags: ClassVar[bool] = False
     """Whether it looks at `seen.tags`: offline evaluation learns topics from a log only for those who do."""
+    counts_log: ClassVar[bool] = True
+    """Whether it counts the log into a matrix of users × items (`seen.counts`), which takes memory of its own."""
+    library_bytes: ClassVar[int] = 0
+    """Memory of libraries that it loads and other policies do not."""
 
     @classmethod
     def space_for(cls, fields: Mapping[str, Any]) -> SearchSpace:
@@ -104,6 +109,14 @@ class Policy(Component, ABC):
         raise PolicyError(
             f"{self.kind or type(self).__name__} cannot rank for users that it was not fitted on: it has no fold_in()"
         )
+
+    def memory(self, size: Size) -> float:
+        """Return about how many bytes it takes at most in a run of this size; decides how many runs fit side by side.
+
+        That is what it has learned, and what training and ranking need beside it; not the log, nor its counts
+        (`counts_log`). Unless a class says otherwise: factors of `dim` dimensions, and a dense block of scores.
+        """
+        return size.factors(dimensions(self.config)) + size.dense_scores
 
     def finite(self, remedy: str, *arrays: NDArray[Any]) -> None:
         """Raise PolicyError with the settings and what to change if training has left NaN or infinity."""
@@ -148,7 +161,7 @@ class Policy(Component, ABC):
 class ScorePolicy(Policy):
     """A policy that scores every item for a block of users; ranking is shared."""
 
-    block: ClassVar[int] = 256
+    block: ClassVar[int] = BLOCK
     """Users scored at once: bounds memory to block × items."""
 
     @abstractmethod
@@ -176,6 +189,10 @@ class FactorPolicy(Policy):
     """2 where the last columns of `factors` are those of `ColdStart.factors`: no traits of users and items."""
     bias_columns: int = 0
     """How many columns before those hold biases: 1 for every user with history, or 1 for every item."""
+
+    def memory(self, size: Size) -> float:
+        """Return the bytes of its factors: scores are ranked in small blocks."""
+        return size.factors(dimensions(self.config))
 
     @abstractmethod
     def factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray]:

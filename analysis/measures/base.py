@@ -55,7 +55,7 @@ class Round:
     heard_items: NDArray[np.int32]
     """(w,) and which."""
     blocked: NDArray[np.uint8]
-    """(users, ceil(items / 8)) bit set of pairs in their cool-down (see `echodrift.policies.interactions.Blocked`)."""
+    """(users, ceil(items / 8)) bit set of pairs in their cool-down (see `echodrift.bits`)."""
 
     @cached_property
     def shown_counts(self) -> NDArray[np.int64]:

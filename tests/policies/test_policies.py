@@ -114,7 +114,7 @@ def observe(user, item, users, items, rounds=None, now=100, topics=1) -> Observa
 @pytest.mark.parametrize(("kind", "fields"), CATALOG)
 def test_contract(kind, fields):
     passed = check_policy(kind, **fields)
-    assert len(passed) == 17 and {"state", "newborn", "global_rng"} <= set(passed)
+    assert len(passed) == 18 and {"state", "newborn", "global_rng"} <= set(passed)
 
 
 def test_the_catalog_covers_every_kind():
@@ -295,6 +295,11 @@ class Shuffled(Good):
         return default_rng(Shuffled.calls).random((users.size, seen.n_items), dtype=np.float32)
 
 
+class Endless(Good):
+    def memory(self, size):
+        return np.inf
+
+
 @pytest.mark.parametrize(
     ("policy", "clause", "says"),
     [
@@ -319,6 +324,7 @@ class Shuffled(Good):
         (NeedsALog, "empty_log", "IndexError"),
         (FrozenCatalog, "newborn", "shape"),
         (Overwrites, "inputs", "counts.data was changed"),
+        (Endless, "memory", "number of bytes, got inf"),
     ],
 )
 def test_a_broken_policy_fails_the_right_clause(policy, clause, says):
