@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,13 @@ class Run:
     """One arm × seed, ready to step."""
 
     def __init__(self, study: Study, arm: Arm, seed: int) -> None:
+        began = time.perf_counter()
         self.rounds = study.rounds
         with blas_on_one_thread():
             self.simulation, self._world_notes = build_simulation(study, arm, seed)
             parts = _treated(self.simulation, arm)
             self.recorder = Recorder(self.simulation, study.measures, study.split_by, parts)
+        self._build_seconds = time.perf_counter() - began
 
     @property
     def notes(self) -> list[str]:
@@ -60,6 +63,10 @@ class Run:
     def tables(self) -> dict[str, dict[str, Any]]:
         """Return the run's tables beside its rounds: name → column → values (see `Recorder.tables`)."""
         return self.recorder.tables()
+
+    def phases(self) -> dict[str, float]:
+        """Return phase → wall seconds so far; "build" comes first: world, warm-up, recorder."""
+        return {"build": self._build_seconds, **self.simulation.seconds}
 
     @property
     def rows(self) -> list[dict[str, float]]:

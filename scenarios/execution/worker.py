@@ -33,6 +33,8 @@ class Steppable(Protocol):
 
     def tables(self) -> dict[str, dict[str, Any]]: ...
 
+    def phases(self) -> dict[str, float]: ...
+
 
 Builder = Callable[[Study, Arm, int], Steppable]
 
@@ -53,6 +55,8 @@ class Task:
     """Whether and where its state is kept; says nothing about its result."""
     build: Builder = field(default_factory=lambda: build)
     """What makes the run; looked up when the task is made."""
+    timed: bool = False
+    """Whether the record keeps the seconds of each phase."""
 
 
 def carry_out(
@@ -81,6 +85,8 @@ def carry_out(
         rounds.insert(0, "round", range(len(rounds)))
         record.summaries = summaries(rounds)
         record.notes = [str(note) for note in built.notes]
+        if task.timed:
+            record.phases = {phase: round(seconds, 4) for phase, seconds in built.phases().items()}
         tables = {"rounds": rounds} | {name: pd.DataFrame(of) for name, of in built.tables().items()}
     except StorageError:
         raise

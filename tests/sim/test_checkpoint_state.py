@@ -36,6 +36,7 @@ DERIVED = {
     "pi": "topic weights, computed when asked for",
     "transforms": "set from the schedule before each fit",
     "seconds": "the wall time of each phase, which nothing depends on",
+    "_build_seconds": "wall time",
 }
 """Attributes that a run works out again by itself."""
 WORLD = {"users": 40, "items": 61, "topics": 5, "communities": 3}
