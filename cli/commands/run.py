@@ -74,26 +74,25 @@ def run(
     from ...scenarios.design.changes import changed
     from ...scenarios.design.load import load_study
     from ...scenarios.execution.progress import progress
-    from ...scenarios.study import default_folder, run_study
+    from ...scenarios.study import RunOptions, default_folder, run_study
 
     _check(interactive)
     overrides = overrides_of(changes, rounds, seeds)
     chosen = load_study(study, overrides)
     stop = stopping(until and until.value, chosen, overrides, study, seeds, max_seeds)
-    _warned(checked(stop.study if stop else chosen, overrides, study), quiet)
-    folder = run_study(
-        chosen,
-        out or default_folder(chosen),
+    how = RunOptions(
         jobs=jobs,
         backend=backend.value,
         scheduler=scheduler,
+        checkpoint_every=checkpoint_every,
+        keep_state=keep_state,
+        until=stop,
         progress=progress(not quiet),
         command=["echodrift", *sys.argv[1:]],
         changed=changed(study, overrides, chosen),
-        until=stop,
-        checkpoint_every=checkpoint_every,
-        keep_state=keep_state,
     )
+    _warned(checked(how.whole(chosen), overrides, study), quiet)
+    folder = run_study(chosen, out or default_folder(chosen), how)
     from ...scenarios.result import Result
     from ...wording import counted
 

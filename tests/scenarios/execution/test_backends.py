@@ -32,7 +32,7 @@ from echodrift.scenarios.execution.worker import Task
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.storage.store import Record, RunStore, parquet
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.study import RunOptions, run_study
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -126,7 +126,7 @@ def real_study() -> Study:
 def go(out: Path, of: Study | None = None, builder: Any = fake, **how: Any) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodrift.scenarios.execution.worker.build", builder)
-        run_study(of or study(), out, **how)
+        run_study(of or study(), out, RunOptions(**how))
     return Result(out)
 
 
@@ -720,7 +720,7 @@ def test_a_worker_killed_in_mid_study_changes_nothing(tmp_path: Path, separate: 
     watching.close()
     assert not len(result.failed), result.failed["error"].iloc[0]
     assert victims and workers[victims[0]].wait() == -signal.SIGKILL
-    run_study(real_study(), tmp_path / "loky", jobs=2)
+    run_study(real_study(), tmp_path / "loky", RunOptions(jobs=2))
     assert tables(tmp_path / "dask") == tables(tmp_path / "loky")
     # the cluster is somebody else's: it is still there, without our runs
     assert separate.processes[0].poll() is None
@@ -824,7 +824,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the
 from pathlib import Path
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.execution import worker
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.study import RunOptions, run_study
 
 def build(study, arm, seed):
     import time
@@ -846,7 +846,7 @@ if __name__ == "__main__":
     arms = [{"name": name, "policy": {"kind": "random"}} for name in "abc"]
     study = load_study({"name": "slow", "rounds": 20, "seeds": 10, "arms": arms})
     worker.build = build
-    run_study(study, Path(sys.argv[1]), jobs=2, backend=sys.argv[2])
+    run_study(study, Path(sys.argv[1]), RunOptions(jobs=2, backend=sys.argv[2]))
 """
 
 
