@@ -359,10 +359,10 @@ def test_a_full_disk(tmp_path, monkeypatch):
 def test_the_command_has_the_default_of_the_package():
     import inspect
 
-    from echodrift.cli.commands.run import run as command
+    from echodrift.cli.study_options import StudyOptions
     from echodrift.scenarios.api import run as function
 
-    for each in (command, function):
+    for each in (StudyOptions, function):
         assert inspect.signature(each).parameters["checkpoint_every"].default == EVERY
 
 
