@@ -21,6 +21,7 @@ from .commands.status import status
 from .commands.tune import tune
 from .guard import guarded
 from .messages import say
+from .options_of import flat
 from .usage import Commands
 
 EPILOG = (
@@ -53,7 +54,7 @@ for name, command in (
     ("evaluate", evaluate),
     ("tune", tune),
 ):
-    app.command(name)(guarded(command))
+    app.command(name)(guarded(flat(command)))
 
 
 def _version(value: bool) -> None:

@@ -1,26 +1,31 @@
-"""A command with all options of another one besides its own."""
+"""Commands whose options come as dataclasses."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any
 
 
-def with_options_of(base: Callable[..., Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Return a decorator: the command takes what `base` takes, handed on to it in **options, and its own.
+def flat(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Return a command that takes, in place of every dataclass that `command` takes, its fields one by one."""
+    groups: dict[str, Any] = {}
+    taken: list[inspect.Parameter] = []
+    for each in inspect.signature(command, eval_str=True).parameters.values():
+        if is_dataclass(each.annotation):
+            groups[each.name] = each.annotation
+            taken += inspect.signature(groups[each.name], eval_str=True).parameters.values()
+        else:
+            taken.append(each)
 
-    Its own parameters are those it names; the order is that of `base`, then its own.
-    """
+    @functools.wraps(command)
+    def called(**given: Any) -> int | None:
+        for name, group in groups.items():
+            given[name] = group(**{field: given.pop(field) for field in group.__dataclass_fields__})
+        return command(**given)
 
-    def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        mine = inspect.signature(command, eval_str=True).parameters
-        own = [each for each in mine.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-        named = {each.name: each for each in own}
-        theirs = inspect.signature(base, eval_str=True).parameters
-        merged = [named.get(name, each) for name, each in theirs.items()]
-        merged += [each for each in own if each.name not in theirs]
-        command.__signature__ = inspect.Signature(merged, return_annotation=int)  # type: ignore[attr-defined]
-        return command
-
-    return decorate
+    keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in taken]
+    called.__signature__ = inspect.Signature(keywords, return_annotation=int)  # type: ignore[attr-defined]
+    return called

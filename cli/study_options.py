@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +19,61 @@ Set = Annotated[
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Interactive = Annotated[
+    bool, typer.Option("--interactive", help="Also write interactive.html: hover, arm toggles; offline.")
+]
+
+
+class Backend(StrEnum):
+    """How runs are spread."""
+
+    loky = "loky"
+    threading = "threading"
+    dask = "dask"
+    ray = "ray"
+
+
+class Stop(StrEnum):
+    """When a study stops before its last seed."""
+
+    decided = "decided"
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What `run` and `gate` take besides the study."""
+
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of results; out/<name of the study> when omitted.")
+    ] = None
+    jobs: Annotated[int, typer.Option(help="Runs at a time; -1 = one per core.")] = -1
+    backend: Annotated[
+        Backend, typer.Option(help="Processes (loky), threads, or workers of Dask or Ray.")
+    ] = Backend.loky
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Join a running Dask or Ray cluster, e.g. tcp://10.0.0.5:8786."),
+    ] = None
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds.")] = None
+    rounds: Annotated[int | None, typer.Option(help="Rounds of every run.")] = None
+    until: Annotated[
+        Stop | None,
+        typer.Option(
+            help="decided: run seeds in batches until the gate, or the primary measures, are decided."
+        ),
+    ] = None
+    max_seeds: Annotated[
+        int | None, typer.Option(help="With --until: most seeds to run; the study's own number when omitted.")
+    ] = None
+    checkpoint_every: Annotated[
+        int, typer.Option(help="Rounds after which a run leaves a checkpoint to go on from; 0 = never.")
+    ] = 250
+    keep_state: Annotated[
+        bool, typer.Option("--keep-state", help="Keep the end of every run, to go on with more rounds later.")
+    ] = False
+    changes: Set = None
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False
+    interactive: Interactive = False
 
 
 def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: int | None = None) -> list[Any]:
@@ -48,12 +106,10 @@ def decidable(study: Any, overrides: list[Any], source: str, most: int | None = 
         check_decidable(study, most)
 
 
-def stopping(
-    rule: str | None, study: Any, overrides: list[Any], source: str, seeds: int | None, most: int | None
-) -> Any:
+def stopping(options: StudyOptions, study: Any, overrides: list[Any], source: str) -> Any:
     """Return how a study stops before its last seed; a mistake names the option that wrote its key, or the file."""
     from ..scenarios.design.changes import told_where
     from ..scenarios.until import until_of
 
     with told_where(source, overrides):
-        return until_of(rule, study, seeds, most)
+        return until_of(options.until, study, options.seeds, options.max_seeds)

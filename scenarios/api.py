@@ -19,7 +19,7 @@ from .result import Result
 from .specs.overrides import Override
 from .specs.study import Study
 from .storage.checkpoints import EVERY, checked_every
-from .study import check_runnable, run_study
+from .study import RunOptions, check_runnable, run_study
 from .until import until_of
 
 if TYPE_CHECKING:
@@ -64,24 +64,23 @@ def run(
     checked_every(checkpoint_every, keep_state)
     with told_where(study, placed):
         stop = until_of(until, chosen, seeds, max_seeds)
+    options = RunOptions(
+        jobs=jobs,
+        backend=backend,
+        scheduler=scheduler,
+        # nobody comes back to a temporary folder
+        checkpoint_every=0 if out is None else checkpoint_every,
+        keep_state=keep_state and out is not None,
+        until=stop,
+        progress=_progress(progress),
+        changed=changed(study, placed, chosen),
+    )
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
         with told_where(study, placed):
-            check_runnable(stop.study if stop else chosen)
-        run_study(
-            chosen,
-            place,
-            jobs=jobs,
-            backend=backend,
-            scheduler=scheduler,
-            progress=_progress(progress),
-            # nobody comes back to a temporary folder
-            checkpoint_every=checkpoint_every if temporary is None else 0,
-            keep_state=keep_state and temporary is None,
-            changed=changed(study, placed, chosen),
-            until=stop,
-        )
+            check_runnable(options.whole(chosen))
+        run_study(chosen, place, options)
     except KeyboardInterrupt:
         if temporary is None:
             raise

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -88,46 +89,59 @@ def default_folder(study: Study) -> Path:
     return Path("out") / slug(study.name)
 
 
-def run_study(
-    study: Study,
-    out: Path,
-    *,
-    jobs: int = 1,
-    backend: Backend = "loky",
-    scheduler: str | None = None,
-    progress: Quiet | None = None,
-    command: Sequence[str] = (),
-    changed: Sequence[str] = (),
-    until: Until | None = None,
-    checkpoint_every: int = 0,
-    keep_state: bool = False,
-) -> Folder:
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is run, and what its manifest tells of that. The tables depend on `until` only.
+
+    Raises BadInput for options that make no sense or do not go together.
+    """
+
+    jobs: int = 1
+    """Runs at a time; −1 for one per core (of a cluster: all it has)."""
+    backend: Backend = "loky"
+    """Where runs are done: in processes (loky), in threads, or on workers of Dask or Ray."""
+    scheduler: str | None = None
+    """Address of a running Dask or Ray cluster; without one, dask and ray start workers on this machine."""
+    checkpoint_every: int = 0
+    """Rounds between checkpoints, from which an interrupted run goes on; 0 for none. None are written with a
+    scheduler, whose workers may sit elsewhere."""
+    keep_state: bool = False
+    """Whether to keep the end of every run, so that a study with more rounds goes on from there."""
+    until: Until | None = None
+    """Runs its study in batches of seeds, and stops when it is decided."""
+    progress: Quiet = field(default_factory=Quiet)
+    command: Sequence[str] = ()
+    """What was typed."""
+    changed: Sequence[str] = ()
+    """What options changed in the study as written."""
+
+    def __post_init__(self) -> None:
+        checked_jobs(self.jobs)
+        checked_backend(self.backend, self.scheduler)
+        checked_every(self.checkpoint_every, self.keep_state, self.scheduler)
+
+    def whole(self, study: Study) -> Study:
+        """Return the study with all the seeds that may be run."""
+        return self.until.study if self.until else study
+
+
+def run_study(study: Study, out: Path, options: RunOptions | None = None) -> Folder:
     """Run what is not yet in `out` and write the tables there; return the folder.
 
-    The study has been checked by `check_runnable`; with `until`, that is `until.study`.
-    jobs: runs at a time, −1 for one per core (of a cluster: all it has). backend: "loky" (processes),
-    "threading", "dask" or "ray". scheduler: address of a running Dask or Ray cluster; without one, dask
-    and ray start workers on this machine. A run that
-    fails becomes a row with its error. The tables do not depend on jobs, backend or interruptions (wall
-    times aside). changed: what options changed in the study as written, for the manifest. until: runs
-    its study in batches of seeds, and stops when it is decided. checkpoint_every: rounds between
-    checkpoints, from which an interrupted run goes on (0: none; not with a scheduler, whose workers may sit
-    elsewhere). keep_state: keep the end of every run, so that a study with more rounds goes on from there
-    (not with a scheduler).
+    The study, with all the seeds that may be run, has passed `check_runnable`. A run that fails becomes a row
+    with its error. The tables do not depend on jobs, backend or interruptions (wall times aside).
 
     Raises BadInput (nothing started), StorageError (finished runs are kept), ClusterError (the cluster is
     gone; finished runs are kept), Interrupted (Ctrl-C; finished runs are kept).
     """
-    checked_jobs(jobs)
-    checked_backend(backend, scheduler)
-    checked_every(checkpoint_every, keep_state, scheduler)
-    progress = progress or Quiet()
-    study = study if until is None else until.study
+    options = options or RunOptions()
+    progress, until = options.progress, options.until
+    study = options.whole(study)
     plan = whole = expand(study)
     folder = Folder(out)
     check_folder(folder, study)
     started = datetime.now(UTC)
-    with Workers(backend, jobs, scheduler, whole) as workers, folder.locked():
+    with Workers(options.backend, options.jobs, options.scheduler, whole) as workers, folder.locked():
         # Once more, now that nobody else can change it.
         there = check_folder(folder, study)
         for note in beforehand(there, study, plan, folder.path, folder.store):
@@ -135,7 +149,9 @@ def run_study(
         folder.begin(study, plan)
         bundler = Bundler(folder.store)
         place = (out / CHECKPOINTS).absolute()
-        keeping = Keeping(place, checkpoint_every, keep_state) if scheduler is None else None
+        keeping = None
+        if options.scheduler is None:
+            keeping = Keeping(place, options.checkpoint_every, options.keep_state)
         records: dict[str, Record] = {}
         try:
             for part in [study] if until is None else until.parts(folder.path, progress):
@@ -144,7 +160,7 @@ def run_study(
                 if not ran and until is None and folder.is_complete(part, len(plan)):
                     continue
                 tables = collect(plan, records, folder.store, folder.path)
-                _publish(folder, part, plan, tables, records, started, command, changed, until)
+                _publish(folder, part, plan, tables, records, started, options)
         except (StorageError, ClusterError) as error:
             wrong, _, what = str(error).partition("\n")
             then = f"{what} Then run the same command again.".strip()
@@ -210,20 +226,19 @@ def _publish(
     tables: Mapping[str, bytes | Path],
     records: dict[str, Record],
     started: datetime,
-    command: Sequence[str],
-    changed: Sequence[str],
-    until: Until | None,
+    options: RunOptions,
 ) -> None:
+    until = options.until
     notes = [*design_notes(study), *_notes(plan, records)]
     if study.uncertainty is not None:
         tables = {**tables, "draws": parquet(draws_table(study.uncertainty, seeds_of(study)))}
     manifest = {
         "study": study.name,
         "study_sha256": study_digest(study),
-        "command": shlex.join(command) or "echodrift.run(…) in Python",
+        "command": shlex.join(options.command) or "echodrift.run(…) in Python",
         "reproduce": f"echodrift run {shlex.quote(str(folder.path / 'study.toml'))}"
         + (f" --until decided --max-seeds {until.most}" if until else ""),
-        "changed": list(changed),
+        "changed": list(options.changed),
         "seeds": seeds_of(study),
         "runs": len(plan),
         "failed": sum(records[run.key].status == "failed" for run in plan),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ...errors import BadInput, ExitCode
 from ..messages import say, tell, tell_under_way
-from ..options_of import with_options_of
-from ..study_options import Debug, decidable, overrides_of, stopping
+from ..study_options import Debug, StudyOptions, decidable, overrides_of, stopping
 from .run import run
 
 if TYPE_CHECKING:
@@ -35,17 +33,17 @@ Markdown = Annotated[
 ]
 
 
-@with_options_of(run)
 def gate(
+    *,
     study: StudyOrFolder,
-    junit: JUnit = None,
-    as_json: Json = None,
-    markdown: Markdown = None,
+    options: StudyOptions,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="No progress; the files and the exit code only.")
     ] = False,
     debug: Debug = False,
-    **options: Any,
+    junit: JUnit = None,
+    as_json: Json = None,
+    markdown: Markdown = None,
 ) -> int:
     """Run a study (or go on with it) and answer its gate: PASS (exit code 0), FAIL (3) or UNDECIDED (4)."""
     files = {"junit": junit, "json": as_json, "markdown": markdown}
@@ -54,7 +52,7 @@ def gate(
     answer = (
         _judged(finished, quiet)
         if finished
-        else _run(study, to_stderr=Path("-") in files.values(), quiet=quiet, debug=debug, **options)
+        else _run(study, options, to_stderr=Path("-") in files.values(), quiet=quiet, debug=debug)
     )
     _write(answer, files)
     if not quiet and Path("-") not in files.values():
@@ -86,7 +84,7 @@ def _check_files(files: dict[str, Path | None]) -> None:
             raise BadInput(f"--{name} {path}: there is no folder {path.parent}")
 
 
-def _finished(study: str, options: dict[str, Any]) -> Path | None:
+def _finished(study: str, options: StudyOptions) -> Path | None:
     """Return the folder to judge without running anything, or None where a study is to be run."""
     place = Path(study)
     if not place.is_dir():
@@ -95,8 +93,8 @@ def _finished(study: str, options: dict[str, Any]) -> Path | None:
                 f"{study}: there is no such folder of results; a path to a study file ends in .toml"
             )
         return None
-    usual = {name: each.default for name, each in inspect.signature(run).parameters.items()}
-    theirs = [name for name, value in options.items() if value != usual[name]]
+    usual = vars(StudyOptions())
+    theirs = [name for name, value in vars(options).items() if value != usual[name]]
     if theirs:
         given = ", ".join(f"--{name.replace('_', '-').replace('changes', 'set')}" for name in theirs)
         raise BadInput(
@@ -115,23 +113,22 @@ def _judged(folder: Path, quiet: bool) -> Answer:
     return answer
 
 
-def _run(study: str, *, to_stderr: bool, quiet: bool, debug: bool, **options: Any) -> Answer:
+def _run(study: str, options: StudyOptions, *, to_stderr: bool, quiet: bool, debug: bool) -> Answer:
     from ...scenarios.design.load import load_study
     from ...scenarios.design.plan import seeds_of
     from ...scenarios.gate import foresee, judge_folder
     from ...scenarios.study import default_folder
 
-    overrides = overrides_of(options["changes"], options["rounds"], options["seeds"])
+    overrides = overrides_of(options.changes, options.rounds, options.seeds)
     chosen = load_study(study, overrides)
-    rule = options["until"] and options["until"].value
-    stop = stopping(rule, chosen, overrides, study, options["seeds"], options["max_seeds"])
+    stop = stopping(options, chosen, overrides, study)
     decidable(chosen, overrides, study, stop.most if stop else None)
-    folder = options["out"] or default_folder(chosen)
+    folder = options.out or default_folder(chosen)
     if not quiet:
         seeds = stop.most if stop else len(seeds_of(chosen))
         tell(foresee(chosen, folder, seeds, sequential=stop is not None))
     with redirect_stdout(sys.stderr if to_stderr else sys.stdout):
-        run(study, quiet=quiet, debug=debug, **options)
+        run(study=study, options=options, quiet=quiet, debug=debug)
     return judge_folder(folder)
 
 

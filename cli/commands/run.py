@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,62 +10,21 @@ import typer
 
 from ...errors import EchodriftError, ExitCode
 from ..messages import say, tell, tell_under_way
-from ..study_options import Debug, Set, StudyArgument, checked, overrides_of, stopping
-
-
-class Backend(StrEnum):
-    """How runs are spread."""
-
-    loky = "loky"
-    threading = "threading"
-    dask = "dask"
-    ray = "ray"
-
-
-class Stop(StrEnum):
-    """When a study stops before its last seed."""
-
-    decided = "decided"
-
-
-Interactive = Annotated[
-    bool, typer.Option("--interactive", help="Also write interactive.html: hover, arm toggles; offline.")
-]
+from ..study_options import (
+    Debug,
+    Interactive,
+    StudyArgument,
+    StudyOptions,
+    checked,
+    overrides_of,
+    stopping,
+)
 
 
 def run(
+    *,
     study: StudyArgument = "default",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of results; out/<name of the study> when omitted.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(help="Runs at a time; -1 = one per core.")] = -1,
-    backend: Annotated[
-        Backend, typer.Option(help="Processes (loky), threads, or workers of Dask or Ray.")
-    ] = Backend.loky,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Join a running Dask or Ray cluster, e.g. tcp://10.0.0.5:8786."),
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Rounds of every run.")] = None,
-    until: Annotated[
-        Stop | None,
-        typer.Option(
-            help="decided: run seeds in batches until the gate, or the primary measures, are decided."
-        ),
-    ] = None,
-    max_seeds: Annotated[
-        int | None, typer.Option(help="With --until: most seeds to run; the study's own number when omitted.")
-    ] = None,
-    checkpoint_every: Annotated[
-        int, typer.Option(help="Rounds after which a run leaves a checkpoint to go on from; 0 = never.")
-    ] = 250,
-    keep_state: Annotated[
-        bool, typer.Option("--keep-state", help="Keep the end of every run, to go on with more rounds later.")
-    ] = False,
-    changes: Set = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False,
-    interactive: Interactive = False,
+    options: StudyOptions,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
     debug: Debug = False,
 ) -> int:
@@ -74,38 +32,36 @@ def run(
     from ...scenarios.design.changes import changed
     from ...scenarios.design.load import load_study
     from ...scenarios.execution.progress import progress
-    from ...scenarios.study import default_folder, run_study
+    from ...scenarios.study import RunOptions, default_folder, run_study
 
-    _check(interactive)
-    overrides = overrides_of(changes, rounds, seeds)
+    _check(options.interactive)
+    overrides = overrides_of(options.changes, options.rounds, options.seeds)
     chosen = load_study(study, overrides)
-    stop = stopping(until and until.value, chosen, overrides, study, seeds, max_seeds)
-    _warned(checked(stop.study if stop else chosen, overrides, study), quiet)
-    folder = run_study(
-        chosen,
-        out or default_folder(chosen),
-        jobs=jobs,
-        backend=backend.value,
-        scheduler=scheduler,
+    how = RunOptions(
+        jobs=options.jobs,
+        backend=options.backend.value,
+        scheduler=options.scheduler,
+        checkpoint_every=options.checkpoint_every,
+        keep_state=options.keep_state,
+        until=stopping(options, chosen, overrides, study),
         progress=progress(not quiet),
         command=["echodrift", *sys.argv[1:]],
         changed=changed(study, overrides, chosen),
-        until=stop,
-        checkpoint_every=checkpoint_every,
-        keep_state=keep_state,
     )
+    _warned(checked(how.whole(chosen), overrides, study), quiet)
+    folder = run_study(chosen, options.out or default_folder(chosen), how)
     from ...scenarios.result import Result
     from ...wording import counted
 
     result = Result(folder.path)
     if not quiet:
         tell(result.manifest["notes"])
-    if not no_report:
+    if not options.no_report:
         page = _report(result, debug)
         if not quiet:
             print(f"Report: {page}")
-    if interactive:
-        page = _report(result, debug, interactive)
+    if options.interactive:
+        page = _report(result, debug, interactive=True)
         if not quiet:
             print(f"Interactive page: {page}")
     if not quiet:

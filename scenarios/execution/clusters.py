@@ -215,16 +215,16 @@ def address_of(backend: str, text: str) -> str:
     return f"{scheme}://{host.lower()}:{number}" if scheme else f"{host.lower()}:{number}"
 
 
-def reachable(address: str, scheduler: str, wait: float = WAIT) -> None:
+def reachable(address: str, scheduler: str) -> None:
     """Raise BadInput unless something listens at the address."""
     import socket
 
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=wait):
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=WAIT):
             return
     except TimeoutError:
-        why = f"no answer within {wait:g} seconds"
+        why = f"no answer within {WAIT:g} seconds"
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
     raise BadInput(no_answer(scheduler, address, why))

@@ -12,7 +12,7 @@ from ..design.run import PlannedRun
 from ..storage.store import Record, RunStore
 from .memory import bounded
 from .progress import Quiet
-from .spread import Home, checked_jobs, cores, spread
+from .spread import Home, cores, spread
 from .worker import Task, carry_out, carry_out_alone
 
 Backend = Literal["loky", "threading", "dask", "ray"]
@@ -31,11 +31,10 @@ class Workers:
 
         plan: all runs that may come, those of later batches among them.
 
-        Raises BadInput for options that do not go together, a missing package, a scheduler that does not
-        answer, workers that do not go with the study.
+        Raises BadInput for a scheduler that does not answer, workers that do not go with the study.
         """
         self.backend = backend
-        self._jobs = checked_jobs(jobs)
+        self._jobs = jobs
         self._plan = plan
         self._joined = False
         self._size = 1

@@ -93,7 +93,7 @@ def perform_packed(
     refusal = _refusal(terms)
     if refusal is not None:
         return pickle.dumps(refusal)
-    return pickle.dumps(perform(pickle.loads(payload), terms, unwanted))
+    return pickle.dumps(perform(pickle.loads(payload), unwanted))
 
 
 def unpack(given: Any, terms: Terms) -> Parcel | Refusal:
@@ -103,14 +103,11 @@ def unpack(given: Any, terms: Terms) -> Parcel | Refusal:
     return Refusal(given["where"], complaints(terms, given))
 
 
-def perform(task: Task, terms: Terms, unwanted: Callable[[], bool] | None = None) -> Parcel | Refusal:
-    """Do one run in a worker and return it, or say why this worker is the wrong one.
+def perform(task: Task, unwanted: Callable[[], bool] | None = None) -> Parcel:
+    """Do one run in a worker and return it.
 
     unwanted: asked after every round; when true, the run ends with `Unwanted`.
     """
-    refusal = _refusal(terms)
-    if refusal is not None:
-        return refusal
 
     def tick() -> None:
         if unwanted is not None and unwanted():
@@ -123,6 +120,7 @@ def perform(task: Task, terms: Terms, unwanted: Callable[[], bool] | None = None
 
 
 def _refusal(terms: Terms) -> Refusal | None:
+    """Return why this worker is the wrong one, or None."""
     wrong, where = _checked(_frozen(terms), _stamps(terms))
     return Refusal(where, list(wrong)) if wrong else None
 

@@ -29,7 +29,7 @@ from echodrift.scenarios.execution.progress import Bar, Lines, Quiet, in_words
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.storage.folder import Folder
-from echodrift.scenarios.study import Interrupted, run_study
+from echodrift.scenarios.study import Interrupted, RunOptions, run_study
 
 # Worker processes cannot import test modules: they get this one's functions by value.
 register_pickle_by_value(sys.modules[__name__])
@@ -98,7 +98,7 @@ def study(**changes: Any) -> Study:
 def go(out: Path, of: Study | None = None, builder: Any = fake, **how: Any) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodrift.scenarios.execution.worker.build", builder)
-        run_study(of or study(), out, **how)
+        run_study(of or study(), out, RunOptions(**how))
     return Result(out)
 
 
@@ -421,7 +421,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the
 from pathlib import Path
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.execution import worker
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.study import RunOptions, run_study
 
 class Slow:
     notes = []
@@ -440,7 +440,7 @@ def build(study, arm, seed):
 arms = [{"name": name, "policy": {"kind": "random"}} for name in "abc"]
 study = load_study({"name": "slow", "rounds": 20, "seeds": 5, "arms": arms})
 worker.build = build
-run_study(study, Path(sys.argv[1]), jobs=int(sys.argv[2]))
+run_study(study, Path(sys.argv[1]), RunOptions(jobs=int(sys.argv[2])))
 """
 
 

@@ -19,7 +19,7 @@ from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.execution.progress import Quiet
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.specs.study import Arm, Study
-from echodrift.scenarios.study import Interrupted, run_study
+from echodrift.scenarios.study import Interrupted, RunOptions, run_study
 from echodrift.scenarios.until import Until, looks, until_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,7 +78,7 @@ def study(**changes: Any) -> Study:
 def go(out: Path, of: Study, most: int | None = None, builder: Any = Fake, **how: Any) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodrift.scenarios.execution.worker.build", builder)
-        run_study(of, out, until=Until(of, most), **how)
+        run_study(of, out, RunOptions(until=Until(of, most), **how))
     return Result(out)
 
 

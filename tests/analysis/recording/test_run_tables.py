@@ -21,7 +21,7 @@ from echodrift.analysis.statistics import median_survival
 from echodrift.policies.registry import build_policy
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.result import Result
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.study import RunOptions, run_study
 from echodrift.sim.recommender import Recommended
 from hypothesis import given
 from hypothesis import strategies as st
@@ -282,7 +282,7 @@ def test_parts_go_on_from_a_checkpoint_as_if_nothing_had_happened(make_simulatio
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("study") / "out"
-    run_study(load_study(STUDY), path, jobs=1)
+    run_study(load_study(STUDY), path, RunOptions(jobs=1))
     return path
 
 

@@ -26,13 +26,13 @@ from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.design.run import PlannedRun
 from echodrift.scenarios.execution import clusters, pool, spread
 from echodrift.scenarios.execution.progress import Quiet
-from echodrift.scenarios.execution.remote import Parcel, Refusal, Unwanted, perform
+from echodrift.scenarios.execution.remote import Refusal, Unwanted, pack, perform, perform_packed, unpack
 from echodrift.scenarios.execution.terms import COMPARED, WHERE_PRESENT, Terms, ask, complaints, terms_of
 from echodrift.scenarios.execution.worker import Task
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.storage.store import Record, RunStore, parquet
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.study import RunOptions, run_study
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -126,7 +126,7 @@ def real_study() -> Study:
 def go(out: Path, of: Study | None = None, builder: Any = fake, **how: Any) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodrift.scenarios.execution.worker.build", builder)
-        run_study(of or study(), out, **how)
+        run_study(of or study(), out, RunOptions(**how))
     return Result(out)
 
 
@@ -347,11 +347,12 @@ def test_a_worker_needs_the_data_files_of_the_study(tmp_path: Path) -> None:
     assert terms.files["world.log"][0] == str(log)
     assert complaints(terms, ask({"world.log": str(log)})) == []
     run = expand(study())[0]
+    versions, files, _, payload = pack(Task(run, None, fake), terms)
     log.write_text("u,i\n1,3\n")
-    answer = perform(Task(run, None, fake), terms)
+    answer = unpack(perform_packed(versions, files, payload, None), terms)
     assert isinstance(answer, Refusal) and answer.wrong == [f"world.log: {log} has other content there"]
     log.unlink()
-    answer = perform(Task(run, None, fake), terms)
+    answer = unpack(perform_packed(versions, files, payload, None), terms)
     assert isinstance(answer, Refusal)
     assert answer.wrong == [f"world.log: {log} cannot be read there: No such file or directory"]
 
@@ -377,8 +378,8 @@ def test_data_files_that_a_grid_or_a_prior_names_are_compared_too(tmp_path: Path
 
 def test_a_parcel_becomes_the_files_that_the_run_would_have_written(tmp_path: Path) -> None:
     run = expand(study())[0]
-    parcel = perform(Task(run, None, fake), terms_of(expand(study())))
-    assert isinstance(parcel, Parcel) and parcel.record is not None
+    parcel = perform(Task(run, None, fake))
+    assert parcel.record is not None
     RunStore(tmp_path / "there").write(parcel.record, parcel.unpacked())
     for name, data in parcel.tables.items():
         assert (tmp_path / "there" / run.key / f"{name}.parquet").read_bytes() == data
@@ -390,7 +391,7 @@ def test_a_parcel_becomes_the_files_that_the_run_would_have_written(tmp_path: Pa
 def test_a_run_that_nobody_waits_for_ends(tmp_path: Path) -> None:
     asked = iter([False, True])
     with pytest.raises(Unwanted):
-        perform(Task(expand(study())[0], None, fake), terms_of(expand(study())), lambda: next(asked))
+        perform(Task(expand(study())[0], None, fake), lambda: next(asked))
 
 
 # ---- what is sent again, and what is not, on a cluster of thin air
@@ -415,15 +416,15 @@ class Thin(clusters.Cluster):
 
     def send(self, task: Any, terms: Terms) -> None:
         self.sent.append(task.run.key)
-        self.under_way.append((task, self.sent.count(task.run.key), terms))
+        self.under_way.append((task, self.sent.count(task.run.key)))
         self.most = max(self.most, len(self.under_way))
 
     def returned(self, timeout: float) -> list[tuple[str, Any]]:
         if not self.under_way:
             return []
-        task, time, terms = self.under_way.pop(0)
+        task, time = self.under_way.pop(0)
         if not self.dies(task.run, time):
-            return [(task.run.key, perform(task, terms))]
+            return [(task.run.key, perform(task))]
         # The worker takes down with it all that it had.
         both, self.under_way = [task, *(other[0] for other in self.under_way)], []
         return [(each.run.key, clusters.Killed("gone")) for each in both]
@@ -720,7 +721,7 @@ def test_a_worker_killed_in_mid_study_changes_nothing(tmp_path: Path, separate: 
     watching.close()
     assert not len(result.failed), result.failed["error"].iloc[0]
     assert victims and workers[victims[0]].wait() == -signal.SIGKILL
-    run_study(real_study(), tmp_path / "loky", jobs=2)
+    run_study(real_study(), tmp_path / "loky", RunOptions(jobs=2))
     assert tables(tmp_path / "dask") == tables(tmp_path / "loky")
     # the cluster is somebody else's: it is still there, without our runs
     assert separate.processes[0].poll() is None
@@ -824,7 +825,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the
 from pathlib import Path
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.execution import worker
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.study import RunOptions, run_study
 
 def build(study, arm, seed):
     import time
@@ -846,7 +847,7 @@ if __name__ == "__main__":
     arms = [{"name": name, "policy": {"kind": "random"}} for name in "abc"]
     study = load_study({"name": "slow", "rounds": 20, "seeds": 10, "arms": arms})
     worker.build = build
-    run_study(study, Path(sys.argv[1]), jobs=2, backend=sys.argv[2])
+    run_study(study, Path(sys.argv[1]), RunOptions(jobs=2, backend=sys.argv[2]))
 """
 
 

@@ -18,7 +18,7 @@ from echodrift.scenarios.execution import memory
 from echodrift.scenarios.execution.memory import MIB, Estimate, bounded, estimate
 from echodrift.scenarios.execution.progress import Quiet
 from echodrift.scenarios.specs.study import Study
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.study import RunOptions, run_study
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -207,7 +207,7 @@ def test_it_is_said_aloud_and_the_study_is_done(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(memory, "free_bytes", lambda: 1)
     of = study(rounds=2, seeds=1, world={"users": 20, "items": 30, "topics": 4}, platform={"slate": 3})
-    run_study(of, tmp_path, jobs=2, progress=Hearing())
+    run_study(of, tmp_path, RunOptions(jobs=2, progress=Hearing()))
     assert told[0].startswith('warning: arm "') and told[1] == "1 at a time"
     assert (tmp_path / "rounds.parquet").exists()
 

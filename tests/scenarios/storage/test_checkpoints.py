@@ -19,7 +19,7 @@ from echodrift.scenarios.execution.worker import build
 from echodrift.scenarios.storage import checkpoint_files as checkpoints
 from echodrift.scenarios.storage.checkpoint_files import FORMAT, Checkpoint, Keeping, Unusable, packed, read
 from echodrift.scenarios.storage.checkpoints import EVERY
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.study import RunOptions, run_study
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -89,7 +89,7 @@ def run(what, folder, at=None, error=KeyboardInterrupt, every=5, **more):
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("echodrift.scenarios.execution.worker.build", builder)
-            run_study(what, folder, progress=told, checkpoint_every=every, **more)
+            run_study(what, folder, RunOptions(progress=told, checkpoint_every=every, **more))
     except KeyboardInterrupt:
         assert at is not None
     return told, builder.stepped
@@ -339,10 +339,10 @@ def test_runs_of_a_course_differ_in_rounds_alone():
 def test_bad_numbers_of_rounds(tmp_path_factory, every):
     folder = tmp_path_factory.mktemp("bad") / "out"
     with pytest.raises(BadInput, match="checkpoint_every = .*--checkpoint-every 250"):
-        run_study(study(), folder, checkpoint_every=every)
+        run_study(study(), folder, RunOptions(checkpoint_every=every))
     assert not folder.exists()
     with pytest.raises(BadInput, match="keep_state"):
-        run_study(study(), folder, keep_state="yes")  # type: ignore[arg-type]
+        run_study(study(), folder, RunOptions(keep_state="yes"))  # type: ignore[arg-type]
 
 
 def test_a_full_disk(tmp_path, monkeypatch):
@@ -359,10 +359,10 @@ def test_a_full_disk(tmp_path, monkeypatch):
 def test_the_command_has_the_default_of_the_package():
     import inspect
 
-    from echodrift.cli.commands.run import run as command
+    from echodrift.cli.study_options import StudyOptions
     from echodrift.scenarios.api import run as function
 
-    for each in (command, function):
+    for each in (StudyOptions, function):
         assert inspect.signature(each).parameters["checkpoint_every"].default == EVERY
 
 

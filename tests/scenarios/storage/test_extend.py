@@ -18,7 +18,7 @@ from echodrift.scenarios.inspection.views import Unfinished, tables_of
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.storage import bundles, extending, ledger
 from echodrift.scenarios.storage.folder import Folder
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.study import RunOptions, run_study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -63,7 +63,7 @@ def go(out: Path, base: dict[str, Any] = STUDY, **changes: Any) -> tuple[int, li
     told, Fake.made = Told(), 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodrift.scenarios.execution.worker.build", Fake)
-        run_study(load_study({**base, **changes}), out, progress=told)
+        run_study(load_study({**base, **changes}), out, RunOptions(progress=told))
     return Fake.made, told.lines
 
 
