@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...agents.users import Users
 
@@ -90,12 +89,3 @@ class TasteRecord:
         self._stride, self._seen = int(state["stride"]), int(state["seen"])
         self._rows = np.array(state["rows"], np.float64)
         self._last = np.array(state["last"], np.float64)
-
-
-def first_loss(shares: NDArray, start: NDArray) -> NDArray[np.int64]:
-    """Return (users, K) the first round in which less than half of a taste is left, −1 where that never happens.
-
-    shares (rounds, users, K), start (users, K). The plain definition, for tests and one's own analyses.
-    """
-    below = shares < np.float32(HALF) * start
-    return np.where(below.any(axis=0), below.argmax(axis=0), -1)

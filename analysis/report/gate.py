@@ -15,7 +15,7 @@ from ..gate.verdicts import Judgement, Verdict
 from ..results import Point, Results
 from ..statistics import tost
 
-WIDTH, HEIGHT = 220.0, 34.0
+WIDTH = 220.0
 """Pixels of the small graphic of an interval."""
 KINDS = {"PASS": "pass", "FAIL": "fail", "UNDECIDED": "undecided"}
 """How the page names an outcome: the class of its color, and the word in a count."""

@@ -60,12 +60,6 @@ class Sampler:
         key = rng.integers(2**64, dtype=np.uint64)
         return cls(owner, among.indices[keep].astype(np.int32), first, pool, key)
 
-    def triples(self, steps: int) -> IntArray:
-        """Return (steps, 3): user, item taken, item not taken, as the first steps of `train` draw them."""
-        places = _triples(steps, self.key, self.owner, self.places, self.first, self.pool.size)
-        places[:, 1:] = self.pool[places[:, 1:]]
-        return places
-
 
 def train(
     sampler: Sampler,
@@ -106,14 +100,6 @@ def _draw(step, key, owner, places, first, size):
     for m in range(row.size):
         before += np.int32(row[m] - np.int32(m) <= limit)
     return u, np.int64(places[pair]), rank + low - start + before
-
-
-@njit(cache=True)
-def _triples(steps, key, owner, places, first, size):
-    out = np.empty((steps, 3), np.int32)
-    for step in range(steps):
-        out[step, 0], out[step, 1], out[step, 2] = _draw(step, key, owner, places, first, size)
-    return out
 
 
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")

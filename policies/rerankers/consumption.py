@@ -33,7 +33,7 @@ class Consumption(FromCandidates):
 
     The larger the slate at a fixed `consumed`, the closer its shares come to p^γ: γ = 1/2 for uniform values, 1
     exponential, tail/(tail − 1) Pareto, and 0 for Bernoulli values of equal success for all topics that do not
-    fade (nor at fading < 1; at fading = 1 γ = 1/(1 + success), beyond 1/fading): `consumption_values.gamma_shares`.
+    fade (nor at fading < 1; at fading = 1 γ = 1/(1 + success), beyond 1/fading).
     With many consumed of a short slate, it asks for the most likely topic alone: always where the whole slate is
     consumed and no success fades (by p_t·success_t where topics differ in it), and before that the sooner the
     further that topic is ahead. Source: Peng, Raghavan, Pierson, Kleinberg and Garg, "Reconciling the

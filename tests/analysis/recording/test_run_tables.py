@@ -15,7 +15,7 @@ from echodrift.analysis.recording.deciles import DECILES, MOST_ROWS, NEWBORN, De
 from echodrift.analysis.recording.network import MOST_USERS, NetworkRecord
 from echodrift.analysis.recording.recorder import Recorder
 from echodrift.analysis.recording.taste_survival import MOST_ROWS as MOST_TASTE_ROWS
-from echodrift.analysis.recording.taste_survival import TasteRecord, first_loss
+from echodrift.analysis.recording.taste_survival import TasteRecord
 from echodrift.analysis.results import read_results
 from echodrift.analysis.statistics import median_survival
 from echodrift.policies.registry import build_policy
@@ -135,6 +135,12 @@ def test_deciles_hold_a_tenth_each_and_follow_popularity(n, seed):
     for low, high in zip(*np.triu_indices(n, 1), strict=True) if n < 30 else ():
         if popularity[low] < popularity[high]:
             assert of[low] <= of[high]
+
+
+def first_loss(shares, start):
+    """(users, K) the first round in which less than half of a taste is left, −1 where that never happens."""
+    below = shares < np.float32(0.5) * start
+    return np.where(below.any(axis=0), below.argmax(axis=0), -1)
 
 
 def test_survival_of_tastes_is_that_of_a_plain_recount_and_its_median_is_kaplan_meiers(watched):
