@@ -27,7 +27,7 @@ def in_words(error: typer.BadParameter) -> str:
     cause: Any = error.__cause__
     if not hasattr(cause, "errors"):
         return error.message
-    from ..scenarios.specs.complaints import KINDS
+    from ..complaints import KINDS
 
     detail = cause.errors()[0]
     given = detail.get("input")

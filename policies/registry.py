@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar
 
+from ..config import plain
 from ..errors import BadInput, did_you_mean
 from .base import Component, LogTransform, Policy, Reranker
-from .fields import plain
 
 Category = Literal["policies", "rerankers", "log_transforms"]
 T = TypeVar("T", bound=type[Component])

@@ -25,14 +25,15 @@ LAYERS = {
     "sim": 2,
     "agents": 1,
     "policies": 1,
-    "bits": 0,
+    "bits": -1,
+    "complaints": 0,
     "config": 0,
-    "disk": 0,
-    "keys": 0,
-    "machine": 0,
-    "philox": 0,
-    "wording": 0,
-    "errors": -1,
+    "disk": -1,
+    "keys": -1,
+    "machine": -1,
+    "philox": -1,
+    "wording": -1,
+    "errors": -2,
 }
 """Height of every part; imports go to a part that is lower, or stay inside."""
 

@@ -82,7 +82,7 @@ class Bandit(Policy):
         @classmethod
         def _is_a_table(cls, spec: Any) -> Any:
             if isinstance(spec, str):
-                raise ValueError(f'it must be a table: policy = {{ kind = "{spec}" }}')  # noqa: TRY004  pydantic's
+                raise ValueError(f'must be a table: policy = {{ kind = "{spec}" }}')  # noqa: TRY004  pydantic's
             return spec
 
         @field_validator("policy")

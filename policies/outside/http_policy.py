@@ -53,11 +53,11 @@ class HttpConfig(BaseConfig):
         except ValueError:
             usable, parts = False, urlsplit("")
         if not usable or not url.isascii() or not url.isprintable() or " " in url:
-            raise ValueError('it must be an address as "http://127.0.0.1:8000"')
+            raise ValueError('must be an address as "http://127.0.0.1:8000"')
         if parts.query or parts.fragment:
-            raise ValueError("it must not have a query (?…) or a fragment (#…)")
+            raise ValueError("must not have a query (?…) or a fragment (#…)")
         if parts.username is not None or parts.password is not None:
-            raise ValueError("it must not hold a name or password: settings are written into results")
+            raise ValueError("must not hold a name or password: settings are written into results")
         return url.rstrip("/")
 
 

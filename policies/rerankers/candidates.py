@@ -32,7 +32,7 @@ class CandidatesConfig(Config):
     def _in_range(cls, value: Any) -> Any:
         whole = isinstance(value, int) and not isinstance(value, bool)
         if value != "all" and not (whole and 1 <= value <= DEEPEST):
-            raise ValueError(f'it must be a whole number from 1 to {DEEPEST}, or "all"')
+            raise ValueError(f'must be a whole number from 1 to {DEEPEST}, or "all"')
         return value
 
 

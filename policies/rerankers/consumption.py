@@ -67,9 +67,7 @@ class Consumption(FromCandidates):
             each = success if isinstance(success, list) else [success]
             numbers = [one for one in each if isinstance(one, (int, float)) and not isinstance(one, bool)]
             if not each or len(numbers) < len(each) or not all(0 < one < 1 for one in numbers):
-                raise ValueError(
-                    "it must be a number between 0 and 1, or a list with one such number per topic"
-                )
+                raise ValueError("must be a number between 0 and 1, or a list with one such number per topic")
             return success
 
         @field_validator("sample")

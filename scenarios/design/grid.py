@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...analysis.results import design_keys as keys_of
+from ...config import plain
 from ...errors import BadInput, did_you_mean
 from ...keys import Step, assign, spread, steps
-from ..specs.plain import plain
 from ..specs.study import Study
 from ..specs.validation import validate
 from .switches import refreshed

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...config import plain
 from ...errors import BadInput
 from ..specs.data_files import absolute
 from ..specs.files import LIBRARY, find_study, read_toml
 from ..specs.overrides import Override, put_over
-from ..specs.plain import plain
 from ..specs.study import Study
 from ..specs.validation import validate
 from .components import spell_out

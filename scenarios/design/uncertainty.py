@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ...analysis.sensitivity.priors import in_words
+from ...config import plain
 from ...errors import BadInput
 from ...keys import assign, spread
 from ...wording import counted, short, toml
 from ..specs.overrides import Override
-from ..specs.plain import plain
 from ..specs.study import LogConfig, Study
 from ..specs.uncertainty import Prior
 from ..specs.validation import validate

@@ -16,6 +16,7 @@ from ...agents.settings import WorldConfig
 from ...agents.users import Users
 from ...agents.world import World
 from ...analysis.recording.recorder import Recorder
+from ...complaints import explain
 from ...errors import BadInput
 from ...machine import blas_on_one_thread
 from ...policies.base import LogTransform
@@ -31,7 +32,6 @@ from ...sim.streams import Streams
 from ...sim.switching import Switching
 from ..design.plan import widest_slate
 from ..design.switches import switched_policy, tested_share
-from ..specs.complaints import explain
 from ..specs.study import Arm, LogConfig, Study
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...agents.settings import WorldConfig
+from ...config import plain
 from ...errors import BadInput
 from ...keys import Step, assign
-from .plain import plain
 from .study import LogConfig
 
 Override = tuple[str, str, Any]

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ...complaints import complaints
 from ...errors import BadInput
 from ...keys import Step, written
-from .complaints import complaints
 from .study import Study
 
 

@@ -64,7 +64,7 @@ class Source(Config):
             return value
         if isinstance(value, str) and value.isdecimal() and int(value) >= 1:
             return int(value)
-        raise ValueError('it must be a whole number of at least 1, or "auto"')
+        raise ValueError('must be a whole number of at least 1, or "auto"')
 
 
 @dataclass(frozen=True)
@@ -211,5 +211,5 @@ def options_named() -> Iterator[None]:
 
 def _as_options(text: str) -> str:
     text = re.sub(r"world\.log\b", "the log", text)
-    text = re.sub(r"the data: ([a-z_]+) = ", r"world.\1 = ", text)
+    text = re.sub(r"the data: ([a-z_]+): ", r"world.\1: ", text)
     return re.sub(r"world\.([a-z_]+)", lambda match: "--" + match[1].replace("_", "-"), text)

@@ -241,7 +241,7 @@ def test_seeds_come_from_the_run():
         ({"model": "sklearn.decomposition:NMF", "protocol": "predict"}, "has no method predict"),
         ({"model": f"{HERE}:ALS", "arguments": {"a": 1}}, "is a model already"),
         ({"model": ALS, "protocol": "surprise"}, "protocol"),
-        ({}, 'needs the field "model"'),
+        ({}, "adapter: model: is missing"),
     ],
 )
 def test_bad_settings_are_told_before_anything_starts(fields, said):

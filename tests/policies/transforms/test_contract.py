@@ -100,7 +100,7 @@ def test_the_contract_catches(broken, clause):
         ({"kind": "position_debias", "attention": 0}, "must be above 0"),
         ({"kind": "position_debias", "attention": "guess"}, 'a number above 0, or "estimate"'),
         ({"kind": "position_debias", "max_weight": 0.5}, "max_weight"),
-        ({"kind": "downweight_slate", "weight": 1.5}, "weight = 1.5"),
+        ({"kind": "downweight_slate", "weight": 1.5}, "weight: must be at least 0 and at most 1, but is 1.5"),
         ({"kind": "purge", "first": 5, "last": 2}, "first = 5 is after last = 2"),
         ({"kind": "purge", "sources": ["slat"]}, "sources"),
         ({"kind": "purge", "sources": []}, "names nothing to drop"),

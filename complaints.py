@@ -9,9 +9,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
-from ...errors import did_you_mean
-from ...keys import Step, written
-from ...wording import short, toml
+from .errors import did_you_mean
+from .keys import Step, written
+from .wording import short, toml
 
 KINDS = {
     "int_type": "a whole number",
