@@ -44,6 +44,7 @@ def run(
     progress: bool = False,
     checkpoint_every: int = EVERY,
     keep_state: bool = False,
+    timings: bool = False,
 ) -> Result:
     """Run a study and return its results.
 
@@ -55,7 +56,8 @@ def run(
     runs seeds in batches until the gate, or the primary measures, are decided, max_seeds at most (the
     study's own number when omitted). A run that fails is a row of `.failed`, not an exception.
     checkpoint_every: rounds between checkpoints of a run in `out`, 0 for none. keep_state: keep the end of
-    every run, so that a study with more rounds goes on from there (docs/long-runs.md).
+    every run, so that a study with more rounds goes on from there (docs/long-runs.md). timings: keep the
+    seconds of each phase; `.manifest["timings"]` has their means per arm.
 
     Raises BadInput before anything is started, StorageError where results cannot be written.
     """
@@ -71,6 +73,7 @@ def run(
         # nobody comes back to a temporary folder
         checkpoint_every=0 if out is None else checkpoint_every,
         keep_state=keep_state and out is not None,
+        timings=timings,
         until=stop,
         progress=_progress(progress),
         changed=changed(study, placed, chosen),

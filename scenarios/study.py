@@ -36,6 +36,7 @@ from .storage.extending import beforehand, check_folder
 from .storage.folder import Folder
 from .storage.ledger import facts_of
 from .storage.store import Record, RunStore, parquet
+from .storage.timings import timings_of
 from .until import Until, looked_before
 
 PACKAGES = (
@@ -107,6 +108,8 @@ class RunOptions:
     scheduler, whose workers may sit elsewhere."""
     keep_state: bool = False
     """Whether to keep the end of every run, so that a study with more rounds goes on from there."""
+    timings: bool = False
+    """Whether to keep the seconds of each phase of every run; the manifest has their means per arm."""
     until: Until | None = None
     """Runs its study in batches of seeds, and stops when it is decided."""
     progress: Quiet = field(default_factory=Quiet)
@@ -156,7 +159,7 @@ def run_study(study: Study, out: Path, options: RunOptions | None = None) -> Fol
         try:
             for part in [study] if until is None else until.parts(folder.path, progress):
                 plan = with_seeds(whole, seeds_of(part))
-                ran = _fill(records, plan, folder.store, workers, progress, bundler, keeping)
+                ran = _fill(records, plan, folder.store, workers, options, bundler, keeping)
                 if not ran and until is None and folder.is_complete(part, len(plan)):
                     continue
                 tables = collect(plan, records, folder.store, folder.path)
@@ -182,11 +185,12 @@ def _fill(
     plan: Sequence[PlannedRun],
     store: RunStore,
     workers: Workers,
-    progress: Quiet,
+    options: RunOptions,
     bundler: Bundler,
     keeping: Keeping | None,
 ) -> int:
     """Complete `records` (key → record): take over what is finished, run the rest; return how many were run."""
+    progress = options.progress
     waiting: dict[str, PlannedRun] = {}
     for run in plan:
         if run.key in records:
@@ -201,7 +205,7 @@ def _fill(
             waiting.setdefault(run.key, run)
     prepared = prepare(list(waiting.values()), [run for run in plan if run.key in records], keeping)
     todo = [run for run, _ in prepared.todo]
-    tasks = [Task(run, keeping) for run, keeping in prepared.todo]
+    tasks = [Task(run, keeping, timed=options.timings) for run, keeping in prepared.todo]
     for note in prepared.notes:
         progress.say(note)
     for record in records.values() if todo else ():
@@ -250,6 +254,8 @@ def _publish(
         "inputs": facts_of(plan).inputs,
         "notes": notes,
     }
+    if timings := timings_of(plan, records):
+        manifest["timings"] = timings
     if until is not None:
         manifest["stopping"] = until.told
     elif looked := looked_before(folder.path):

@@ -25,6 +25,9 @@ def run(
     *,
     study: StudyArgument = "default",
     options: StudyOptions,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Time the phases of a round; print and keep them per arm.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
     debug: Debug = False,
 ) -> int:
@@ -43,6 +46,7 @@ def run(
         scheduler=options.scheduler,
         checkpoint_every=options.checkpoint_every,
         keep_state=options.keep_state,
+        timings=timings,
         until=stopping(options, chosen, overrides, study),
         progress=progress(not quiet),
         command=["echodrift", *sys.argv[1:]],
@@ -66,6 +70,10 @@ def run(
             print(f"Interactive page: {page}")
     if not quiet:
         print(f"Tables: {folder.path}")
+    if timings:
+        from ..timings import print_timings
+
+        print_timings(result.manifest.get("timings", {}), len(result.runs))
     failed = result.failed
     if len(failed):
         say(
