@@ -157,11 +157,11 @@ def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | N
     slate = widest_slate(study)
     if isinstance(study.world, WorldConfig):
         return generate(study.world, study.behavior, streams, study.rounds, slate), None, []
-    from ..real_logs.twin import twin
+    from ..real_logs.twin import draw_world
 
-    found = _inferred(_as_inferred(study.world), study.behavior.match)
-    world, history = twin(study.world, study.behavior, streams, study.rounds, slate, found)
-    return world, history, list(found.notes)
+    twin = _inferred(_as_inferred(study.world), study.behavior.match)
+    world, history = draw_world(study.world, study.behavior, streams, study.rounds, slate, twin)
+    return world, history, list(twin.notes)
 
 
 _NOT_INFERRED = {"tag_noise", "influence_spread", "arrivals", "retirements", "retire"}
@@ -176,9 +176,9 @@ def _as_inferred(world: LogConfig) -> str:
 @lru_cache(maxsize=4)
 def _inferred(config: str, match: float):
     """Infer a log's world once per process: it depends neither on the seed nor on the rest of behavior."""
-    from ..real_logs.twin import infer
+    from ..real_logs.twin import infer_twin
 
-    return infer(LogConfig.model_validate_json(config), Behavior(match=match))
+    return infer_twin(LogConfig.model_validate_json(config), Behavior(match=match))
 
 
 def check_log(config: LogConfig, slate: int) -> list[str]:

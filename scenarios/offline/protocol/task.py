@@ -13,7 +13,7 @@ from ....policies.interactions import Blocked, FloatArray, IntArray, Interaction
 from ....sim.streams import Streams
 from ...real_logs.logs import Log
 from ...real_logs.topics import topics_from_genres, topics_from_tags, topics_from_users
-from ...real_logs.twin import history
+from ...real_logs.twin import history_from_log
 from .data import Data, options_named
 from .splits import Parts, Rows, Split, divide
 
@@ -163,7 +163,9 @@ def _held_out(
 def _interactions(data: Data, rows: Rows) -> Interactions:
     """Return rows of the log as what the platform has seen before round 0, laid out as in a study on a log."""
     time = None if data.time is None else data.time[rows]
-    return history(Log(data.user[rows], data.item[rows], np.empty(0), time, data.users, data.items, ()))
+    return history_from_log(
+        Log(data.user[rows], data.item[rows], np.empty(0), time, data.users, data.items, ())
+    )
 
 
 def _tags(data: Data, rows: Rows, tagged: bool) -> tuple[FloatArray, tuple[str, ...]]:

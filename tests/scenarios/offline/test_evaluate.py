@@ -230,7 +230,7 @@ def test_negatives_that_are_written_are_read(tmp_path_factory, rows, separator):
 
 def test_the_layout_of_the_log_is_that_of_a_study(tmp_path):
     from echodrift.scenarios.real_logs.logs import read_log
-    from echodrift.scenarios.real_logs.twin import history
+    from echodrift.scenarios.real_logs.twin import history_from_log
     from echodrift.scenarios.specs.study import LogConfig
 
     path = write(tmp_path, "log.csv", random_rows())
@@ -239,7 +239,9 @@ def test_the_layout_of_the_log_is_that_of_a_study(tmp_path):
     log = task.fit.log
     assert task.fit.live.all() and task.fit.round == 0 and (log.source == 3).all() and (log.rank == 0).all()
     assert (
-        set(log.round) == set(history(read_log(LogConfig(log=path, user_core=0))).round) == set(range(-20, 0))
+        set(log.round)
+        == set(history_from_log(read_log(LogConfig(log=path, user_core=0))).round)
+        == set(range(-20, 0))
     )
     assert (np.diff(log.round) >= 0).all()
     pairs = set(zip(log.user.tolist(), log.item.tolist(), strict=True))
