@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,10 +127,6 @@ class Results:
                     assign(study, each, _as_written(self.study, key, value))
         return study["arms"]
 
-    def at(self, table: pd.DataFrame, point: Point) -> pd.DataFrame:
-        """Return the rows of a table that belong to a grid point."""
-        return _at(table, point.values)
-
     def _more(self, name: str, columns: list[str]) -> pd.DataFrame:
         """A table that folders of older versions lack: empty there."""
         table = _table(self.folder / f"{name}.parquet", ["arm", *self.grid, "seed", *columns], optional=True)
@@ -146,7 +142,7 @@ class Results:
         points = []
         for number, row in enumerate(found.itertuples(index=False), 1):
             values = dict(zip(self.grid, row, strict=True))
-            parts = [_at(table, values) for table in (self.rounds, runs, self.lorenz)]
+            parts = [at(table, values) for table in (self.rounds, runs, self.lorenz)]
             points.append(Point(number, values, *parts))
         return points
 
@@ -160,9 +156,7 @@ class Results:
         """Runs with every measure's mean over the last `END` rounds of the run, NaN left out."""
         keys = ["arm", *self.grid, "seed"]
         runs = self.runs.drop(columns=[name for name in self.measures if name in self.runs.columns])
-        last = self.rounds.groupby(keys, sort=False)["round"].transform("max")
-        tail = self.rounds[self.rounds["round"] > last - END]
-        return runs.merge(tail.groupby(keys, sort=False)[self.measures].mean().reset_index(), "left", keys)
+        return runs.merge(means(self.rounds, keys, self.measures, END), "left", keys)
 
 
 def design_keys(study: dict[str, Any]) -> list[str]:
@@ -179,11 +173,19 @@ def _as_written(study: dict[str, Any], key: str, value: Any) -> Any:
     )
 
 
-def _at(table: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
-    """Rows of one grid point."""
+def at(table: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows with these values of design keys."""
     for key, value in values.items():
         table = table[table[key] == value]
     return table
+
+
+def means(rounds: pd.DataFrame, keys: Sequence[str], measures: Sequence[str], last: int) -> pd.DataFrame:
+    """Return the mean of every run over its last `last` rounds in the table, NaN left out: keys, then measures."""
+    by = list(keys)
+    end = rounds.groupby(by, sort=False)["round"].transform("max")
+    tail = rounds[rounds["round"] > end - last]
+    return tail.groupby(by, sort=False)[list(measures)].mean().reset_index()
 
 
 def read_results(folder: Path) -> Results:
