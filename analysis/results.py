@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BadInput
 from ..keys import assign, spread
@@ -186,6 +189,37 @@ def means(rounds: pd.DataFrame, keys: Sequence[str], measures: Sequence[str], la
     end = rounds.groupby(by, sort=False)["round"].transform("max")
     tail = rounds[rounds["round"] > end - last]
     return tail.groupby(by, sort=False)[list(measures)].mean().reset_index()
+
+
+def cubes(
+    rounds: pd.DataFrame,
+    measures: Sequence[str],
+    arms: Sequence[str],
+    seeds: ArrayLike,
+    bins: int,
+    *,
+    width: int = 1,
+    first: int = 0,
+) -> Iterator[NDArray[np.float64]]:
+    """Yield each measure as (arms, bins, seeds): every run averaged over bins of `width` rounds, NaN where unseen.
+
+    first: round in which the first bin begins. Other arms, seeds and rounds are left out.
+    """
+    import pandas as pd
+
+    arm = pd.Index(arms).get_indexer(pd.Index(rounds["arm"]))
+    seed = pd.Index(np.asarray(seeds)).get_indexer(pd.Index(rounds["seed"]))
+    place = (rounds["round"].to_numpy(np.int64) - first) // width
+    ours = (arm >= 0) & (seed >= 0) & (place >= 0) & (place < bins)
+    shape = (len(arms), bins, len(np.asarray(seeds)))
+    size = int(np.prod(shape))
+    at = np.asarray(np.ravel_multi_index((arm[ours], place[ours], seed[ours]), shape))
+    for name in measures:
+        values = rounds[name].to_numpy(np.float64, na_value=np.nan)[ours]
+        seen = np.isfinite(values)
+        count = np.bincount(at[seen], minlength=size)
+        total = np.bincount(at[seen], values[seen], minlength=size)
+        yield np.divide(total, count, out=np.full(size, np.nan), where=count > 0).reshape(shape)
 
 
 def read_results(folder: Path) -> Results:
