@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BadInput
 from ..keys import assign, spread
@@ -127,10 +130,6 @@ class Results:
                     assign(study, each, _as_written(self.study, key, value))
         return study["arms"]
 
-    def at(self, table: pd.DataFrame, point: Point) -> pd.DataFrame:
-        """Return the rows of a table that belong to a grid point."""
-        return _at(table, point.values)
-
     def _more(self, name: str, columns: list[str]) -> pd.DataFrame:
         """A table that folders of older versions lack: empty there."""
         table = _table(self.folder / f"{name}.parquet", ["arm", *self.grid, "seed", *columns], optional=True)
@@ -146,7 +145,7 @@ class Results:
         points = []
         for number, row in enumerate(found.itertuples(index=False), 1):
             values = dict(zip(self.grid, row, strict=True))
-            parts = [_at(table, values) for table in (self.rounds, runs, self.lorenz)]
+            parts = [at(table, values) for table in (self.rounds, runs, self.lorenz)]
             points.append(Point(number, values, *parts))
         return points
 
@@ -160,9 +159,7 @@ class Results:
         """Runs with every measure's mean over the last `END` rounds of the run, NaN left out."""
         keys = ["arm", *self.grid, "seed"]
         runs = self.runs.drop(columns=[name for name in self.measures if name in self.runs.columns])
-        last = self.rounds.groupby(keys, sort=False)["round"].transform("max")
-        tail = self.rounds[self.rounds["round"] > last - END]
-        return runs.merge(tail.groupby(keys, sort=False)[self.measures].mean().reset_index(), "left", keys)
+        return runs.merge(means(self.rounds, keys, self.measures, END), "left", keys)
 
 
 def design_keys(study: dict[str, Any]) -> list[str]:
@@ -179,11 +176,50 @@ def _as_written(study: dict[str, Any], key: str, value: Any) -> Any:
     )
 
 
-def _at(table: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
-    """Rows of one grid point."""
+def at(table: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows with these values of design keys."""
     for key, value in values.items():
         table = table[table[key] == value]
     return table
+
+
+def means(rounds: pd.DataFrame, keys: Sequence[str], measures: Sequence[str], last: int) -> pd.DataFrame:
+    """Return the mean of every run over its last `last` rounds in the table, NaN left out: keys, then measures."""
+    by = list(keys)
+    end = rounds.groupby(by, sort=False)["round"].transform("max")
+    tail = rounds[rounds["round"] > end - last]
+    return tail.groupby(by, sort=False)[list(measures)].mean().reset_index()
+
+
+def cubes(
+    rounds: pd.DataFrame,
+    measures: Sequence[str],
+    arms: Sequence[str],
+    seeds: ArrayLike,
+    bins: int,
+    *,
+    width: int = 1,
+    first: int = 0,
+) -> Iterator[NDArray[np.float64]]:
+    """Yield each measure as (arms, bins, seeds): every run averaged over bins of `width` rounds, NaN where unseen.
+
+    first: round in which the first bin begins. Other arms, seeds and rounds are left out.
+    """
+    import pandas as pd
+
+    arm = pd.Index(arms).get_indexer(pd.Index(rounds["arm"]))
+    seed = pd.Index(np.asarray(seeds)).get_indexer(pd.Index(rounds["seed"]))
+    place = (rounds["round"].to_numpy(np.int64) - first) // width
+    ours = (arm >= 0) & (seed >= 0) & (place >= 0) & (place < bins)
+    shape = (len(arms), bins, len(np.asarray(seeds)))
+    size = int(np.prod(shape))
+    at = np.asarray(np.ravel_multi_index((arm[ours], place[ours], seed[ours]), shape))
+    for name in measures:
+        values = rounds[name].to_numpy(np.float64, na_value=np.nan)[ours]
+        seen = np.isfinite(values)
+        count = np.bincount(at[seen], minlength=size)
+        total = np.bincount(at[seen], values[seen], minlength=size)
+        yield np.divide(total, count, out=np.full(size, np.nan), where=count > 0).reshape(shape)
 
 
 def read_results(folder: Path) -> Results:

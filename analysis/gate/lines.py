@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import Point
+from ...errors import BadInput, did_you_mean
+from ..results import Point, Results, cubes
+from ..statistics import Interval
 from ..statistics.intervals import rounding
-from .bounds import Bound, Horizon
+from .bounds import Bound, Horizon, parse_bound, parse_horizon
 
 if TYPE_CHECKING:
     import pandas as pd
-
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-from ...errors import BadInput, did_you_mean
-from ..results import Results
-from ..statistics import Interval
-from .bounds import parse_bound, parse_horizon
 
 
 @dataclass(frozen=True)
@@ -165,25 +160,15 @@ def contrast(
 
 def _by_round(
     rounds: pd.DataFrame, arms: tuple[str, str], measure: str, horizon: Horizon, seeds: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A measure of two arms in the rounds of the horizon, each (seeds, rounds); NaN where there is no run or value."""
-    import pandas as pd
-
-    arm = pd.Index(arms).get_indexer(pd.Index(rounds["arm"]))
-    seed = pd.Index(seeds).get_indexer(pd.Index(rounds["seed"]))
-    when, ours = rounds["round"].to_numpy(np.int64), (arm >= 0) & (seed >= 0)
-    if not ours.any():
-        return np.full((len(seeds), 1), np.nan), np.full((len(seeds), 1), np.nan)
+) -> NDArray[np.float64]:
+    """A measure of two arms in the rounds of the horizon, (2, seeds, rounds); NaN where there is no run or value."""
+    ran = rounds["round"][rounds["arm"].isin(arms) & rounds["seed"].isin(seeds)]
+    if not len(ran):
+        return np.full((2, len(seeds), 1), np.nan)
     # the same rounds for both, whichever of them has runs that end early
-    first, last = horizon.window(int(when[ours].max()) + 1)
-    values = rounds[measure].to_numpy(np.float64, na_value=np.nan)
-    kept = ours & (when >= first) & (when <= last) & np.isfinite(values)
-    shape = (2, len(seeds), last - first + 1)
-    places = np.ravel_multi_index((arm[kept], seed[kept], when[kept] - first), shape)
-    count = np.bincount(places, minlength=int(np.prod(shape)))
-    total = np.bincount(places, values[kept], minlength=count.size)
-    new, old = np.divide(total, count, out=np.full(count.size, np.nan), where=count > 0).reshape(shape)
-    return new, old
+    first, last = horizon.window(int(ran.max()) + 1)
+    [cube] = cubes(rounds, [measure], arms, seeds, last - first + 1, first=first)
+    return np.ascontiguousarray(cube.transpose(0, 2, 1))
 
 
 def _mean(values: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import BadInput
 from ..measures.base import Column
 from ..measures.columns import describe
+from ..results import at, means
 from ..switches import marked
 from .comparisons import across_grid, differences, half_life
 from .curves import long_horizon, tastes
@@ -19,7 +20,7 @@ from .multiples import multiples
 from .phase import phase
 from .request import Request, request
 from .ridge import ridge
-from .selection import at, difference, means, minus, short, values_of, within, written
+from .selection import difference, minus, short, values_of, within, written
 from .sensitivity import sensitivity as bars
 from .series import ENDS
 from .sheet import of_intervals

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..measures.base import Column
 from ..measures.columns import describe
+from ..results import at
 from .curves import crowded, curve_panel, span_of
-from .selection import at, short, values_of, written
+from .selection import short, values_of, written
 from .series import curves
 from .sheet import head, say, sheet
 from .style import ArmStyle, clean, look, styles_for

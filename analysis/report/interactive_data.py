@@ -7,19 +7,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..measures.columns import describe, is_share, twins
-from ..results import Point, Results
+from ..results import Results, cubes
 from ..statistics import t_interval
 from ..statistics.intervals import apart
 from ..switches import marked
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BINS = 300
 """Most points of a curve; with more rounds each point averages several, within each run first."""
@@ -86,7 +83,8 @@ def page_data(results: Results) -> dict[str, Any]:
     bins = -(-rounds // width)
     curves, differences = [], []
     for point in results.points:
-        for cube in _cubes(point, results.arms, inside.measures, width, bins):
+        seeds = np.sort(point.rounds["seed"].unique())
+        for cube in cubes(point.rounds, inside.measures, results.arms, seeds, bins, width=width):
             mean, half, _, _ = t_interval(cube)
             curves.append(_packed(mean, half, around=True))
             there, here = (cube[[pair[side] for pair in inside.pairs]] for side in (1, 0))
@@ -107,24 +105,6 @@ def page_data(results: Results) -> dict[str, Any]:
         "curves": _joined(curves),
         "differences": _joined(differences),
     }
-
-
-def _cubes(point: Point, arms: Sequence[str], measures: Sequence[str], width: int, bins: int):
-    """Yield each measure as (arms, bins, seeds): every run averaged over bins of `width` rounds, NaN where unseen."""
-    table: pd.DataFrame = point.rounds
-    places = {name: place for place, name in enumerate(arms)}
-    arm = table["arm"].map(places).to_numpy(np.int64)
-    seeds = np.sort(table["seed"].unique())
-    seed = np.searchsorted(seeds, table["seed"].to_numpy())
-    shape = (len(arms), bins, max(len(seeds), 1))
-    at = np.asarray(np.ravel_multi_index((arm, table["round"].to_numpy(np.int64) // width, seed), shape))
-    size = int(np.prod(shape))
-    for name in measures:
-        values = table[name].to_numpy(np.float64, na_value=np.nan)
-        seen = np.isfinite(values)
-        count = np.bincount(at[seen], minlength=size)
-        total = np.bincount(at[seen], values[seen], minlength=size)
-        yield np.divide(total, count, out=np.full(size, np.nan), where=count > 0).reshape(shape)
 
 
 def _packed(mean: NDArray[Any], half: NDArray[Any], around: bool) -> tuple[NDArray[np.int16], list[float]]:

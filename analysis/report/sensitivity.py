@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..measures.columns import describe
-from ..results import Results
+from ..results import Results, at
 from ..saltelli import is_saltelli
 from ..sensitivity import REST, sensitivity
 from ..sensitivity.priors import in_words
@@ -78,9 +78,7 @@ def _indices(
         whole = pd.concat(tables, ignore_index=True)
         whole = whole[whole["reference"] == reference]
         for point in results.points:
-            part = whole
-            for key, value in point.values.items():
-                part = part[part[key] == value]
+            part = at(whole, point.values)
             if len(part):
                 found.append(
                     ({"arm": arm, "reference": reference, "label": point.label, "number": point.number}, part)

@@ -11,7 +11,7 @@ from ...wording import component, counted, settings, unquoted
 from ..gate.looks import looks_of
 from ..measures.columns import describe, known, write_difference, write_value
 from ..plots.comparisons import half_lives
-from ..results import END, Point, Results
+from ..results import END, Point, Results, cubes
 from ..saltelli import is_saltelli
 from ..statistics import DecayFit, half_life_fit
 
@@ -173,15 +173,13 @@ def _decays(point: Point) -> dict[str, DecayFit]:
     From round 1 on: what an arm's first slates take away at once is a level, and no decay.
     """
     rounds = point.rounds
-    if "niche_exposure" not in rounds or rounds["round"].max() + 1 < 2 * END:
+    if "niche_exposure" not in rounds or not (rounds["round"] >= 2 * END - 1).any():
         return {}
-    found = {}
-    known = rounds[(rounds["round"] > 0) & rounds["niche_exposure"].notna()]
-    for arm, part in known.groupby("arm", sort=False):
-        curves = part.pivot(index="seed", columns="round", values="niche_exposure")
-        if len(curves) > 1:
-            found[str(arm)] = half_life_fit(curves.columns, curves, resamples=RESAMPLES)
-    return found
+    arms, last = rounds["arm"].unique(), int(rounds["round"].max())
+    [cube] = cubes(rounds, ["niche_exposure"], arms, rounds["seed"].unique(), last, first=1)
+    when = range(1, last + 1)
+    fits = [half_life_fit(when, curves.T, resamples=RESAMPLES) for curves in cube]
+    return {str(arm): fit for arm, fit in zip(arms, fits, strict=True) if fit.n > 1}
 
 
 def _within(fit: DecayFit) -> str:
