@@ -5,21 +5,39 @@ from __future__ import annotations
 import errno
 import hashlib
 import itertools
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from .errors import BadInput, StorageError
 
 
+def bytes_digest(data: bytes) -> str:
+    """Return the SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a data file, or raise BadInput."""
+    """Return the SHA-256 of a file's content; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def input_digest(path: Path) -> str:
+    """Return the SHA-256 of a data file that a person named; raises BadInput."""
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name the file in it")
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def json_digest(value: Any) -> str:
+    """Return the SHA-256 of plain data; the order of keys does not count."""
+    return bytes_digest(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
 
 
 TEMPORARY = ".unfinished-"
@@ -27,6 +45,11 @@ TEMPORARY = ".unfinished-"
 
 
 _COUNTER = itertools.count()
+
+
+def temporary_for(place: Path) -> Path:
+    """Return a path beside a file or folder to write it at, before it is moved to its place."""
+    return place.with_name(f"{TEMPORARY}{place.name}-{os.getpid()}-{next(_COUNTER)}")
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -50,22 +73,29 @@ def move_in(path: Path, place: Path) -> None:
     """Put a finished file in its place in one step; raises StorageError."""
     try:
         os.replace(path, place)
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
     except OSError as error:
         raise cannot_write(place, error) from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by new content in one step; raises StorageError and leaves the old file as it was."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}-{next(_COUNTER)}")
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file by new content in one step; raises OSError and leaves the old file as it was."""
+    temporary = temporary_for(path)
     try:
         write_synced(temporary, data)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file of results in one step; raises StorageError and leaves the old file as it was."""
+    try:
+        replace_file(path, data)
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:
@@ -87,14 +117,11 @@ def cannot_write(path: Path, error: OSError) -> StorageError:
     return StorageError(f"cannot write {path}: {why} ({error.strerror or error})\n{what}")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

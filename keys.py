@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .errors import BadInput, did_you_mean
@@ -122,3 +122,23 @@ def written(way: Sequence[Step]) -> str:
     for step in way:
         out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
     return out
+
+
+def differences(one: Any, other: Any, way: tuple[Step, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
+    """Give every dotted key in which two plain structures differ, with both values; None where there is none.
+
+    Tables are compared key by key, and lists of tables of the same length one by one.
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in dict.fromkeys([*one, *other]):
+            yield from differences(one.get(key), other.get(key), (*way, key))
+    elif _tables(one) and _tables(other) and len(one) == len(other):
+        for number, (first, second) in enumerate(zip(one, other, strict=True)):
+            yield from differences(first, second, (*way, number))
+    elif one != other:
+        # a key such as "[MF]" is an element by its name
+        yield written(way).replace(".[", "["), one, other
+
+
+def _tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)

@@ -90,22 +90,16 @@ def free_bytes() -> int:
     """Return the bytes that can still be had: of the machine, or of the container where it has a limit."""
     import psutil
 
-    return max(
-        min(
-            [
-                psutil.virtual_memory().available,
-                *group_room(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")),
-            ]
-        ),
-        0,
-    )
+    machine = psutil.virtual_memory().available
+    return max(min([machine, *group_room(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]), 0)
 
 
 def group_room(own: Path, root: Path) -> list[int]:
-    """Return what each control group that this process is in leaves, versions 1 and 2 of Linux' cgroups.
+    """Return the bytes that each memory limit on this process leaves, in versions 1 and 2 of Linux' control groups.
 
-    A limit holds for everything below it, so all groups on the way up count. File cache that the system
-    can drop at once counts as free.
+    own: the file that lists the groups of this process; root: the folder where groups are mounted. A limit
+    holds for everything below it, so all groups on the way up count. File cache that the system can drop at
+    once counts as free.
     """
     found = []
     try:
@@ -127,39 +121,19 @@ def group_room(own: Path, root: Path) -> list[int]:
             try:
                 limit = int((group / names[0]).read_text())
                 used = int((group / names[1]).read_text())
-                cache = _statistic(group / "memory.stat", names[2])
             except (OSError, ValueError):  # no such group, or "max": no limit
                 continue
-            found.append(limit - max(used - cache, 0))
+            found.append(limit - max(used - _statistic(group / "memory.stat", names[2]), 0))
     return found
 
 
 def _statistic(file: Path, name: str) -> int:
-    for line in file.read_text().splitlines():
-        key, _, value = line.partition(" ")
-        if key == name:
-            return int(value)
-    return 0
-
-
-_GROUP_FILES = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
-"""Limit and use of a container's memory, version 2 and 1 of Linux' control groups."""
-
-
-def available_bytes() -> int:
-    """Return the bytes that can still be had: of the machine, or of the container where it has a limit."""
-    import psutil
-
-    left = psutil.virtual_memory().available
-    for limit, used in _GROUP_FILES:
-        try:
-            left = min(left, int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):  # no such group, or "max": no limit
-            continue
-    return max(left, 0)
+    """Return a number of memory.stat; 0 where there is none."""
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0)
 
 
 def gibibytes(size: float) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from collections.abc import Container, Mapping
+from typing import Any
 
 
 def slug(text: str) -> str:
@@ -13,3 +17,54 @@ def slug(text: str) -> str:
 def counted(count: int, noun: str) -> str:
     """Return "1 run", "2 runs", "1,000 runs"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def short(text: str, most: int = 60) -> str:
+    """Return a text of at most so many characters, its end cut off where it is longer."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def toml(value: Any) -> str:
+    """Return a value as TOML writes it on one line; None, which TOML does not have, is "nothing"."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else str(value)
+    if isinstance(value, int):
+        try:
+            return str(value)
+        except ValueError:
+            return "a number with thousands of digits"
+    if isinstance(value, Mapping):
+        return f"{{ {settings(value)} }}" if value else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    # TOML refuses DEL in text, JSON does not mind
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def toml_key(key: str) -> str:
+    """Return a key as TOML writes it, in quotes where it needs them."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml(key)
+
+
+def unquoted(value: Any) -> str:
+    """Return a value as TOML writes it, but text without quotes."""
+    return value if isinstance(value, str) else toml(value)
+
+
+def settings(fields: Mapping[str, Any]) -> str:
+    """Return `dim = 16, model = "als"`."""
+    return ", ".join(f"{toml_key(key)} = {toml(value)}" for key, value in fields.items())
+
+
+def component(spec: Mapping[str, Any], hidden: Container[str] = ()) -> str:
+    """Return a policy, reranker or log transform as `ease (l2 = 300)`; without a kind its fields alone.
+
+    hidden: fields to leave out.
+    """
+    kind = spec.get("kind", "")
+    fields = settings({key: value for key, value in spec.items() if key != "kind" and key not in hidden})
+    return f"{kind} ({fields})" if kind and fields else kind or fields

@@ -110,14 +110,16 @@ def respond(
     round: int,
     slates: NDArray[np.int32],
     taken: NDArray[np.int32],
-    told: NDArray[np.int32],
+    heard: NDArray[np.int32],
 ) -> None:
     """Let providers answer to a round: slates (B, n), takes (B, m), word of mouth (w,); −1 where empty.
 
     In this order: what each got is remembered; who starved for `patience` rounds stops; new ones enter;
     all active ones make the items of the next round; as many old ones retire as configured.
     """
-    got = slates.ravel() if creators.answers.feedback == "exposure" else np.concatenate([taken.ravel(), told])
+    got = (
+        slates.ravel() if creators.answers.feedback == "exposure" else np.concatenate([taken.ravel(), heard])
+    )
     counts = np.bincount(got[got >= 0], minlength=len(world.items))
     _remember(world.items, creators, counts)
     _starve(world.items, creators, counts, round)

@@ -54,6 +54,26 @@ class World:
         start = (round % self.behavior.memory) * self.takes_per_round
         return self.recent[:, start : start + self.takes_per_round]
 
+    def remember(
+        self,
+        round: int,
+        users: NDArray[np.int32],
+        taken: NDArray[np.int32],
+        heard_users: NDArray[np.int32],
+        heard_items: NDArray[np.int32],
+    ) -> None:
+        """Count what was taken in a round, and let friends see it for `memory` rounds.
+
+        taken (B, m): items that `users` (B,) took, −1 where fewer. heard_items (w,): what `heard_users` (w,)
+        took by word of mouth, one each.
+        """
+        items = np.concatenate([taken[taken >= 0], heard_items])
+        self.taken += np.bincount(items, minlength=len(self.items))
+        block = self.recent_block(round)
+        block[:] = -1
+        block[users, : taken.shape[1]] = taken
+        block[heard_users, -1] = heard_items
+
     def idiosyncrasies(self, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
         """Return the fixed effects (len(users), n_items) of the items 0…n_items−1."""
         if len(self.users) * len(self.items) <= _CACHED_PAIRS:

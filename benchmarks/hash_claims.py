@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from typing import NamedTuple
 
 import numpy as np
-from echodrift.policies.hashing.collisions import sharing
 from echodrift.policies.hashing.hashed_mf import HashedMF
+from echodrift.policies.hashing.logistic_mf import DEFAULT
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from scipy import stats
 from threadpoolctl import threadpool_limits
@@ -71,6 +72,24 @@ def fit(seen, seed, **fields):
     policy = HashedMF(**{**FIELDS, **fields})
     policy.fit(seen, np.random.default_rng(seed))
     return policy
+
+
+class Sharing(NamedTuple):
+    """Which ids have the same rows."""
+
+    partners: np.ndarray
+    """(n,) other ids with exactly the same rows; −1 for an id without a row (those share the default one)."""
+    collision_rate: float
+    """1 − distinct rows / ids with rows, as Monolith reports it (Liu et al., arXiv 2209.07663)."""
+
+
+def sharing(rows):
+    """Return who shares, from rows (n, parts) as `HashedMF.rows_of` gives them."""
+    has = rows[:, 0] != DEFAULT
+    _, group, sizes = np.unique(rows[has], axis=0, return_inverse=True, return_counts=True)
+    partners = np.full(len(rows), -1, np.int64)
+    partners[has] = sizes[group.ravel()] - 1
+    return Sharing(partners, 1 - sizes.size / has.sum() if has.any() else 0.0)
 
 
 def all_scores(policy, users, items):

@@ -21,9 +21,9 @@ from echodrift import Arm, load_study
 from echodrift.policies.interactions import Blocked, Observation
 from echodrift.policies.registry import policy_class
 from echodrift.scenarios.execution.build import build_simulation
+from echodrift.scenarios.execution.spread import spread
 from echodrift.scenarios.offline.inline_toml import write_option
 from echodrift.scenarios.offline.metric_list import parse_metrics
-from echodrift.scenarios.offline.pool import spread
 from echodrift.scenarios.offline.protocol.task import Task
 from echodrift.scenarios.offline.score import carry_out
 from echodrift.scenarios.offline.search import draw

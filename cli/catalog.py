@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..scenarios.design.uncertainty import told
 from ..scenarios.specs.files import library, read_toml
 from ..scenarios.specs.study import Study
 from ..scenarios.specs.uncertainty import Uncertainty
-from ..wording import counted
+from ..wording import component, counted, toml
 
 Row = tuple[str, str]
 """Name, one line about it."""
@@ -96,18 +95,16 @@ def describe(study: Study) -> str:
     lines += ["Arms"]
     reference = study.reference or study.arms[0].name
     for arm in study.arms:
-        then = "".join(f", then {_component(reranker)}" for reranker in arm.rerank)
-        own = "".join(f", platform.{key} = {_toml(value)}" for key, value in arm.platform.items())
+        then = "".join(f", then {component(reranker)}" for reranker in arm.rerank)
+        own = "".join(f", platform.{key} = {toml(value)}" for key, value in arm.platform.items())
         mark = "  (reference)" if arm.name == reference else ""
-        lines.append(f"  {arm.name}: {_component(arm.policy)}{then}{own}{mark}")
+        lines.append(f"  {arm.name}: {component(arm.policy)}{then}{own}{mark}")
     if study.grid:
         lines += ["", "Grid (every combination)"]
-        lines += [
-            f"  {key} = {', '.join(_toml(value) for value in values)}" for key, values in study.grid.items()
-        ]
+        lines += [f"  {key} = {', '.join(map(toml, values))}" for key, values in study.grid.items()]
     for number, table in enumerate(study.zip):
         lines += ["", f"Zip {number + 1} (these vary together)"]
-        lines += [f"  {key} = {', '.join(_toml(value) for value in values)}" for key, values in table.items()]
+        lines += [f"  {key} = {', '.join(map(toml, values))}" for key, values in table.items()]
     if study.uncertainty:
         design, *priors = told(study)
         lines += ["", f"Uncertainty ({design})", *(f"  {prior}" for prior in priors)]
@@ -146,20 +143,6 @@ def _settings(study: Study) -> list[str]:
         and not (line == "[grid]" and not study.grid)
         and line != "zip = []"
     ]
-
-
-def _toml(value: object) -> str:
-    """Return a value as TOML writes it on one line."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(inside)}" for key, inside in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(inside) for inside in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _component(fields: dict[str, object]) -> str:
-    rest = ", ".join(f"{key} = {_toml(value)}" for key, value in fields.items() if key != "kind")
-    return f"{fields['kind']} ({rest})" if rest else str(fields["kind"])
 
 
 def _world(study: Study) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import textwrap
 from collections.abc import Iterable
 
@@ -12,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ..policies.base import Policy
 from ..policies.search_space import Choice, Range
+from ..wording import toml
 
 
 def describe_component(kind: str) -> str | None:
@@ -47,7 +47,7 @@ def _page(title: str, component: object, config: type[BaseModel]) -> str:
     for name, field in config.model_fields.items():
         bounds = " and ".join(f"{word} {value}" for word, value in _bounds_of(field))
         kind = inspect.formatannotation(field.annotation).replace("typing.", "").replace("Literal", "one of ")
-        default = "needed" if field.is_required() else f"default {_written(field.default)}"
+        default = "needed" if field.is_required() else f"default {toml(field.default)}"
         if not field.is_required() and field.default is None:
             default = "may be omitted"
         lines.append(f"  {name}  ({kind}{', ' + bounds if bounds else ''}; {default})")
@@ -74,9 +74,5 @@ def _bounds_of(field: FieldInfo) -> Iterable[tuple[str, object]]:
 
 def _range(where: Range | Choice) -> str:
     if isinstance(where, Choice):
-        return ", ".join(_written(value) for value in where.values)
+        return ", ".join(map(toml, where.values))
     return f"{where.low:g}:{where.high:g}{'' if where.log else ':linear'}"
-
-
-def _written(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -11,7 +11,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..disk import write_atomically
 from ..errors import BadInput
 from ..scenarios.storage.folder import MANIFEST, RUNS, TABLES
 
@@ -43,11 +42,6 @@ def refuse_own(folder: Path, target: Path) -> None:
         raise BadInput(f"{target} is a folder; name a file in it")
     if not inside.parent.is_dir():
         raise BadInput(f"{target}: there is no folder {inside.parent}; make it first")
-
-
-def write(target: Path, data: bytes) -> None:
-    """Put an answer into a file, whole or not at all; raises StorageError."""
-    write_atomically(target, data)
 
 
 def as_bytes(table: pa.Table, form: str) -> bytes:

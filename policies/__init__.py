@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         spec_of,
     )
     from .rerankers.calibrated import kl_calibration
+    from .size import Size
     from .testing import check_log_transform, check_policy, check_reranker
     from .topk import top_k_dense, top_k_factors, top_k_shared
     from .transforms.weights import check_transforms
@@ -40,6 +41,7 @@ __all__ = [
     "Ranking",
     "Reranker",
     "ScorePolicy",
+    "Size",
     "Source",
     "build_log_transform",
     "build_policy",
@@ -67,6 +69,7 @@ _BY_MODULE = {
     "registry": "build_log_transform build_policy build_reranker kinds log_transform_class policy_class "
     "register reranker_class spec_of",
     "rerankers.calibrated": "kl_calibration",
+    "size": "Size",
     "testing": "check_log_transform check_policy check_reranker",
     "topk": "top_k_dense top_k_factors top_k_shared",
     "transforms.weights": "check_transforms",

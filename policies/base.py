@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ from numpy.typing import NDArray
 
 from ..config import Config
 from ..errors import PolicyError
+from ..wording import settings
 from .fields import validated
 from .interactions import FloatArray, IntArray, Observation
 from .search_space import SearchSpace
+from .size import BLOCK, Size, dimensions
 from .topk import top_k_dense, top_k_factors
 
 State = dict[str, NDArray[Any]]
@@ -69,6 +70,10 @@ class Policy(Component, ABC):
     """The values that fields must have for this, e.g. `{"binary": False}`; with others, weights would be lost."""
     reads_tags: ClassVar[bool] = False
     """Whether it looks at `seen.tags`: offline evaluation learns topics from a log only for those who do."""
+    counts_log: ClassVar[bool] = True
+    """Whether it counts the log into a matrix of users × items (`seen.counts`), which takes memory of its own."""
+    library_bytes: ClassVar[int] = 0
+    """Memory of libraries that it loads and other policies do not."""
 
     @classmethod
     def space_for(cls, fields: Mapping[str, Any]) -> SearchSpace:
@@ -84,9 +89,7 @@ class Policy(Component, ABC):
         wrong = {name: value for name, value in cls.weighs_when.items() if given[name] != value}
         if not wrong:
             return None
-        has, needs = (
-            ", ".join(f"{name} = {json.dumps(values[name])}" for name in wrong) for values in (given, wrong)
-        )
+        has, needs = (settings({name: values[name] for name in wrong}) for values in (given, wrong))
         return f"loses weights with {has}: set {needs}"
 
     @abstractmethod
@@ -107,6 +110,14 @@ class Policy(Component, ABC):
             f"{self.kind or type(self).__name__} cannot rank for users that it was not fitted on: it has no fold_in()"
         )
 
+    def memory(self, size: Size) -> float:
+        """Return about how many bytes it takes at most in a run of this size; decides how many runs fit side by side.
+
+        That is what it has learned, and what training and ranking need beside it; not the log, nor its counts
+        (`counts_log`). Unless a class says otherwise: factors of `dim` dimensions, and a dense block of scores.
+        """
+        return size.factors(dimensions(self.config)) + size.dense_scores
+
     def finite(self, remedy: str, *arrays: NDArray[Any]) -> None:
         """Raise PolicyError with the settings and what to change if training has left NaN or infinity."""
         if not all(np.isfinite(array).all() for array in arrays):
@@ -116,8 +127,7 @@ class Policy(Component, ABC):
             )
 
     def _settings(self) -> str:
-        fields = self.config.model_dump(mode="json", exclude_none=True)
-        return ", ".join(f"{name} = {json.dumps(value)}" for name, value in fields.items())
+        return settings(self.config.model_dump(mode="json", exclude_none=True))
 
     def remarks(self) -> list[str]:
         """Return what a user should know about the last fit, in sentences; "warning: …" reaches the report."""
@@ -151,7 +161,7 @@ class Policy(Component, ABC):
 class ScorePolicy(Policy):
     """A policy that scores every item for a block of users; ranking is shared."""
 
-    block: ClassVar[int] = 256
+    block: ClassVar[int] = BLOCK
     """Users scored at once: bounds memory to block × items."""
 
     @abstractmethod
@@ -179,6 +189,10 @@ class FactorPolicy(Policy):
     """2 where the last columns of `factors` are those of `ColdStart.factors`: no traits of users and items."""
     bias_columns: int = 0
     """How many columns before those hold biases: 1 for every user with history, or 1 for every item."""
+
+    def memory(self, size: Size) -> float:
+        """Return the bytes of its factors: scores are ranked in small blocks."""
+        return size.factors(dimensions(self.config))
 
     @abstractmethod
     def factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -11,11 +11,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ..bits import is_set
 from ..config import Config as BaseConfig
 from ..errors import PolicyError
 from ..philox import uniform
 from .base import Policy, Ranking, State
-from .interactions import IntArray, Observation, is_blocked
+from .interactions import IntArray, Observation
+from .size import Size
 from .ties import tie_key, tie_order, tie_width
 from .topk import top_k_shared
 
@@ -29,6 +31,7 @@ class Random(Policy):
 
     kind = "random"
     weighs_entries = True
+    counts_log = False
 
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Learn nothing."""
@@ -40,6 +43,10 @@ class Random(Policy):
         _draw(tie_key(rng), users, seen.live, seen.blocked.bits, items)
         fall = (1 - np.arange(n) / max(n, 1)).astype(np.float32)
         return Ranking(users, items, np.where(items >= 0, fall, np.float32(-np.inf)))
+
+    def memory(self, size: Size) -> float:
+        """Return little: there is nothing to keep."""
+        return size.little
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Do nothing: histories play no role."""
@@ -62,6 +69,7 @@ class Popularity(Policy):
 
     kind = "popularity"
     weighs_entries = True
+    counts_log = False
 
     class Config(BaseConfig):
         window: int | None = Field(default=None, ge=1)
@@ -90,6 +98,10 @@ class Popularity(Policy):
         users = np.ascontiguousarray(users, np.int32)
         return Ranking(users, *top_k_shared(scores, users, n, seen.live, seen.blocked))
 
+    def memory(self, size: Size) -> float:
+        """Return little: one order of the items."""
+        return size.little
+
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Do nothing: everybody gets the same order."""
 
@@ -114,7 +126,7 @@ def _draw(key, users, live, bits, items):
         while count < n and slot < 4 * n + 32 and live.size > 0:
             item = int(uniform(key, 0, user, slot) * live.size)
             slot += 1
-            if live[item] and taken[item] != b and not is_blocked(bits, user, item):
+            if live[item] and taken[item] != b and not is_set(bits, user, item):
                 taken[item] = b
                 items[b, count] = item
                 count += 1
@@ -123,7 +135,7 @@ def _draw(key, users, live, bits, items):
         left = np.empty(live.size, np.int32)
         size = 0
         for item in range(live.size):
-            if live[item] and taken[item] != b and not is_blocked(bits, user, item):
+            if live[item] and taken[item] != b and not is_set(bits, user, item):
                 left[size] = item
                 size += 1
         for at in range(min(n - count, size)):

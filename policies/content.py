@@ -15,6 +15,7 @@ from ..errors import PolicyError
 from .base import FactorPolicy, State
 from .interactions import FloatArray, IntArray, Observation
 from .profiles import topic_profiles
+from .size import Size
 from .ties import tie_key, tie_order
 
 TIE = 1e-4
@@ -71,6 +72,10 @@ class Content(FactorPolicy):
         of_items = np.column_stack([seen.tags, breaker]).astype(np.float32)
         of_users = np.column_stack([self._profiles[users], np.ones(len(users), np.float32)])
         return of_users, of_items
+
+    def memory(self, size: Size) -> float:
+        """Return little: a profile per user."""
+        return size.little
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Average the tags of these users' histories."""

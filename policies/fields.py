@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ..config import Config
 from ..errors import BadInput, did_you_mean
+from ..wording import short, toml
 
 C = TypeVar("C", bound=Config)
 
@@ -53,14 +54,7 @@ def _explain(kind: str, config: type[Config], error: ValidationError) -> str:
             sentences.append(f'{kind} needs the field "{name}".')
         else:
             reason = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
-            sentences.append(f"{kind}: {name} = {_shown(problem['input'])} is not allowed: {reason}.")
+            sentences.append(f"{kind}: {name} = {short(toml(problem['input']))} is not allowed: {reason}.")
     if unknown:
         sentences.append(f"Allowed fields: {', '.join(allowed) or 'none'}.")
     return " ".join(sentences)
-
-
-def _shown(value: Any) -> str:
-    """Return the value as a study file would have it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -13,6 +13,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ..bits import clear_bits, no_bits, set_bits, unpacked
+
 IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float32]
 
@@ -138,15 +140,15 @@ class Blocked:
 
     def __init__(self, users: int, items: int) -> None:
         self.n_items = items
-        self.bits = np.zeros((users, (items + 7) // 8), np.uint8)
+        self.bits = no_bits(users, items)
 
     def set(self, users: IntArray, items: IntArray) -> None:
         """Block the pairs users[j], items[j]."""
-        _set_bits(self.bits, users, items)
+        set_bits(self.bits, users, items)
 
     def clear(self, users: IntArray, items: IntArray) -> None:
         """Free the pairs users[j], items[j]."""
-        _clear_bits(self.bits, users, items)
+        clear_bits(self.bits, users, items)
 
     def visible(self, n_items: int) -> Blocked:
         """Return a read-only view for a platform that knows of the first n_items items."""
@@ -158,26 +160,7 @@ class Blocked:
 
     def rows(self, users: IntArray) -> NDArray[np.bool_]:
         """Return a dense (B, items) array, true where blocked."""
-        packed = self.bits[users]
-        return np.unpackbits(packed, axis=1, count=self.n_items, bitorder="little").astype(bool)
-
-
-@njit(cache=True)
-def is_blocked(bits, user, item):
-    """Return whether the pair's bit is set."""
-    return (bits[user, item >> 3] >> (item & 7)) & 1 != 0
-
-
-@njit(cache=True)
-def _set_bits(bits, users, items):
-    for j in range(users.size):
-        bits[users[j], items[j] >> 3] |= np.uint8(1 << (items[j] & 7))
-
-
-@njit(cache=True)
-def _clear_bits(bits, users, items):
-    for j in range(users.size):
-        bits[users[j], items[j] >> 3] &= np.uint8(255 ^ (1 << (items[j] & 7)))
+        return unpacked(self.bits[users], self.n_items)
 
 
 def count_pairs(log: Interactions, n_users: int, n_items: int) -> sparse.csr_matrix:

@@ -20,9 +20,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..bits import is_set
 from ..errors import PolicyError
 from ..machine import blas_on_one_thread
-from .interactions import Blocked, FloatArray, IntArray, is_blocked
+from .interactions import Blocked, FloatArray, IntArray
 
 USER_BLOCK = 64
 """Rows of the matrix product. The last block is filled up with zeros: BLAS may pick another kernel, and
@@ -230,7 +231,7 @@ def _scan(scores, words, first, users, live, bits, n, keys, sizes, thresholds):
                 if not score < np.inf:
                     return b
                 item = first + j
-                if not live[item] or is_blocked(bits, users[b], item):
+                if not live[item] or is_set(bits, users[b], item):
                     continue
                 kept[size] = _key(words[b, j], item)
                 size += 1
@@ -264,6 +265,6 @@ def _walk(order, scores, users, bits, items, best):
         for item in order:
             if found == n:
                 break
-            if not is_blocked(bits, users[b], item):
+            if not is_set(bits, users[b], item):
                 items[b, found], best[b, found] = item, scores[item]
                 found += 1

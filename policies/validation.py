@@ -8,9 +8,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..bits import is_set
 from ..errors import PolicyError
 from .base import Ranking
-from .interactions import Observation, is_blocked
+from .interactions import Observation
 
 _RULES = (
     "",
@@ -74,7 +75,7 @@ def _first_breach(items, scores, users, live, bits):
                 return 2, b, r
             if not live[item]:
                 return 3, b, r
-            if is_blocked(bits, users[b], item):
+            if is_set(bits, users[b], item):
                 return 4, b, r
             if listed[item] == b:
                 return 5, b, r

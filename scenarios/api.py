@@ -64,14 +64,11 @@ def run(
     checked_every(checkpoint_every, keep_state)
     with told_where(study, placed):
         stop = until_of(until, chosen, seeds, max_seeds)
-
-    def check(whole: Study) -> None:
-        with told_where(study, placed):
-            check_runnable(whole)
-
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
+        with told_where(study, placed):
+            check_runnable(stop.study if stop else chosen)
         run_study(
             chosen,
             place,
@@ -79,7 +76,6 @@ def run(
             backend=backend,
             scheduler=scheduler,
             progress=_progress(progress),
-            checker=check,
             # nobody comes back to a temporary folder
             checkpoint_every=checkpoint_every if temporary is None else 0,
             keep_state=keep_state and temporary is None,

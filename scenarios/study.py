@@ -6,7 +6,7 @@ import platform
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -20,9 +20,10 @@ from .design.grid import grid_points
 from .design.plan import expand, seeds_of, study_digest, with_seeds
 from .design.run import PlannedRun
 from .design.uncertainty import check_draws, design_notes
-from .execution.pool import Backend, Workers, checked_backend, checked_jobs
+from .execution.pool import Backend, Workers, checked_backend
 from .execution.progress import Quiet
-from .execution.worker import Builder, Task, build
+from .execution.spread import checked_jobs
+from .execution.worker import Task
 from .specs.data_files import input_files
 from .specs.study import Study
 from .storage.bundles import Bundler
@@ -95,8 +96,6 @@ def run_study(
     backend: Backend = "loky",
     scheduler: str | None = None,
     progress: Quiet | None = None,
-    builder: Builder = build,
-    checker: Callable[[Study], Any] = check_runnable,
     command: Sequence[str] = (),
     changed: Sequence[str] = (),
     until: Until | None = None,
@@ -105,9 +104,10 @@ def run_study(
 ) -> Folder:
     """Run what is not yet in `out` and write the tables there; return the folder.
 
+    The study has been checked by `check_runnable`; with `until`, that is `until.study`.
     jobs: runs at a time, −1 for one per core (of a cluster: all it has). backend: "loky" (processes),
     "threading", "dask" or "ray". scheduler: address of a running Dask or Ray cluster; without one, dask
-    and ray start workers on this machine. Everything is checked before the folder is made. A run that
+    and ray start workers on this machine. A run that
     fails becomes a row with its error. The tables do not depend on jobs, backend or interruptions (wall
     times aside). changed: what options changed in the study as written, for the manifest. until: runs
     its study in batches of seeds, and stops when it is decided. checkpoint_every: rounds between
@@ -123,7 +123,6 @@ def run_study(
     checked_every(checkpoint_every, keep_state, scheduler)
     progress = progress or Quiet()
     study = study if until is None else until.study
-    checker(study)
     plan = whole = expand(study)
     folder = Folder(out)
     check_folder(folder, study)
@@ -141,7 +140,7 @@ def run_study(
         try:
             for part in [study] if until is None else until.parts(folder.path, progress):
                 plan = with_seeds(whole, seeds_of(part))
-                ran = _fill(records, plan, folder.store, workers, progress, builder, bundler, keeping)
+                ran = _fill(records, plan, folder.store, workers, progress, bundler, keeping)
                 if not ran and until is None and folder.is_complete(part, len(plan)):
                     continue
                 tables = collect(plan, records, folder.store, folder.path)
@@ -168,7 +167,6 @@ def _fill(
     store: RunStore,
     workers: Workers,
     progress: Quiet,
-    builder: Builder,
     bundler: Bundler,
     keeping: Keeping | None,
 ) -> int:
@@ -187,7 +185,7 @@ def _fill(
             waiting.setdefault(run.key, run)
     prepared = prepare(list(waiting.values()), [run for run in plan if run.key in records], keeping)
     todo = [run for run, _ in prepared.todo]
-    tasks = [Task(run, keeping, builder) for run, keeping in prepared.todo]
+    tasks = [Task(run, keeping) for run, keeping in prepared.todo]
     for note in prepared.notes:
         progress.say(note)
     for record in records.values() if todo else ():
@@ -196,9 +194,8 @@ def _fill(
         jobs = workers.at_once(todo, progress, records)
         progress.start(len(records) + len(todo), len(records), jobs, sum(map(prepared.left, todo)))
         for record in workers.carried_out(tasks, store, jobs, progress):
-            if record.key not in records:
-                told = jobs == 1 and workers.here
-                progress.run(0 if told else prepared.left(waiting[record.key]), record.status == "failed")
+            told = jobs == 1 and workers.here
+            progress.run(0 if told else prepared.left(waiting[record.key]), record.status == "failed")
             records[record.key] = record
             prepared.done(waiting[record.key])
             bundler.add(record)

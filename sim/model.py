@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import mesa
 from mesa.agent import AgentSet
@@ -10,6 +10,9 @@ from mesa.agent import AgentSet
 from ..agents.user_agent import User
 from ..agents.world import World
 from .loop import Now, Simulation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Rows(Protocol):
@@ -47,6 +50,26 @@ class FeedbackLoop(mesa.Model):
     def measures(self) -> dict[str, float]:
         """The last round's measures; empty before the first step."""
         return self.recorder.rows[-1] if self.recorder and self.recorder.rows else {}
+
+    def timings(self) -> pd.DataFrame:
+        """Return one row per phase, in the order of a round: what it does and the time it has taken so far.
+
+        Columns: `phase`, `does`, `seconds` (all rounds), `ms_per_round`, `share` (of the time of all phases; 0 to 1).
+        """
+        import pandas as pd
+
+        simulation = self.simulation
+        seconds = pd.Series(simulation.seconds)
+        does = [(getattr(Simulation, phase).__doc__ or "").split("\n")[0] for phase in seconds.index]
+        return pd.DataFrame(
+            {
+                "phase": seconds.index,
+                "does": does,
+                "seconds": seconds.to_numpy(),
+                "ms_per_round": 1000 * seconds.to_numpy() / max(simulation.round, 1),
+                "share": (seconds / (seconds.sum() or 1.0)).to_numpy(),
+            }
+        )
 
     def step(self) -> None:
         """Run one round."""

@@ -23,7 +23,7 @@ from .oracles import oracle_items, oracle_slates
 from .state import State, part, under
 from .streams import Streams
 
-_BLOCK = 256
+BLOCK = 256
 """Users that an oracle values at once: bounds memory to block × tastes × items."""
 
 
@@ -189,7 +189,7 @@ class OracleSlate(Recommender):
 
 
 def _in_blocks(users, fill) -> NDArray[np.int32]:
-    parts = [fill(users[start : start + _BLOCK]) for start in range(0, users.size, _BLOCK)]
+    parts = [fill(users[start : start + BLOCK]) for start in range(0, users.size, BLOCK)]
     return np.concatenate(parts)
 
 

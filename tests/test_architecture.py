@@ -25,6 +25,7 @@ LAYERS = {
     "sim": 2,
     "agents": 1,
     "policies": 1,
+    "bits": 0,
     "config": 0,
     "disk": 0,
     "keys": 0,

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...bits import is_set
 from ...philox import uniform
 from ..world import World
 from .choice import draw_taste
@@ -159,7 +160,7 @@ def _hear(round, users, rate, indptr, indices, influence, recent, live, blocked,
                     item = recent[friend, slot]
                     break
                 pick -= 1
-        if not live[item] or (blocked[u, item >> 3] >> (item & 7)) & 1:
+        if not live[item] or is_set(blocked, u, item):
             continue
         just = False
         for m in range(taken.shape[1]):

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...bits import is_set
 from ...philox import uniform
 from ..world import World
 
@@ -25,8 +26,8 @@ def organic_slates(
 ) -> NDArray[np.int32]:
     """Return slates (B, n): distinct live items drawn with probability ∝ (1 + times taken)^b, in random order.
 
-    blocked: bit set (users, ceil(items / 8)) of pairs in their cool-down. Draws are successive and without
-    replacement (rejected draws are drawn again); −1 pads a slate where too few items are free.
+    blocked: pairs in their cool-down (see `echodrift.bits`). Draws are successive and without replacement
+    (rejected draws are drawn again); −1 pads a slate where too few items are free.
     """
     live = np.flatnonzero(world.items.live(round)).astype(np.int32)
     weights = (1.0 + world.taken[live]) ** world.behavior.organic_popularity
@@ -45,7 +46,7 @@ def _draw(users, n, live, cumulative, blocked, round, key, order_key):
             place = np.searchsorted(cumulative, uniform(key, round, u, slot))
             slot += 1
             item = live[min(place, live.size - 1)]
-            if (blocked[u, item >> 3] >> (item & 7)) & 1:
+            if is_set(blocked, u, item):
                 continue
             fresh = True
             for j in range(found):
@@ -70,7 +71,7 @@ def _draw_rest(u, n, live, cumulative, blocked, round, key, slot, slate, found):
     for place in range(live.size):
         item = live[place]
         weights[place] = cumulative[place] - (cumulative[place - 1] if place > 0 else 0.0)
-        if (blocked[u, item >> 3] >> (item & 7)) & 1:
+        if is_set(blocked, u, item):
             weights[place] = 0.0
         for j in range(found):
             if slate[j] == item:

@@ -1,15 +1,14 @@
-"""A study that stops when it is decided: what it asks of its tables, and how its arms are compared afterwards."""
+"""What a study that stops when it is decided asks of its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..results import Point, Results
-from ..statistics import LEVEL
+from ..results import Results
 from .judge import judge
-from .looks import Looks, looks_of
-from .sequential import always_valid, pairs
+from .looks import looks_of
+from .sequential import sequential_compare
 
 
 @dataclass(frozen=True)
@@ -52,19 +51,18 @@ def _of_gate(results: Results) -> Iterator[Question]:
 def _of_primary(results: Results) -> Iterator[Question]:
     looks = looks_of(results.manifest)
     for point in results.points:
+        runs = point.runs
         at = f" at {point.label}" if point.label else ""
-        for arm in results.arms:
-            if arm == results.reference:
-                continue
-            judged = point.runs[point.runs["arm"].isin([arm, results.reference])]
+        others = [arm for arm in results.arms if arm != results.reference]
+        clear: set[tuple[str, str]] = set()
+        if results.reference in set(runs["arm"]):
+            ran = [arm for arm in others if arm in set(runs["arm"])]
+            measures = [name for name in results.primary if name in runs]
+            table = sequential_compare(runs, results.reference, measures, arms=ran, looks=looks)
+            known = (table["low"] > 0) | (table["high"] < 0) | (table["low"] == table["high"])
+            clear = set(zip(table["arm"][known], table["measure"][known], strict=True))
+        for arm in others:
+            judged = runs[runs["arm"].isin([arm, results.reference])]
             failed = bool((judged["status"] != "ok").any())
             for measure in results.primary:
-                clear = _is_clear(point, arm, results.reference, measure, looks)
-                yield Question(f'{measure} of "{arm}"{at}', clear, failed)
-
-
-def _is_clear(point: Point, arm: str, reference: str, measure: str, looks: Looks | None) -> bool:
-    if measure not in point.runs:
-        return False
-    interval = always_valid(*pairs(point.runs, arm, reference, measure, looks), LEVEL)[0]
-    return interval.low > 0 or interval.high < 0 or interval.low == interval.high
+                yield Question(f'{measure} of "{arm}"{at}', (arm, measure) in clear, failed)

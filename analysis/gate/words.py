@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-from functools import cache
 
-from ..measures import MEASURES, measure_class
+from ...wording import toml
+from ..measures.columns import describe, is_share
 from .verdicts import Judged, Judgement, Turn, Verdict
 
 METHODS = {"t": "t intervals", "bootstrap": "BCa bootstrap intervals"}
@@ -74,7 +73,7 @@ def requirement(line: Judgement) -> str:
 
 
 def _bound(line: Judgement) -> str:
-    if not is_share(line.measure):
+    if not is_share(describe(line.measure)):
         return line.bound
     if line.estimate == "candidate":
         return f"{100 * line.limit:g} %"
@@ -97,25 +96,18 @@ def numbers(line: Judgement) -> tuple[str, str, str, str]:
 
 
 def number(value: float, measure: str, signed: bool = False) -> str:
-    """Return a value with its unit: shares in percent, their differences in percentage points."""
+    """Return a value with its unit: shares in percent, their differences in percentage points.
+
+    More digits than `measures.columns` writes, so that an end of an interval is seen to lie off its limit.
+    """
     if not math.isfinite(value):
         return "–"
     plus = "+" if signed else ""
-    if is_share(measure):
+    if is_share(describe(measure)):
         text = f"{100 * value:{plus}.2f} {'pp' if signed else '%'}"
     else:
         text = f"{value:{plus}.4g}"
     return text.replace("-", "−")
-
-
-@cache
-def is_share(measure: str) -> bool:
-    """Whether a measure reads best in percent."""
-    base = measure.split(":")[0]
-    if base not in MEASURES:
-        return False
-    column = next(each for each in measure_class(base).columns if each.name == base)
-    return column.unit in {"share", "probability"} and column.low >= -1 and column.high <= 1
 
 
 def remarks(line: Judgement) -> list[str]:
@@ -154,7 +146,7 @@ def fit(line: Judgement) -> str:
 def flip(turn: Turn) -> str:
     """Return "behavior.attention (holds above 0.9)"."""
     if turn.holds in ("there", "elsewhere"):
-        value = json.dumps(turn.value, ensure_ascii=False, default=str)
+        value = toml(turn.value)
         return f"{turn.key} ({'holds with' if turn.holds == 'there' else 'does not hold with'} {value})"
     return f"{turn.key} (holds {turn.holds} {turn.value:.3g})"
 

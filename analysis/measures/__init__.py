@@ -27,6 +27,7 @@ __all__ = [
     "UserMeasure",
     "build",
     "catalog",
+    "declared",
     "measure_class",
 ]
 
@@ -91,10 +92,11 @@ def measure_class(column: str) -> type[Measure]:
 
 def catalog() -> list[Column]:
     """Return every column that can be asked for, in the order of `MEASURES`."""
-    return [_described(name) for name in MEASURES]
+    return [declared(name) for name in MEASURES]
 
 
-def _described(column: str) -> Column:
+def declared(column: str) -> Column:
+    """Return a column as its measure declares it; an unknown name raises BadInput."""
     return next(found for found in measure_class(column).columns if found.name == column)
 
 
@@ -110,7 +112,7 @@ class MeasureSet:
         self.columns: tuple[Column, ...] = tuple(
             column
             for name in wanted
-            for column in _with_splits(_described(name), measure_class(name), self._setup)
+            for column in _with_splits(declared(name), measure_class(name), self._setup)
         )
         """What `update` returns, in that order: every column, followed by its splits."""
 

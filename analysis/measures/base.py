@@ -50,12 +50,12 @@ class Round:
     """(B,) the same items and noise valued at round-0 tastes."""
     hit: NDArray[np.float64]
     """(B, K) P(at least one item taken | intent k, this slate), in closed form; NaN for unused tastes."""
-    told_users: NDArray[np.int32]
+    heard_users: NDArray[np.int32]
     """(w,) users who took an item by word of mouth."""
-    told_items: NDArray[np.int32]
+    heard_items: NDArray[np.int32]
     """(w,) and which."""
     blocked: NDArray[np.uint8]
-    """(users, ceil(items / 8)) bit set of pairs in their cool-down (see `echodrift.policies.interactions.Blocked`)."""
+    """(users, ceil(items / 8)) bit set of pairs in their cool-down (see `echodrift.bits`)."""
 
     @cached_property
     def shown_counts(self) -> NDArray[np.int64]:

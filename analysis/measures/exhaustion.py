@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...agents.values import item_values
+from ...bits import is_set
 from .base import Column, Round, Setup, SplitMeasure, Terms
 from .panel import EVERY, UserPanel
 
@@ -77,7 +78,7 @@ def _blocked_share(bits, order, live, most):
                 break
             if live[item]:
                 found += 1
-                blocked += (bits[p, item >> 3] >> (item & 7)) & 1
+                blocked += is_set(bits, p, item)
         if found > 0:
             share[p] = blocked / found
     return share

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...agents.dynamics.choice import slate_value
+from ...bits import unpacked
 from ...sim.oracles import oracle_slates
 from .base import Column, Round, UserMeasure
 from .panel import EVERY, UserPanel
@@ -52,6 +53,4 @@ class Regret(UserMeasure):
 def could_show(round: Round, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return (len(rows), items born by then): what the slates of some visits could have held."""
     born = round.world.items.born(round.index)
-    packed = round.blocked[round.users[rows]]
-    blocked = np.unpackbits(packed, axis=1, count=born, bitorder="little").astype(bool)
-    return round.live[:born] & ~blocked
+    return round.live[:born] & ~unpacked(round.blocked[round.users[rows]], born)

@@ -155,7 +155,7 @@ def random_round(
         found = np.minimum((shown >= 0).sum(axis=1), rng.integers(0, most + 1, visitors.size))
         columns = min(most, slate)
         taken[:, :columns] = np.where(np.arange(columns) < found[:, None], shown[:, :columns], -1)
-    told = np.flatnonzero(rng.random(visitors.size) < 0.2)
+    heard = np.flatnonzero(rng.random(visitors.size) < 0.2)
     hit = rng.random((visitors.size, people.shares.shape[1]))
     hit[np.arange(hit.shape[1]) >= people.n_tastes[visitors][:, None]] = np.nan
     surplus = np.where(taken[:, 0] >= 0, rng.exponential(size=visitors.size), 0.0)
@@ -171,8 +171,8 @@ def random_round(
         surplus=surplus,
         surplus_start=surplus - rng.exponential(size=visitors.size),
         hit=hit,
-        told_users=visitors[told],
-        told_items=rng.choice(live, told.size).astype(np.int32),
+        heard_users=visitors[heard],
+        heard_items=rng.choice(live, heard.size).astype(np.int32),
         blocked=rng.integers(0, 256, (len(people), (len(world.items) + 7) // 8)).astype(np.uint8),
     )
 

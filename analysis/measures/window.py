@@ -61,7 +61,7 @@ class Window:
         self.shown += self._shown[slot]
         self.taken += self._taken[slot]
         _fill(self.consumed, slot * self.width, round.users, round.taken)
-        self.consumed[round.told_users, (slot + 1) * self.width - 1] = round.told_items
+        self.consumed[round.heard_users, (slot + 1) * self.width - 1] = round.heard_items
         self._last = round.index
         return self
 

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..measures.base import Column
+from ..measures.columns import describe, is_share
 from ..statistics import Survival, median_survival, t_interval
-from .columns import describe, is_share
 from .curves import NICE, finish
 from .sheet import head, label_ends, say, sheet
 from .style import MUTED, RULE, ArmStyle, clean, look, styles_for

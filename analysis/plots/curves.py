@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..measures.base import Column
-from .columns import describe, is_share, write_value
+from ..measures.columns import describe, is_share, write_value
 from .series import ENDS, Curve, bin_width, curves, ends
 from .sheet import Sheet, head, label_ends, say, sheet
 from .style import BACKGROUND, EXTREMES, MANY, RULE, ArmStyle, foreground, look, styles_for

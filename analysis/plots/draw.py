@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadInput
 from ..measures.base import Column
+from ..measures.columns import describe
 from ..switches import marked
-from .columns import describe
 from .comparisons import across_grid, differences, half_life
 from .curves import long_horizon, tastes
 from .frontier import frontier

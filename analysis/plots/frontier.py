@@ -13,8 +13,8 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from ..measures.columns import describe, is_share
 from ..statistics import t_interval
-from .columns import describe, is_share
 from .curves import NICE, percent
 from .series import ENDS
 from .sheet import WIDTH, place_letters, say, sheet

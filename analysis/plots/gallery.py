@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from .columns import describe, known, twins
+from ..measures.columns import describe, known, twins
 from .comparisons import differences, half_life
 from .curves import finding, long_horizon, tastes
 from .inequality import lorenz

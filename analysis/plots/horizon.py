@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..measures.base import Column
-from .columns import describe
+from ..measures.columns import describe
 from .curves import finding, long_horizon
 from .selection import difference, minus
 from .style import ArmStyle, clean, styles_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from .columns import describe
+from ..measures.columns import describe
 from .curves import finding
 from .draw import draw
 from .frontier import AXES, frontier

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..measures.base import Column
-from .columns import describe
+from ..measures.columns import describe
 from .curves import crowded, curve_panel, span_of
 from .selection import at, short, values_of, written
 from .series import curves

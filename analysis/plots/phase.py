@@ -14,8 +14,8 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ..measures.base import Column
+from ..measures.columns import describe, is_share
 from ..statistics import t_interval
-from .columns import describe, is_share
 from .selection import is_numeric, short, values_of, written
 from .sheet import WIDTH, head, say, sheet
 from .style import INK, MUTED, ArmStyle, clean, look, styles_for

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..measures.base import Column
-from .columns import describe, is_share
+from ..measures.columns import describe, is_share
 from .style import clean
 
 if TYPE_CHECKING:

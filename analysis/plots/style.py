@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 
+from ...disk import replace_file
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -165,7 +167,7 @@ def _png(figure: Figure, file: io.BytesIO, dpi: int) -> None:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure to a .png, .svg or .pdf file."""
-    path.write_bytes(render(figure, path.suffix[1:]))
+    replace_file(path, render(figure, path.suffix[1:]))
 
 
 def resize(figure: Figure, width: float | None = None, height: float | None = None) -> None:

@@ -72,8 +72,8 @@ class Recorder:
             surplus=choices.surplus,
             surplus_start=choices.surplus_start,
             hit=choices.hit,
-            told_users=now.told_users,
-            told_items=now.told_items,
+            heard_users=now.heard_users,
+            heard_items=now.heard_items,
             blocked=simulation.blocked.bits,
         )
         row: dict[str, float] = {"round": now.round}

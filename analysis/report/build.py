@@ -80,8 +80,8 @@ def _build(results: Results) -> Path:
         failures=tables.failures(results),
         facts=tables.facts(results.manifest),
         manifest=results.manifest,
-        versions=tables.settings(results.manifest.get("versions") or {}),
-        hashes=tables.settings(results.manifest.get("hashes") or {}),
+        versions=tables.setting_rows(results.manifest.get("versions") or {}),
+        hashes=tables.setting_rows(results.manifest.get("hashes") or {}),
         source=(results.folder / "study.toml").read_text("utf-8"),
     )  # fmt: skip
     path = results.folder / "report.html"
@@ -116,7 +116,7 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
         "blocks": found,
         "equal": equal,
         "pictures": pictures,
-        "half_lives": tables.half_life_rows(point, results.arms),
+        "half_lives": tables.half_life_rows(point, results.arms) if full else [],
         "switches": switches.told(results, point),
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BadInput
+from ...wording import counted
 from ..gate.looks import on_figures
 from ..results import read_results
 from . import tables
@@ -45,7 +46,7 @@ def build_interactive(folder: Path | str) -> Path:
         name=results.study["name"],
         description=results.study.get("description") or "",
         warnings=tables.warnings(results),
-        seeds=f"{data['seeds']} {'seed' if data['seeds'] == 1 else 'seeds'}",
+        seeds=counted(data["seeds"], "seed"),
         one_seed=data["seeds"] == 1,
         stopped=on_figures(results.manifest),
         width=data["width"],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..plots.columns import describe, is_share, twins
+from ..measures.columns import describe, is_share, twins
 from ..results import Point, Results
 from ..statistics import t_interval
 from ..statistics.intervals import apart

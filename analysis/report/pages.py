@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...disk import replace_file
 from ...errors import StorageError
 
 
@@ -27,14 +26,10 @@ def environment() -> Any:
 
 def write(path: Path, content: bytes, study: Path) -> None:
     """Replace a file of a study's folder as a whole; what stood there stays when it cannot be written."""
-    waiting = path.with_name(f".unfinished-{path.name}-{os.getpid()}")
     try:
         path.parent.mkdir(exist_ok=True)
-        waiting.write_bytes(content)
-        os.replace(waiting, path)
+        replace_file(path, content)
     except OSError as error:
-        for leftover in _if_there(waiting):
-            leftover.unlink(missing_ok=True)
         raise StorageError(
             f"{path} cannot be written ({error.strerror or error}). The tables of the study are untouched; "
             f"{_way_out(error)}, then type: echodrift report {shlex.quote(str(study))}"
@@ -50,11 +45,3 @@ def _way_out(error: OSError) -> str:
     if error.errno == errno.EROFS:
         return "make the file system writable (or copy the folder to one that is, and name the copy)"
     return "put that right"
-
-
-def _if_there(path: Path) -> Iterator[Path]:
-    try:
-        if path.exists():
-            yield path
-    except OSError:
-        return

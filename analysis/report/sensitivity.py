@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..plots.columns import describe
+from ..measures.columns import describe
 from ..results import Results
 from ..saltelli import is_saltelli
 from ..sensitivity import REST, sensitivity

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..plots.columns import describe, write_difference, write_value
+from ...wording import component
+from ..measures.columns import describe, write_difference, write_value
 from ..plots.curves import long_horizon
 from ..plots.gallery import Plate
 from ..plots.style import ArmStyle
@@ -76,19 +77,12 @@ def _change(switch: Mapping[str, Any]) -> str:
     for name in ("policy", "rerank", "transform", "purge"):
         given = switch.get(name)
         if given or given == [] and name != "purge":
-            parts.append(f"{name} = {_component(given)}")
+            specs: list[Any] = given if isinstance(given, list) else [given]
+            parts.append(f"{name} = {', then '.join(map(component, specs)) or 'none'}")
     for name in ("slate", "recommend", "retrain_every"):
         if switch.get(name) is not None:
             parts.append(f"{name} = {str(switch[name]).lower()}")
     return f"Round {switch['round']}{until}, {whom}{ramp}: {'; '.join(parts)}"
-
-
-def _component(given: Any) -> str:
-    if isinstance(given, list):
-        return ", then ".join(_component(each) for each in given) or "none"
-    fields = ", ".join(f"{key} = {value}" for key, value in given.items() if key != "kind")
-    kind = given.get("kind", "")
-    return f"{kind} ({fields})" if kind and fields else kind or fields
 
 
 def _effect_row(effect: Effect) -> dict[str, str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...wording import component, counted, settings, unquoted
 from ..gate.looks import looks_of
-from ..plots.columns import describe, known, write_difference, write_value
+from ..measures.columns import describe, known, write_difference, write_value
 from ..plots.comparisons import half_lives
 from ..results import END, Point, Results
 from ..saltelli import is_saltelli
+from ..statistics import DecayFit, half_life_fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,9 @@ WARNING = "warning:"
 
 _WITHOUT_USE = {"als": {"learning_rate", "negatives"}, "bpr": {"confidence", "binary"}}
 """Fields of a matrix factorization that its model does not read."""
+
+RESAMPLES = 199
+"""Of the intervals of half-lives, as many as their coverage was measured with (docs/statistics.md)."""
 
 EXHAUSTED = 0.2
 """Above this share of most-valued items used up, the report warns."""
@@ -138,16 +143,53 @@ def glance(found: Sequence[Block]) -> tuple[list[Block], list[tuple[str, list[Ce
     return heads, [(arm, [by_arm[arm] for by_arm in cells]) for arm in arms]
 
 
-def half_life_rows(point: Point, arms: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Arm, median niche half-life in words, and in how many seeds it halved; empty where nobody measured it."""
+def half_life_rows(point: Point, arms: Sequence[str]) -> list[dict[str, str]]:
+    """Niche half-life of every arm: median over its runs, and how fast its mean curve decays after round 0.
+
+    Empty where nobody measured it. `fitted` is empty where seeds or rounds are too few for it.
+    """
     found = half_lives(point.runs)
+    fits = _decays(point)
     rows = []
     for arm in arms:
         if arm in found:
-            survival = found[arm][2]
-            halved = f"{survival.events} of {survival.n}" if survival.n else "–"
-            rows.append((arm, str(survival), halved))
-    return rows if any(halved != "–" for _, _, halved in rows) else []
+            survival, fit = found[arm][2], fits.get(arm)
+            rows.append(
+                {
+                    "arm": arm,
+                    "median": str(survival),
+                    "halved": f"{survival.events} of {survival.n}" if survival.n else "–",
+                    "fitted": str(fit) if fit else "",
+                    "interval": _within(fit) if fit else "",
+                    "form": fit.form if fit and not math.isnan(fit.half_life) else "–",
+                }
+            )
+    return rows if any(row["halved"] != "–" for row in rows) else []
+
+
+def _decays(point: Point) -> dict[str, DecayFit]:
+    """The decay of niche exposure in every arm with two seeds or more; none where a study is too short for one.
+
+    From round 1 on: what an arm's first slates take away at once is a level, and no decay.
+    """
+    rounds = point.rounds
+    if "niche_exposure" not in rounds or rounds["round"].max() + 1 < 2 * END:
+        return {}
+    found = {}
+    known = rounds[(rounds["round"] > 0) & rounds["niche_exposure"].notna()]
+    for arm, part in known.groupby("arm", sort=False):
+        curves = part.pivot(index="seed", columns="round", values="niche_exposure")
+        if len(curves) > 1:
+            found[str(arm)] = half_life_fit(curves.columns, curves, resamples=RESAMPLES)
+    return found
+
+
+def _within(fit: DecayFit) -> str:
+    """The interval of a half-life, as far as rounds were seen; empty where none of it lies within them."""
+    if not fit.low <= fit.horizon or fit.high < 1:
+        return ""
+    low = f"{fit.low:.0f}" if fit.low >= 1 else "< 1"
+    return f"{low} to {f'{fit.high:.0f}' if fit.high <= fit.horizon else f'> {fit.horizon:.0f}'}"
 
 
 def arm_rows(results: Results) -> list[dict[str, str]]:
@@ -157,27 +199,23 @@ def arm_rows(results: Results) -> list[dict[str, str]]:
         rows.append(
             {
                 "name": arm["name"],
-                "policy": _component(arm.get("policy", {})),
-                "rerank": "; then ".join(_component(step) for step in arm.get("rerank", [])),
-                "platform": ", ".join(
-                    f"{key} = {_written(value)}" for key, value in arm.get("platform", {}).items()
-                ),
+                "policy": component(arm.get("policy", {}), _without_use(arm.get("policy", {}))),
+                "rerank": "; then ".join(map(component, arm.get("rerank", []))),
+                "platform": settings(arm.get("platform", {})),
             }
         )
     return rows
 
 
-def _component(config: Mapping[str, Any]) -> str:
-    hidden = {"kind"}
-    if config.get("kind") == "matrix_factorization":
-        hidden |= _WITHOUT_USE.get(config.get("model", "als"), set())
-    fields = ", ".join(f"{key} = {_written(value)}" for key, value in config.items() if key not in hidden)
-    return f"{config.get('kind', '')} ({fields})" if fields else str(config.get("kind", ""))
+def _without_use(policy: Mapping[str, Any]) -> set[str]:
+    if policy.get("kind") != "matrix_factorization":
+        return set()
+    return _WITHOUT_USE.get(policy.get("model", "als"), set())
 
 
 def setup_rows(results: Results, part: str) -> list[tuple[str, str]]:
     """Settings of "world", "behavior" or "platform"; what a world from a log leaves without use says so."""
-    rows = settings(results.study.get(part) or {})
+    rows = setting_rows(results.study.get(part) or {})
     if part == "platform" and "log" in (results.study.get("world") or {}):
         rows = [(key, "not used: the log replaces it" if key == "warmup" else value) for key, value in rows]
     return rows
@@ -197,22 +235,18 @@ def _warns(note: str) -> bool:
     return note.lower().startswith(WARNING)
 
 
-def settings(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def setting_rows(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Nested settings as (dotted key, value in TOML's words)."""
     rows = []
     for key, value in part.items():
         if isinstance(value, Mapping):
-            rows += settings(value, f"{prefix}{key}.")
+            rows += setting_rows(value, f"{prefix}{key}.")
         elif isinstance(value, list) and value and all(isinstance(entry, Mapping) for entry in value):
             for i, entry in enumerate(value):
-                rows += settings(entry, f"{prefix}{key}[{i}].")
+                rows += setting_rows(entry, f"{prefix}{key}[{i}].")
         else:
-            rows.append((f"{prefix}{key}", _written(value)))
+            rows.append((f"{prefix}{key}", unquoted(value)))
     return rows
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def failures(results: Results) -> list[dict[str, str]]:
@@ -257,7 +291,7 @@ def warnings(results: Results) -> list[str]:
         )
     elif seeds < FEW_SEEDS:
         found.append(
-            f"{seeds} {'seed' if seeds == 1 else 'seeds'}: "
+            f"{counted(seeds, 'seed')}: "
             + ("there are no intervals at all. " if seeds == 1 else "intervals are wide. ")
             + (f"With fewer than {FEW_TO_SAY} no verdict is given. " if seeds < FEW_TO_SAY else "")
             + f"Take this as a first look; {FEW_SEEDS} seeds is the default where a conclusion is drawn."
@@ -265,8 +299,8 @@ def warnings(results: Results) -> list[str]:
     rounds = int(results.rounds["round"].max()) + 1
     if rounds < 2 * END:
         found.append(
-            f"The runs have {rounds} {'round' if rounds == 1 else 'rounds'}: the averages at their start and end "
-            f"({results.span} {'round' if results.span == 1 else 'rounds'} each) overlap, and nothing can be said "
+            f"The runs have {counted(rounds, 'round')}: the averages at their start and end "
+            f"({counted(results.span, 'round')} each) overlap, and nothing can be said "
             "about the long run."
         )
     absent = [name for name in results.primary if name not in results.measures]
@@ -325,7 +359,7 @@ def facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         "seeds",
         "changed",
     }
-    return settings({key: value for key, value in manifest.items() if key not in placed})
+    return setting_rows({key: value for key, value in manifest.items() if key not in placed})
 
 
 def told(manifest: Mapping[str, Any]) -> str:
@@ -339,6 +373,6 @@ def told(manifest: Mapping[str, Any]) -> str:
     return (
         f"This study stopped by a rule and not at a number of seeds set beforehand.{at}{why} Intervals of the gate and "
         "of all comparisons of arms are therefore confidence sequences, which hold however often one looks and are "
-        "wider. The t intervals of single arms, the bands of the curves, and what is said of switches and of limits in "
+        "wider. The intervals of single arms, the bands of the curves, and what is said of switches and of limits in "
         "a phase diagram take no account of the looks: read them as a description."
     )

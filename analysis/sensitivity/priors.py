@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from ...wording import toml, unquoted
 
 
 def in_words(prior: Mapping[str, Any]) -> str:
     """A prior as a person says it: "uniform, 0.5 to 0.95"."""
     whole = " (whole numbers)" if prior.get("whole") else ""
     if prior.get("choice") is not None:
-        names = [value if isinstance(value, str) else json.dumps(value) for value in prior["choice"]]
+        names = list(map(unquoted, prior["choice"]))
         weights = prior.get("weights")
         if not weights:
             return f"one of {', '.join(names)}"
@@ -26,4 +27,4 @@ def in_words(prior: Mapping[str, Any]) -> str:
         if prior.get(shape) is not None:
             low, high = prior[shape]
             return f"{name}, {low:g} to {high:g}{whole}"
-    return json.dumps(dict(prior))
+    return toml(prior)

@@ -1,11 +1,10 @@
 """What a study's numbers say: intervals over seeds, paired differences, sequential and equivalence statements.
 
-One subject per file: `intervals` (t), `paired` (arms against a reference), `multiple` (Holm), `survival`
-(censored times), `resampling` (BCa, sign flips), `equivalence` (TOST), `sequential` (always valid),
-`planning` (seeds needed), `decay` (half-life), `changes` (change-point). What each holds under simulation: docs/statistics.md.
+One subject per file: `intervals` (t, Holm), `paired` (arms against a reference), `survival` (censored times),
+`resampling` (BCa, sign flips), `equivalence` (TOST), `sequential` (always valid), `planning` (seeds needed),
+`decay` (half-life). What each holds under simulation: docs/statistics.md.
 """
 
-from .changes import ChangePoint, change_point
 from .decay import DecayFit, half_life_fit
 from .equivalence import Equivalence, noninferior, tost
 from .intervals import LEVEL, Interval, holm, mean_interval, t_interval
@@ -17,14 +16,12 @@ from .survival import Survival, median_survival
 
 __all__ = [
     "LEVEL",
-    "ChangePoint",
     "DecayFit",
     "Difference",
     "Equivalence",
     "Interval",
     "Survival",
     "bca_interval",
-    "change_point",
     "compare",
     "confidence_sequence",
     "half_life_fit",

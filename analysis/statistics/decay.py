@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import BadInput
+from ...wording import counted
 from .decay_forms import FORMS, Form
 from .intervals import LEVEL, Interval, apart, mean_interval
 
-RESAMPLES = 1_999
 SEED = 20_261_122
 START = 5
 """Rounds that make up the start level, as in `measures.summaries.niche_half_life`."""
@@ -48,7 +48,6 @@ class DecayFit:
     """Form → mean squared error on the curve of a seed left out."""
     half_lives: dict[str, float]
     """Form → its half-life, of the forms that predict about as well as the best: the interval spans them."""
-    parameters: tuple[float, ...] = ()
     reason: str = ""
     """Why there is no half-life or no interval, or what to mind."""
 
@@ -62,13 +61,6 @@ class DecayFit:
         """Whether the half-life lies beyond the rounds observed."""
         return self.half_life > self.horizon
 
-    def at(self, rounds: ArrayLike) -> NDArray[np.float64]:
-        """Fitted curve at rounds counted from the first one; NaN where nothing was fitted."""
-        rounds = np.asarray(rounds, dtype=np.float64)
-        if not self.form:
-            return np.full(rounds.shape, np.nan)
-        return FORMS[self.form].curve(rounds, self.parameters)
-
     def __str__(self) -> str:
         if np.isnan(self.half_life):
             return self.reason or "undefined"
@@ -76,11 +68,15 @@ class DecayFit:
             return f"never: levels off at {self.asymptote:.3g}, above half of {self.start:.3g}"
         if self.censored:
             return f"not within {self.horizon:.0f} rounds"
-        return f"{self.half_life:.0f} rounds"
+        return "less than 1 round" if self.half_life < 1 else counted(round(self.half_life), "round")
 
 
 def half_life_fit(
-    rounds: ArrayLike, curves: ArrayLike, level: float = LEVEL, forms: tuple[str, ...] = tuple(FORMS)
+    rounds: ArrayLike,
+    curves: ArrayLike,
+    level: float = LEVEL,
+    forms: tuple[str, ...] = tuple(FORMS),
+    resamples: int = 1_999,
 ) -> DecayFit:
     """Fit a decay to the mean of the curves and read the time until half of its first value is lost.
 
@@ -91,11 +87,11 @@ def half_life_fit(
     a·(1 + t/τ)^(−β). Each is fitted by least squares to the mean of all seeds but one and judged by its error
     on that one's curve, so that rounds may depend on each other as they like. Of the forms within one
     standard error of the best (Breiman et al., Classification and Regression Trees, 1984) the first is
-    taken, and the interval spans those of all of them. Each form's interval resamples whole seeds (1,999
+    taken, and the interval spans those of all of them. Each form's interval resamples whole seeds (`resamples`
     times, fixed seed) and takes percentiles widened for few seeds (Hesterberg, Am. Stat. 69 (2015),
     "expanded percentile"). Whether there is a decay at all is decided by `fall`, a t interval over seeds.
     """
-    when, curves = whole_curves(rounds, curves, "a decay")
+    when, curves = _whole(rounds, curves)
     every = np.asarray(rounds, float)
     first = every[0] if every.size else 0.0
     t, horizon, n = when - first, float(every[-1] - first) if every.size else 0.0, len(curves)
@@ -121,7 +117,7 @@ def half_life_fit(
     elif n == 1:
         reason = "one seed gives no interval"
     else:
-        ends = [_interval(tables[name], curves, level, REACH * horizon) for name in alike]
+        ends = [_interval(tables[name], curves, level, REACH * horizon, resamples) for name in alike]
         low, high = min(end[0] for end in ends), max(end[1] for end in ends)
     return DecayFit(
         half_life=halves[form],
@@ -136,7 +132,6 @@ def half_life_fit(
         n=n,
         errors={name: float(error.mean()) for name, error in errors.items()},
         half_lives=halves,
-        parameters=parameters,
         reason=reason,
     )
 
@@ -170,7 +165,7 @@ def _why_none(mean: NDArray[np.float64], fall: Interval, end: Interval) -> str:
     if end.high < 0:
         return "it falls below 0: these forms decay to 0 or above"
     falls = fall.low > 0 if fall.n > 1 else fall.mean > 0
-    return "" if falls else "no decay is seen: the fall may be 0"
+    return "" if falls else "no decay is seen"
 
 
 def _left_out(table: Form, curves: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -193,12 +188,14 @@ def _alike(errors: dict[str, NDArray[np.float64]]) -> list[str]:
     return alike
 
 
-def _interval(table: Form, curves: NDArray[np.float64], level: float, reach: float) -> tuple[float, float]:
+def _interval(
+    table: Form, curves: NDArray[np.float64], level: float, reach: float, resamples: int
+) -> tuple[float, float]:
     """Percentiles of the half-life over resampled seeds, widened by √(n/(n−1)) and the t quantile."""
     from scipy.stats import norm, t
 
     n = len(curves)
-    weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
+    weights = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), resamples) / n
     halves = table.half_lives(table.fit(weights @ curves), reach)
     tail = norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf(0.5 + level / 2, n - 1))
     return (
@@ -207,20 +204,18 @@ def _interval(table: Form, curves: NDArray[np.float64], level: float, reach: flo
     )
 
 
-def whole_curves(
-    rounds: ArrayLike, curves: ArrayLike, what: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _whole(rounds: ArrayLike, curves: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rounds (R,) and curves (S, R) less the seeds without any value and the rounds that a seed left lacks.
 
-    Raises BadInput, naming `what` takes them, where the shapes do not fit or the rounds do not increase.
+    Raises BadInput where the shapes do not fit or the rounds do not increase.
     """
     when, curves = np.asarray(rounds, float), np.asarray(curves, float)
     if when.ndim != 1 or curves.ndim != 2 or curves.shape[1] != when.size:
         raise BadInput(
-            f"{what} takes rounds (R,) and curves (seeds, R), here {when.shape} and {curves.shape}"
+            f"a decay takes rounds (R,) and curves (seeds, R), here {when.shape} and {curves.shape}"
         )
     if not (np.diff(when) > 0).all():
-        raise BadInput(f"the rounds of {what} must increase")
+        raise BadInput("the rounds of a decay must increase")
     curves = curves[np.isfinite(curves).any(axis=1)]
     whole = np.isfinite(curves).all(axis=0)
     return when[whole], curves[:, whole]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...errors import BadInput, did_you_mean
 from .intervals import LEVEL, Interval, apart, holm, t_interval
@@ -15,8 +16,10 @@ from .resampling import bca, flips
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("t", "bca", "permutation")
-"""How intervals and p-values of differences are made; the first is the default."""
+Method = Callable[[NDArray[np.float64], float], tuple[Interval, float]]
+"""From paired differences, one per seed in ascending order and NaN where there is none, and a level: interval and p."""
+METHODS: dict[str, Method | None] = {"t": None, "bca": bca, "permutation": flips}
+"""How intervals and p-values of differences are made; t intervals are made of all measures at once."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def compare(
     primary: Sequence[str] = (),
     arms: Sequence[str] | None = None,
     level: float = LEVEL,
-    method: str = "t",
+    method: str | Method = "t",
 ) -> pd.DataFrame:
     """Every arm against the reference on every measure, paired by seed: one row per (arm, measure).
 
@@ -76,16 +79,17 @@ def compare(
     family of their own; their verdict is whether the adjusted p is below 1 − level.
 
     method: "t" for paired t intervals and tests; "bca" for bootstrap intervals and the p they imply;
-    "permutation" for the sign-flip test and the interval that inverts it. Below the number of seeds that
-    the last two need, `reason` says so (`resampling`, docs/statistics.md).
+    "permutation" for the sign-flip test and the interval that inverts it; or a function that gives both.
+    Below the number of seeds that bca and permutation need, `reason` says so (`resampling`, docs/statistics.md).
     """
     import pandas as pd
     from scipy.stats import t
 
-    if method not in METHODS:
+    if isinstance(method, str) and method not in METHODS:
         raise BadInput(
             f'no method is named "{method}" (methods: {", ".join(METHODS)}).{did_you_mean(method, METHODS)}'
         )
+    interval_of = METHODS[method] if isinstance(method, str) else method
     known = list(dict.fromkeys(runs["arm"]))
     arms = [name for name in known if name != reference] if arms is None else list(arms)
     for name in [reference, *arms]:
@@ -116,9 +120,9 @@ def compare(
                 np.where(both, side, 0).sum(axis=1) / np.where(n > 0, n, np.nan) for side in (here, there)
             )
         low, high, reasons = mean - half, mean + half, [""] * len(measures)
-        if method != "t":
+        if interval_of is not None:
             for i, values in enumerate(pairs):
-                interval, p[i] = (bca if method == "bca" else flips)(values, level)
+                interval, p[i] = interval_of(values, level)
                 low[i], high[i], reasons[i] = interval.low, interval.high, interval.reason
         for i, measure in enumerate(measures):
             rows.append(
@@ -154,14 +158,15 @@ def compare(
 
 def _verdict(row, level: float) -> str:
     """Plain words for a row of `compare`."""
-    if row.n < 2 or row.low != row.low:
+    if np.isnan(row.low):
         return "cannot say"
-    if row.low == row.high:
-        return "the same" if row.difference == 0 else ("higher" if row.difference > 0 else "lower")
-    clear = (row.low > 0 or row.high < 0) if row.primary else row.p_holm < 1 - level
+    if row.low == row.high and row.difference == 0:
+        return "the same"
+    clear = (row.low > 0 or row.high < 0) if row.primary else row.p_holm < 1 - level or row.low == row.high
     if not clear:
         return "no clear difference"
-    return "higher" if row.difference > 0 else "lower"
+    # The mean of all seeds may lie outside of an interval that earlier looks cut.
+    return "higher" if row.low > 0 or (row.high >= 0 and row.difference > 0) else "lower"
 
 
 def _reason(row) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ...disk import replace_file
 from ...errors import BadInput, StorageError, did_you_mean
 from ..messages import tell_under_way
 from ..study_options import Debug
@@ -90,7 +91,7 @@ def plot(
     resize(figure, width, height)
     content = render(figure, ending, dpi)
     try:
-        path.write_bytes(content)
+        replace_file(path, content)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written ({error.strerror or error}); name another file with -o"

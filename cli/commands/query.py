@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...disk import write_atomically
 from ...errors import BadInput
 from ..messages import say, tell
 from ..study_options import Debug
@@ -36,7 +37,7 @@ def query(
     """Ask the results of a study in SQL (DuckDB), also while it runs. Tables: rounds, runs, lorenz, …"""
     from ...scenarios.inspection.query import Query
     from ...wording import counted
-    from ..query_output import as_bytes, form_of, refuse_own, text_of, write
+    from ..query_output import as_bytes, form_of, refuse_own, text_of
 
     form = form_of(csv, as_json, parquet, out)
     target = parquet or out
@@ -50,7 +51,7 @@ def query(
     else:
         table = asked.table(sql)
         if target is not None:
-            write(target, as_bytes(table, form))
+            write_atomically(target, as_bytes(table, form))
             say(f"{target}: {counted(table.num_rows, 'row')}")
         elif form == "text":
             _show(table) if sys.stdout.isatty() else print(text_of(table))

@@ -80,6 +80,7 @@ def run(
     overrides = overrides_of(changes, rounds, seeds)
     chosen = load_study(study, overrides)
     stop = stopping(until and until.value, chosen, overrides, study, seeds, max_seeds)
+    _warned(checked(stop.study if stop else chosen, overrides, study), quiet)
     folder = run_study(
         chosen,
         out or default_folder(chosen),
@@ -87,7 +88,6 @@ def run(
         backend=backend.value,
         scheduler=scheduler,
         progress=progress(not quiet),
-        checker=lambda whole: _warned(checked(whole, overrides, study), quiet),
         command=["echodrift", *sys.argv[1:]],
         changed=changed(study, overrides, chosen),
         until=stop,

@@ -11,13 +11,15 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from ...bits import is_set
 from ...config import Config as BaseConfig
 from ...errors import BadInput, EchodriftError
 from ...machine import blas_on_one_thread
 from ...philox import uniform
 from ..base import FactorPolicy, Policy, Ranking, State
-from ..interactions import FloatArray, IntArray, Observation, is_blocked
+from ..interactions import FloatArray, IntArray, Observation
 from ..registry import build_policy, kinds, policy_class, spec_of
+from ..size import Size, dimensions
 from ..ties import tie_key
 from ..topk import top_k_dense, top_k_factors
 from . import bandit_posterior as posterior
@@ -173,6 +175,11 @@ class Bandit(Policy):
         _explore(key, self.config.epsilon, *given, seen.live, seen.blocked.bits, items, scores)
         return Ranking(ranking.users, items, scores)
 
+    def memory(self, size: Size) -> float:
+        """Add to the model's a precision matrix per user, and a block of scores."""
+        width = dimensions(self.model.config)
+        return self.model.memory(size) + size.users * width * width * 8 + size.dense_scores
+
     def remarks(self) -> list[str]:
         """Return what the model has to say."""
         return self.model.remarks()
@@ -235,7 +242,7 @@ def _explore(key, epsilon, users, ranked, given, live, bits, items, scores):
                 item = -1
                 for attempt in range(TRIES):
                     tried = int(uniform(key, 0, user, counter + 1 + attempt) * live.size)
-                    if live[tried] and listed[tried] != b and not is_blocked(bits, user, tried):
+                    if live[tried] and listed[tried] != b and not is_set(bits, user, tried):
                         item = tried
                         break
                 if item < 0:
@@ -251,7 +258,7 @@ def _any_left(draw, b, user, listed, live, bits):
     left = np.empty(live.size, np.int32)
     size = 0
     for item in range(live.size):
-        if live[item] and listed[item] != b and not is_blocked(bits, user, item):
+        if live[item] and listed[item] != b and not is_set(bits, user, item):
             left[size] = item
             size += 1
     return left[int(draw * size)]

@@ -1,1 +1,1 @@
-"""Embeddings in ID tables, and what collisions do to them."""
+"""Embeddings in ID tables."""

@@ -222,7 +222,7 @@ class HashedMF(FactorPolicy):
         return np.einsum("jd,jd->j", one[:, :-1], two[:, :-1]) + one[:, -1] + two[:, -1]
 
     def rows_of(self, side: Literal["users", "items"], count: int) -> IntArray:
-        """Return (count, parts): the rows of ids 0 … count − 1; 0 for those without. See `collisions.sharing`."""
+        """Return (count, parts): the rows of ids 0 … count − 1; 0 for those without."""
         return self._sides()[side == "items"].rows_of(count)
 
     def remarks(self) -> list[str]:

@@ -12,9 +12,10 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from ...errors import PolicyError
-from ...machine import available_bytes, blas_on_one_thread, gibibytes
+from ...machine import blas_on_one_thread, free_bytes, gibibytes
 from ..interactions import FloatArray, IntArray
 from ..search_space import Range
+from ..size import Size
 from .history_policy import HistoryPolicy
 from .products import gram, inner_products, mirror, times_dense
 
@@ -101,12 +102,18 @@ class Ease(HistoryPolicy):
         )
 
     def _check_memory(self, needed: int, what: str) -> None:
-        free = available_bytes()
+        free = free_bytes()
         if needed > free:
             raise PolicyError(
                 f"ease: the {what} needs {gibibytes(needed)}, and {gibibytes(free)} are free. Run fewer jobs "
                 "at once, take a smaller log or a shorter window, or use item_knn, which makes no such matrix"
             )
+
+    def memory(self, size: Size) -> float:
+        """Add the smaller of the two matrices, with a tenth for what is made on the way to it."""
+        by_user = FEW_USERS * size.users < size.items
+        matrix = 8 * size.users**2 if by_user else 4 * size.items**2
+        return super().memory(size) + 1.1 * matrix
 
     def respond(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
         """Return x_u B for a block of histories."""

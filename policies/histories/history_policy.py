@@ -18,6 +18,7 @@ from ...errors import PolicyError
 from ..base import Policy, Ranking, State
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation, count_pairs
+from ..size import BLOCK, Size
 from ..topk import top_k_dense
 
 
@@ -29,7 +30,7 @@ class HistoryPolicy(Policy):
     item of the model gets the bestsellers. There is no parameter per user, so new users need no fold-in.
     """
 
-    block: ClassVar[int] = 256
+    block: ClassVar[int] = BLOCK
     """Users scored at once: bounds memory to block × items."""
     weighs_entries = True
     weighs_when = {"binary": False}
@@ -99,6 +100,10 @@ class HistoryPolicy(Policy):
             known[np.diff(own.indptr) == 0] = bestsellers
             items[rows], best[rows] = top_k_dense(known, part, n, seen.live, seen.blocked)
         return Ranking(users, items, best)
+
+    def memory(self, size: Size) -> float:
+        """Return the bytes of a block of scores, to which a subclass adds what it learns."""
+        return size.dense_scores
 
     @final
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:

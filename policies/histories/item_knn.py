@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from ..interactions import FloatArray, IntArray
+from ..size import Size
 from .history_policy import HistoryPolicy
 from .neighbors import SPACE, NeighborConfig, Weighting, as_csr, nearest
 from .products import inner_products
@@ -47,6 +48,10 @@ class ItemKNN(HistoryPolicy):
         kept = as_csr(ids, similarities, by_item.shape[0])
         # rows are what a history looks up: for candidate, the items that have it among their neighbors
         self._similarities = kept if self.config.neighbors_of == "history" else kept.T.tocsr()
+
+    def memory(self, size: Size) -> float:
+        """Add each item's neighbors: ids and similarities, twice while they are turned around."""
+        return super().memory(size) + size.items * 24 * self.config.neighbors
 
     def respond(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
         """Return the summed similarities to what is in each history."""

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from ..interactions import Blocked, FloatArray, IntArray
+from ..size import BLOCK, Size
 from ..topk import top_k_dense
 from .history_policy import HistoryPolicy
 from .neighbors import SPACE, NeighborConfig, Weighting, as_csr, lengths
@@ -35,6 +36,10 @@ class UserKNN(HistoryPolicy):
         self._weighting = Weighting.of(histories, self.config.weighting)
         weighted = self._weighting.apply(histories)
         self._lengths, self._by_item = lengths(weighted), weighted.T.tocsr()
+
+    def memory(self, size: Size) -> float:
+        """Add the similarities of a block of users to everybody."""
+        return super().memory(size) + 3 * BLOCK * size.users * 4
 
     def respond(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
         """Find the neighbors of each history and add theirs up."""

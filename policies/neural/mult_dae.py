@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ..interactions import FloatArray
 from ..search_space import Range
+from ..size import Size
 from . import vae
 from .autoencoder import Autoencoder
 from .jax_runtime import Weights, adam_step
@@ -58,6 +59,10 @@ class MultDAE(Autoencoder):
     def step_inputs(self, progress: float, rng: Generator) -> tuple[Any, ...]:
         """Return the weight of the penalty."""
         return (self.config.regularization / self.config.batch,)
+
+    def memory(self, size: Size) -> float:
+        """Return the bytes of a fit: two tables of `dim` columns."""
+        return self.training_memory(size, 2 * self.config.dim, self.config.batch)
 
     def head(self, hidden: FloatArray) -> FloatArray:
         """Return the tanh layer."""

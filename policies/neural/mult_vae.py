@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ..interactions import FloatArray
 from ..search_space import Choice, Range
+from ..size import Size
 from . import vae
 from .autoencoder import Autoencoder
 from .jax_runtime import Weights, adam_step
@@ -85,6 +86,10 @@ class MultVAE(Autoencoder):
         """Return β after a share `progress` of the steps."""
         share = self.config.anneal_share
         return self.config.beta * min(1.0, progress / share if share else 1.0)
+
+    def memory(self, size: Size) -> float:
+        """Return the bytes of a fit: two tables of `hidden` columns."""
+        return self.training_memory(size, 2 * self.config.hidden, self.config.batch)
 
     def head(self, hidden: FloatArray) -> FloatArray:
         """Return the decoder's tanh layer at z = μ."""

@@ -16,6 +16,7 @@ from ...errors import PolicyError
 from ..base import FactorPolicy, State
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation, count_pairs
+from ..size import Size
 from . import jax_runtime
 from .jax_runtime import Training, Weights
 
@@ -33,6 +34,7 @@ class NeuralPolicy(FactorPolicy):
     """
 
     cold_columns = 2
+    library_bytes = 260 * 2**20  # jax, with one compiled network
 
     class Config(BaseConfig):
         learning_rate: float = Field(default=0.001, gt=0)
@@ -95,6 +97,15 @@ class NeuralPolicy(FactorPolicy):
         weights, moments = training.result()
         self.finite("lower learning_rate", *weights.values())
         self._weights, self._moments = weights, moments
+
+    def training_memory(self, size: Size, columns: int, rows: int) -> float:
+        """Return the bytes of a fit, and of scores: what every network needs.
+
+        columns: of all tables with a row per item together; they have two moments and a gradient each. rows:
+        histories or places in a batch, each with a number per item and its gradient, 4096 at a time.
+        """
+        weights = size.items * columns * 4
+        return 6 * weights + 6 * min(rows, 4096) * size.items * 4 + size.dense_scores
 
     def histories(self, seen: Observation) -> Any:
         """Return (n_users, n_items) csr: how often each user took each item, in the window."""

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
+from ..size import Size
 from . import transformer
 from .jax_runtime import Training, Weights, adam_step, compiled, padded, put
 from .network_policy import NeuralPolicy
@@ -99,6 +100,13 @@ class Sequential(NeuralPolicy):
         """Return (n_users, length) the latest known entries of everybody, −1 before the first."""
         log = seen.last(self.config.window)
         return transformer.last_entries(log.user, log.item, self.known(seen.n_items), seen.n_users, length)
+
+    def memory(self, size: Size) -> float:
+        """Return the bytes of a fit: one table of `dim` columns, and about 40·`dim` numbers per place and layer."""
+        config = self.config
+        places = config.batch * config.max_length
+        network = places * config.dim * 4 * 40 * config.layers
+        return self.training_memory(size, config.dim, places) + network
 
     def train(self, training: Training, seen: Observation, rng: Generator, warm: bool) -> None:
         """Pass over the users in batches."""

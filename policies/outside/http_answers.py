@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import PolicyError, did_you_mean
+from ...wording import short
 from ..interactions import FloatArray, IntArray
 
 FIELDS = ("users", "items", "scores")
@@ -180,4 +181,4 @@ def _shown(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False)
     except ValueError:  # a whole number with thousands of digits
         return "a number beyond all bounds"
-    return text if len(text) <= 60 else text[:57] + "…"
+    return short(text)

@@ -19,6 +19,7 @@ from ..base import ScorePolicy, State
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation, count_pairs
 from ..search_space import Choice, Range
+from ..size import Size
 from . import persona_attention as attending
 from . import persona_training as training
 from .persona_training import Objective, Parameters
@@ -277,6 +278,10 @@ class Persona(ScorePolicy):
         if self._parameters is None:
             raise PolicyError("persona: attention() before fit()")
         return attending.weights(self._parameters, user, items)
+
+    def memory(self, size: Size) -> float:
+        """Return the bytes of as many factors as there are personas, and of a block of scores."""
+        return size.factors(self.config.dim * self.config.personas) + size.dense_scores
 
     def remarks(self) -> list[str]:
         """Say where there is less history than personas, or fewer rows than dimensions."""

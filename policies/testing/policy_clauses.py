@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tomllib
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from ...errors import BadInput, PolicyError
 from ..base import Policy, Ranking
 from ..interactions import Observation
 from ..registry import build_policy, build_reranker, spec_of
+from ..size import Size
 from ..validation import validate_ranking
 from .example import COLD_USER, example_observation, snapshot
 
@@ -256,6 +258,11 @@ def _space(make: Make) -> None:
             type(component)(**fields)
 
 
+def _memory(make: Make) -> None:
+    found = make().memory(Size(users=1000, items=2000, topics=10, entries=1e5))
+    assert 0 <= found < math.inf, f"memory() must return a number of bytes, got {found}"
+
+
 def _global_rng(make: Make) -> None:
     seen = example_observation()
     before = global_states()
@@ -294,5 +301,6 @@ POLICY_CLAUSES: Clauses = {
     "inputs": _inputs,
     "fold_in": _fold_in,
     "space": _space,
+    "memory": _memory,
     "global_rng": _global_rng,
 }

@@ -80,6 +80,10 @@ CLAUSES: dict[str, Words] = {
         "what `echodrift tune` would try is allowed",
         "Every name in `space` must be a field, and every value in its range must be accepted.",
     ),
+    "memory": Words(
+        "it says how much memory it takes",
+        "memory(size) returns bytes, finite and not negative; leave it out if there is nothing to say.",
+    ),
     "global_rng": Words(
         "it leaves the global random generators alone",
         "It drew from np.random.… or from the random module, which the whole process shares: use the rng that is "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BadInput, EchodriftError
-from ...keys import Step, written
+from ...keys import differences
+from ...wording import short, unquoted
 from ..specs.overrides import Override
 from ..specs.study import Study
 from .load import label_of, load_study
@@ -32,8 +32,11 @@ def changed(
     try:
         before = load_study(source)
     except EchodriftError:
-        return [f"{key}: → {_short(value)}" for _, key, value in overrides]
-    return _differences(_by_name(before), _by_name(study))
+        return [f"{key}: → {short(unquoted(value))}" for _, key, value in overrides]
+    return [
+        f"{key}: {short(unquoted(old))} → {short(unquoted(new))}"
+        for key, old, new in differences(_by_name(before), _by_name(study))
+    ]
 
 
 @contextmanager
@@ -70,22 +73,3 @@ def _by_name(study: Study) -> dict[str, Any]:
         if isinstance(holder.get(key), list):
             holder[key] = {f"[{part['name']}]": part for part in holder[key]}
     return data
-
-
-def _differences(one: Any, other: Any, way: tuple[Step, ...] = ()) -> list[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return [
-            line
-            for key in dict.fromkeys([*one, *other])
-            for line in _differences(one.get(key), other.get(key), (*way, key))
-        ]
-    if one == other:
-        return []
-    return [f"{written(way).replace('.[', '[')}: {_short(one)} → {_short(other)}"]
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -181,7 +181,7 @@ def _about(gate: GateConfig, line: GateLine) -> tuple[str, str]:
 
 def _out_of_reach(line: GateLine) -> Iterator[str]:
     """A share lies in 0…1, so a margin of 1 is kept, or missed, whatever happens."""
-    from ...analysis.plots.columns import describe, is_share
+    from ...analysis.measures.columns import describe, is_share
 
     column, bound = describe(line.measure), line.bound
     if bound.factor:

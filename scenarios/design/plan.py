@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...disk import file_digest
+from ...disk import input_digest, json_digest
 from ...keys import assign
 from ...wording import slug
 from ..model_version import MODEL_VERSION
@@ -53,7 +51,7 @@ def _expand(study: Study, digests: dict[str, str]) -> Iterator[PlannedRun]:
                 if at_seed is not of:
                     cell, of = cell_of(at_seed, arm, digests), at_seed
                 world = world_seed(study.uncertainty, seed)
-                digest = _digest({**cell, "seed": world})
+                digest = json_digest({**cell, "seed": world})
                 title = f"{slug(named.name)[:40].strip('-')}-seed{world}"
                 course = f"{title}-{prefix_digest(cell, world)[:20]}"
                 yield PlannedRun(
@@ -71,7 +69,7 @@ def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
     )
     for key, path in input_files(study).items():
         if path not in digests:
-            digests[path] = file_digest(Path(path))
+            digests[path] = input_digest(Path(path))
         assign(data, key, f"sha256 {digests[path]}")
     # The world is made for the widest slate of the study, so that all arms live in the same one.
     described = arm.model_dump(mode="json")
@@ -88,7 +86,7 @@ def prefix_digest(cell: Mapping[str, Any], seed: int | None = None) -> str:
     cell: from `cell_of`. Runs (cells, without a seed) with the same hash are beginnings of one another.
     """
     rest = {name: value for name, value in cell.items() if name not in ("rounds", "model")}
-    return _digest(rest if seed is None else {**rest, "seed": seed})
+    return json_digest(rest if seed is None else {**rest, "seed": seed})
 
 
 def widest_slate(study: Study) -> int:
@@ -102,14 +100,11 @@ def cell_digests(study: Study) -> set[str]:
     digests: dict[str, str] = {}
     points = grid_points(study)
     drawn = essence(study.uncertainty)
-    return {_digest({**cell_of(point, arm, digests), **drawn}) for _, point in points for arm in point.arms}
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {
+        json_digest({**cell_of(point, arm, digests), **drawn}) for _, point in points for arm in point.arms
+    }
 
 
 def study_digest(study: Study) -> str:
     """Return the hash of a whole study, as it stands in the manifest."""
-    return _digest(study.model_dump(mode="json"))
+    return json_digest(study.model_dump(mode="json"))

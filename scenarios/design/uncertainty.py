@@ -9,7 +9,7 @@ from typing import Any
 from ...analysis.sensitivity.priors import in_words
 from ...errors import BadInput
 from ...keys import assign, spread
-from ...wording import counted
+from ...wording import counted, short, toml
 from ..specs.overrides import Override
 from ..specs.plain import plain
 from ..specs.study import LogConfig, Study
@@ -51,14 +51,9 @@ def settled(study: Study, point: Study, label: str) -> Study:
 
 def _ends(prior: Prior) -> list[tuple[str, Any]]:
     if prior.choice is not None:
-        return [(f"has the choice {_short(value)}", value) for value in prior.choice]
+        return [(f"has the choice {short(toml(value))}", value) for value in prior.choice]
     ends = [int(end) if prior.whole and end == int(end) else end for end in prior.bounds]
     return [(f"reaches {end:g}", end) for end in ends]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _is_whole(point: Study, key: str, prior: Prior) -> bool:
@@ -159,7 +154,7 @@ def drawn_studies(study: Study, point: Study, seeds: Iterable[int]) -> list[tupl
 
 def _at_draw(error: BadInput, seed: int, draw: Mapping[str, Any]) -> BadInput:
     values = ", ".join(
-        f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {_short(value)}"
+        f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {short(toml(value))}"
         for key, value in draw.items()
     )
     return BadInput(f"uncertainty: what seed {seed} draws does not go together ({values}): {error}")

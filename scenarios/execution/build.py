@@ -124,7 +124,7 @@ def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, lis
     platform = arm_platform(study, arm)
     recommender = build_recommender(arm)
     streams = Streams(seed)
-    street = study.platform.slate
+    warmup_slate = study.platform.slate
     world, history, notes = build_world(study, streams)
     if arm.switch:
         recommender = build_switching(arm, platform.slate, world.users, streams)
@@ -134,9 +134,15 @@ def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, lis
         twin_world, twin_history, _ = build_world(study, Streams(seed))
         plain = platform.model_copy(update={"learn_from": "all"})
         twin = Simulation(
-            twin_world, plain, NoRecommender(), Streams(seed), study.rounds, twin_history, street=street
+            twin_world,
+            plain,
+            NoRecommender(),
+            Streams(seed),
+            study.rounds,
+            twin_history,
+            warmup_slate=warmup_slate,
         )
-    return Simulation(world, platform, recommender, streams, study.rounds, history, twin, street), notes
+    return Simulation(world, platform, recommender, streams, study.rounds, history, twin, warmup_slate), notes
 
 
 def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | None, list[str]]:

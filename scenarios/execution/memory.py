@@ -7,6 +7,7 @@ it is from what real runs take is measured by benchmarks/memory.py (table in doc
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +16,12 @@ from typing import Any
 
 from ...agents.settings import WorldConfig
 from ...machine import free_bytes, gibibytes
+from ...policies.registry import build_policy
+from ...policies.size import DIM, Size
+from ...sim.recommender import BLOCK, REFERENCE_ARMS
 from ...wording import counted
 from ..design.run import PlannedRun
+from ..design.switches import switched_policy
 from ..specs.study import Arm, LogConfig, Study
 
 MIB = 2**20
@@ -24,23 +29,14 @@ LIBRARIES = 270 * MIB
 """An idle worker with everything loaded, and its buffers of constant size."""
 LATE = 60 * MIB
 """Part of `LIBRARIES` that comes after the world is made."""
-JAX = 260 * MIB
-"""jax loaded, with one compiled network."""
 RESERVE = 0.1
 """Part of the free memory that is left to others."""
-NEURAL = ("mult_vae", "mult_dae", "sequential")
-NO_COUNTS = ("organic", "random", "popularity", "oracle_item", "oracle_slate")
-"""Policies that do not count the log into a matrix."""
-FACTORS = ("matrix_factorization", "ials", "list_mf", "spectral_mf", "hashed_mf", "social_mf")
-"""Policies that score in small blocks."""
 CACHED_PAIRS = 2**25
 """User-item pairs up to which a world keeps its idiosyncrasies (`agents.world`)."""
-BLOCK = 256
-"""Users that dense policies score at once."""
 ENTRY = 2.5 * 15
 """Bytes per log entry: five columns, and the room they have while they grow."""
-COUNTED = 40
-"""Bytes per log entry while a policy counts it into a matrix."""
+COUNTED, UNCOUNTED = 40, 8
+"""Bytes per log entry while a policy counts it into a matrix, and where none does."""
 CELL = 120
 """Bytes per round and measure: a number in a dictionary, then in two tables."""
 
@@ -68,16 +64,9 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class _Size:
-    users: int
-    catalog: int
-    items: int
-    """All that will ever live."""
-    topics: int
+class _Size(Size):
     tastes: int
     ties: float
-    before: float
-    """Log entries before round 0."""
     read: int
     """Bytes that reading data files takes."""
 
@@ -88,9 +77,7 @@ def estimate(study: Study, arm: Arm) -> Estimate:
     behavior, platform = study.behavior, {**study.platform.model_dump(), **arm.platform}
     appetite = _appetite(study)
     slate = max([platform["slate"], *(switch.slate or 0 for switch in arm.switch)])
-    visits = min(behavior.activity + 0.1, 1.0) * size.users
-    # Most visits take less than the appetite; word of mouth adds at most one.
-    entries = size.before + visits * study.rounds * (0.75 * appetite + behavior.word_of_mouth)
+    visits = _visits(study, size.users)
     worlds = 2 if platform["learn_from"] == "organic" else 1
     kept = 4 * size.users * size.items if size.users * size.items <= CACHED_PAIRS else 0
     world = worlds * (
@@ -102,7 +89,7 @@ def estimate(study: Study, arm: Arm) -> Estimate:
         + size.ties * 40
         + visits * (slate * 24 + appetite * 32 + size.tastes * 24)
     )
-    log = worlds * entries * ENTRY + platform["keep_exposures"] * visits * slate * 4
+    log = worlds * size.entries * ENTRY + platform["keep_exposures"] * visits * slate * 4
     columns = len(study.measures) or 70
     measures = (
         2 * size.users * 20 * (appetite + 1) * 4
@@ -110,19 +97,19 @@ def estimate(study: Study, arm: Arm) -> Estimate:
         + size.users * 16 * size.topics
         + study.rounds * columns * CELL
     )
-    specs = [arm.policy, *({**arm.policy, **switch.policy} for switch in arm.switch if switch.policy)]
-    counted_log = entries * max(8 if spec.get("kind") in NO_COUNTS else COUNTED for spec in specs)
-    policy = sum(_policy(spec, size) for spec in specs) + counted_log
-    jax = JAX if any(spec.get("kind") in NEURAL for spec in specs) else 0
-    read = size.read
+    changes = [switched_policy(arm, switch) for switch in arm.switch if switch.policy]
+    needs = [_need(spec, size) for spec in [arm.policy, *changes]]
+    counted_log = size.entries * max(COUNTED if need.counts_log else UNCOUNTED for need in needs)
+    policy = sum(need.policy for need in needs) + counted_log
+    libraries = LIBRARIES + max(need.libraries for need in needs)
     # While a world is made its idiosyncrasies are there twice, but log, measures and policy are not yet.
     twice = max(kept - LATE - log - measures - policy, 0)
-    return Estimate(LIBRARIES + jax, int(world + read + twice), int(log), int(measures), int(policy))
+    return Estimate(libraries, int(world + size.read + twice), int(log), int(measures), int(policy))
 
 
 def _size(study: Study) -> _Size:
     world, behavior, rounds = study.world, study.behavior, study.rounds
-    warm = study.platform.warmup * (behavior.activity + 0.1) * (0.75 * _appetite(study))
+    appetite = _appetite(study)
     if isinstance(world, WorldConfig):
         shares = [world.taste_shares, *(group.taste_shares for group in world.groups)]
         tastes = max(
@@ -132,14 +119,18 @@ def _size(study: Study) -> _Size:
         if world.creators is not None:
             new = world.creators.most_items
         degree = getattr(world.graph, "degree", None) or 2 * getattr(world.graph, "attach", 0)
-        items = int(world.items + new)
-        return _Size(
-            world.users, world.items, items, world.topics, tastes, world.users * degree, warm * world.users, 0
-        )
-    users, items, entries, read = _log_size(world.model_dump_json())
-    topics, tastes = 24, 4
-    total = int(items + getattr(world, "arrivals", 0) * rounds)
-    return _Size(users, items, total, topics, tastes, users * 10, entries, read)
+        users, items, topics, read = world.users, world.items, world.topics, 0
+        before = study.platform.warmup * (behavior.activity + 0.1) * (0.75 * appetite) * users
+    else:
+        users, items, before, read = _log_size(world.model_dump_json())
+        topics, tastes, degree, new = 24, 4, 10, world.arrivals * rounds
+    # Most visits take less than the appetite; word of mouth adds at most one.
+    entries = before + _visits(study, users) * rounds * (0.75 * appetite + behavior.word_of_mouth)
+    return _Size(users, int(items + new), topics, entries, tastes, users * degree, read)
+
+
+def _visits(study: Study, users: int) -> float:
+    return min(study.behavior.activity + 0.1, 1.0) * users
 
 
 @lru_cache(maxsize=16)
@@ -162,44 +153,27 @@ def _appetite(study: Study) -> int:
     )
 
 
-def _policy(spec: dict[str, Any], size: _Size) -> float:
-    """Return the bytes of a policy beside the counted log: its parameters, and what ranking needs."""
-    kind = str(spec.get("kind"))
-    users, items = size.users, size.items
-    dense = 3 * BLOCK * items * 4
-    if kind in (*NO_COUNTS[:3], "content"):
-        return 20 * items + 8 * users * size.topics
-    if kind in ("oracle_item", "oracle_slate"):
-        return BLOCK * items * (4 * (size.tastes + 3) + 1)
-    if kind == "ease":
-        smaller = 8 * users**2 if 3 * users < items else 4 * items**2
-        return 1.1 * smaller + dense
-    if kind == "item_knn":
-        return items * 24 * _number(spec, "neighbors", 100) + dense
-    if kind == "user_knn":
-        return dense + 3 * BLOCK * users * 4
-    dim = _number(spec, "dim", 64)
-    if kind in NEURAL:
-        hidden = dim if kind != "mult_vae" else _number(spec, "hidden", 200)
-        # Weights, two moments and a gradient; batches of histories and their gradients.
-        batch = _number(spec, "batch", 64 if kind == "sequential" else 500)
-        weights = (1 if kind == "sequential" else 2) * items * hidden * 4
-        places = batch * _number(spec, "max_length", 50) if kind == "sequential" else batch
-        inner = places * dim * 4 * 40 * _number(spec, "layers", 2) if kind == "sequential" else 0
-        return 6 * weights + 6 * min(places, 4096) * items * 4 + inner + dense
-    if kind == "bandit":
-        inner = spec.get("policy") or {"kind": "matrix_factorization"}
-        width = _number(inner, "dim", 64)
-        return users * width * width * 8 + _policy(inner, size) + dense
-    # Factor models; whatever is written by others counts as one, with a dense block of scores.
-    width = dim * _number(spec, "personas", 1)
-    return (users + items) * width * 16 + (0 if kind in FACTORS else dense)
+@dataclass(frozen=True)
+class _Need:
+    policy: float
+    """Bytes of a policy beside the counted log."""
+    counts_log: bool = True
+    libraries: int = 0
 
 
-def _number(spec: dict[str, Any], name: str, default: int) -> float:
-    """Return a field; the default where it is left out, or something else in a policy written by others."""
-    value = spec.get(name, default)
-    return value if isinstance(value, int | float) else default
+def _need(spec: dict[str, Any], size: _Size) -> _Need:
+    """Return what a policy or reference arm says that it needs; a usual policy's need where it cannot say."""
+    kind = spec["kind"]
+    if kind in REFERENCE_ARMS:
+        oracle = BLOCK * size.items * (4 * (size.tastes + 3) + 1)
+        return _Need(size.little if kind == "organic" else oracle, counts_log=False)
+    try:
+        policy = build_policy(spec)
+        need = _Need(float(policy.memory(size)), bool(policy.counts_log), int(policy.library_bytes))
+    except Exception:  # noqa: BLE001  it may be anybody's class, and this is only a guess
+        need = _Need(math.nan)
+    usable = 0 <= need.policy < math.inf and 0 <= need.libraries
+    return need if usable else _Need(size.factors(DIM) + size.dense_scores)
 
 
 def bounded(jobs: int, todo: Sequence[PlannedRun], *, shared: bool = False) -> tuple[int, str]:

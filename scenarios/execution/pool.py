@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Container, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, Literal, Self, get_args
 
 from ...errors import BadInput, did_you_mean
-from ...machine import THREADS, one_thread
 from ..design.run import PlannedRun
 from ..storage.store import Record, RunStore
 from .memory import bounded
 from .progress import Quiet
-from .worker import Home, Task, carry_out, carry_out_alone
+from .spread import Home, checked_jobs, cores, spread
+from .worker import Task, carry_out, carry_out_alone
 
 Backend = Literal["loky", "threading", "dask", "ray"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 CLUSTERS = {"dask": "distributed", "ray": "ray"}
 """Backend → the package it needs."""
-LOKY_WARNINGS = r".*tasks (have been successfully|which were still)|A worker stopped while some jobs"
-"""What loky says when a study is stopped (what those tasks did is on disk and is taken over), and when it
-replaces a worker that has grown, as workers with jax do (the run that it had is finished first)."""
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Workers:
@@ -94,7 +84,7 @@ class Workers:
         if own and (self._cluster is not None or not todo):
             return max(1, min(self._size, len(todo)))
         ahead = list({run.key: run for run in self._plan if run.key not in done}.values()) if own else todo
-        jobs = max(1, min(cores() if self._jobs == -1 else self._jobs, len(ahead)))
+        jobs = max(1, min(cores(self._jobs), len(ahead)))
         jobs, note = bounded(jobs, ahead, shared=self.backend == "threading")
         if note:
             progress.say(note)
@@ -120,13 +110,6 @@ class Workers:
             most = len(todo) if self._joined and self._jobs == -1 else jobs
             return clusters.carried_out(cluster, todo, store, most, self._terms)
         return _here(todo, store, jobs, self.backend, progress)
-
-
-def checked_jobs(jobs: int) -> int:
-    """Return a number of jobs, or raise BadInput."""
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs != -1 and jobs < 1:
-        raise BadInput(f"jobs = {jobs!r}: must be a whole number of at least 1, or -1 for one per core")
-    return jobs
 
 
 def checked_backend(backend: str, scheduler: str | None) -> str | None:
@@ -155,51 +138,20 @@ def checked_backend(backend: str, scheduler: str | None) -> str | None:
 def _here(
     todo: Sequence[Task], store: RunStore, jobs: int, backend: str, progress: Quiet
 ) -> Iterator[Record]:
-    """One job stays in this process, round by round."""
+    """Do the runs on this machine; a run that stays in this process tells its rounds."""
+    threads = backend == "threading"
     if jobs == 1:
-        with one_thread():
-            for task in todo:
-                yield carry_out(task, store, progress.round)
-        return
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+        work = partial(carry_out, store=store, tick=progress.round)
+    elif threads:
+        work = partial(carry_out, store=store)
+    else:
+        work = partial(carry_out_alone, store=store, home=Home.here())
 
-    if backend == "threading":
-        with one_thread(), parallel_config(backend="threading"):
-            pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-            yield from pool(delayed(_in_a_thread)(task, store) for task in todo)
-        return
-    try:
-        with parallel_config(backend="loky", inner_max_num_threads=1), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=LOKY_WARNINGS)
-            pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-            yield from pool(delayed(carry_out_alone)(task, store, Home.here()) for task in todo)
-    except TerminatedWorkerError:
-        # Something killed a worker, most likely for its memory. Which run it was is not known, so the
-        # rest are done one at a time, each in a process of its own.
-        yield from _one_by_one(todo, store)
-
-
-def _in_a_thread(task: Task, store: RunStore) -> Record:
-    # numba and OpenMP count their threads per thread.
-    with one_thread():
-        return carry_out(task, store)
-
-
-def _one_by_one(todo: Sequence[Task], store: RunStore) -> Iterator[Record]:
-    from joblib.externals.loky import ProcessPoolExecutor
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    for task in todo:
+    def killed(task: Task) -> Record:
         run = task.run
-        found = store.read(run.key)
-        if found is None or found.status != "ok":
-            with ProcessPoolExecutor(max_workers=1, env=dict.fromkeys(THREADS, "1")) as alone:
-                try:
-                    found = alone.submit(partial(carry_out_alone, task, store, Home.here())).result()
-                except TerminatedWorkerError:
-                    found = Record(
-                        run.key, run.label, "failed", "the process of this run was killed (out of memory?)"
-                    )
-                    store.write(found, {})
-        yield found
+        record = Record(run.key, run.label, "failed", "the process of this run was killed (out of memory?)")
+        store.write(record, {})
+        return record
+
+    for _, record in spread(todo, work, killed, jobs, threads=threads):
+        yield record

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...analysis.results import END
 from ...errors import StorageError, was_interrupted
-from ...machine import one_thread
 from ..design.run import PlannedRun
 from ..specs.study import Arm, Study
 from ..storage.checkpoint_files import Keeping
 from ..storage.checkpoints import keep, resumed
 from ..storage.store import Record, RunStore
+from .spread import Home
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,15 +98,15 @@ def carry_out(
 
 
 def carry_out_alone(task: Task, store: RunStore, home: Home) -> Record:
-    """Do one run in a worker process: one thread, and Ctrl-C left to the process that started it.
+    """Do one run in a worker process of home; when home is gone, the worker ends and writes nothing.
 
-    home: that process. When it is gone, the worker ends and writes nothing: nobody holds the lock of
-    the folder for it any more.
+    Nobody holds the lock of the folder for it any more then. A run that is there is taken as it is: another
+    worker had finished it, and was gone before it could say so.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    home.settle()
-    with one_thread():
-        return carry_out(task, store, home.quit_if_gone, home.quit_if_gone)
+    found = store.read(task.run.key)
+    if found is not None and found.status == "ok":
+        return found
+    return carry_out(task, store, home.quit_if_gone, home.quit_if_gone)
 
 
 def summaries(rounds: pd.DataFrame) -> dict[str, float]:
@@ -125,27 +122,3 @@ def summaries(rounds: pd.DataFrame) -> dict[str, float]:
         half_life, censored = niche_half_life(rounds["round"].to_numpy(), rounds["niche_exposure"].to_numpy())
         found |= {"niche_half_life": float(half_life), "niche_half_life_censored": float(censored)}
     return found
-
-
-class Home(NamedTuple):
-    """A process that has work done in others."""
-
-    process: int
-    """Its number."""
-    path: tuple[str, ...]
-    """Its `sys.path`: workers outlive a study, and policies of one's own may have come to lie elsewhere since."""
-
-    @classmethod
-    def here(cls) -> Home:
-        """Return this process."""
-        return cls(os.getpid(), tuple(sys.path))
-
-    def settle(self) -> None:
-        """Look for modules where home looks for them; end at once, in a worker, when home is gone."""
-        self.quit_if_gone()
-        sys.path[:] = self.path
-
-    def quit_if_gone(self) -> None:
-        """End this process when home is gone: there is nobody to hand a result or an error to."""
-        if os.getppid() != self.process:
-            os._exit(1)

@@ -11,8 +11,8 @@ from ...errors import BadInput
 from ...policies.registry import policy_class, spec_of
 from ..execution.progress import Quiet
 from ..execution.progress import progress as _progress
+from ..execution.spread import cores, spread
 from .metric_list import DEFAULT, Asked, parse_metrics
-from .pool import cores, spread
 from .protocol.data import Data, read_data
 from .protocol.splits import Split, parse_split
 from .protocol.task import Rules, Task, make_task

@@ -1,19 +1,18 @@
-"""One-line tables as people type them: `kind=ease,l2=300`, and back to TOML."""
+"""One-line tables as people type them: `kind=ease,l2=300`, and back."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
-import tomllib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from ...errors import BadInput
+from ...wording import toml, toml_key
+from ..specs.overrides import toml_value
 
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'')
-_BARE = re.compile(r"[^\s,=\[\]{}\"'#]+(?:[ ]+[^\s,=\[\]{}\"'#]+)*")
-_DEEPEST = 20
-"""Nested tables and lists, at most."""
+_WORD = r""""(?:[^"\\]|\\.)*"|'[^']*'|[^\s,=\[\]{}"'#]+(?:[ ]+[^\s,=\[\]{}"'#]+)*"""
+"""Text in quotes, or bare words."""
+_TOKEN = re.compile(rf"{_WORD}|\S")
 
 
 def parse_inline(text: str, option: str) -> dict[str, Any]:
@@ -23,166 +22,111 @@ def parse_inline(text: str, option: str) -> dict[str, Any]:
     the message of a BadInput starts with.
     """
     reader = _Reader(text, option)
-    reader.skip()
-    braced = reader.at("{")
-    table = reader.table("}") if braced else reader.pairs("")
-    reader.skip()
-    if reader.place < len(text):
-        reader.wrong(f'"{text[reader.place]}" is one too many')
+    try:
+        table = reader.table("}" if reader.take("{") else "")
+    except RecursionError:
+        reader.wrong("nested too deeply")
+    if reader.next:
+        reader.wrong(f'"{reader.next}" is one too many')
     return table
 
 
 class _Reader:
-    """A cursor on the text."""
+    """Takes a text apart, token by token."""
 
     def __init__(self, text: str, option: str) -> None:
-        self.text, self.option, self.place, self.depth = text, option, 0, 0
+        self.option = option
+        found = [(match[0], match.start()) for match in _TOKEN.finditer(text)]
+        self.left = [("", len(text)), *reversed(found)]
 
-    def wrong(self, what: str) -> None:
+    @property
+    def next(self) -> str:
+        return self.left[-1][0]
+
+    def wrong(self, what: str) -> NoReturn:
         raise BadInput(
-            f"{self.option}: {what} (character {self.place + 1}). Write it as key=value,key=value, "
+            f"{self.option}: {what} (character {self.left[-1][1] + 1}). Write it as key=value,key=value, "
             'for example kind=matrix_factorization,dim=32; text with special characters needs "…"'
         )
 
-    def skip(self) -> None:
-        while self.place < len(self.text) and self.text[self.place].isspace():
-            self.place += 1
-
-    def at(self, mark: str) -> bool:
-        return self.place < len(self.text) and self.text[self.place] == mark
-
-    def table(self, end: str) -> dict[str, Any]:
-        self.place += 1
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            self.wrong("nested too deeply")
-        found = self.pairs(end)
-        self.expect(end)
-        self.depth -= 1
-        return found
+    def take(self, mark: str) -> bool:
+        return self.next == mark and bool(self.left.pop())
 
     def expect(self, mark: str) -> None:
-        self.skip()
-        if not self.at(mark):
+        if not self.take(mark):
             self.wrong(f'a "{mark}" is missing')
-        self.place += 1
 
-    def pairs(self, end: str) -> dict[str, Any]:
-        """Read key = value, … up to `end` (not included)."""
-        found: dict[str, Any] = {}
-        self.skip()
-        while self.place < len(self.text) and not (end and self.at(end)):
-            keys = self.key()
-            self.expect("=")
-            self.skip()
-            here = found
-            for part in keys[:-1]:
-                here = here.setdefault(part, {})
-                if not isinstance(here, dict):
-                    self.wrong(f'"{part}" is a value and a table at once')
-            if keys[-1] in here:
-                self.wrong(f'"{".".join(keys)}" is given twice')
-            here[keys[-1]] = self.value()
-            self.skip()
-            if not self.at(","):
+    def word(self, what: str) -> tuple[str, Any]:
+        """Return a word as typed, and what it stands for."""
+        word = self.next
+        if not re.fullmatch(_WORD, word):
+            self.wrong(f"a {what} is missing")
+        try:
+            value = _meant(word)
+        except ValueError as error:
+            self.wrong(f"{word} is not valid text ({error})")
+        self.left.pop()
+        return word, value
+
+    def each(self, end: str, read: Callable[[], None]) -> None:
+        """Read what commas part, up to `end`; "" is the end of the text."""
+        while self.next not in ("", end):
+            read()
+            if not self.take(","):
                 break
-            self.place += 1
-            self.skip()
+        if end:
+            self.expect(end)
+
+    def table(self, end: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        self.each(end, lambda: self.pair(found))
         return found
 
-    def key(self) -> list[str]:
-        match = _QUOTED.match(self.text, self.place) or _BARE.match(self.text, self.place)
-        if match is None:
-            self.wrong("a key is missing")
-            raise AssertionError
-        self.place = match.end()
-        word = match[0]
-        parts = [self._toml(word)] if word[0] in "\"'" else [part.strip() for part in word.split(".")]
-        if not all(parts):
+    def pair(self, table: dict[str, Any]) -> None:
+        word, key = self.word("key")
+        *way, last = [key] if word[0] in "\"'" else [part.strip() for part in word.split(".")]
+        if not all([*way, last]):
             self.wrong(f'"{word}" is not a key')
-        return parts
+        self.expect("=")
+        for part in way:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                self.wrong(f'"{part}" is a value and a table at once')
+        if last in table:
+            self.wrong(f'"{word}" is given twice')
+        table[last] = self.value()
 
     def value(self) -> Any:
-        if self.at("{"):
+        if self.take("{"):
             return self.table("}")
-        if self.at("["):
-            return self.items()
-        match = _QUOTED.match(self.text, self.place)
-        if match is not None:
-            self.place = match.end()
-            return self._toml(match[0])
-        match = _BARE.match(self.text, self.place)
-        if match is None:
-            self.wrong("a value is missing")
-            raise AssertionError
-        self.place = match.end()
-        return _plain(match[0])
-
-    def items(self) -> list[Any]:
-        self.place += 1
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            self.wrong("nested too deeply")
-        found = []
-        self.skip()
-        while not self.at("]"):
-            found.append(self.value())
-            self.skip()
-            if not self.at(","):
-                break
-            self.place += 1
-            self.skip()
-        self.expect("]")
-        self.depth -= 1
-        return found
-
-    def _toml(self, word: str) -> Any:
-        try:
-            return tomllib.loads(f"value = {word}")["value"]
-        except tomllib.TOMLDecodeError as error:
-            self.wrong(f"{word} is not valid text ({error})")
+        if self.take("["):
+            items: list[Any] = []
+            self.each("]", lambda: items.append(self.value()))
+            return items
+        return self.word("value")[1]
 
 
-def _plain(word: str) -> Any:
-    """Return a bare word as a number or truth value where TOML knows it as one, else as text."""
+def _meant(word: str) -> Any:
+    """Return what a word stands for: text in quotes, a number or truth value of TOML, else itself as text."""
     try:
-        value = tomllib.loads(f"value = {word}")
-    except (tomllib.TOMLDecodeError, ValueError):
+        value = toml_value(word)
+    except ValueError:
+        if word[0] in "\"'":
+            raise
         return word
-    number = value.get("value")
-    return number if len(value) == 1 and isinstance(number, (bool, int, float)) else word
-
-
-def write_inline(table: dict[str, Any]) -> str:
-    """Return `{ key = value, … }` in TOML; `parse_inline` and any TOML reader give the same table back."""
-    return "{ " + ", ".join(f"{_key(key)} = {_value(value)}" for key, value in table.items()) + " }"
+    return value if isinstance(value, bool | int | float | str) else word
 
 
 def write_option(table: dict[str, Any]) -> str:
     """Return `key=value,…` for the command line, to be put in quotes where it has any."""
-    return ",".join(f"{_key(key)}={_value(value, bare=True)}" for key, value in table.items())
+    return ",".join(f"{toml_key(key)}={_written(value)}" for key, value in table.items())
 
 
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _text(key)
-
-
-def _value(value: Any, bare: bool = False) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value) if math.isfinite(value) else str(value)
-    if isinstance(value, int):
-        return str(value)
+def _written(value: Any) -> str:
+    """Return a value as TOML writes it, but words without quotes."""
     if isinstance(value, dict):
-        return write_inline(value) if not bare else "{" + write_option(value) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_value(part, bare) for part in value) + "]"
-    text = str(value)
-    is_word = bare and re.fullmatch(r"[A-Za-z_][\w.:/-]*", text) and _plain(text) == text
-    return text if is_word else _text(text)
-
-
-def _text(text: str) -> str:
-    # TOML refuses DEL in text, JSON does not mind
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return "{" + write_option(value) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    is_word = isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.:/-]*", value) and _meant(value) == value
+    return value if is_word else toml(value)

@@ -17,9 +17,9 @@ from ...policies.search_space import SearchSpace
 from ...sim.streams import Streams
 from ...wording import counted
 from ..execution.progress import in_words
+from ..execution.spread import cores, spread
 from .evaluate import Job, carry_out_job, files, killed, reads_tags, seed_list, split_for
 from .metric_list import Asked, parse_metrics
-from .pool import cores, spread
 from .protocol.data import Data, read_data
 from .protocol.splits import Parts, Split, divide, parse_split
 from .protocol.task import Rules, Task, build_task, parts_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import types
 from collections.abc import Sequence
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -12,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ...errors import did_you_mean
 from ...keys import Step, written
+from ...wording import short, toml
 
 KINDS = {
     "int_type": "a whole number",
@@ -77,7 +77,7 @@ def _joined(texts: list[str], detail: Any) -> str:
     musts = [text.removeprefix("must be ") for text in texts if text.startswith("must be ")]
     others = [text for text in texts if not text.startswith("must be ")]
     if musts:
-        return "; ".join([f"must be {' or '.join(musts)}, but is {_shown(detail['input'])}", *others])
+        return "; ".join([f"must be {' or '.join(musts)}, but is {short(toml(detail['input']))}", *others])
     return "; ".join(others)
 
 
@@ -117,14 +117,6 @@ def _text(detail: Any, model: type[BaseModel]) -> str:
         return "holds text that is not valid Unicode, or is nested too deeply"
     words = detail["msg"].replace("Input should be", "must be")
     return words[:1].lower() + words[1:]
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _quoted(expected: str) -> list[str]:

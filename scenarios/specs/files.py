@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BadInput, did_you_mean
+from ...wording import short
 
 LIBRARY = Path(__file__).parents[1] / "library"
 """Where the studies that come with echodrift live."""
@@ -65,7 +66,7 @@ def _line_of(path: Path, problem: str) -> str:
     lines = path.read_bytes().decode("utf-8-sig").split("\n")
     text = lines[int(number[1]) - 1].strip() if int(number[1]) <= len(lines) else ""
     hint = ' (TOML has no ";" between keys: put each on a line of its own)' if ";" in text else ""
-    return f": {text[:77] + '…' if len(text) > 78 else text}{hint}" if text else ""
+    return f": {short(text, 78)}{hint}" if text else ""
 
 
 def _siblings(path: Path) -> list[Path]:

@@ -24,19 +24,24 @@ def parse_set(text: str) -> Override:
     if not equals or not key or not value:
         raise BadInput(f"{option}: write it as key=value, for example --set behavior.reinforcement=0.02")
     try:
-        parsed = tomllib.loads(f"value = {value}")
-        if list(parsed) == ["value"]:
-            return option, key, parsed["value"]
-        problem = "more than one value"
-    except tomllib.TOMLDecodeError as error:
-        problem = str(error)
-    except (RecursionError, ValueError) as error:
-        problem = f"nested too deeply or too long ({type(error).__name__})"
-    if value[0] in "[{\"'" or not value.isprintable() or "#" in value:
-        raise BadInput(
-            f'{option}: the value is not valid TOML ({problem}); text with special characters needs "…"'
-        )
+        return option, key, toml_value(value)
+    except ValueError as error:
+        if value[0] in "[{\"'" or not value.isprintable() or "#" in value:
+            raise BadInput(
+                f'{option}: the value is not valid TOML ({error}); text with special characters needs "…"'
+            ) from None
     return option, key, value
+
+
+def toml_value(text: str) -> Any:
+    """Return the one value that a text is in TOML; raises ValueError where it is none."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if list(parsed) != ["value"]:
+        raise ValueError("more than one value")
+    return parsed["value"]
 
 
 def put_over(data: dict[str, Any], overrides: Iterable[Override], label: str) -> list[tuple[list[Step], str]]:

@@ -5,7 +5,6 @@ The runs' own folders stay what counts: a bundle that is missing or damaged cost
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...disk import TEMPORARY, move_in, write_atomically, write_new
+from ...disk import TEMPORARY, file_digest, move_in, write_atomically, write_new
 from .stacking import Piece, stack
 from .store import Record, RunStore, packed, unpacked
 
@@ -62,7 +61,7 @@ class Bundle:
     def _whole(self, end: str) -> Path | None:
         name = self._named(end)
         try:
-            same = name is not None and _digest(self.folder / name) == self.files[name]
+            same = name is not None and file_digest(self.folder / name) == self.files[name]
         except OSError:
             return None
         return self.folder / name if name and same else None
@@ -125,20 +124,15 @@ class Bundler:
             name, path = f"{number}-{table}", self.folder / f"{TEMPORARY}{number}-{table}"
             path.unlink(missing_ok=True)
             stack(path, pieces, key)
-            hashes[name] = _digest(path)
+            hashes[name] = file_digest(path)
             move_in(path, self.folder / name)
         name, path = f"{number}-{RECORDS}", self.folder / f"{TEMPORARY}{number}-{RECORDS}"
         path.unlink(missing_ok=True)
         write_new(path, "".join(json.dumps(packed(record)) + "\n" for record in records).encode())
-        hashes[name] = _digest(path)
+        hashes[name] = file_digest(path)
         move_in(path, self.folder / name)
         index = {"keys": [record.key for record in records], "files": hashes}
         write_atomically(self.folder / f"{number}.json", json.dumps(index).encode())
 
     def _load(self, key: str, file: str) -> pa.Table:
         return self.store.table(key, file.removesuffix(".parquet"))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,6 @@ kept, for a study with more rounds.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
@@ -19,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...disk import TEMPORARY, cannot_write, write_atomically
+from ...disk import TEMPORARY, bytes_digest, cannot_write, write_atomically
 from ...errors import PolicyError
 from ..model_version import MODEL_VERSION, version
 
@@ -178,7 +177,8 @@ def read(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
 
 
 def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
+    """Return the part of a content's hash that its name holds."""
+    return bytes_digest(data)[:32]
 
 
 def files_in(place: Path) -> Iterator[Path]:

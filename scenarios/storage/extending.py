@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import EchodriftError, StorageError
-from ...keys import assign, spread, written
-from ...wording import counted
+from ...keys import assign, differences, spread
+from ...wording import counted, short, toml, unquoted
 from ..design.draws import essence
 from ..design.grid import grid_points
 from ..design.load import load_study
@@ -104,7 +103,10 @@ def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
     for key in set(one.get("grid") or {}) & set(other.get("grid") or {}):
         # told by _lost where values are gone
         del one["grid"][key], other["grid"][key]
-    lines += differences(one, other)
+    lines += [
+        f"{key}: {short(unquoted(old))} there, {short(unquoted(new))} now"
+        for key, old, new in differences(one, other)
+    ]
     return lines or ["its arms and grid values are combined in other ways"]
 
 
@@ -163,23 +165,8 @@ def _lost(there: Study, study: Study) -> list[str]:
     for key, values in there.grid.items():
         gone = [value for value in values if value not in study.grid.get(key, values)]
         if gone:
-            lines.append(f'grid."{key}": {_short(gone)} there, but not in this study')
+            lines.append(f'grid."{key}": {short(toml(gone))} there, but not in this study')
     return lines
-
-
-def differences(one: Any, other: Any, way: tuple[str | int, ...] = ()) -> list[str]:
-    """Return the keys in which two plain structures differ, one line each: `key: old there, new now`."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = [*one, *(key for key in other if key not in one)]
-        return [line for key in keys for line in differences(one.get(key), other.get(key), (*way, key))]
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        return [
-            line
-            for i, pair in enumerate(zip(one, other, strict=True))
-            for line in differences(*pair, (*way, i))
-        ]
-    named = written(way).replace(".[", "[")
-    return [] if one == other else [f"{named}: {_short(one)} there, {_short(other)} now"]
 
 
 def _comparable(study: Study) -> dict[str, Any]:
@@ -215,7 +202,7 @@ def beforehand(
     gone = [seed for seed in seeds_of(there) if seed not in wanted]
     if gone:
         notes.append(
-            f"note: this study has {counted(len(gone), 'seed')} less than the folder ({_short(gone)}): their runs stay "
+            f"note: this study has {counted(len(gone), 'seed')} less than the folder ({short(toml(gone))}): their runs stay "
             "in runs/ and leave the tables"
         )
     if study.rounds <= there.rounds:
@@ -247,17 +234,6 @@ def _finished(store: RunStore, key: str) -> bool:
     except OSError:
         return False
     return record is not None and record.status == "ok"
-
-
-def _short(value: Any) -> str:
-    text = (
-        "nothing"
-        if value is None
-        else value
-        if isinstance(value, str)
-        else json.dumps(value, ensure_ascii=False)
-    )
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def held_study(folder: Path, held: Path, facts: Facts | None) -> Study:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...disk import TEMPORARY, cannot_write, move_in, write_atomically
+from ...disk import TEMPORARY, bytes_digest, cannot_write, file_digest, move_in, write_atomically
 from ...errors import StorageError
+from ...wording import short
 from . import ledger
 from .lock import locked, worked_in
 from .store import RunStore
@@ -62,7 +62,7 @@ class Folder:
         if set(entries) - set(ours) - {RUNS} or self._runs_are_foreign():
             found = ", ".join(name for name in entries if name not in ours)
             raise StorageError(
-                f"{self.path} holds files that are not results of echodrift ({found if len(found) <= 60 else found[:57] + '…'}); "
+                f"{self.path} holds files that are not results of echodrift ({short(found)}); "
                 f"choose another folder with --out"
             )
         return None
@@ -100,7 +100,6 @@ class Folder:
 
         tables: name → the bytes of its Parquet file, or a finished file in this folder that is moved.
         """
-        from ...disk import file_digest
         from ..design.load import dump
 
         files: dict[str, bytes | Path] = {f"{name}.parquet": data for name, data in tables.items()}
@@ -112,8 +111,10 @@ class Folder:
                     hashes[name] = file_digest(data)
                     move_in(data, self.path / name)
                 else:
-                    hashes[name] = hashlib.sha256(data).hexdigest()
+                    hashes[name] = bytes_digest(data)
                     write_atomically(self.path / name, data)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
         finally:
             for data in files.values():
                 if isinstance(data, Path):
@@ -186,8 +187,7 @@ class Folder:
         """Raise StorageError unless a file of the folder is what the study wrote."""
         path = self.path / name
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = file_digest(path)
         except OSError as error:
             raise StorageError(f"{path} cannot be read ({error.strerror})\n{self.again}") from None
         if digest != manifest["hashes"].get(name):

@@ -47,7 +47,7 @@ class Facts:
 
 def facts_of(plan: Sequence[PlannedRun]) -> Facts:
     """Return what results of these runs, made now, rest on."""
-    from ...disk import file_digest
+    from ...disk import input_digest
     from ..specs.data_files import input_files
 
     inputs: dict[str, dict[str, str]] = {}
@@ -55,7 +55,7 @@ def facts_of(plan: Sequence[PlannedRun]) -> Facts:
     for run in plan:
         for key, path in input_files(run.study).items():
             if path not in seen:
-                seen[path] = file_digest(Path(path))
+                seen[path] = input_digest(Path(path))
                 inputs[key if key not in inputs else f"{key} ({path})"] = {"path": path, "sha256": seen[path]}
     return Facts(echodrift=version(), inputs=inputs)
 

@@ -12,7 +12,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...disk import _COUNTER, TEMPORARY, _digest, _sync_folder, cannot_write, write_synced
+from ...disk import (
+    TEMPORARY,
+    bytes_digest,
+    cannot_write,
+    json_digest,
+    sync_folder,
+    temporary_for,
+    write_synced,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +70,7 @@ class RunStore:
             if record is None:
                 return None, at
             for at, digest in record.files.items():
-                if _digest((place / at).read_bytes()) != digest:
+                if bytes_digest((place / at).read_bytes()) != digest:
                     return None, at
         except OSError:
             return None, at if place.is_dir() else ""
@@ -77,7 +85,7 @@ class RunStore:
         try:
             outer = json.loads(text)
             inner = outer["record"]
-            if outer["sha256"] != _digest(_canonical(inner)) or inner["key"] != key:
+            if outer["sha256"] != json_digest(inner) or inner["key"] != key:
                 return None
             return unpacked(inner)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -97,14 +105,14 @@ class RunStore:
         tables: name → table, or → the bytes of its Parquet file. Raises StorageError naming the file
         that could not be written; nothing is left behind.
         """
-        temporary = self.folder / f"{TEMPORARY}{record.key}-{os.getpid()}-{next(_COUNTER)}"
+        temporary = temporary_for(self.folder / record.key)
         content = {
             f"{name}.parquet": table if isinstance(table, bytes) else parquet(table)
             for name, table in tables.items()
         }
-        record.files = {name: _digest(data) for name, data in content.items()}
+        record.files = {name: bytes_digest(data) for name, data in content.items()}
         inner = packed(record)
-        outer = {"sha256": _digest(_canonical(inner)), "record": inner}
+        outer = {"sha256": json_digest(inner), "record": inner}
         content["run.json"] = json.dumps(outer, indent=1).encode()
         at = temporary
         try:
@@ -114,7 +122,7 @@ class RunStore:
                 write_synced(at, data)
             at = self.folder / record.key
             self._move_in(temporary, at)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except OSError as error:
             raise cannot_write(
                 self.folder / record.key / at.name if at.parent == temporary else at, error
@@ -146,10 +154,6 @@ def parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer, engine="pyarrow", index=False)
     return buffer.getvalue()
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def packed(record: Record) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def test_a_round_by_brute_force(make_simulation, feedback):
         now = simulation.step()
         taken = now.choices.taken[now.choices.taken >= 0].tolist()
         shown = now.slates[now.slates >= 0].tolist()
-        both = (shown, []) if feedback == "exposure" else (taken, now.told_items.tolist())
+        both = (shown, []) if feedback == "exposure" else (taken, now.heard_items.tolist())
         before, old = world.creators.made, world.creators.active(round)
         hungry, stopped, aims, success = reference(world, round, *both)
         simulation.create(now)

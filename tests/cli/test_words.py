@@ -297,7 +297,7 @@ def test_a_saltelli_design_is_warned_of_by_pairs_and_replicates(
     assert any(line.startswith("replicates = 1: noise") for line in told) == (replicates == 1)
     if replicates == 2 and base == 4:
         # the same in the report, of the rows that intervals rest on
-        run_study(load_study(data), tmp_path, builder=Fake, checker=lambda study: None)
+        faked(load_study(data), tmp_path)
         told = report_warnings(read_results(tmp_path))
         assert any(line.startswith("base = 4: intervals rest on 8 independent draws") for line in told), told
         assert not any("seed" in line for line in told)
@@ -317,6 +317,13 @@ class Fake:
 
     def tables(self) -> dict[str, dict[str, list]]:
         return {"lorenz": {"when": [], "what": [], "x": [], "y": []}}
+
+
+def faked(study: Any, out: Path) -> None:
+    """Run a study that takes no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echodrift.scenarios.execution.worker.build", Fake)
+        run_study(study, out)
 
 
 def test_no_time_is_told_before_as_many_runs_are_done_as_run_at_a_time(
@@ -406,7 +413,7 @@ def test_answers_of_an_unfinished_study_say_so(tmp_path: Path, monkeypatch: pyte
             )
     assert "not finished; type: echodrift run o/runs/study.toml" in call("report", "o")[2]
 
-    run_study(study, Path("o"), builder=Fake, checker=lambda study: None)
+    faked(study, Path("o"))
     assert told() == {""} and under_way(Path("o")) == ""
 
     # gone on with: held, then left
@@ -421,7 +428,7 @@ def test_answers_of_an_unfinished_study_say_so(tmp_path: Path, monkeypatch: pyte
     assert note.startswith("note: the study in o was run on and is not finished. This is of the tables")
     assert "of 6 runs; to go on, type: echodrift run o/runs/study.toml --out o" in note
     assert call("gate", "o", "--quiet")[2] == ""
-    run_study(more, Path("o"), builder=Fake, checker=lambda study: None)
+    faked(more, Path("o"))
     assert told() == {""}
 
 
@@ -442,7 +449,7 @@ def test_two_answers_do_not_go_into_one_file(here: Path) -> None:
 
 
 def test_one_row_is_one_row(tmp_path: Path) -> None:
-    run_study(load_study(STUDY_DATA), tmp_path / "o", builder=Fake, checker=lambda study: None)
+    faked(load_study(STUDY_DATA), tmp_path / "o")
     code, _, err = call("query", tmp_path / "o", "select 1 as one", "--out", tmp_path / "f.csv")
     assert code == 0 and err.endswith("f.csv: 1 row\n")
 

@@ -265,6 +265,11 @@ class Shuffled(Good):
         return default_rng(Shuffled.calls).random((users.size, seen.n_items), dtype=np.float32)
 
 
+class Endless(Good):
+    def memory(self, size):
+        return np.inf
+
+
 @pytest.mark.parametrize(
     ("policy", "clause", "says"),
     [
@@ -289,6 +294,7 @@ class Shuffled(Good):
         (NeedsALog, "empty_log", "IndexError"),
         (FrozenCatalog, "newborn", "shape"),
         (Overwrites, "inputs", "counts.data was changed"),
+        (Endless, "memory", "number of bytes, got inf"),
     ],
 )
 def test_a_broken_policy_fails_the_right_clause(policy, clause, says):

@@ -94,7 +94,7 @@ BAD = [
     ({"kind": "popularity", "window": "soon"}, ['window = "soon" is not allowed', "valid integer"]),
     ({"kind": "content", "half_life": float("nan")}, ["half_life = nan", "finite"]),
     ({"kind": "matrix_factorization", "model": "svd"}, ['model = "svd"', "'als' or 'bpr'"]),
-    ({"kind": "matrix_factorization", "model": ["als"]}, ["model = ['als']", "'als' or 'bpr'"]),
+    ({"kind": "matrix_factorization", "model": ["als"]}, ['model = ["als"]', "'als' or 'bpr'"]),
     ({"kind": "matrix_factorization", "dim": -1, "dims": 2}, ["dim = -1", 'no field "dims"']),
     ({"kind": "popularity", "window": len}, ["popularity.window is a function", "package.module:Class"]),
     (

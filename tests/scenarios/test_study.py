@@ -81,10 +81,6 @@ def forbidden(study: Study, arm: Arm, seed: int) -> Fake:
     raise AssertionError("this run was finished before")
 
 
-def no_check(study: Study) -> None:
-    pass
-
-
 ARMS = [{"name": "a", "policy": {"kind": "organic"}}, {"name": "b", "policy": {"kind": "random"}}]
 BASE = {
     "name": "tiny",
@@ -99,8 +95,10 @@ def study(**changes: Any) -> Study:
     return load_study({**BASE, **changes})
 
 
-def go(out: Path, of: Study | None = None, **how: Any) -> Result:
-    run_study(of or study(), out, **{"builder": fake, "checker": no_check, **how})
+def go(out: Path, of: Study | None = None, builder: Any = fake, **how: Any) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echodrift.scenarios.execution.worker.build", builder)
+        run_study(of or study(), out, **how)
     return Result(out)
 
 
@@ -279,12 +277,11 @@ def test_batches_of_seeds_are_parts_of_one_plan(tmp_path: Path, monkeypatch: pyt
 
 
 def test_nothing_is_made_before_everything_is_checked(tmp_path: Path) -> None:
-    def refuse(study: Study) -> None:
-        raise BadInput("the log is empty")
-
-    for wrong in ({"checker": refuse}, {"jobs": 0}, {"backend": "dsak"}):
+    for wrong in ({"jobs": 0}, {"backend": "dsak"}):
         with pytest.raises(BadInput):
             go(tmp_path / "out", **wrong)
+    with pytest.raises(BadInput, match='no measure "welfar"'):
+        echodrift.run(study(measures=["welfar"]), out=tmp_path / "out")
     with pytest.raises(BadInput, match="gone.csv"):
         go(tmp_path / "out", study(world={"log": "gone.csv"}, grid={}))
     assert not (tmp_path / "out").exists()
@@ -379,10 +376,16 @@ def test_ctrl_c_inside_compiled_code_is_no_failed_run(tmp_path: Path, how: dict[
 
 
 def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
-    from echodrift.scenarios.execution.worker import Home, Task, carry_out_alone
+    from echodrift.scenarios.execution.spread import Home
+    from echodrift.scenarios.execution.worker import Task, carry_out_alone
     from echodrift.scenarios.storage.store import RunStore
 
     run, quitting = expand(study())[0], []
+
+    def work(builder: Any, parent: int) -> str:
+        home = Home(parent, tuple(sys.path))
+        home.settle()
+        return carry_out_alone(Task(run, None, builder), RunStore(tmp_path), home).status
 
     class Quit(BaseException):
         pass
@@ -401,16 +404,13 @@ def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
         patch.setattr(os, "_exit", leave)
         for builder, parent in ((fake, -1), (orphaned, os.getppid())):
             with pytest.raises(Quit):
-                carry_out_alone(Task(run, None, builder), RunStore(tmp_path), Home(parent, tuple(sys.path)))
+                work(builder, parent)
     signal.signal(signal.SIGINT, handler)
     assert quitting == [1, 1] and not list(tmp_path.iterdir())
     try:
-        assert (
-            carry_out_alone(
-                Task(run, None, fake), RunStore(tmp_path), Home(os.getppid(), tuple(sys.path))
-            ).status
-            == "ok"
-        )
+        assert work(fake, os.getppid()) == "ok"
+        # a run that another worker finished before it was killed is not done twice
+        assert work(forbidden, os.getppid()) == "ok"
     finally:
         signal.signal(signal.SIGINT, handler)
 
@@ -420,6 +420,7 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the background hand down that it is ignored
 from pathlib import Path
 from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.execution import worker
 from echodrift.scenarios.study import run_study
 
 class Slow:
@@ -438,7 +439,8 @@ def build(study, arm, seed):
 
 arms = [{"name": name, "policy": {"kind": "random"}} for name in "abc"]
 study = load_study({"name": "slow", "rounds": 20, "seeds": 5, "arms": arms})
-run_study(study, Path(sys.argv[1]), jobs=int(sys.argv[2]), builder=build, checker=lambda study: None)
+worker.build = build
+run_study(study, Path(sys.argv[1]), jobs=int(sys.argv[2]))
 """
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import echodrift
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,7 +81,9 @@ def study(**changes: Any) -> Study:
 
 
 def go(out: Path, of: Study, most: int | None = None, builder: Any = Fake, **how: Any) -> Result:
-    run_study(of, out, until=Until(of, most), builder=builder, checker=lambda study: None, **how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echodrift.scenarios.execution.worker.build", builder)
+        run_study(of, out, until=Until(of, most), **how)
     return Result(out)
 
 
@@ -174,6 +177,21 @@ def test_it_does_not_depend_on_jobs_or_interruptions(tmp_path: Path) -> None:
     again = load_study(tmp_path / "whole" / "study.toml")
     go(tmp_path / "again", again, 60)
     assert tables(tmp_path / "again") == tables(tmp_path / "whole")
+
+
+def test_the_study_is_checked_with_all_its_seeds_before_its_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Any] = []
+
+    def refuse(of: Study) -> None:
+        checked.append(of.seeds)
+        raise BadInput("the log is empty")
+
+    monkeypatch.setattr("echodrift.scenarios.api.check_runnable", refuse)
+    with pytest.raises(BadInput, match="the log is empty"):
+        echodrift.run(study(gate=GATE, seeds=3), out=tmp_path / "out", until="decided", max_seeds=60)
+    assert checked == [60] and not list(tmp_path.iterdir())
 
 
 def test_between_two_looks_the_folder_says_that_nothing_is_decided(tmp_path: Path) -> None:
@@ -326,14 +344,16 @@ def test_a_gate_that_nothing_decides_is_refused_before_anything_runs() -> None:
     assert Until(study(gate=GATE), 20).most == 20
 
 
-def test_looks_are_not_forgotten_when_the_seeds_are_set_afterwards(tmp_path: Path) -> None:
+def test_looks_are_not_forgotten_when_the_seeds_are_set_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stopped = go(tmp_path / "out", study(gate=GATE), 12, builder=NoEffect)
     assert stopped.manifest["stopping"]["looks"] == [8, 12] and "looked" not in stopped.manifest
 
+    monkeypatch.setattr("echodrift.scenarios.execution.worker.build", NoEffect)
+
     def again(seeds: int) -> dict[str, Any]:
-        run_study(
-            study(gate=GATE, seeds=seeds), tmp_path / "out", builder=NoEffect, checker=lambda study: None
-        )
+        run_study(study(gate=GATE, seeds=seeds), tmp_path / "out")
         return json.loads((tmp_path / "out" / "manifest.json").read_text())
 
     for seeds in (20, 20, 24):

@@ -35,6 +35,7 @@ DERIVED = {
     "takes_per_round": "the width of `recent`, computed when asked for",
     "pi": "topic weights, computed when asked for",
     "transforms": "set from the schedule before each fit",
+    "seconds": "the wall time of each phase, which nothing depends on",
 }
 """Attributes that a run works out again by itself."""
 WORLD = {"users": 40, "items": 61, "topics": 5, "communities": 3}

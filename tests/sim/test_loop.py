@@ -1,6 +1,7 @@
 """The loop: what the platform may know, common random numbers, warm-up, cool-downs, turnover."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from echodrift.policies.base import Policy, Ranking
 from echodrift.policies.interactions import Interactions, Source
 from echodrift.policies.registry import build_policy
 from echodrift.sim.loop import Simulation
+from echodrift.sim.model import FeedbackLoop
 from echodrift.sim.platform import Platform
 from echodrift.sim.recommender import NoRecommender, OracleSlate, Recommended
 from echodrift.sim.streams import Streams
@@ -26,7 +28,7 @@ def same(a, b):
     return all(
         np.array_equal(getattr(x, name), getattr(y, name))
         for x, y in zip(a, b, strict=True)
-        for name in ("users", "organic", "slates", "told_users", "told_items")
+        for name in ("users", "organic", "slates", "heard_users", "heard_items")
     ) and all(
         np.array_equal(getattr(x.choices, f.name), getattr(y.choices, f.name), equal_nan=f.name in ("hit",))
         for x, y in zip(a, b, strict=True)
@@ -90,7 +92,7 @@ def test_worlds_that_differ_in_one_thing_differ_in_nothing_that_does_not_depend_
     told = make_simulation(recommended("random"), behavior={**still, "word_of_mouth": 0.5})
     for a, b in zip(course(plain, 6), course(told, 6), strict=True):
         # Word of mouth adds its takes; the recommender at random, the visits and the choices stay.
-        assert b.told_users.size > 0
+        assert b.heard_users.size > 0
         assert np.array_equal(a.users, b.users) and np.array_equal(a.choices.intents, b.choices.intents)
         served = ~a.organic
         assert np.array_equal(a.slates[served], b.slates[served])
@@ -185,7 +187,7 @@ def test_agents_and_policies_share_no_hidden_array(make_simulation):
 
 
 @pytest.mark.parametrize("repeat", [0, 3, "never"])
-def test_cool_down_is_kept_by_slates_street_and_word_of_mouth(make_simulation, repeat):
+def test_cool_down_is_kept_by_slates_organic_visits_and_word_of_mouth(make_simulation, repeat):
     simulation = make_simulation(
         recommended(), behavior={"repeat": repeat, "word_of_mouth": 0.5, "organic": 0.3}, items=40
     )
@@ -279,7 +281,7 @@ def test_log_says_where_things_came_from(make_simulation):
     late = log.round == 4
     taken = now.choices.taken[~now.organic]
     assert (log.source[late] == Source.SLATE).sum() == (taken >= 0).sum()
-    assert (log.source[late] == Source.SOCIAL).sum() == now.told_users.size
+    assert (log.source[late] == Source.SOCIAL).sum() == now.heard_users.size
     assert np.all(log.rank[log.source == Source.SOCIAL] == 0) and np.all(
         log.rank[log.source != Source.SOCIAL] >= 1
     )
@@ -332,7 +334,7 @@ def test_the_warm_up_does_not_depend_on_the_length_of_an_arms_slates(make_simula
     worlds = [make_world(slate=10) for _ in range(2)]
     logs = [
         Simulation(
-            world, Platform(slate=slate, warmup=4), NoRecommender(), Streams(0), 30, street=5
+            world, Platform(slate=slate, warmup=4), NoRecommender(), Streams(0), 30, warmup_slate=5
         ).log.view()
         for world, slate in zip(worlds, (5, 10), strict=True)
     ]
@@ -407,3 +409,19 @@ def test_a_factor_model_regularized_to_nothing_says_so(make_simulation):
     fine = recommended("matrix_factorization", dim=4)
     course(make_simulation(fine), 2)
     assert not fine.remarks
+
+
+def test_timings_list_the_phases_in_order_with_the_time_each_has_taken(make_simulation):
+    loop = FeedbackLoop(make_simulation(horizon=4))
+    before = loop.timings()
+    assert before["phase"].tolist() == list(Simulation.PHASES)
+    assert (before["seconds"] == 0).all() and (before["share"] == 0).all()
+    began = time.perf_counter()
+    for _ in range(4):
+        loop.step()
+    whole = time.perf_counter() - began
+    table = loop.timings()
+    assert (table["seconds"] >= 0).all() and 0.5 * whole < table["seconds"].sum() <= whole
+    np.testing.assert_allclose(table["ms_per_round"], 250 * table["seconds"])
+    assert table["share"].sum() == pytest.approx(1)
+    assert table["does"].str.endswith(".").all() and table["does"].is_unique

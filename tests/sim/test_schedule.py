@@ -126,7 +126,7 @@ def test_a_switch_of_everybody_at_round_0_is_the_arm_that_it_comes_to():
     assert all(same(a, b) for a, b in zip(rows(of, "switched"), rows(of, "plain"), strict=True))
 
 
-def test_without_recommendations_everybody_is_on_the_street():
+def test_without_recommendations_every_visit_is_organic():
     of = study(
         {"name": "detox", "policy": MF, "switch": [{"round": 0, "recommend": False}]},
         {"name": "organic", "policy": {"kind": "organic"}},

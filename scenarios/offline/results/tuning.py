@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....policies.search_space import Range, SearchSpace
-from ....wording import counted
-from ..inline_toml import write_inline, write_option
+from ....wording import counted, toml
+from ..inline_toml import write_option
 from ..metric_list import Asked
 from ..score import Outcome
 from ..specs import Contender
@@ -89,9 +89,9 @@ class Tuning:
         """The best settings as a line for a study's arm, or for `--policy @file`."""
         if self.best_spec is None:
             return ""
-        text = f"policy = {write_inline(self.best_spec)}"
+        text = f"policy = {toml(self.best_spec)}"
         if self.base.rerank:
-            text += "\nrerank = [" + ", ".join(write_inline(one) for one in self.base.rerank) + "]"
+            text += f"\nrerank = {toml(self.base.rerank)}"
         return text
 
     @property

@@ -198,8 +198,8 @@ def test_a_rate_of_zero_switches_the_effect_off(make_simulation, rate):
     moving = make_simulation(behavior={**off, rate: 0.5})
     told = 0
     for _ in range(8):
-        assert still.step().told_users.size == 0
-        told += moving.step().told_users.size
+        assert still.step().heard_users.size == 0
+        told += moving.step().heard_users.size
     assert all(np.array_equal(a, b) for a, b in zip(before, kept(still.world), strict=True))
     if rate == "word_of_mouth":
         assert told > 0

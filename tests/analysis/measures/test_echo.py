@@ -27,7 +27,7 @@ def consumption(rounds, users):
     for round in rounds[-20:]:
         for user, row in zip(round.users, round.taken, strict=True):
             taken[user] += [int(i) for i in row if i >= 0]
-        for user, item in zip(round.told_users, round.told_items, strict=True):
+        for user, item in zip(round.heard_users, round.heard_items, strict=True):
             taken[user].append(int(item))
     return taken
 
@@ -95,7 +95,7 @@ def test_overlap_by_hand(one, other, expected):
     round.taken[:] = -1
     round.taken[0, : len(one)], round.taken[1, : len(other)] = one, other
     nobody = np.empty(0, np.int32)
-    window = Window(random_setup(world, rng)).see(replace(round, told_users=nobody, told_items=nobody))
+    window = Window(random_setup(world, rng)).see(replace(round, heard_users=nobody, heard_items=nobody))
     overlap, compared = mean_overlap(window, np.array([[0, 1]], np.int32), sample=5)
     assert overlap == pytest.approx(expected, nan_ok=True) and compared == (not np.isnan(expected))
 
@@ -137,7 +137,7 @@ def test_communities_with_their_own_items_have_a_gap():
         round = random_round(world, rng, index, active=1.0)
         own = 10 * world.users.community[round.users]
         round.taken[:] = (own + rng.integers(0, 10, own.size))[:, None]
-        round.told_items[:] = 10 * world.users.community[round.told_users]
+        round.heard_items[:] = 10 * world.users.community[round.heard_users]
         values = measures.update(round)
     assert values["community_gap"] > 0.1 and values["pairs_compared"] == 1
     assert 0 < values["homogenization"] < values["community_gap"]

@@ -398,9 +398,9 @@ STUDY = {
 
 def go(out: Path, **changes: Any) -> Result:
     given = {**STUDY, **changes}
-    run_study(
-        load_study({key: value for key, value in given.items() if value is not None}), out, builder=Fake
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echodrift.scenarios.execution.worker.build", Fake)
+        run_study(load_study({key: value for key, value in given.items() if value is not None}), out)
     return Result(out)
 
 

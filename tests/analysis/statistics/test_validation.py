@@ -1,6 +1,6 @@
 """What the statistics promise, measured: coverage and false alarms over thousands of simulated data sets.
 
-`pytest tests/test_statistics_validation.py -s` prints the rates that docs/statistics.md lists.
+`pytest tests/analysis/statistics/test_validation.py -s` prints the rates that docs/statistics.md lists.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from echodrift.analysis.statistics import (
-    change_point,
-    changes,
     confidence_sequence,
     decay,
     half_life_fit,
@@ -210,23 +208,21 @@ def test_sequential_seeds_needed(effect):
     assert most == pytest.approx(np.quantile(stop, 0.8), rel=0.06, abs=1)
 
 
-T = np.arange(60.0)
-SHORT = T[:40]
+T = np.arange(40.0)
 CURVES = {
-    "exponential": (0.3 * np.exp(-np.log(2) / 15 * SHORT), 15.0),
-    "to a floor": (0.05 + 0.25 * np.exp(-SHORT / 8), -8 * np.log((0.25 - 0.05) / 0.5)),
-    "power law": (0.3 * (1 + SHORT / 12) ** -1.0, 12.0),
-    "to a high floor": (0.2 + 0.1 * np.exp(-SHORT / 8), np.inf),
+    "exponential": (0.3 * np.exp(-np.log(2) / 15 * T), 15.0),
+    "to a floor": (0.05 + 0.25 * np.exp(-T / 8), -8 * np.log((0.25 - 0.05) / 0.5)),
+    "power law": (0.3 * (1 + T / 12) ** -1.0, 12.0),
+    "to a high floor": (0.2 + 0.1 * np.exp(-T / 8), np.inf),
 }
 
 
 @pytest.mark.parametrize("name", CURVES)
-def test_half_life(monkeypatch, name):
-    monkeypatch.setattr(decay, "RESAMPLES", 199)
+def test_half_life(name):
     curve, truth = CURVES[name]
     rng = np.random.default_rng(11)
     sets = SETS // 2 if name == "exponential" else SETS // 8
-    found = [half_life_fit(SHORT, curve + noise(10, 40, 0.8, 0.03, rng)) for _ in range(sets)]
+    found = [half_life_fit(T, curve + noise(10, 40, 0.8, 0.03, rng), resamples=199) for _ in range(sets)]
     measured(f"half-life, {name}: a decay is seen", [one.decays for one in found], 0.99, 1.0)
     holds = [one.low <= truth <= one.high for one in found]
     measured(f"half-life, {name}, 10 seeds, AR(1) 0.8: coverage", holds, 0.90, 1.0)
@@ -234,67 +230,10 @@ def test_half_life(monkeypatch, name):
 
 
 @pytest.mark.parametrize("rho", [0.95])
-def test_a_flat_curve_is_no_decay(monkeypatch, rho):
-    monkeypatch.setattr(decay, "RESAMPLES", 2)
+def test_a_flat_curve_is_no_decay(rho):
     rng = np.random.default_rng(12)
     found = [
-        half_life_fit(SHORT, 0.3 + noise(10, 40, rho, 0.03, rng), forms=("exponential",)) for _ in range(SETS)
+        half_life_fit(T, 0.3 + noise(10, 40, rho, 0.03, rng), forms=("exponential",), resamples=2)
+        for _ in range(SETS)
     ]
     measured(f"half-life, flat, AR(1) {rho}: a decay is seen", [one.decays for one in found], 0.015, 0.035)
-
-
-@pytest.mark.parametrize(
-    ("seeds", "rho", "law", "low", "high"),
-    [
-        (8, 0.0, "normal", 0.035, 0.068),
-        (8, 0.95, "normal", 0.035, 0.068),
-        (20, 0.95, "normal", 0.035, 0.068),
-        (10, 1.0, "walk", 0.035, 0.072),
-        # Deviations skewed over seeds: sign flips need symmetry, and the test rejects too often.
-        (20, 0.8, "skewed", 0.05, 0.11),
-    ],
-)
-def test_change_point_false_alarms(monkeypatch, seeds, rho, law, low, high):
-    monkeypatch.setattr(changes, "FLIPS", 199)
-    monkeypatch.setattr(changes, "RESAMPLES", 2)
-    rng = np.random.default_rng(13)
-    alarms = []
-    for _ in range(SETS if rho == 0.95 else SETS // 2):
-        if law == "walk":
-            curves = rng.normal(size=(seeds, 50)).cumsum(axis=1)
-        elif law == "skewed":
-            # One exponential factor per seed scales a whole curve up or down: skewed over seeds.
-            curves = noise(seeds, 50, rho, 1.0, rng) + 3 * rng.exponential(size=(seeds, 1)) * np.sin(
-                T[:50] / 8
-            )
-            curves -= 3 * np.sin(T[:50] / 8)
-        else:
-            curves = noise(seeds, 50, rho, 1.0, rng)
-        alarms.append(change_point(T[:50], 5 - 0.05 * T[:50] + curves).found)
-    measured(f"change-point, no change, {seeds} seeds, AR(1) {rho}, {law}: found", alarms, low, high)
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "near"),
-    [
-        ("a jump of 1 sd", 1.0 * (T >= 35), 2),
-        ("a bend of 0.1 sd per round", 0.1 * np.maximum(T - 35, 0), 6),
-        ("a switch: jump, then back by half", 1.5 * (T >= 35) * (1 - 0.02 * np.maximum(T - 35, 0)), 2),
-    ],
-)
-def test_change_point_finds_a_change_where_it_is(monkeypatch, name, shape, near):
-    monkeypatch.setattr(changes, "FLIPS", 199)
-    monkeypatch.setattr(changes, "RESAMPLES", 199)
-    rng = np.random.default_rng(14)
-    sets = SETS // 5
-    found = [change_point(T, 0.02 * T + shape + noise(12, 60, 0.9, 1.0, rng)) for _ in range(sets)]
-    measured(f"change-point, {name}, 12 seeds, AR(1) 0.9: found", [one.found for one in found], 0.75, 1.0)
-    right = [one for one in found if one.found]
-    close = [abs(one.round - 35) <= near for one in right]
-    measured(f"change-point, {name}: within {near} rounds", close, 0.7, 1.0)
-    measured(
-        f"change-point, {name}: coverage of the place",
-        [one.low <= 35 <= one.high for one in right],
-        0.94,
-        1.0,
-    )

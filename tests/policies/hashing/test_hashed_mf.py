@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from echodrift.errors import BadInput, PolicyError
 from echodrift.policies.factors.matrix_factorization import MatrixFactorization
-from echodrift.policies.hashing.collisions import impressions, sharing
 from echodrift.policies.hashing.hashed_mf import HashedMF
 from echodrift.policies.hashing.id_tables import ExactTable, HashTable
 from echodrift.policies.hashing.logistic_mf import START_SQUARES, Parameters, one_pass, train
@@ -38,6 +37,11 @@ def planted(users, items, size, seed=0, taste=1.5):
     user = rng.integers(0, users, size)
     item = (rng.random((size, 1)) > np.cumsum(chance, axis=1)[user]).sum(axis=1)
     return user, np.minimum(item, items - 1), np.log(items * chance)
+
+
+def distinct(rows):
+    """Return how many of the rows differ."""
+    return len(np.unique(rows, axis=0))
 
 
 def everything(policy, users, items):
@@ -133,7 +137,7 @@ def test_tables_where_nobody_shares_train_as_if_there_were_none():
     wide = [HashTable(np.uint64(4), 100_000).rows_of(each) for each in ids]
     results = []
     for rows in (plain, churned, wide):
-        assert all(sharing(side).collision_rate == 0 for side in rows)
+        assert all(distinct(side) == len(side) for side in rows)
         tables = [started(3, side, each) for side, each in zip(rows, ids, strict=True)]
         train(
             user, item, *tables, *rows, pool,
@@ -184,7 +188,7 @@ def test_every_table_finds_planted_tastes_and_collisions_cost(world):
     exact = agreement(fitted(seen, **fields), truth)
     assert exact > 0.88
     huge = fitted(seen, **fields, table="hash", slots=1_000_000)
-    assert sharing(huge.rows_of("items", 100)).collision_rate < 0.02
+    assert distinct(huge.rows_of("items", 100)) > 98
     assert agreement(huge, truth) == pytest.approx(exact, abs=0.01)
     tight = agreement(fitted(seen, **fields, table="hash", load=4.0, sides="items"), truth)
     assert tight < exact - 0.1
@@ -194,7 +198,7 @@ def test_every_table_finds_planted_tastes_and_collisions_cost(world):
 def test_sides_and_load_set_the_number_of_rows(world):
     seen, _ = world
     policy = fitted(seen, table="hash", load=2.0, sides="items")
-    assert sharing(policy.rows_of("users", 150)).collision_rate == 0
+    assert distinct(policy.rows_of("users", 150)) == 150
     assert policy.rows_of("items", 100).max() <= 50
     assert "150 of 150 users in 150 rows (exact); 100 of 100 items in 50 rows (hash)" in policy.remarks()[0]
     assert fitted(seen, table="hash", slots=7).rows_of("users", 150).max() == 7
@@ -359,8 +363,6 @@ def test_quality_beside_implicit_on_movielens(ndcg, movielens):
         policy.fit(seen, default_rng(0))
         found[name] = ndcg(policy, seen, user, item)
     assert found["own"] > found["bpr"] + 0.05 and found["own"] > found["als"] - 0.035
-    judged = impressions(peers["own"], seen, user, item, default_rng(1))
-    assert judged.auc.mean() > 0.87
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from echodrift import machine as memory
 from echodrift.errors import BadInput, PolicyError
 from echodrift.policies.histories import ease
 from echodrift.policies.histories.ease import Ease
@@ -144,24 +143,12 @@ def test_few_users_take_the_smaller_matrix(observe_counts):
 
 @FORMS
 def test_memory_is_estimated_before_anything_is_allocated(observe_counts, few_users, monkeypatch):
-    monkeypatch.setattr(ease, "available_bytes", lambda: 3000)
+    monkeypatch.setattr(ease, "free_bytes", lambda: 3000)
     monkeypatch.setattr(ease, "gram", lambda *_: pytest.fail("the matrix was made all the same"))
     with pytest.raises(
         PolicyError, match=r"matrix of (items|users) needs .* MiB, and 0.0 MiB are free. Run fewer"
     ):
         fitted(observe_counts(made_up(40, 40)))
-
-
-def test_a_container_with_less_memory_than_its_machine(monkeypatch, tmp_path):
-    limit, used = tmp_path / "limit", tmp_path / "used"
-    monkeypatch.setattr(memory, "_GROUP_FILES", ((str(limit), str(used)),))
-    machine = memory.available_bytes()
-    assert machine > 2**20
-    limit.write_text("5000\n")
-    used.write_text("2000\n")
-    assert memory.available_bytes() == 3000
-    limit.write_text("max\n")
-    assert memory.available_bytes() > 2**20
 
 
 @FORMS

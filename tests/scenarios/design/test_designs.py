@@ -57,12 +57,10 @@ class Fake:
         return {"lorenz": {"when": ["start"], "what": ["exposure"], "x": [0.0], "y": [self.value]}}
 
 
-def no_check(study: Study) -> None:
-    pass
-
-
 def go(out: Path, of: Study, builder: Any = Fake) -> Result:
-    run_study(of, out, builder=builder, checker=no_check)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echodrift.scenarios.execution.worker.build", builder)
+        run_study(of, out)
     return Result(out)
 
 

@@ -24,7 +24,7 @@ from echodrift.machine import one_thread
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.design.run import PlannedRun
-from echodrift.scenarios.execution import clusters, pool
+from echodrift.scenarios.execution import clusters, pool, spread
 from echodrift.scenarios.execution.progress import Quiet
 from echodrift.scenarios.execution.remote import Parcel, Refusal, Unwanted, perform
 from echodrift.scenarios.execution.terms import COMPARED, WHERE_PRESENT, Terms, ask, complaints, terms_of
@@ -123,12 +123,10 @@ def real_study() -> Study:
     )
 
 
-def no_check(study: Study) -> None:
-    pass
-
-
-def go(out: Path, of: Study | None = None, **how: Any) -> Result:
-    run_study(of or study(), out, **{"builder": fake, "checker": no_check, **how})
+def go(out: Path, of: Study | None = None, builder: Any = fake, **how: Any) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echodrift.scenarios.execution.worker.build", builder)
+        run_study(of or study(), out, **how)
     return Result(out)
 
 
@@ -222,10 +220,10 @@ def test_any_address_is_understood_or_refused(backend: str, written: str) -> Non
 @example(jobs=True)
 def test_jobs_are_whole_numbers(jobs: Any) -> None:
     if type(jobs) is int and (jobs == -1 or jobs >= 1):
-        assert pool.checked_jobs(jobs) == jobs
+        assert spread.checked_jobs(jobs) == jobs
     else:
         with pytest.raises(BadInput, match="must be a whole number of at least 1, or -1"):
-            pool.checked_jobs(jobs)
+            spread.checked_jobs(jobs)
 
 
 @pytest.mark.parametrize(
@@ -825,6 +823,7 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the background hand down that it is ignored
 from pathlib import Path
 from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.execution import worker
 from echodrift.scenarios.study import run_study
 
 def build(study, arm, seed):
@@ -846,7 +845,8 @@ def build(study, arm, seed):
 if __name__ == "__main__":
     arms = [{"name": name, "policy": {"kind": "random"}} for name in "abc"]
     study = load_study({"name": "slow", "rounds": 20, "seeds": 10, "arms": arms})
-    run_study(study, Path(sys.argv[1]), jobs=2, backend=sys.argv[2], builder=build, checker=lambda study: None)
+    worker.build = build
+    run_study(study, Path(sys.argv[1]), jobs=2, backend=sys.argv[2])
 """
 
 

@@ -1,4 +1,4 @@
-"""Memory: the guess for a run, what is free, and how many runs that leaves room for."""
+"""Memory: the guess for a run, and how many runs there is room for."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from echodrift import machine as free_memory
+from echodrift.errors import BadInput
+from echodrift.policies import ScorePolicy, Size
+from echodrift.policies.neural import jax_runtime
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution import memory
-from echodrift.scenarios.execution.memory import MIB, bounded, estimate
+from echodrift.scenarios.execution.memory import MIB, Estimate, bounded, estimate
 from echodrift.scenarios.execution.progress import Quiet
 from echodrift.scenarios.specs.study import Study
 from echodrift.scenarios.study import run_study
@@ -82,6 +84,52 @@ def test_what_is_known_in_closed_form() -> None:
     one = estimate(study(world=world), study().arms[1])
     both = estimate(study(world=world, platform={"learn_from": "organic"}), study().arms[1])
     assert both.world >= 1.5 * one.world
+
+
+class Outside(ScorePolicy):
+    """Somebody else's policy."""
+
+    said: ClassVar[Any] = None
+    """What its memory() returns, or raises; None: it has none of its own."""
+
+    def fit(self, seen: Any, rng: Any) -> None: ...
+
+    def scores(self, seen: Any, users: Any, rng: Any) -> Any: ...
+
+    def memory(self, size: Size) -> float:
+        if isinstance(self.said, Exception):
+            raise self.said
+        return super().memory(size) if self.said is None else self.said
+
+
+def outside(said: Any, monkeypatch: pytest.MonkeyPatch, library_bytes: Any = 0) -> Estimate:
+    monkeypatch.setattr(Outside, "said", said)
+    monkeypatch.setattr(Outside, "library_bytes", library_bytes)
+    of = study({"kind": f"{__name__}:Outside"})
+    return estimate(of, of.arms[1])
+
+
+def test_a_class_of_somebody_else_has_its_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = outside(None, monkeypatch)
+    users, items = Study.model_fields["world"].default.users, Study.model_fields["world"].default.items
+    assert outside(10**9, monkeypatch).policy - outside(0, monkeypatch).policy == 10**9
+    assert usual.policy - outside(0, monkeypatch).policy == (users + items) * 64 * 16 + 3 * 256 * items * 4
+    assert outside(None, monkeypatch, 5 * MIB).libraries == usual.libraries + 5 * MIB
+
+
+@pytest.mark.parametrize("said", [ValueError("broken"), -1, float("nan"), float("inf"), "much", [1]])
+def test_a_class_that_breaks_counts_as_a_usual_one(said: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert outside(said, monkeypatch) == outside(None, monkeypatch)
+    assert outside(None, monkeypatch, "much") == outside(None, monkeypatch)
+
+
+def test_a_policy_that_cannot_be_built_counts_as_a_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(kind: str) -> None:
+        raise BadInput("no jax")
+
+    before = guess({"kind": "sequential"})
+    monkeypatch.setattr(jax_runtime, "require", refuse)
+    assert MIB < guess({"kind": "sequential"}) < before
 
 
 def test_switches_and_groups_count() -> None:
@@ -167,39 +215,6 @@ def test_it_is_said_aloud_and_the_study_is_done(tmp_path: Path, monkeypatch: pyt
 def test_check_tells_the_guess() -> None:
     told = memory.in_words(study({"kind": "ease"}, world={"users": 20_000, "items": 20_000}))
     assert told.startswith("memory: about 2.") and 'arm "b"' in told and "at a time" in told
-
-
-def group(folder: Path, names: tuple[str, str], limit: str, used: int, stat: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / names[0]).write_text(limit)
-    (folder / names[1]).write_text(str(used))
-    (folder / "memory.stat").write_text(stat)
-
-
-def test_limits_of_control_groups_version_2(tmp_path: Path) -> None:
-    """Every group on the way up counts; file cache that can be dropped is free; "max" is no limit."""
-    own, names = tmp_path / "self", ("memory.max", "memory.current")
-    own.write_text("0::/work/job\n")
-    group(tmp_path / "work/job", names, str(8 * GIB), 3 * GIB, f"anon 5\ninactive_file {GIB}\n")
-    group(tmp_path / "work", names, str(7 * GIB), 4 * GIB, "inactive_file 0\n")
-    group(tmp_path, names, "max", 1, "inactive_file 0\n")
-    assert sorted(free_memory.group_room(own, tmp_path)) == [3 * GIB, 6 * GIB]
-
-
-def test_limits_of_control_groups_version_1(tmp_path: Path) -> None:
-    own = tmp_path / "self"
-    own.write_text("5:cpu,cpuacct:/x\n4:memory:/docker/abc\n1:name=systemd:/y\n")
-    names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-    # inside a container the path is the host's, and the limit stands in the root
-    group(tmp_path / "memory", names, str(4 * GIB), 2 * GIB, f"total_inactive_file {GIB // 2}\n")
-    assert free_memory.group_room(own, tmp_path) == [4 * GIB - 3 * GIB // 2]
-    assert free_memory.group_room(tmp_path / "none", tmp_path) == []
-
-
-def test_no_more_is_free_than_the_machine_has() -> None:
-    import psutil
-
-    assert 0 < free_memory.free_bytes() <= psutil.virtual_memory().total
 
 
 @pytest.mark.slow

@@ -58,7 +58,9 @@ def failing(study: Any, arm: Any, seed: int) -> Fake:
 
 
 def go(out: Path, builder: Any = Fake, **changes: Any) -> Path:
-    run_study(load_study({**STUDY, **changes}), out, builder=builder, checker=lambda study: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echodrift.scenarios.execution.worker.build", builder)
+        run_study(load_study({**STUDY, **changes}), out)
     return out
 
 

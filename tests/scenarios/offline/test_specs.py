@@ -7,11 +7,12 @@ import tomllib
 import pytest
 from echodrift.errors import BadInput
 from echodrift.policies.search_space import Choice, Range
-from echodrift.scenarios.offline.inline_toml import parse_inline, write_inline, write_option
+from echodrift.scenarios.offline.inline_toml import parse_inline, write_option
 from echodrift.scenarios.offline.metric_list import parse_metrics
 from echodrift.scenarios.offline.ranking_metrics import METRICS
 from echodrift.scenarios.offline.search import draw, search_space
 from echodrift.scenarios.offline.specs import contenders
+from echodrift.wording import toml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,8 +29,8 @@ TABLES = st.dictionaries(TEXT.filter(bool), VALUES, max_size=4)
 @settings(max_examples=200, deadline=None)
 def test_what_is_written_reads_back(table):
     assert parse_inline(write_option(table), "--policy") == table
-    assert parse_inline(write_inline(table), "--policy") == table
-    assert tomllib.loads(f"x = {write_inline(table)}")["x"] == table
+    assert parse_inline(toml(table), "--policy") == table
+    assert tomllib.loads(f"x = {toml(table)}")["x"] == table
 
 
 @given(st.text(max_size=40) | st.text("abk=,{}[]\"'.0 1#", max_size=40))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from echodrift.errors import BadInput, EchodriftError
+from echodrift.keys import differences
 from echodrift.scenarios.design.grid import grid_points
 from echodrift.scenarios.design.load import dump, load_study
 from echodrift.scenarios.specs.overrides import parse_set
@@ -398,3 +399,14 @@ def test_any_set_is_a_study_or_a_clear_error(option: str) -> None:
         assert str(error).strip()
     else:
         assert load_study(study) == study
+
+
+def test_differences_of_nested_tables() -> None:
+    one = {"a": {"b": [1, 2]}, "arms": {"[MF]": {"rerank": [{"kind": "mmr", "weight": 1}]}}, "c": 1}
+    other = {"a": {"b": [1, 3]}, "arms": {"[MF]": {"rerank": [{"kind": "mmr", "weight": 2}]}}, "d": 2}
+    assert list(differences(one, other)) == [
+        ("a.b", [1, 2], [1, 3]),
+        ("arms[MF].rerank[0].weight", 1, 2),
+        ("c", 1, None),
+        ("d", None, 2),
+    ]

@@ -87,7 +87,9 @@ def run(what, folder, at=None, error=KeyboardInterrupt, every=5, **more):
     """Run a study, stopped after some rounds; return what was said and how many rounds were stepped."""
     told, builder = Told(), Stopped(at, error)
     try:
-        run_study(what, folder, progress=told, builder=builder, checkpoint_every=every, **more)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("echodrift.scenarios.execution.worker.build", builder)
+            run_study(what, folder, progress=told, checkpoint_every=every, **more)
     except KeyboardInterrupt:
         assert at is not None
     return told, builder.stepped

@@ -61,7 +61,9 @@ class Fake:
 def go(out: Path, base: dict[str, Any] = STUDY, **changes: Any) -> tuple[int, list[str]]:
     """Run a study; return how many runs were made, and what was said."""
     told, Fake.made = Told(), 0
-    run_study(load_study({**base, **changes}), out, builder=Fake, checker=lambda study: None, progress=told)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echodrift.scenarios.execution.worker.build", Fake)
+        run_study(load_study({**base, **changes}), out, progress=told)
     return Fake.made, told.lines
 
 
@@ -304,7 +306,7 @@ def test_a_study_changed_by_hand_in_the_folder_is_refused(tmp_path: Path) -> Non
     held.write_text(whole.replace("attention = 0.85", "attention = 0.5"))
     assert held.read_text() != whole
     with pytest.raises(StorageError, match=r'changed after echodrift wrote it: arm "a".*\nPut it back'):
-        run_study(load_study(held), tmp_path, builder=Fake, checker=lambda study: None)
+        run_study(load_study(held), tmp_path)
     held.write_text(whole)
     assert go(tmp_path) == (0, [])
 

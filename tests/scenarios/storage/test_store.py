@@ -18,7 +18,7 @@ from echodrift.errors import StorageError
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.specs.study import Study
 from echodrift.scenarios.storage import store as store_module
-from echodrift.scenarios.storage.extending import check_folder, differences
+from echodrift.scenarios.storage.extending import check_folder
 from echodrift.scenarios.storage.folder import Folder
 from echodrift.scenarios.storage.store import Record, RunStore
 
@@ -219,14 +219,6 @@ def test_a_study_there_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "runs/study.toml").write_text("name = ")
     with pytest.raises(StorageError, match="cannot be compared.*not valid TOML"):
         check_folder(Folder(tmp_path), study())
-
-
-def test_differences_of_nested_tables() -> None:
-    assert differences({"a": {"b": [1, 2]}, "c": 1}, {"a": {"b": [1, 3]}, "d": 2}) == [
-        "a.b[1]: 2 there, 3 now",
-        "c: 1 there, nothing now",
-        "d: nothing there, 2 now",
-    ]
 
 
 HOLD = """

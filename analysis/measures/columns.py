@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
-from ..measures import catalog
-from ..measures.base import Column
+from . import MEASURES, catalog, declared
+from .base import Column
 
 _TWINS = {"niche_exposure": ("niche_consumed", "niche_demand")}
 
@@ -19,8 +19,9 @@ def describe(name: str) -> Column:
     A column that no measure declares is described by its own name, without a unit.
     """
     base, _, part = name.partition(":")
-    column = known().get(base)
-    if column is None:
+    if base in MEASURES:
+        column = declared(base)
+    else:
         title = base.replace("_", " ").capitalize()
         column = Column(base, title, "", -math.inf, math.inf, "neither", "welfare")
     title = column.title[:1].upper() + column.title[1:]
