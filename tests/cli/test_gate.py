@@ -5,21 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 import types
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import echodrift
 import pytest
-from echodrift.cli import app
 from echodrift.cli.commands.gate import gate
 from echodrift.cli.commands.run import run
-from typer.testing import CliRunner
 
-
-def call(*arguments: str) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, list(arguments))
-    assert not isinstance(done.exception, Exception) or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, done.stdout, done.stderr
+Call = Callable[..., tuple[int, str, str]]
 
 
 REAL = """
@@ -47,7 +42,7 @@ at_least = "baseline - 0.01"
 """
 
 
-def test_exit_codes_of_a_real_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exit_codes_of_a_real_study(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("real.toml").write_text(REAL)
     how = ("--jobs", "1", "--no-report", "--out", "r")
@@ -100,7 +95,7 @@ def test_exit_codes_of_a_real_study(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ],
 )  # fmt: skip
 def test_mistakes_get_one_message_and_nothing_is_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, told: str
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, told: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("real.toml").write_text(REAL)
