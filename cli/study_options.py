@@ -71,6 +71,9 @@ class StudyOptions:
     keep_state: Annotated[
         bool, typer.Option("--keep-state", help="Keep the end of every run, to go on with more rounds later.")
     ] = False
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Time the phases of a round; print and keep them per arm.")
+    ] = False
     changes: Set = None
     no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False
     interactive: Interactive = False

@@ -126,6 +126,18 @@ def test_the_package_imports_itself_relatively() -> None:
     assert absolute == []
 
 
+def test_tests_do_not_import_each_other() -> None:
+    """What several of them share is a fixture in a conftest.py."""
+    found = {
+        f"{module} imports {name}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for module in [".".join(path.relative_to(ROOT).with_suffix("").parts)]
+        for name in imported(module, False, path.read_text())
+        if name.split(".")[0] == "tests"
+    }
+    assert found == set()
+
+
 def loaded_by(statement: str) -> set[str]:
     """Modules that a statement loads in a fresh interpreter."""
     code = f"import sys, json; before = set(sys.modules); {statement}; print(json.dumps(sorted(set(sys.modules) - before)))"

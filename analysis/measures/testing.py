@@ -7,7 +7,7 @@ import math
 import random
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -177,6 +177,48 @@ def random_round(
     )
 
 
+RESUMED = 40
+"""The round after which the second run of a trial goes on from the state of the first."""
+
+
+class Trial:
+    """A measure over random rounds, beside a second run that goes on from its state; what the clauses look at."""
+
+    def __init__(self, kind: type[Measure], seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        world = random_world(rng, newborn=10, creators=True)
+        everybody = np.ones(len(world.users), bool)
+        splits = {"all": everybody, "none": ~everybody, "even": np.arange(len(world.users)) % 2 == 0}
+        setup = random_setup(world, rng, splits=splits)
+        shares = [None, None, 0.0, 1.0, None]
+        rounds = [random_round(world, rng, index, active=shares[index % 5]) for index in range(60)]
+        inputs, generators = _picture(world, rounds), _global_state()
+
+        self.kind = kind
+        self.splits = list(splits)
+        self.values: list[dict[str, float]] = []
+        """What the measure gave, round by round."""
+        self.sizes: list[int] = []
+        """About how many bytes it kept after every round."""
+        self.resumed: list[dict[str, float]] = []
+        """What a second run gave in the rounds after `RESUMED`, where it took over the state of the first."""
+        first, second = setup.fresh(), setup.fresh()
+        measure, again = kind(first), kind(second)
+        for round in rounds:
+            self.values.append(measure.update(round))
+            if round.index == RESUMED:
+                second.restore(copy.deepcopy(first.state()))
+                again.restore(copy.deepcopy(measure.state()))
+            elif round.index > RESUMED:
+                self.resumed.append(again.update(round))
+            self.sizes.append(_size(measure))
+        repeated = kind(setup.fresh())
+        self.repeated = [repeated.update(round) for round in rounds[:25]]
+        """What another run gave in the first rounds."""
+        self.inputs_kept = _picture(world, rounds) == inputs
+        self.generators_kept = _global_state() == generators
+
+
 def check_measure(kind: type[Measure], seed: int = 0) -> None:
     """Raise AssertionError where a measure breaks its contract; the built-in ones all pass, yours should.
 
@@ -185,56 +227,100 @@ def check_measure(kind: type[Measure], seed: int = 0) -> None:
     for a split of everybody; the same values for a second run; inputs and global RNG untouched; memory
     that does not grow with rounds; the state of a run carries on in another.
     """
-    assert kind.__doc__, f"{kind.__name__} has no docstring (formula, range, direction, source)"
-    rng = np.random.default_rng(seed)
-    world = random_world(rng, newborn=10, creators=True)
-    everybody = np.ones(len(world.users), bool)
-    splits = {"all": everybody, "none": ~everybody, "even": np.arange(len(world.users)) % 2 == 0}
-    setup = random_setup(world, rng, splits=splits)
-    shares = [None, None, 0.0, 1.0, None]
-    rounds = [random_round(world, rng, index, active=shares[index % 5]) for index in range(60)]
-    before, global_state = _picture(world, rounds), _global_state()
-
-    first, second = setup.fresh(), setup.fresh()
-    measure, again = kind(first), kind(second)
-    sizes = []
-    for round in rounds:
-        values = measure.update(round)
-        _check_values(kind, values, round.index, list(splits))
-        if round.index == 40:
-            second.restore(copy.deepcopy(first.state()))
-        elif round.index > 40:
-            _same(values, again.update(round), "a run resumed from state() differs")
-        sizes.append(_size(measure))
-    assert max(sizes[40:]) <= max(sizes[:40]), "memory grows with rounds"
-    one, other = kind(setup.fresh()), kind(setup.fresh())
-    for round in rounds[:25]:
-        _same(one.update(round), other.update(round), "two runs differ")
-    assert _picture(world, rounds) == before, "an input was changed"
-    assert _global_state() == global_state, "the global RNG was used"
+    trial = Trial(kind, seed)
+    for name, clause in MEASURE_CLAUSES.items():
+        try:
+            clause(trial)
+        except AssertionError as error:
+            raise AssertionError(f'{kind.__name__} fails the clause "{name}": {error}') from error
 
 
-def _global_state() -> str:
-    return repr((np.random.get_state(), random.getstate()))  # noqa: NPY002
+def _documentation(trial: Trial) -> None:
+    assert trial.kind.__doc__, "it has no docstring (formula, range, direction, source)"
 
 
-def _check_values(kind: type[Measure], values: dict[str, float], index: int, labels: list[str]) -> None:
-    ranges = {column.name: (column.low, column.high) for column in kind.columns}
-    if kind.splits:
-        ranges |= {f"{name}:{label}": span for name, span in list(ranges.items()) for label in labels}
-    assert set(values) == set(ranges), f"columns {sorted(values)} instead of {sorted(ranges)}"
-    for name, value in values.items():
-        low, high = ranges[name]
-        assert isinstance(value, float), f"{name} is a {type(value).__name__}, not a float"
-        assert math.isnan(value) or low - 1e-9 <= value <= high + 1e-9, f"{name} = {value} is out of range"
-        assert index % kind.every == 0 or math.isnan(value), f"{name} has a value in round {index}"
-    if kind.splits:
-        for column in kind.columns:
+def _ranges(trial: Trial) -> dict[str, tuple[float, float]]:
+    """Range by column, those of the splits included."""
+    ranges = {column.name: (column.low, column.high) for column in trial.kind.columns}
+    if trial.kind.splits:
+        ranges |= {f"{name}:{label}": span for name, span in list(ranges.items()) for label in trial.splits}
+    return ranges
+
+
+def _columns(trial: Trial) -> None:
+    ranges = _ranges(trial)
+    for values in trial.values:
+        assert set(values) == set(ranges), f"columns {sorted(values)} instead of {sorted(ranges)}"
+        for name, value in values.items():
+            assert isinstance(value, float), f"{name} is a {type(value).__name__}, not a float"
+
+
+def _range(trial: Trial) -> None:
+    for values in trial.values:
+        for name, (low, high) in _ranges(trial).items():
+            value = values[name]
+            assert math.isnan(value) or low - 1e-9 <= value <= high + 1e-9, (
+                f"{name} = {value} is out of range"
+            )
+
+
+def _schedule(trial: Trial) -> None:
+    for index, values in enumerate(trial.values):
+        for name, value in values.items():
+            due = index % trial.kind.every == 0
+            assert due or math.isnan(value), f"{name} has a value in round {index}"
+
+
+def _splits(trial: Trial) -> None:
+    if not trial.kind.splits:
+        return
+    for values in trial.values:
+        for column in trial.kind.columns:
             whole, part = values[column.name], values[f"{column.name}:all"]
             assert np.isclose(whole, part, equal_nan=True), (
                 f"{column.name} split by everybody is {part}, not {whole}"
             )
             assert math.isnan(values[f"{column.name}:none"]), f"{column.name} split by nobody has a value"
+
+
+def _state(trial: Trial) -> None:
+    for expected, found in zip(trial.values[RESUMED + 1 :], trial.resumed, strict=True):
+        _same(expected, found, "a run resumed from state() differs")
+
+
+def _memory(trial: Trial) -> None:
+    assert max(trial.sizes[40:]) <= max(trial.sizes[:40]), "memory grows with rounds"
+
+
+def _determinism(trial: Trial) -> None:
+    for expected, found in zip(trial.values, trial.repeated, strict=False):
+        _same(expected, found, "two runs differ")
+
+
+def _inputs(trial: Trial) -> None:
+    assert trial.inputs_kept, "an input was changed"
+
+
+def _global_rng(trial: Trial) -> None:
+    assert trial.generators_kept, "the global RNG was used"
+
+
+MEASURE_CLAUSES: dict[str, Callable[[Trial], None]] = {
+    "documentation": _documentation,
+    "columns": _columns,
+    "range": _range,
+    "schedule": _schedule,
+    "splits": _splits,
+    "state": _state,
+    "memory": _memory,
+    "determinism": _determinism,
+    "inputs": _inputs,
+    "global_rng": _global_rng,
+}
+
+
+def _global_state() -> str:
+    return repr((np.random.get_state(), random.getstate()))  # noqa: NPY002
 
 
 def _same(one: dict[str, float], other: dict[str, float], message: str) -> None:

@@ -25,9 +25,6 @@ def run(
     *,
     study: StudyArgument = "default",
     options: StudyOptions,
-    timings: Annotated[
-        bool, typer.Option("--timings", help="Time the phases of a round; print and keep them per arm.")
-    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")] = False,
     debug: Debug = False,
 ) -> int:
@@ -46,7 +43,7 @@ def run(
         scheduler=options.scheduler,
         checkpoint_every=options.checkpoint_every,
         keep_state=options.keep_state,
-        timings=timings,
+        timings=options.timings,
         until=stopping(options, chosen, overrides, study),
         progress=progress(not quiet),
         command=["echodrift", *sys.argv[1:]],
@@ -70,7 +67,7 @@ def run(
             print(f"Interactive page: {page}")
     if not quiet:
         print(f"Tables: {folder.path}")
-    if timings:
+    if options.timings:
         from ..timings import print_timings
 
         print_timings(result.manifest.get("timings", {}), len(result.runs))

@@ -20,6 +20,8 @@ from echodrift.cli import app
 from echodrift.errors import BadInput, ExitCode, StorageError
 from typer.testing import CliRunner
 
+Call = Callable[..., tuple[int, str, str]]
+
 ROOT = Path(__file__).parents[2]
 TINY = """
 name = "Is it tiny?"
@@ -84,13 +86,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(*arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout, stderr."""
-    done = CliRunner().invoke(app, list(arguments))
-    return done.exit_code, done.stdout, done.stderr
-
-
-def test_run_writes_tables_and_a_report(tiny: Path, builder: types.ModuleType) -> None:
+def test_run_writes_tables_and_a_report(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     code, out, err = call("run", "tiny.toml", "--jobs", "1", "--set", "rounds=5", "--seeds", "3")
     assert code == 0, err
     assert "Report: out/is-it-tiny/report.html" in out and "Tables: out/is-it-tiny" in out
@@ -102,7 +98,7 @@ def test_run_writes_tables_and_a_report(tiny: Path, builder: types.ModuleType) -
     assert (tiny / "out/is-it-tiny/report.html").exists()
 
 
-def test_quiet_and_no_report(tiny: Path, builder: types.ModuleType) -> None:
+def test_quiet_and_no_report(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     assert call("run", "tiny.toml", "--out", "here", "--jobs", "1", "--no-report", "--quiet") == (0, "", "")
     assert {path.name for path in (tiny / "here").iterdir()} == {
         "rounds.parquet", "runs.parquet", "lorenz.parquet", "deciles.parquet", "tastes.parquet",
@@ -110,7 +106,9 @@ def test_quiet_and_no_report(tiny: Path, builder: types.ModuleType) -> None:
     }  # fmt: skip
 
 
-def test_what_was_run_can_be_run_again_from_its_own_file(tiny: Path, builder: types.ModuleType) -> None:
+def test_what_was_run_can_be_run_again_from_its_own_file(
+    call: Call, tiny: Path, builder: types.ModuleType
+) -> None:
     call("run", "tiny.toml", "--out", "a", "--jobs", "1", "--set", "rounds=4")
     call("run", "a/study.toml", "--out", "b", "--jobs", "1")
     assert (tiny / "a/rounds.parquet").read_bytes() == (tiny / "b/rounds.parquet").read_bytes()
@@ -139,7 +137,7 @@ def test_what_was_run_can_be_run_again_from_its_own_file(tiny: Path, builder: ty
     ],
 )  # fmt: skip
 def test_mistakes_get_one_message_and_write_nothing(
-    tiny: Path, builder: types.ModuleType, arguments: list[str], code: int, message: str
+    call: Call, tiny: Path, builder: types.ModuleType, arguments: list[str], code: int, message: str
 ) -> None:
     found = call(*arguments)
     assert found[0] == code
@@ -150,11 +148,11 @@ def test_mistakes_get_one_message_and_write_nothing(
 @pytest.mark.parametrize(
     "arguments", [["run", "--jobs", "x"], ["list", "polices"], ["run", "--backend", "mpi"], ["rum"]]
 )
-def test_wrong_usage_is_bad_input(arguments: list[str]) -> None:
+def test_wrong_usage_is_bad_input(call: Call, arguments: list[str]) -> None:
     assert call(*arguments)[0] == ExitCode.BAD_INPUT
 
 
-def test_a_failed_run_is_reported_at_the_end(tiny: Path, builder: types.ModuleType) -> None:
+def test_a_failed_run_is_reported_at_the_end(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     def failing(study: Any, arm: Any, seed: int) -> Fake:
         if arm.name == "top":
             raise FloatingPointError("scores are NaN")
@@ -179,7 +177,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
     return raises
 
 
-def test_another_study_in_the_folder(tiny: Path, builder: types.ModuleType) -> None:
+def test_another_study_in_the_folder(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
     code, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--set", "world.items=31")
     assert code == ExitCode.STORAGE
@@ -190,7 +188,9 @@ def test_another_study_in_the_folder(tiny: Path, builder: types.ModuleType) -> N
     ]
 
 
-def test_a_full_disk(tiny: Path, builder: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(
+    call: Call, tiny: Path, builder: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from echodrift.scenarios.storage import store
 
     synced = []
@@ -213,7 +213,9 @@ def test_a_full_disk(tiny: Path, builder: types.ModuleType, monkeypatch: pytest.
     assert not list((tiny / "o").rglob(".unfinished*"))
 
 
-def test_a_read_only_folder(tiny: Path, builder: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_folder(
+    call: Call, tiny: Path, builder: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Path, "mkdir", raising(OSError(errno.EROFS, "Read-only file system")))
     code, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
     assert code == ExitCode.STORAGE and "cannot write o/runs: it is read-only" in err
@@ -221,7 +223,7 @@ def test_a_read_only_folder(tiny: Path, builder: types.ModuleType, monkeypatch: 
     assert not (tiny / "o").exists()
 
 
-def test_ctrl_c(tiny: Path, builder: types.ModuleType) -> None:
+def test_ctrl_c(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     def stopped(study: Any, arm: Any, seed: int) -> Fake:
         if arm.name == "top":
             raise KeyboardInterrupt
@@ -233,7 +235,7 @@ def test_ctrl_c(tiny: Path, builder: types.ModuleType) -> None:
     assert err == "Stopped. 4 of 8 runs are finished and kept in o. The same command goes on from there.\n"
 
 
-def test_ctrl_c_before_the_runs(tiny: Path, builder: types.ModuleType) -> None:
+def test_ctrl_c_before_the_runs(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     late = SystemError("a compiled function returned a result with an exception set")
     late.__cause__ = KeyboardInterrupt()
     for stop in (KeyboardInterrupt(), late):
@@ -241,7 +243,7 @@ def test_ctrl_c_before_the_runs(tiny: Path, builder: types.ModuleType) -> None:
         assert call("run", "tiny.toml", "--out", "o") == (ExitCode.INTERRUPTED, "", "Stopped.\n")
 
 
-def test_what_options_changed_is_in_the_manifest(tiny: Path, builder: types.ModuleType) -> None:
+def test_what_options_changed_is_in_the_manifest(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     more = ("--set", "arms[top].platform.slate=5", "--set", "world.users=20", "--seeds", "1")
     assert call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--no-report", *more)[0] == 0
     manifest = json.loads((tiny / "o/manifest.json").read_text())
@@ -255,7 +257,7 @@ def test_what_options_changed_is_in_the_manifest(tiny: Path, builder: types.Modu
     )
 
 
-def test_notes_about_a_log_are_told(tiny: Path, builder: types.ModuleType) -> None:
+def test_notes_about_a_log_are_told(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     class Noted(Fake):
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
@@ -268,7 +270,9 @@ def test_notes_about_a_log_are_told(tiny: Path, builder: types.ModuleType) -> No
     assert "note" not in call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")[2]
 
 
-def test_an_unforeseen_error_is_one_line_unless_debugging(tiny: Path, builder: types.ModuleType) -> None:
+def test_an_unforeseen_error_is_one_line_unless_debugging(
+    call: Call, tiny: Path, builder: types.ModuleType
+) -> None:
     builder.check_study = raising(RuntimeError("boom\nand more"))  # type: ignore[attr-defined]
     code, _, err = call("check", "tiny.toml")
     assert code == ExitCode.BUG
@@ -284,7 +288,7 @@ def test_an_unforeseen_error_is_one_line_unless_debugging(tiny: Path, builder: t
     ("error", "code"), [(ValueError("no figures"), 1), (StorageError("the disk is full"), 6)]
 )
 def test_a_report_that_fails_leaves_the_tables(
-    tiny: Path, builder: types.ModuleType, error: Exception, code: int
+    call: Call, tiny: Path, builder: types.ModuleType, error: Exception, code: int
 ) -> None:
     sys.modules["echodrift.analysis.report.build"].build_report = raising(error)  # type: ignore[attr-defined]
     found, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
@@ -294,7 +298,7 @@ def test_a_report_that_fails_leaves_the_tables(
     assert len(pd.read_parquet("o/runs.parquet")) == 8
 
 
-def test_describe(tiny: Path) -> None:
+def test_describe(call: Call, tiny: Path) -> None:
     code, out, _ = call("describe", "tiny.toml")
     assert code == 0
     for part in (
@@ -312,7 +316,7 @@ def test_describe(tiny: Path) -> None:
     assert "2 arms × 2 seeds = 4 runs" in out and "grid" not in out.lower()
 
 
-def test_describe_knows_policies_and_rerankers(tiny: Path) -> None:
+def test_describe_knows_policies_and_rerankers(call: Call, tiny: Path) -> None:
     for kind, line in (
         ("ease", "l2  (float, ≥ 1e-09"),
         ("calibrated", "weight  (float"),
@@ -327,7 +331,9 @@ def test_describe_knows_policies_and_rerankers(tiny: Path) -> None:
     assert code == 2 and "ease is a kind" in err
 
 
-def test_check_warns_where_conclusions_stand_on_little(tiny: Path, builder: types.ModuleType) -> None:
+def test_check_warns_where_conclusions_stand_on_little(
+    call: Call, tiny: Path, builder: types.ModuleType
+) -> None:
     code, out, _ = call("check", "tiny.toml")
     assert code == 0
     assert "warning: 2 seeds: intervals will be wide" in out and "warning: 3 rounds" in out
@@ -337,7 +343,7 @@ def test_check_warns_where_conclusions_stand_on_little(tiny: Path, builder: type
 
 
 def test_check_tells_of_more_dimensions_than_the_world_has_users_or_items(
-    tiny: Path, builder: types.ModuleType
+    call: Call, tiny: Path, builder: types.ModuleType
 ) -> None:
     def warned(dim: int, *changes: str) -> bool:
         arms = f'[{{name="none",policy={{kind="organic"}}}},{{name="b",policy={{kind="bandit",policy={{kind="ials",dim={dim}}}}}}}]'
@@ -355,7 +361,7 @@ def test_check_tells_of_more_dimensions_than_the_world_has_users_or_items(
     assert not warned(17, "world.items=15", "world.arrivals=1") and warned(21, "world.arrivals=1")
 
 
-def test_one_is_singular(tiny: Path, builder: types.ModuleType) -> None:
+def test_one_is_singular(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     one = ("--set", "grid={}", "--set", "seeds=1", "--set", 'arms=[{name="a",policy={kind="random"}}]')
     one = (*one, "--set", "reference=a", "--set", "rounds=1")
     assert "is fine: 1 arm, 1 run of 1 round." in call("check", "tiny.toml", *one)[1]
@@ -363,7 +369,7 @@ def test_one_is_singular(tiny: Path, builder: types.ModuleType) -> None:
     assert "1 run, 1 at a time" in call("run", "tiny.toml", *one, "--jobs", "1")[2]
 
 
-def test_schema_is_a_json_schema_of_both_worlds_with_words_for_every_field() -> None:
+def test_schema_is_a_json_schema_of_both_worlds_with_words_for_every_field(call: Call) -> None:
     code, out, _ = call("schema")
     schema = json.loads(out)
     assert code == 0 and set(schema["required"]) == {"name", "arms"}
@@ -385,7 +391,7 @@ def test_schema_is_a_json_schema_of_both_worlds_with_words_for_every_field() -> 
         ("studies", ["default"]),
     ],
 )
-def test_lists(what: str, some: list[str]) -> None:
+def test_lists(call: Call, what: str, some: list[str]) -> None:
     code, out, err = call("list", what)
     assert code == 0, err
     for name in some:
@@ -393,7 +399,7 @@ def test_lists(what: str, some: list[str]) -> None:
         assert len(line.split()) > 2
 
 
-def test_help_names_the_exit_codes_and_they_are_documented() -> None:
+def test_help_names_the_exit_codes_and_they_are_documented(call: Call) -> None:
     _, out, _ = call("--help")
     words = " ".join(re.sub("[│╭╮╰╯─]", " ", out).split())
     documented = (ROOT / "docs/exit-codes.md").read_text()

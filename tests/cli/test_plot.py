@@ -10,7 +10,6 @@ import pytest
 from echodrift.analysis.plots.request import KINDS, request
 from echodrift.analysis.plots.style import render, resize
 from echodrift.analysis.results import read_results
-from echodrift.cli.entry import app
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.result import Result
@@ -18,7 +17,6 @@ from echodrift.scenarios.study import RunOptions, run_study
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from typer.testing import CliRunner
 
 ATTENTION, RATE = "behavior.attention", "behavior.reinforcement"
 STUDY = {
@@ -48,11 +46,6 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def results(folder):
     return read_results(folder)
-
-
-def call(*words: object) -> tuple[int, str, str]:
-    answer = CliRunner().invoke(app, ["plot", *map(str, words)])
-    return answer.exit_code, answer.stdout, answer.stderr
 
 
 def curves_of(ax, length: int) -> list[np.ndarray]:
@@ -102,23 +95,23 @@ def test_by_a_key_there_is_a_line_per_value_and_a_panel_per_arm(folder):
         assert len(drawn) == 3 and all(np.allclose(e, d) for e, d in zip(expected, drawn, strict=True))
 
 
-def test_a_file_is_written_with_the_ending_that_says_what_it_is(folder, tmp_path):
+def test_a_file_is_written_with_the_ending_that_says_what_it_is(call, folder, tmp_path):
     for ending, start in ((".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")):
         path = tmp_path / f"f{ending}"
         how = ("-o", path, "--width", 4, "--dpi", 50, "--at", f"{RATE}=0.1")
-        assert call(folder, "niche_exposure", "--vs", "organic", *how) == (0, f"Figure: {path}\n", "")
+        assert call("plot", folder, "niche_exposure", "--vs", "organic", *how) == (0, f"Figure: {path}\n", "")
         first = path.read_bytes()
         assert first.startswith(start)
-        assert call(folder, "niche_exposure", "--vs", "organic", *how)[0] == 0
+        assert call("plot", folder, "niche_exposure", "--vs", "organic", *how)[0] == 0
         assert path.read_bytes() == first, "the same tables give the same bytes"
     assert Image.open(tmp_path / "f.png").width == 200
     ET.fromstring((tmp_path / "f.svg").read_bytes())
 
 
-def test_without_a_name_the_file_is_named_after_what_it_shows(folder, tmp_path, monkeypatch):
+def test_without_a_name_the_file_is_named_after_what_it_shows(call, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert call(folder, "welfare", "--vs", "by chance")[1] == "Figure: welfare-vs-by-chance.svg\n"
-    assert call(folder, "--kind", "ridge")[1] == "Figure: ridge.svg\n"
+    assert call("plot", folder, "welfare", "--vs", "by chance")[1] == "Figure: welfare-vs-by-chance.svg\n"
+    assert call("plot", folder, "--kind", "ridge")[1] == "Figure: ridge.svg\n"
     assert {path.name for path in tmp_path.iterdir()} == {"welfare-vs-by-chance.svg", "ridge.svg"}
 
 
@@ -154,15 +147,17 @@ def test_without_a_name_the_file_is_named_after_what_it_shows(folder, tmp_path, 
         (["--dpi", "0"], "out of range"),
     ],
 )
-def test_what_cannot_be_drawn_is_said_and_nothing_is_written(folder, tmp_path, monkeypatch, words, said):
+def test_what_cannot_be_drawn_is_said_and_nothing_is_written(
+    call, folder, tmp_path, monkeypatch, words, said
+):
     monkeypatch.chdir(tmp_path)
-    code, out, err = call(folder, *words)
+    code, out, err = call("plot", folder, *words)
     assert (code, out) == (2, "") and said in " ".join(err.split()), err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_without_results_is_said(tmp_path):
-    code, _, err = call(tmp_path / "gone")
+def test_a_folder_without_results_is_said(call, tmp_path):
+    code, _, err = call("plot", tmp_path / "gone")
     assert code == 2 and "there is no such folder" in err
 
 

@@ -6,6 +6,7 @@ import copy
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,6 @@ from echodrift.analysis.gate.bounds import parse_horizon
 from echodrift.analysis.plots.request import _keys
 from echodrift.analysis.report.tables import warnings as report_warnings
 from echodrift.analysis.results import read_results
-from echodrift.cli import app
 from echodrift.cli.catalog import warnings
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
@@ -32,7 +32,8 @@ from echodrift.scenarios.study import run_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from typer.testing import CliRunner
+
+Call = Callable[..., tuple[int, str, str]]
 
 DOCS = Path(__file__).parents[2] / "docs"
 STUDY = """
@@ -70,12 +71,6 @@ at_least = "baseline * 0.95"
 """
 
 
-def call(*words: object) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, [str(word) for word in words], terminal_width=200)
-    assert not isinstance(done.exception, Exception) or isinstance(done.exception, SystemExit), done.exception
-    return done.exit_code, done.stdout, done.stderr
-
-
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -98,7 +93,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ('- 0.01"', '- 0.01"\nat_most = 1', "gate.guardrail[0]: needs at_least or at_most and has both"),
     ],
 )
-def test_a_mistake_in_a_file_names_the_file(here: Path, old: str, new: str, told: str) -> None:
+def test_a_mistake_in_a_file_names_the_file(call: Call, here: Path, old: str, new: str, told: str) -> None:
     (here / "s.toml").write_text((STUDY + GATE).replace(old, new))
     for command in ("check", "gate", "run"):
         if command == "run" and "horizon" in told:
@@ -111,7 +106,7 @@ def test_a_mistake_in_a_file_names_the_file(here: Path, old: str, new: str, told
     assert [path.name for path in here.iterdir()] == ["s.toml"]
 
 
-def test_a_mistake_in_an_option_names_the_option_and_others_the_file(here: Path) -> None:
+def test_a_mistake_in_an_option_names_the_option_and_others_the_file(call: Call, here: Path) -> None:
     (here / "s.toml").write_text((STUDY + GATE).replace("niche_exposure", "x").replace("community_gap", "y"))
     _, _, err = call("check", "s.toml", "--set", "gate.guardrail[1].measure=z")
     first, second = err.splitlines()
@@ -122,7 +117,7 @@ def test_a_mistake_in_an_option_names_the_option_and_others_the_file(here: Path)
         echodrift.run("s.toml", set={"gate.goal": 3})
 
 
-def test_a_study_without_a_gate_is_told_what_to_add_and_where(here: Path) -> None:
+def test_a_study_without_a_gate_is_told_what_to_add_and_where(call: Call, here: Path) -> None:
     (here / "s.toml").write_text(STUDY)
     code, _, err = call("gate", "s.toml")
     assert code == 2 and err.startswith(
@@ -143,7 +138,7 @@ def test_a_study_without_a_gate_is_told_what_to_add_and_where(here: Path) -> Non
     ],
 )
 def test_until_decided_with_too_few_seeds_names_who_said_so(
-    here: Path, options: list[str], told: str
+    call: Call, here: Path, options: list[str], told: str
 ) -> None:
     for command in ("run", "gate"):
         code, _, err = call(command, "s.toml", "--until", "decided", *options)
@@ -168,7 +163,7 @@ def test_until_decided_with_too_few_seeds_names_who_said_so(
         (["tune", "x", "--minutes", "an hour"], "must be a number, but is 'an hour'"),
     ],
 )  # fmt: skip
-def test_no_words_of_a_library_in_what_is_said_of_options(words: list[str], told: str) -> None:
+def test_no_words_of_a_library_in_what_is_said_of_options(call: Call, words: list[str], told: str) -> None:
     code, _, err = call(*words)
     said = " ".join(re.sub(r"[│╭╮╰╯─]", " ", err).split())
     assert code == 2 and told in said, err
@@ -265,7 +260,7 @@ def test_what_is_suggested_for_a_horizon_can_be_written(written: str | int) -> N
 # What a study asks
 
 
-def test_check_and_describe_tell_what_the_gate_asks(here: Path) -> None:
+def test_check_and_describe_tell_what_the_gate_asks(call: Call, here: Path) -> None:
     arms = 'candidate "new" in place of baseline "old", mean over the last 4 rounds'
     lines = (
         "guardrails: niche_exposure ≥ baseline − 0.01, community_gap ≤ baseline + 0.01 over rounds 2 to 5; "
@@ -384,7 +379,9 @@ STUDY_DATA = {
 }
 
 
-def test_answers_of_an_unfinished_study_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_of_an_unfinished_study_say_so(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("fcntl")
     monkeypatch.chdir(tmp_path)
     study, folder = load_study(STUDY_DATA), Folder(Path("o"))
@@ -435,20 +432,20 @@ def test_answers_of_an_unfinished_study_say_so(tmp_path: Path, monkeypatch: pyte
 # Small things
 
 
-def test_what_is_a_file_and_not_a_folder(here: Path) -> None:
+def test_what_is_a_file_and_not_a_folder(call: Call, here: Path) -> None:
     for words in (("plot", "s.toml"), ("report", "s.toml"), ("status", "s.toml"), ("query", "s.toml")):
         assert call(*words)[::2] == (2, "error: s.toml is a file; name the folder of a study's results\n")
     assert "out/typo: there is no such folder of results" in call("gate", "out/typo")[2]
     assert "s.tml" in call("gate", "s.tml")[2]
 
 
-def test_two_answers_do_not_go_into_one_file(here: Path) -> None:
+def test_two_answers_do_not_go_into_one_file(call: Call, here: Path) -> None:
     code, _, err = call("gate", "s.toml", "--json", "a", "--junit", "./a")
     assert code == 2 and "--junit and --json name the same file" in err
     assert [path.name for path in here.iterdir()] == ["s.toml"]
 
 
-def test_one_row_is_one_row(tmp_path: Path) -> None:
+def test_one_row_is_one_row(call: Call, tmp_path: Path) -> None:
     faked(load_study(STUDY_DATA), tmp_path / "o")
     code, _, err = call("query", tmp_path / "o", "select 1 as one", "--out", tmp_path / "f.csv")
     assert code == 0 and err.endswith("f.csv: 1 row\n")

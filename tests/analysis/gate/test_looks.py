@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import tracemalloc
+from collections.abc import Callable
 from dataclasses import astuple
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from echodrift.analysis.gate.judge import answer, judge
+from echodrift.analysis.gate.judge import judge
 from echodrift.analysis.gate.looks import Looks
 from echodrift.analysis.gate.questions import questions
 from echodrift.analysis.gate.sequential import compare_of, sequential_compare
-from echodrift.analysis.plots import draw
-from echodrift.analysis.report import build as report
 from echodrift.analysis.report import gate as report_verdict
-from echodrift.analysis.report.tables import told
-from echodrift.analysis.results import Results, read_results
-from echodrift.analysis.sensitivity import surface
-from echodrift.analysis.statistics import confidence_sequence, resampling, sequence_at_looks, sign_flip
-from echodrift.errors import BadInput
-from echodrift.scenarios.until import Until, looks
+from echodrift.analysis.results import Results
+from echodrift.analysis.statistics import confidence_sequence, sequence_at_looks
+from echodrift.scenarios.until import looks
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from tests.analysis.gate.test_judge import planted
-from tests.analysis.gate.test_until import GATE, Fake, NoEffect, go, run_study, study
 
 LINE = {"at_least": "baseline"}
 
@@ -82,7 +72,7 @@ def test_what_a_look_decides_stays_decided() -> None:
     assert undone == 0 and alone > 10
 
 
-def test_the_gate_and_the_questions_use_the_looks() -> None:
+def test_the_gate_and_the_questions_use_the_looks(planted: Callable[..., Results]) -> None:
     rng = np.random.default_rng(0)
     rows = (rng.normal(0.4, 1, 12) for _ in range(10_000))
     pairs = next(
@@ -129,85 +119,26 @@ def test_rounding_is_no_difference_in_a_stopped_study() -> None:
     assert (row["low"], row["high"], row["verdict"]) == (0, 0, "the same")
 
 
-# A study that stops
-
-
-def test_a_line_that_fails_settles_the_whole(tmp_path: Path) -> None:
-    """b has 0.8 more welfare: "at most as much − 3" fails at once, "at least 0.8 more" would stay open."""
-    lines = [{"measure": "welfare", "at_most": "baseline - 3"}, {"measure": "welfare", "at_least": "baseline + 0.8"}]  # fmt: skip
-    result = go(tmp_path / "out", study(gate={**GATE, "guardrail": lines}), 100)
-    stopping = result.manifest["stopping"]
-    assert result.gate().outcome == "FAIL" and result.gate().verdicts[0].judgements[1].outcome == "UNDECIDED"
-    assert stopping["looks"] == [8] and (stopping["decided"], stopping["stopped"]) == (True, "decided")
-    assert stopping["undecided"] == ["guardrail welfare"]
-
-
-def test_a_gate_that_nothing_decides_is_refused_before_anything_runs() -> None:
-    with pytest.raises(BadInput, match='"last 20 rounds" is more than the 3 of the study'):
-        Until(study(gate={**GATE, "horizon": "last 20 rounds"}), 20)
-    assert Until(study(gate=GATE), 20).most == 20
-
-
-def test_looks_are_not_forgotten_when_the_seeds_are_set_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopped = go(tmp_path / "out", study(gate=GATE), 12, builder=NoEffect)
-    assert stopped.manifest["stopping"]["looks"] == [8, 12] and "looked" not in stopped.manifest
-
-    monkeypatch.setattr("echodrift.scenarios.execution.worker.build", NoEffect)
-
-    def again(seeds: int) -> dict[str, Any]:
-        run_study(study(gate=GATE, seeds=seeds), tmp_path / "out")
-        return json.loads((tmp_path / "out" / "manifest.json").read_text())
-
-    for seeds in (20, 20, 24):
-        manifest = again(seeds)
-        assert "stopping" not in manifest and manifest["looked"]["looks"] == [8, 12]
-        assert manifest["reproduce"].endswith("study.toml")
-    results = read_results(tmp_path / "out")
-    found = answer(results)
-    assert found.verdicts[0].method == "confidence sequence"
-    assert "after looks at 8, 12 seeds, then run on with a set number of seeds" in str(found)
-    assert "Run on with a set number of seeds." in told(manifest)
-    wide = compare_of(manifest)(results.runs, "a", ["welfare"]).iloc[0]
-    plain = compare_of({})(results.runs, "a", ["welfare"]).iloc[0]
-    assert wide["high"] - wide["low"] > 1.2 * (plain["high"] - plain["low"])
-
-
-def test_report_and_figure_compare_as_the_result_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Measures that were not named beforehand, too."""
-    result = go(tmp_path / "out", study(), 20, builder=Fake)
-    results = read_results(tmp_path / "out")
-    drawn: list[pd.DataFrame] = []
-    monkeypatch.setattr(draw, "differences", lambda table, *rest: drawn.append(table))
-    draw.draw(results, "welfare", "regret", kind="differences")
-    own = result.compare("welfare", "regret")
-    told_in_report = report._compare(results, results.points[0])
-    columns = ["measure", "low", "high", "p", "p_holm", "verdict"]
-    for table in (drawn[0], told_in_report):
-        table = table.set_index("measure").loc[["welfare", "regret"]].reset_index()
-        pd.testing.assert_frame_equal(table[columns], own[columns], check_dtype=False)
-    monkeypatch.setitem(results.study, "primary", [])
-    wide = report._compare(results, results.points[0]).set_index("measure").loc["welfare"]
-    results.manifest.pop("stopping")
-    plain = report._compare(results, results.points[0]).set_index("measure").loc["welfare"]
-    assert wide["high"] - wide["low"] > 1.2 * (plain["high"] - plain["low"])
-
-
 # The gate
 
 
-def one_sided(lines: list[dict[str, Any]], seeds: tuple[int, ...], arm: str = "new", **how: Any) -> Results:
-    found = planted(np.full((len(lines), 20), 0.1) + 0.001 * (7 * np.arange(20) % 20), lines, **how)
-    found.rounds.loc[(found.rounds["arm"] == arm) & found.rounds["seed"].isin(seeds), "m0"] = np.nan
-    return found
+@pytest.fixture
+def one_sided(planted: Callable[..., Results]) -> Callable[..., Results]:
+    """Return a maker of results without a value of m0 in one arm's runs of these seeds."""
+
+    def make(lines: list[dict[str, Any]], seeds: tuple[int, ...], arm: str = "new", **how: Any) -> Results:
+        found = planted(np.full((len(lines), 20), 0.1) + 0.001 * (7 * np.arange(20) % 20), lines, **how)
+        found.rounds.loc[(found.rounds["arm"] == arm) & found.rounds["seed"].isin(seeds), "m0"] = np.nan
+        return found
+
+    return make
 
 
 @pytest.mark.parametrize("stopping", [None, {"looks": [8, 20]}])
 @pytest.mark.parametrize("arm", ["old", "new"])
-def test_a_value_on_one_side_alone_is_no_pass(arm: str, stopping: Any) -> None:
+def test_a_value_on_one_side_alone_is_no_pass(
+    one_sided: Callable[..., Results], arm: str, stopping: Any
+) -> None:
     for seeds in (tuple(range(3, 20)), (7,)):
         [line] = judge(one_sided([LINE], seeds, arm, stopping=stopping))[0].judgements
         assert line.outcome == "UNDECIDED" and line.missing == seeds and line.seeds_needed is None
@@ -220,7 +151,9 @@ def test_a_value_on_one_side_alone_is_no_pass(arm: str, stopping: Any) -> None:
     assert "holds the limit; only one of" in line.reason and line.seeds_needed is None
 
 
-def test_values_that_neither_arm_has_are_left_out() -> None:
+def test_values_that_neither_arm_has_are_left_out(
+    one_sided: Callable[..., Results], planted: Callable[..., Results]
+) -> None:
     found = one_sided([LINE], (2, 7))
     found.rounds.loc[found.rounds["seed"].isin((2, 7)), "m0"] = np.nan
     [line] = judge(found)[0].judgements
@@ -236,7 +169,9 @@ def test_values_that_neither_arm_has_are_left_out() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 3), st.sampled_from(["t", "bootstrap"]))
-def test_equivalent_is_said_of_lines_that_pass_alone(seed: int, margin: float, method: str) -> None:
+def test_equivalent_is_said_of_lines_that_pass_alone(
+    planted: Callable[..., Results], seed: int, margin: float, method: str
+) -> None:
     pairs = np.random.default_rng(seed).normal(0, 1, 8)
     results = planted(pairs, [{"at_least": f"baseline - {margin!r}"}], baseline=0.0, method=method)
     [verdict] = judge(results)
@@ -251,7 +186,9 @@ def test_equivalent_is_said_of_lines_that_pass_alone(seed: int, margin: float, m
         assert line.interval.low <= -margin or line.interval.high >= margin
 
 
-def test_outcomes_need_no_response_surface(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outcomes_need_no_response_surface(
+    planted: Callable[..., Results], monkeypatch: pytest.MonkeyPatch
+) -> None:
     results = planted(np.random.default_rng(2).normal(1, 1, 40), [LINE], stopping={"looks": [8, 40]})
     results.study["uncertainty"] = {"design": "draws", "priors": {}}
     results.__dict__["draws"] = pd.DataFrame({"seed": range(40), "x": np.linspace(0, 1, 40)})
@@ -266,42 +203,3 @@ def test_outcomes_need_no_response_surface(monkeypatch: pytest.MonkeyPatch) -> N
     assert question.decided == (whole.judgements[0].outcome != "UNDECIDED")
     with pytest.raises(AssertionError, match="fits no surface"):
         judge(results)
-
-
-# What large studies take
-
-
-def peak(what: Any) -> int:
-    """Bytes held at most."""
-    tracemalloc.start()
-    try:
-        what()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-def test_a_surface_over_many_draws_takes_memory_in_proportion() -> None:
-    rng = np.random.default_rng(4)
-    x = rng.normal(size=(3000, 5))
-    y = x @ [1, 0, 0, 2, 0] + rng.normal(size=3000)
-    found: list[Any] = []
-    assert peak(lambda: found.append(surface._posterior(x, y))) < 10e6  # a square of 3000 takes 72 MB
-    mean = found[0].mean(axis=0)
-    np.testing.assert_allclose(mean[1:], np.linalg.lstsq(x, y - y.mean())[0], atol=0.02)
-    assert found[0].shape == (surface.SAMPLES, 6)
-    # fewer draws than terms: the prior alone speaks where the data do not
-    assert np.isfinite(surface._posterior(x[:4], y[:4] - y[:4].mean())).all()
-
-
-def test_sign_flips_of_many_values_are_counted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.random.default_rng(6).normal(0.3, 1, 40)
-    whole = [resampling.flips(values), np.concatenate(list(resampling._subsets(40)))]
-    monkeypatch.setattr(resampling, "MOST", 40 * 1000)
-    parts = list(resampling._subsets(40))
-    assert len(parts) == 10 and max(part.size for part in parts) <= 40_000
-    np.testing.assert_array_equal(np.concatenate(parts), whole[1])
-    interval, p = resampling.flips(values)
-    assert p == whole[0][1] and interval.low == pytest.approx(whole[0][0].low)
-    many = np.random.default_rng(7).normal(0.01, 1, 4000)
-    assert peak(lambda: sign_flip(many)) < 20e6  # all at once: 320 MB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,14 +20,13 @@ from echodrift.errors import ExitCode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.analysis.gate.test_judge import planted
-
 LINE = {"at_least": "baseline"}
 
 
-def drifting(seeds: int = 6, **how: Any) -> Results:
+@pytest.fixture
+def drifting(planted: Callable[..., Results]) -> Results:
     """Both arms alike in every round, and rising by 0.01 a round; the horizon is the last 20 of 30 rounds."""
-    found = planted(np.zeros(seeds), [LINE], rounds=30, **{"horizon": "last 20 rounds", **how})
+    found = planted(np.zeros(6), [LINE], rounds=30, horizon="last 20 rounds")
     rounds = found.rounds
     rounds["m0"] = 0.01 * rounds["round"] + np.random.default_rng(0).normal(0, 1e-4, len(rounds))
     return found
@@ -44,7 +44,9 @@ def without(results: Results, arm: str, seeds: Any = None, before: int = 0, afte
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["baseline", "baseline * 0.9", "baseline - 0.01", 0.2]))
-def test_both_arms_are_averaged_over_the_same_rounds(seed: int, bound: str | float) -> None:
+def test_both_arms_are_averaged_over_the_same_rounds(
+    planted: Callable[..., Results], seed: int, bound: str | float
+) -> None:
     """Against a loop over seeds and rounds."""
     rng = np.random.default_rng(seed)
     results = planted(np.zeros(5), [{"at_least": bound}], rounds=9, horizon="last 6 rounds")
@@ -78,20 +80,20 @@ def test_both_arms_are_averaged_over_the_same_rounds(seed: int, bound: str | flo
     assert not (line.outcome == "PASS" and barred)
 
 
-def test_a_candidate_that_is_measured_late_is_not_better_for_it() -> None:
+def test_a_candidate_that_is_measured_late_is_not_better_for_it(drifting: Results) -> None:
     """Its mean over the last 5 rounds, beside the baseline's over 20, would be 0.075 higher: a PASS by a mile."""
-    found = without(drifting(), "new", before=0, after=24)
+    found = without(drifting, "new", before=0, after=24)
     [line] = judge(found)[0].judgements
     assert line.outcome == "UNDECIDED" and abs(line.interval.mean) < 1e-3
     assert line.candidate == pytest.approx(0.27, abs=1e-3) and line.baseline == pytest.approx(0.27, abs=1e-3)
     assert "only one of the two arms has a value in some rounds of seed 0, 1, 2, 3, 4, 5" in line.reason
     # and one that ends early is not worse for it: the same rounds count for both
-    [line] = judge(without(drifting(), "new", before=25))[0].judgements
+    [line] = judge(without(drifting, "new", before=25))[0].judgements
     assert abs(line.interval.mean) < 1e-3 and line.candidate == pytest.approx(0.17, abs=1e-3)
 
 
-def test_one_round_in_one_arm_keeps_a_line_from_passing_but_not_from_failing() -> None:
-    better = drifting()
+def test_one_round_in_one_arm_keeps_a_line_from_passing_but_not_from_failing(drifting: Results) -> None:
+    better = drifting
     better.rounds.loc[better.rounds["arm"] == "new", "m0"] += 0.1
     assert judge(better)[0].outcome == "PASS"
     for arm in ("new", "old"):
@@ -107,14 +109,14 @@ def test_one_round_in_one_arm_keeps_a_line_from_passing_but_not_from_failing() -
     assert judge(without(without(better, "new", [3], 29, 29), "old", [3], 29, 29))[0].outcome == "PASS"
 
 
-def test_arms_that_have_values_in_different_rounds_have_no_pair() -> None:
-    found = without(without(drifting(), "new", [2], 0, 19), "old", [2], 20, 29)
+def test_arms_that_have_values_in_different_rounds_have_no_pair(drifting: Results) -> None:
+    found = without(without(drifting, "new", [2], 0, 19), "old", [2], 20, 29)
     [line] = judge(found)[0].judgements
     assert (line.missing, line.one_sided, line.interval.n) == ((2,), (2,), 5)
     assert "only one of the two arms has a value for seed 2" in line.reason
 
 
-def test_what_can_no_longer_pass_is_known_while_the_study_runs() -> None:
+def test_what_can_no_longer_pass_is_known_while_the_study_runs(planted: Callable[..., Results]) -> None:
     stopping = {"looks": [8]}
     found = planted(np.full((2, 8), 0.1) + 0.001 * np.arange(8), [LINE, LINE], stopping=stopping)
     assert [question.stuck for question in questions(found)] == ["", ""]
@@ -127,7 +129,44 @@ def test_what_can_no_longer_pass_is_known_while_the_study_runs() -> None:
 # Runs that are not there
 
 
-def test_a_grid_point_without_runs_is_no_pass() -> None:
+def test_failed_runs_are_named_and_there_is_no_pass(planted: Callable[..., Results]) -> None:
+    found = answer(planted(np.full(6, 0.1) + 0.01 * np.arange(6), [LINE], failed=(("new", 2),)))
+    [verdict] = found.verdicts
+    [line] = verdict.judgements
+    assert (line.outcome, line.interval.n, line.missing) == ("PASS", 5, (2,))
+    assert (verdict.outcome, verdict.failed, found.exit_code) == ("UNDECIDED", 1, ExitCode.RUN_FAILED)
+    assert 'The run of arm "new" with seed 2 failed: it broke' in verdict.notes
+    bad = answer(planted(np.full(6, -0.1) + 0.01 * np.arange(6), [LINE], failed=(("old", 0),)))
+    assert (bad.outcome, bad.exit_code) == ("FAIL", ExitCode.GATE_FAILED)
+
+
+def test_values_that_are_missing_are_named(planted: Callable[..., Results]) -> None:
+    pairs = np.full(6, 0.1) + 0.01 * np.arange(6)
+    pairs[[1, 4]] = np.nan
+    [verdict] = judge(planted(pairs, [LINE]))
+    assert verdict.outcome == "PASS" and verdict.judgements[0].missing == (1, 4)
+    assert any("for seed 1, 4; left out" in note for note in verdict.notes)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"), [(1, "one pair of runs gives no interval"), (0, "no seed has a value in both arms")]
+)
+def test_too_few_pairs(planted: Callable[..., Results], seeds: int, told: str) -> None:
+    pairs = np.full(3, np.nan)
+    pairs[:seeds] = 0.1
+    [verdict] = judge(planted(pairs, [LINE]))
+    assert verdict.outcome == "UNDECIDED" and verdict.judgements[0].reason.startswith(told)
+
+
+def test_results_without_a_run(planted: Callable[..., Results]) -> None:
+    failed = tuple((arm, seed) for arm in ("old", "new") for seed in range(3))
+    found = answer(planted([0.1] * 3, [LINE], failed=failed))
+    assert found.exit_code == ExitCode.RUN_FAILED and found.failed == 6
+    for text in (str(found), found.json(), found.junit(), found.markdown()):
+        assert "it broke" in text
+
+
+def test_a_grid_point_without_runs_is_no_pass(planted: Callable[..., Results]) -> None:
     pairs = np.full((2, 1, 8), 0.1) + 0.01 * np.arange(8)
     whole = planted(pairs, [LINE], grid={"k": [1, 2]})
     assert answer(whole).outcome == "PASS"
@@ -142,7 +181,7 @@ def test_a_grid_point_without_runs_is_no_pass() -> None:
     assert worst([]) == "UNDECIDED" and Answer("s", [], 0).outcome == "UNDECIDED"
 
 
-def test_seeds_that_are_still_to_run_are_told() -> None:
+def test_seeds_that_are_still_to_run_are_told(planted: Callable[..., Results]) -> None:
     found = planted(np.arange(8) * 0.1, [LINE])
     for seeds, told in ((8, False), (20, True), (list(range(9)), True)):
         found.study["seeds"] = seeds
@@ -150,7 +189,9 @@ def test_seeds_that_are_still_to_run_are_told() -> None:
         assert ("a look at an unfinished study, which its intervals take no account of" in notes) == told
 
 
-def test_grid_points_with_different_numbers_of_seeds_are_judged_by_their_own() -> None:
+def test_grid_points_with_different_numbers_of_seeds_are_judged_by_their_own(
+    planted: Callable[..., Results],
+) -> None:
     pairs = np.random.default_rng(1).normal(0.5, 1, (3, 1, 12))
     whole = planted(pairs, [LINE], grid={"k": [1, 2, 3]}, baseline=0.0)
     sizes = {1: 12, 2: 5, 3: 1}
@@ -173,7 +214,9 @@ def test_grid_points_with_different_numbers_of_seeds_are_judged_by_their_own() -
 # Bootstrap over few seeds
 
 
-def test_a_bootstrap_interval_needs_as_many_seeds_as_could_show_anything() -> None:
+def test_a_bootstrap_interval_needs_as_many_seeds_as_could_show_anything(
+    planted: Callable[..., Results],
+) -> None:
     """All of n differences lie above the truth with probability 2⁻ⁿ: a PASS on 2 seeds would be a coin thrown twice."""
     assert [fewest(level) for level in (0.9, 0.95, 0.99)] == [5, 6, 8]
     for n in (2, 3, 5):
@@ -193,7 +236,7 @@ def test_a_bootstrap_interval_needs_as_many_seeds_as_could_show_anything() -> No
     assert judge(planted(np.tile(-pairs, (4, 1)), low, method="bootstrap"))[0].outcome == "UNDECIDED"
 
 
-def test_the_verdict_says_that_bca_is_narrow_below_twenty_seeds() -> None:
+def test_the_verdict_says_that_bca_is_narrow_below_twenty_seeds(planted: Callable[..., Results]) -> None:
     rng = np.random.default_rng(3)
     for n, told in ((8, True), (19, True), (20, False)):
         notes = " ".join(judge(planted(rng.normal(1, 1, n), [LINE], method="bootstrap"))[0].notes)
@@ -211,13 +254,13 @@ def test_the_verdict_says_that_bca_is_narrow_below_twenty_seeds() -> None:
 # What a PASS rests on
 
 
-def test_an_interval_without_width_is_told() -> None:
+def test_an_interval_without_width_is_told(planted: Callable[..., Results]) -> None:
     [verdict] = judge(planted(np.zeros(6), [{"at_least": "baseline - 0.01"}]))
     assert verdict.outcome == "PASS"
     assert any("candidate − baseline is the same in all 6 pairs of runs" in note for note in verdict.notes)
 
 
-def test_how_often_a_tail_on_the_bad_side_is_told() -> None:
+def test_how_often_a_tail_on_the_bad_side_is_told(planted: Callable[..., Results]) -> None:
     """Of 100 PASSes each: of differences without skew in one of forty, of exponential ones over 20 seeds mostly."""
     rng = np.random.default_rng(5)
     told = {}
@@ -231,7 +274,7 @@ def test_how_often_a_tail_on_the_bad_side_is_told() -> None:
     assert told["none"] <= 8 and 55 < told["bad"] < 85
 
 
-def test_a_pass_over_a_long_tail_on_the_bad_side_is_told() -> None:
+def test_a_pass_over_a_long_tail_on_the_bad_side_is_told(planted: Callable[..., Results]) -> None:
     """A tail on the good side, or none, is not: it makes a PASS surer."""
     rng = np.random.default_rng(4)
     tail = rng.exponential(1, 30)

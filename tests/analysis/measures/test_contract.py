@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from echodrift.analysis.measures import MEASURES, Column, Measure, UserMeasure, build, catalog, measure_class
 from echodrift.analysis.measures.describe import table
-from echodrift.analysis.measures.testing import check_measure, random_round, random_setup, random_world
+from echodrift.analysis.measures.testing import (
+    MEASURE_CLAUSES,
+    Trial,
+    check_measure,
+    random_round,
+    random_setup,
+    random_world,
+)
 from echodrift.errors import BadInput
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,9 +24,14 @@ CLASSES = list(dict.fromkeys(measure_class(name) for name in MEASURES))
 DOC = Path(__file__).parents[3] / "docs" / "measures.md"
 
 
-@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_contract(kind):
-    check_measure(kind)
+@pytest.fixture(scope="module", params=CLASSES, ids=lambda kind: kind.__name__)
+def trial(request):
+    return Trial(request.param)
+
+
+@pytest.mark.parametrize("clause", MEASURE_CLAUSES)
+def test_contract(trial, clause):
+    MEASURE_CLAUSES[clause](trial)
 
 
 def test_catalog_and_classes_agree():
@@ -127,35 +139,145 @@ def test_means_over_users_count_every_user_equally():
     assert both and np.allclose(both, (1 / 0.1) / (1 / 0.1 + 1 / 0.9))
 
 
-def test_check_measure_catches_a_measure_that_leaves_its_range():
-    class Wrong(Measure):
-        """Says at most 1, returns 2."""
+class Good(Measure):
+    """The number of visitors so far, which stops at 9; the broken ones below each break one thing."""
 
-        columns = (Column("wrong", "", "", 0, 1, "neither", "echo"),)
+    columns = (Column("good", "", "", 0, 9, "neither", "echo"),)
 
-        def update(self, round):
-            return {"wrong": 2.0}
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.count = 0
 
-    with pytest.raises(AssertionError, match="out of range"):
-        check_measure(Wrong)
+    def update(self, round):
+        self.count = min(self.count + round.users.size, 9)
+        return {"good": float(self.count)}
+
+    def state(self):
+        return {"count": np.array(self.count)}
+
+    def restore(self, state):
+        self.count = int(state["count"])
 
 
-def test_check_measure_catches_growing_memory():
-    class Hoarder(Measure):
-        """Keeps everything."""
+class Undocumented(Good):
+    pass
 
-        columns = (Column("hoarder", "", "", 0, 1, "neither", "echo"),)
 
-        def __init__(self, setup):
-            super().__init__(setup)
-            self.slates = []
+class Extra(Good):
+    """Gives a value that is no column."""
 
-        def update(self, round):
-            self.slates.append(round.slates)
-            return {"hoarder": 0.0}
+    def update(self, round):
+        return {**super().update(round), "more": 0.0}
 
-    with pytest.raises(AssertionError, match="memory grows"):
-        check_measure(Hoarder)
+
+class Whole(Good):
+    """Gives whole numbers."""
+
+    def update(self, round):
+        return {"good": int(super().update(round)["good"])}
+
+
+class TooHigh(Good):
+    """Says at most 1, and goes to 9."""
+
+    columns = (Column("good", "", "", 0, 1, "neither", "echo"),)
+
+
+class TooOften(Good):
+    """Says every fifth round, and always has a value."""
+
+    every = 5
+
+
+class Unsplit(Good):
+    """Every label gets the value of the whole, and so does a split of nobody."""
+
+    splits = True
+
+    def update(self, round):
+        value = super().update(round)["good"]
+        return {"good": value, **{f"good:{label}": value for label in self.setup.splits}}
+
+
+class Forgetful(Good):
+    """Its state says nothing."""
+
+    def update(self, round):
+        self.count += 0.001
+        return {"good": self.count % 1}
+
+    def state(self):
+        return {"count": np.array(0)}
+
+
+class Hoarder(Good):
+    """Keeps all slates."""
+
+    def update(self, round):
+        self.slates = [*getattr(self, "slates", []), round.slates]
+        return super().update(round)
+
+
+class Unsteady(Good):
+    """Counts its runs over all of them."""
+
+    runs = 0
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        Unsteady.runs += 1
+        self.run = Unsteady.runs
+
+    def update(self, round):
+        # the run that goes on from a state takes over its number, too
+        return {"good": float(self.run % 9)}
+
+    def state(self):
+        return {"run": np.array(self.run)}
+
+    def restore(self, state):
+        self.run = int(state["run"])
+
+
+class Overwrites(Good):
+    """Clears a slate."""
+
+    def update(self, round):
+        round.slates[:1] = -1
+        return super().update(round)
+
+
+class GlobalNumpy(Good):
+    """Draws a number, and drops it."""
+
+    def update(self, round):
+        np.random.random()  # noqa: NPY002
+        return super().update(round)
+
+
+@pytest.mark.parametrize(
+    ("measure", "clause", "says"),
+    [
+        (Undocumented, "documentation", "no docstring"),
+        (Extra, "columns", "'more'"),
+        (Whole, "columns", "is a int"),
+        (TooHigh, "range", "out of range"),
+        (TooOften, "schedule", "has a value in round 1"),
+        (Unsplit, "splits", "split by nobody"),
+        (Forgetful, "state", "resumed"),
+        (Hoarder, "memory", "memory grows"),
+        (Unsteady, "determinism", "two runs differ"),
+        (Overwrites, "inputs", "an input was changed"),
+        (GlobalNumpy, "global_rng", "global RNG"),
+    ],
+)
+def test_a_broken_measure_fails_the_right_clause(measure, clause, says):
+    with pytest.raises(AssertionError, match=f'fails the clause "{clause}": .*{says}'):
+        check_measure(measure)
+
+
+def test_a_good_measure_of_ones_own_passes():
+    check_measure(Good)
 
 
 @settings(max_examples=40, deadline=None)

@@ -21,8 +21,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.collections import PathCollection, PolyCollection, QuadMesh
 
-from tests.analysis.plots.drawing import assert_legible, drawn_texts
-
 NAMES = {
     "one": ["organic"],
     "plain": ["organic", "popularity", "MF 8"],
@@ -108,7 +106,7 @@ def every_figure(arms, seeds=3, rounds=25):
 @pytest.mark.parametrize(
     "kind", ["plain", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("one", "odd", "thirty"))]
 )
-def test_nothing_written_leaves_the_page_or_lies_over_something_else(kind):
+def test_nothing_written_leaves_the_page_or_lies_over_something_else(assert_legible, kind):
     for figure in every_figure(NAMES[kind]):
         assert_legible(figure)
 
@@ -120,7 +118,7 @@ def test_one_seed_or_one_round_still_gives_figures(seeds, rounds):
         assert len(plots.render(figure, "png", 60)) > 1000
 
 
-def test_tables_without_any_value_say_so():
+def test_tables_without_any_value_say_so(said):
     frame = rounds_of(["a"]).assign(welfare=np.nan, niche_exposure=np.nan)
     empty = deciles_of(["a"]).iloc[:0]
     for figure in (
@@ -132,8 +130,8 @@ def test_tables_without_any_value_say_so():
         phase(frame.assign(k=1, j=2), "welfare", ("k", "j")),
         sensitivity(indices_of(3).assign(index=np.nan), "Welfare"),
     ):
-        said = " ".join(text for text, _ in drawn_texts(figure))
-        assert re.search(r"no |Nothing|None|hold", said), said
+        text = said(figure)
+        assert re.search(r"no |Nothing|None|hold", text), text
 
 
 def test_a_flow_is_the_mean_over_seeds_of_every_deciles_share():
@@ -203,7 +201,7 @@ def test_a_phase_diagram_has_the_means_over_seeds_in_its_cells_and_its_line_at_t
     assert line[:, 0] == pytest.approx(0.01 + 0.04 * (3 - 1.01) / 4)
 
 
-def test_a_cell_whose_side_is_not_known_has_a_dot():
+def test_a_cell_whose_side_is_not_known_has_a_dot(said):
     """Clearly above the limit, clearly below, around it, and one seed alone, which has no interval."""
     cells = {"above": [1.0, 1.01, 0.99], "below": [0.0, 0.01, 0.02], "around": [0.2, 0.5, 0.9], "one": [1.0]}
     frame = pd.DataFrame(
@@ -216,14 +214,13 @@ def test_a_cell_whose_side_is_not_known_has_a_dot():
     figure = phase(frame, "welfare", ("x", "y"), limit=0.5)
     dots = {round(line.get_xdata()[0]) for line in figure.axes[0].lines if line.get_marker() == "o"}
     assert dots == {list(cells).index("around"), list(cells).index("one")}
-    written = " ".join(text for text, _ in drawn_texts(figure))
-    assert "interval holds that limit, or there is none" in re.sub(r"\s+", " ", written)
+    assert "interval holds that limit, or there is none" in said(figure)
 
 
-def test_small_multiples_say_how_many_seeds_a_panel_has():
+def test_small_multiples_say_how_many_seeds_a_panel_has(said):
     frame = rounds_of(["a", "b"], 6, 2, k=[1, 2])
     notes = [
-        " ".join(text for text, _ in drawn_texts(multiples(table, "welfare", ["k"])))
+        said(multiples(table, "welfare", ["k"]))
         for table in (frame, frame[(frame["k"] == 1) | (frame["seed"] < 2)], frame[frame["seed"] < 1])
     ]
     assert "mean of 6 seeds" in notes[0] and "mean of 2 to 6 seeds" in notes[1] and "One seed" in notes[2]
@@ -269,7 +266,7 @@ def curves(ax) -> list[np.ndarray]:
     return [np.asarray(line.get_ydata(), float) for line in ax.lines if len(line.get_xdata()) == 2]
 
 
-def test_a_dot_stands_for_a_person_in_the_disc_of_the_community():
+def test_a_dot_stands_for_a_person_in_the_disc_of_the_community(said):
     people, ties = network_of(["a"], users=60, communities=3)
     figure = network(people, ties, plots.arm_styles(["a"]))
     for ax, when in zip(figure.axes, ("start", "end"), strict=False):
@@ -284,10 +281,9 @@ def test_a_dot_stands_for_a_person_in_the_disc_of_the_community():
         for one, other in itertools.combinations(discs, 2):
             assert np.hypot(*np.subtract(one.center, other.center)) >= one.radius + other.radius
     # the same tastes at the start are the same colors
-    said = " ".join(text for text, _ in drawn_texts(figure))
     part = ties[(ties["when"] == "end") & (ties["by"] == "community")]
     inside = part.loc[part["one"] == part["other"], "ties"].sum() / part["ties"].sum()
-    assert f"within a community {100 * inside:.0f} %" in said
+    assert f"within a community {100 * inside:.0f} %" in said(figure)
 
 
 def test_places_in_a_disc_lie_in_it_and_apart():

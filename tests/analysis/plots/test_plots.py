@@ -19,8 +19,6 @@ from matplotlib.collections import PolyCollection
 from PIL import Image
 from scipy import stats
 
-from tests.analysis.plots.drawing import assert_legible, drawn_texts
-
 COLUMNS = ["niche_exposure", "niche_consumed", "niche_demand", "exposure_gini", "exposure_gini_consumed"]
 TASTES = [
     "minority_hit_rate",
@@ -88,7 +86,7 @@ def every_figure(arms, seeds=4, rounds=30):
     "kind",
     ["one", "odd", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("plain", "many", "long"))],
 )
-def test_nothing_written_leaves_the_page_or_lies_over_something_else(kind):
+def test_nothing_written_leaves_the_page_or_lies_over_something_else(assert_legible, kind):
     for figure in every_figure(NAMES[kind]):
         assert_legible(figure)
 
@@ -133,22 +131,20 @@ def test_an_exposure_curve_has_its_twins_beside_it_on_the_same_scale():
     assert len(tops) == 1 and len({ax.get_ylim() for ax in figure.axes}) == 1
 
 
-def test_a_missing_twin_leaves_a_note_in_its_place():
+def test_a_missing_twin_leaves_a_note_in_its_place(said):
     frame = table(["a"]).assign(niche_consumed=np.nan)
     figure = plots.long_horizon(frame, [("niche_exposure", "niche_consumed"), "regret"])
-    said = " ".join(text for text, _ in drawn_texts(figure)).replace("\n", " ")
-    assert "no value in this study" in said and describe("regret").title in said
+    text = said(figure)
+    assert "no value in this study" in text and describe("regret").title in text
 
 
-def test_nothing_at_all_gives_a_figure_that_says_so():
+def test_nothing_at_all_gives_a_figure_that_says_so(said):
     figure = plots.long_horizon(table(["a"]).assign(welfare=np.nan), ["welfare", "unheard_of"])
-    assert "None of these measures has a value." in " ".join(t for t, _ in drawn_texts(figure)).replace(
-        "\n", " "
-    )
+    assert "None of these measures has a value." in said(figure)
 
 
 @pytest.mark.parametrize(("seeds", "rounds"), [(1, 1), (1, 30), (5, 1), (2, 2)])
-def test_one_seed_or_one_round_still_gives_figures(seeds, rounds):
+def test_one_seed_or_one_round_still_gives_figures(drawn_texts, seeds, rounds):
     for figure in every_figure(["a", "b"], seeds, rounds):
         assert len(plots.render(figure, "png")) > 1000
     frame = table(["a", "b"], seeds, rounds)
@@ -160,7 +156,7 @@ def test_one_seed_or_one_round_still_gives_figures(seeds, rounds):
         assert all(not len(path.vertices) for band in bands for path in band.get_paths())
 
 
-def test_labels_at_line_ends_keep_their_order_and_do_not_touch():
+def test_labels_at_line_ends_keep_their_order_and_do_not_touch(drawn_texts):
     for seed in range(5):
         ends = np.random.default_rng(seed).normal(0.5, 0.01, 10)
         frame = pd.concat(
@@ -174,7 +170,7 @@ def test_labels_at_line_ends_keep_their_order_and_do_not_touch():
         assert (np.diff(heights) >= 0.09 * figure.dpi).all()
 
 
-def test_of_too_many_arms_a_panel_colors_the_reference_and_the_extremes():
+def test_of_too_many_arms_a_panel_colors_the_reference_and_the_extremes(said):
     many = 28
     names = [f"arm {i}" for i in range(many)]
     frame = pd.concat(
@@ -190,7 +186,7 @@ def test_of_too_many_arms_a_panel_colors_the_reference_and_the_extremes():
     assert letters == {styles[f"arm {i}"].letter for i in (0, 14, 1, 5, 26, 13, 27)}
     curves = [line for line in panel.lines if len(line.get_xdata()) == 3]
     assert len(curves) == many, "every arm is drawn, in gray where not in color"
-    assert any("the others are gray" in text for text, _ in drawn_texts(figure))
+    assert "the others are gray" in said(figure)
     assert len({style.letter for style in styles.values()}) == many
     assert all(len(style.letter) == 1 for style in styles.values())
 
@@ -213,7 +209,7 @@ def test_the_forest_shows_the_interval_of_the_table():
     assert ends == [pytest.approx((row["low"], row["high"]))]
 
 
-def test_a_run_that_never_halves_is_not_a_dot_at_its_last_round():
+def test_a_run_that_never_halves_is_not_a_dot_at_its_last_round(drawn_texts):
     runs = run_table(["a"], seeds=3).assign(niche_half_life=[149.0] * 3, niche_half_life_censored=[True] * 3)
     figure = plots.half_life(runs)
     assert "> 149 rounds (0 of 3)" in [text for text, _ in drawn_texts(figure)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from echodrift.analysis.sensitivity import ENOUGH, FEWEST, REST, indices, respon
 from echodrift.analysis.sensitivity.coordinates import Coordinates
 from echodrift.analysis.sensitivity.misfit import misfit
 from echodrift.analysis.sensitivity.pairs import noise_share
-from echodrift.analysis.sensitivity.surface import _posterior
+from echodrift.analysis.sensitivity.surface import SAMPLES, _posterior
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.draws import draws_table, unit_points
 from echodrift.scenarios.design.load import load_study
@@ -352,6 +353,19 @@ def test_intervals_of_the_share_cover_and_useless_keys_do_not_flip(n: int, ratio
     assert len(covered) >= 52 and np.mean(covered) >= 0.88
     assert np.mean(false) <= 0.12
     assert np.mean(gap) < np.mean(raw_gap)
+
+
+def test_a_surface_over_many_draws_takes_memory_in_proportion(peak_memory: Callable[..., int]) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(3000, 5))
+    y = x @ [1, 0, 0, 2, 0] + rng.normal(size=3000)
+    found: list[Any] = []
+    assert peak_memory(lambda: found.append(_posterior(x, y))) < 10e6  # a square of 3000 takes 72 MB
+    mean = found[0].mean(axis=0)
+    np.testing.assert_allclose(mean[1:], np.linalg.lstsq(x, y - y.mean())[0], atol=0.02)
+    assert found[0].shape == (SAMPLES, 6)
+    # fewer draws than terms: the prior alone speaks where the data do not
+    assert np.isfinite(_posterior(x[:4], y[:4] - y[:4].mean())).all()
 
 
 # --- a study -------------------------------------------------------------------------------------------

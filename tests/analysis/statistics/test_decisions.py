@@ -12,6 +12,7 @@ from echodrift.analysis.statistics import (
     mean_interval,
     noninferior,
     paired_differences,
+    resampling,
     seeds_needed,
     sequential_seeds_needed,
     sign_flip,
@@ -156,6 +157,19 @@ def test_five_seeds_can_never_flip_to_a_decision():
     assert np.isnan(one.low) and "takes 6" in one.reason
     six = flips([1.0, 1.1, 1.2, 1.3, 1.4, 1.5])[0]
     assert (six.low, six.high) == (1.0, 1.5)
+
+
+def test_sign_flips_of_many_values_are_counted_in_parts(peak_memory, monkeypatch):
+    values = np.random.default_rng(6).normal(0.3, 1, 40)
+    whole = [flips(values), np.concatenate(list(resampling._subsets(40)))]
+    monkeypatch.setattr(resampling, "MOST", 40 * 1000)
+    parts = list(resampling._subsets(40))
+    assert len(parts) == 10 and max(part.size for part in parts) <= 40_000
+    np.testing.assert_array_equal(np.concatenate(parts), whole[1])
+    interval, p = flips(values)
+    assert p == whole[0][1] and interval.low == pytest.approx(whole[0][0].low)
+    many = np.random.default_rng(7).normal(0.01, 1, 4000)
+    assert peak_memory(lambda: sign_flip(many)) < 20e6  # all at once: 320 MB
 
 
 # The methods of compare.

@@ -13,7 +13,7 @@ from echodrift.policies import registry
 from echodrift.policies.base import FactorPolicy
 from echodrift.policies.exploration.bandit import Bandit
 from echodrift.policies.exploration.bandit_posterior import draws, observations, precisions, widths
-from echodrift.policies.interactions import Blocked, Exposures, Friends, Interactions, Observation
+from echodrift.policies.interactions import Exposures
 from echodrift.policies.registry import build_policy, spec_of
 from echodrift.policies.testing.example import COLD_USER, example_observation
 from hypothesis import given, settings
@@ -37,15 +37,6 @@ def fitted(seen, **fields):
 def shown(round, users, slates):
     users = np.asarray(users, np.int32)
     return Exposures(round, users, np.asarray(slates, np.int32), np.zeros(users.size, bool))
-
-
-def observe(user, item, round, rank, users, items, exposures=(), now=100) -> Observation:
-    columns = (np.asarray(c, t) for c, t in ((user, "i4"), (item, "i4"), (round, "i4"), (rank, "i2")))
-    log = Interactions(*columns, np.zeros(len(user), np.int8))
-    ties = Friends(np.zeros(users + 1, np.int64), np.empty(0, np.int32))
-    tags = np.ones((items, 1), np.float32)
-    free = Blocked(users, items)
-    return Observation(now, users, items, log, tags, np.ones(items, bool), free, ties, tuple(exposures))
 
 
 # ---- posterior ------------------------------------------------------------------------------------
@@ -93,10 +84,10 @@ def test_draws_have_the_covariance_of_the_inverse_precision():
     assert np.abs(error).max() < 4.5 * np.sqrt(2 / users.size)
 
 
-def test_what_was_shown_and_taken_is_one_observation():
-    log = ([0, 0, 1, 1], [3, 0, 1, 2], [5, 8, 9, 9], [1, 1, 0, 2])
+def test_what_was_shown_and_taken_is_one_observation(observe):
     kept = [shown(8, [0], [[0, 1, -1]]), shown(9, [0, 1], [[1, 2, 3], [3, 2, 0]])]
-    seen = observe(*log, users=3, items=4, exposures=kept)
+    columns = {"rounds": [5, 8, 9, 9], "ranks": [1, 1, 0, 2]}
+    seen = observe([0, 0, 1, 1], [3, 0, 1, 2], 3, 4, **columns, exposures=tuple(kept))
     wanted = [[1, 2, 1, 2], [1, 1, 1, 1], [0, 0, 0, 0]]
     assert observations(seen, True).toarray().tolist() == wanted
     assert observations(seen, False).toarray().tolist() == [[1, 0, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0]]
@@ -223,15 +214,13 @@ def test_a_user_without_history_explores_and_does_not_get_bestsellers(strategy):
     assert ranking.scores.max() < 5  # bestsellers come with counts far above
 
 
-def test_the_share_of_random_slots_is_epsilon():
+def test_the_share_of_random_slots_is_epsilon(observe):
     users, items, n = 1000, 500, 10
     rng = default_rng(0)
     size = 20 * users
     seen = observe(
         np.repeat(np.arange(users), 20),
-        (items * rng.random(size) ** 2),
-        np.zeros(size),
-        np.zeros(size),
+        items * rng.random(size) ** 2,
         users,
         items,
     )
@@ -259,8 +248,8 @@ def test_the_share_of_random_slots_is_epsilon():
     assert stats.chisquare(drawn, wanted).pvalue > 1e-4
 
 
-def test_epsilon_one_is_a_uniform_draw_without_replacement():
-    seen = observe([0], [0], [0], [0], users=20_000, items=6)
+def test_epsilon_one_is_a_uniform_draw_without_replacement(observe):
+    seen = observe([0], [0], users=20_000, items=6)
     found = fitted(seen, epsilon=1, policy={"kind": "matrix_factorization", "dim": 1}).rank(
         seen, everyone(seen), 3, default_rng(8)
     )
@@ -316,7 +305,7 @@ def arm_means(monkeypatch):
     monkeypatch.setattr(ArmMeans, "kind", "arm_means", raising=False)
 
 
-def late_reward(fields, users=40, rounds=90):
+def late_reward(observe, fields, users=40, rounds=90):
     """Mean chance of the arms pulled in the last third, of arms 0.3, 0.5, 0.55 and 0.8; starts at arm 0."""
     chances = np.array([0.3, 0.5, 0.55, 0.8])
     policy = Bandit(policy={"kind": "arm_means"}, **fields)
@@ -324,8 +313,8 @@ def late_reward(fields, users=40, rounds=90):
     log, kept, late = [], [shown(-1, everybody, np.zeros((users, 1)))], []
     log.append(np.column_stack([everybody, 0 * everybody, 0 * everybody - 1, 0 * everybody + 1]))
     for now in range(rounds):
-        entries = np.concatenate(log)
-        seen = observe(*entries.T, users, 4, kept, now)
+        user, item, when, ranks = np.concatenate(log).T
+        seen = observe(user, item, users, 4, when, ranks, now, exposures=tuple(kept))
         policy.fit(seen, default_rng([now, 1]))
         arms = policy.rank(seen, everybody, 1, default_rng([now, 2])).items[:, 0]
         draw = uniforms(np.uint64(5), now, everybody, 1)[:, 0]
@@ -337,13 +326,13 @@ def late_reward(fields, users=40, rounds=90):
     return np.mean(late)
 
 
-def test_exploration_finds_the_best_arm_where_greedy_does_not(arm_means):
-    greedy = late_reward({"epsilon": 0})
+def test_exploration_finds_the_best_arm_where_greedy_does_not(observe, arm_means):
+    greedy = late_reward(observe, {"epsilon": 0})
     assert greedy < 0.45  # it never leaves the arm it started with
-    assert late_reward({"strategy": "ucb", "exploration": 1.0}) > 0.74
-    assert late_reward({"strategy": "thompson", "noise": 0.5}) > 0.74
+    assert late_reward(observe, {"strategy": "ucb", "exploration": 1.0}) > 0.74
+    assert late_reward(observe, {"strategy": "thompson", "noise": 0.5}) > 0.74
     random_share = 0.1 * (0.8 - np.mean([0.3, 0.5, 0.55, 0.8]))
-    assert greedy + 0.2 < late_reward({"epsilon": 0.1}) <= 0.8 - random_share + 0.01
+    assert greedy + 0.2 < late_reward(observe, {"epsilon": 0.1}) <= 0.8 - random_share + 0.01
 
 
 # ---- configuration ----------------------------------------------------------------------------------

@@ -11,23 +11,12 @@ from echodrift.errors import PolicyError
 from echodrift.policies.factors import bpr
 from echodrift.policies.factors.bpr import _draw as draw
 from echodrift.policies.factors.matrix_factorization import MatrixFactorization
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 from numpy.random import default_rng
 from scipy import sparse
 from scipy.stats import chisquare
-
-
-def observe(user, item, users, items, blocked=True) -> Observation:
-    """A log without times; what was taken is blocked."""
-    user, item, zeros = np.asarray(user, np.int32), np.asarray(item, np.int32), np.zeros(len(user))
-    log = Interactions(user, item, zeros.astype(np.int32), zeros.astype(np.int16), zeros.astype(np.int8))
-    ties, out = Friends(np.zeros(users + 1, np.int64), np.empty(0, np.int32)), Blocked(users, items)
-    if blocked:
-        out.set(user, item)
-    return Observation(9, users, items, log, np.ones((items, 1), np.float32), np.ones(items, bool), out, ties)
 
 
 def matrix(rows, items):
@@ -160,13 +149,18 @@ def test_a_step_climbs_the_regularized_log_likelihood():
 # ---- the policy ----------------------------------------------------------------------------------
 
 
-def blocks(entries=2500, seed=0, users=120, items=90, groups=3):
-    """Users take items of their own group only."""
-    rng = default_rng(seed)
-    user = rng.integers(0, users, entries)
-    item = rng.integers(0, items // groups, entries) * groups + user % groups
-    own = np.arange(items) % groups == (np.arange(users) % groups)[:, None]
-    return observe(user, item, users, items), own
+@pytest.fixture(scope="session")
+def blocks(observe):
+    """Return a maker of logs in which users take items of their own group only, and of whose item is whose."""
+
+    def make(entries=2500, seed=0, users=120, items=90, groups=3):
+        rng = default_rng(seed)
+        user = rng.integers(0, users, entries)
+        item = rng.integers(0, items // groups, entries) * groups + user % groups
+        own = np.arange(items) % groups == (np.arange(users) % groups)[:, None]
+        return observe(user, item, users, items), own
+
+    return make
 
 
 def fitted(seen, seed=1, **fields):
@@ -185,7 +179,7 @@ def auc(policy, seen, own, users=slice(None)):
     return float(np.mean(found))
 
 
-def test_blocks_are_learned_and_alike_on_repetition():
+def test_blocks_are_learned_and_alike_on_repetition(blocks):
     seen, own = blocks()
     policy = fitted(seen, dim=6)
     assert auc(policy, seen, own) > 0.97
@@ -193,13 +187,13 @@ def test_blocks_are_learned_and_alike_on_repetition():
         np.testing.assert_array_equal(value, policy.state()[name])
 
 
-def test_counts_play_no_role():
+def test_counts_play_no_role(observe, blocks):
     seen, _ = blocks(400)
     double = observe(*np.tile([seen.log.user, seen.log.item], 2), 120, 90)
     np.testing.assert_array_equal(fitted(seen).state()["items"], fitted(double).state()["items"])
 
 
-def test_a_warm_refit_continues():
+def test_a_warm_refit_continues(observe, blocks):
     seen, own = blocks()
     half = len(seen.log) // 2
     early = observe(seen.log.user[:half], seen.log.item[:half], 120, 90)
@@ -218,19 +212,18 @@ def test_a_warm_refit_continues():
     np.testing.assert_allclose(one_pass.state()["items"], before, atol=1e-5)
 
 
-def test_items_that_nobody_took_and_those_that_left_the_window_stay_at_zero():
+def test_items_that_nobody_took_and_those_that_left_the_window_stay_at_zero(observe):
     user, item = [0, 1, 2, 3] * 10, [0, 1, 0, 1] * 5 + [0, 2, 0, 2] * 5
-    seen = observe(user, item, 4, 5)
-    when = np.r_[np.zeros(20), np.full(20, 8)].astype(np.int32)
-    policy = fitted(replace(seen, log=replace(seen.log, round=when)), dim=3, window=30)
+    seen = observe(user, item, 4, 5, rounds=np.r_[np.zeros(20), np.full(20, 8)], now=9)
+    policy = fitted(seen, dim=3, window=30)
     assert policy.state()["items"][:3].any(axis=1).all() and not policy.state()["items"][3:].any()
     late = MatrixFactorization(model="bpr", dim=3, window=3)
     late.restore(policy.state())
-    late.fit(replace(seen, log=replace(seen.log, round=when)), default_rng(0))
+    late.fit(seen, default_rng(0))
     assert late.state()["items"].any(axis=1).tolist() == [True, False, True, False, False]
 
 
-def test_folded_in_users_get_their_tastes():
+def test_folded_in_users_get_their_tastes(blocks):
     seen, own = blocks()
     new = np.arange(90, 120, dtype=np.int32)
     before = replace(seen, log=seen.log.where(seen.log.user < 90))
@@ -244,7 +237,7 @@ def test_folded_in_users_get_their_tastes():
     np.testing.assert_array_equal(policy.state()["items"], items)
 
 
-def test_a_folded_in_user_maximizes_the_expected_gain():
+def test_a_folded_in_user_maximizes_the_expected_gain(blocks):
     """With small steps and many passes: the gradient over all of the user's (i, j), in numpy, is nearly 0."""
     seen, _ = blocks()
     before = replace(seen, log=seen.log.where(seen.log.user != 5))
@@ -263,7 +256,7 @@ def test_a_folded_in_user_maximizes_the_expected_gain():
     assert np.linalg.norm(slope) < 0.05 * np.linalg.norm(gaps.mean(axis=(0, 1))[:3] / 2), "less than at w = 0"
 
 
-def test_a_folded_in_user_of_unknown_items_stays_cold():
+def test_a_folded_in_user_of_unknown_items_stays_cold(observe):
     seen = observe([0, 0, 1, 1, 2, 3], [0, 1, 1, 2, 4, 0], 4, 5)
     before = replace(seen, log=seen.log.where(seen.log.user < 2))
     policy = fitted(before, dim=2, iterations=3)
@@ -271,7 +264,7 @@ def test_a_folded_in_user_of_unknown_items_stays_cold():
     assert policy.state()["warm"].tolist() == [True, True, False, True]
 
 
-def test_the_librarys_sampler_cannot_fold_in():
+def test_the_librarys_sampler_cannot_fold_in(blocks):
     seen, _ = blocks(400)
     policy = fitted(seen, dim=2, negatives="popularity", iterations=2)
     with pytest.raises(PolicyError, match='take negatives = "uniform"'):
@@ -279,7 +272,7 @@ def test_the_librarys_sampler_cannot_fold_in():
 
 
 @pytest.mark.parametrize("negatives", ["uniform", "popularity"])
-def test_steps_that_explode_are_reported_with_what_to_lower(negatives):
+def test_steps_that_explode_are_reported_with_what_to_lower(blocks, negatives):
     """Where learning_rate × regularization passes 2, a step reverses and stretches what it should shrink."""
     seen, _ = blocks(400)
     how = {"dim": 3, "negatives": negatives}
@@ -294,40 +287,32 @@ def test_steps_that_explode_are_reported_with_what_to_lower(negatives):
 # ---- real logs -----------------------------------------------------------------------------------
 
 
-def movielens(folder):
-    """Return (training observation, held-out (users, items)): ratings of 4 and more, a fifth held out."""
-    table = pd.read_csv(folder / "ml-latest-small" / "ratings.csv")
+@pytest.fixture(scope="module")
+def movielens(real_logs, observe):
+    """Return (training observation, held-out users and items): ratings of 4 and more, a fifth held out."""
+    table = pd.read_csv(real_logs / "ml-latest-small" / "ratings.csv")
     table = table[table.rating >= 4]
     user = table.userId.astype("category").cat.codes.to_numpy(np.int32)
     item = table.movieId.astype("category").cat.codes.to_numpy(np.int32)
     held = default_rng(0).random(user.size) < 0.2
-    users, items = int(user.max()) + 1, int(item.max()) + 1
-    wanted = np.zeros((users, items), bool)
-    wanted[user[held], item[held]] = True
-    return observe(user[~held], item[~held], users, items), wanted
-
-
-def ndcg(policy, seen, wanted, n=100):
-    users = np.flatnonzero(wanted.any(axis=1)).astype(np.int32)
-    hits = wanted[users[:, None], policy.rank(seen, users, n, default_rng(0)).items]
-    discount = 1 / np.log2(np.arange(2, n + 2))
-    ideal = np.cumsum(discount)[np.minimum(wanted[users].sum(axis=1), n) - 1]
-    return float(((hits * discount).sum(axis=1) / ideal).mean())
+    seen = observe(user[~held], item[~held], int(user.max()) + 1, int(item.max()) + 1)
+    seen.blocked.set(seen.log.user, seen.log.item)
+    return seen, user[held], item[held]
 
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_uniform_negatives_beat_popular_ones_on_movielens(real_logs):
+def test_uniform_negatives_beat_popular_ones_on_movielens(movielens, ndcg):
     """dim 32, learning rate 0.05, regularization 0.01, 100 passes; then a refit of 10 with a tenth more log.
 
     Fits from scratch differ by 0.006 with the seed, so the refit is only asked to be within 0.02.
     """
-    seen, wanted = movielens(real_logs)
+    seen, user, item = movielens
     fields = {"dim": 32, "learning_rate": 0.05, "regularization": 0.01, "iterations": 100}
-    cold = ndcg(fitted(seen, **fields), seen, wanted)
-    popular = ndcg(fitted(seen, **fields, negatives="popularity"), seen, wanted)
+    cold = ndcg(fitted(seen, **fields), seen, user, item, 100)
+    popular = ndcg(fitted(seen, **fields, negatives="popularity"), seen, user, item, 100)
     assert cold > popular + 0.05, (cold, popular)
     early = replace(seen, log=seen.log.where(default_rng(1).random(len(seen.log)) < 0.9))
     warm = fitted(early, **fields)
     warm.fit(seen, default_rng(2))
-    assert ndcg(warm, seen, wanted) > cold - 0.02, cold
+    assert ndcg(warm, seen, user, item, 100) > cold - 0.02, cold

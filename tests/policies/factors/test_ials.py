@@ -7,28 +7,23 @@ from echodrift.errors import BadInput, PolicyError
 from echodrift.policies.factors.ials import IALS
 from echodrift.policies.factors.implicit_loss import ImplicitLoss
 from echodrift.policies.factors.row_solves import gram, half_sweep
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
 from scipy.sparse.linalg import cg
 
 
-def observe(user, item, users, items) -> Observation:
-    user, item = np.asarray(user, np.int32), np.asarray(item, np.int32)
-    zeros = np.zeros(user.size, np.int32)
-    log = Interactions(user, item, zeros, zeros.astype(np.int16), zeros.astype(np.int8))
-    ties = Friends(np.zeros(users + 1, np.int64), np.empty(0, np.int32))
-    tags = np.ones((items, 1), np.float32)
-    return Observation(9, users, items, log, tags, np.ones(items, bool), Blocked(users, items), ties)
+@pytest.fixture(scope="session")
+def made_up(observe):
+    """Return a maker of logs, skewed so that rows have from 0 to more than 30 entries; with repeats."""
 
+    def make(users=40, items=60, entries=500, seed=0):
+        rng = default_rng(seed)
+        user = (users * rng.random(entries) ** 3).astype(int)
+        item = ((items - 3) * rng.random(entries) ** 1.5).astype(int)
+        return observe(user, item, users, items)
 
-def made_up(users=40, items=60, entries=500, seed=0) -> Observation:
-    """Skewed activity and popularity, so that rows have from 0 to more than 30 entries; with repeats."""
-    rng = default_rng(seed)
-    user = (users * rng.random(entries) ** 3).astype(int)
-    item = ((items - 3) * rng.random(entries) ** 1.5).astype(int)
-    return observe(user, item, users, items)
+    return make
 
 
 def published_loss(users, items, counts, config, regularization=None) -> float:
@@ -74,7 +69,7 @@ def factors(policy):
 @pytest.mark.parametrize("solver", [{"solver": "exact"}, {"cg_steps": 60}], ids=["exact", "many steps"])
 @pytest.mark.parametrize("dim", [1, 4, 12, 30, 50])
 @pytest.mark.parametrize("binary", [True, False])
-def test_one_sweep_solves_the_normal_equations(dim, binary, solver):
+def test_one_sweep_solves_the_normal_equations(made_up, dim, binary, solver):
     seen = made_up()
     config = IALS.Config(
         dim=dim,
@@ -96,7 +91,7 @@ def test_one_sweep_solves_the_normal_equations(dim, binary, solver):
 
 
 @pytest.mark.parametrize("block", [1, 7, 100])
-def test_block_steps_converge_to_the_same_users(block):
+def test_block_steps_converge_to_the_same_users(made_up, block):
     """With the items held the loss is convex: one optimum, however it is reached."""
     seen = made_up(entries=900)
     config = IALS.Config(dim=20, regularization=0.02, solver="exact", block=block)
@@ -114,7 +109,7 @@ def test_block_steps_converge_to_the_same_users(block):
 
 
 @pytest.mark.parametrize("fields", [{"solver": "exact", "block": 4}, {"cg_steps": 3}, {"cg_steps": 1}])
-def test_all_solvers_reach_the_same_loss(fields):
+def test_all_solvers_reach_the_same_loss(made_up, fields):
     seen = made_up(users=120, items=90, entries=4000)
     losses = []
     for solver in (fields, {"solver": "exact", "block": 64}):
@@ -125,7 +120,7 @@ def test_all_solvers_reach_the_same_loss(fields):
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("dim", [5, 30])
-def test_conjugate_gradients_are_those_of_scipy(steps, dim):
+def test_conjugate_gradients_are_those_of_scipy(made_up, steps, dim):
     """scipy's, in float64, from the same start, preconditioned by what a row without entries would have."""
     seen, rng = made_up(entries=1200), default_rng(2)
     config = IALS.Config(dim=dim, regularization=0.01, cg_steps=steps)
@@ -144,7 +139,7 @@ def test_conjugate_gradients_are_those_of_scipy(steps, dim):
 
 
 @pytest.mark.parametrize("solver", ["cg", "exact"])
-def test_the_same_seed_gives_the_same_bits(solver):
+def test_the_same_seed_gives_the_same_bits(made_up, solver):
     seen = made_up(entries=1200)
     first, second = (factors(fitted(seen, dim=12, solver=solver)) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
@@ -160,7 +155,7 @@ def test_the_same_seed_gives_the_same_bits(solver):
         {"frequency_exponent": 0.0},
     ],
 )
-def test_the_gradient_vanishes_at_convergence(fields):
+def test_the_gradient_vanishes_at_convergence(made_up, fields):
     seen = made_up(entries=700)
     policy = fitted(seen, **{"dim": 6, "regularization": 0.1, "iterations": 200, **fields})
     counts, (users, items) = dense(seen, policy.config.binary), factors(policy)
@@ -194,7 +189,7 @@ def test_the_gradient_vanishes_at_convergence(fields):
     st.integers(1, 5),
 )
 def test_no_sweep_raises_the_loss(
-    seed, dim, block, regularization, weight, exponent, binary, solver, cg_steps
+    made_up, seed, dim, block, regularization, weight, exponent, binary, solver, cg_steps
 ):
     seen = made_up(users=15, items=22, entries=120, seed=seed)
     config = IALS.Config(
@@ -218,7 +213,7 @@ def test_no_sweep_raises_the_loss(
         before = after
 
 
-def test_repeats_count_only_when_asked():
+def test_repeats_count_only_when_asked(observe):
     once = observe([0, 0, 1, 2, 2], [0, 1, 1, 2, 0], 3, 3)
     often = observe([0, 0, 0, 0, 1, 2, 2], [0, 0, 0, 1, 1, 2, 0], 3, 3)
     for binary in (True, False):
@@ -231,7 +226,7 @@ def test_repeats_count_only_when_asked():
             assert scores[1][0, 0] > scores[0][0, 0]
 
 
-def test_fold_in_is_the_exact_solve():
+def test_fold_in_is_the_exact_solve(observe, made_up):
     seen = made_up()
     policy = fitted(seen, dim=8, solver="exact", block=2)
     newcomers = np.array([1, 7], np.int32)
@@ -248,7 +243,7 @@ def test_fold_in_is_the_exact_solve():
     assert np.array_equal(after[rest], users[rest])
 
 
-def test_a_planted_structure_is_found():
+def test_a_planted_structure_is_found(observe):
     """Two groups of users with their own items: what was held out lies in the own group."""
     rng = default_rng(0)
     user = np.repeat(np.arange(60), 8)
@@ -261,7 +256,7 @@ def test_a_planted_structure_is_found():
     assert scores[own].min() > np.abs(scores[~own]).max()
 
 
-def test_a_warm_refit_stays_near_the_optimum_and_places_newborns():
+def test_a_warm_refit_stays_near_the_optimum_and_places_newborns(observe, made_up):
     seen = made_up(users=60, items=50, entries=1500)
     policy = fitted(seen, dim=6, regularization=0.1)
     grown = observe(
@@ -280,7 +275,7 @@ def test_a_warm_refit_stays_near_the_optimum_and_places_newborns():
     assert items[[52, 53]].any(axis=1).all() and not items[54].any()
 
 
-def test_training_that_overflows_is_named():
+def test_training_that_overflows_is_named(made_up):
     with pytest.raises(PolicyError, match=r"NaN or infinite values.*raise regularization"):
         fitted(made_up(), dim=64, regularization=1e-30)
 
@@ -297,7 +292,7 @@ def test_bad_fields_are_refused():
             IALS(**fields)
 
 
-def test_more_dimensions_than_data_and_too_much_regularization_are_remarked():
+def test_more_dimensions_than_data_and_too_much_regularization_are_remarked(observe):
     seen = observe([0, 1, 1], [0, 1, 2], 5, 9)
     remark = fitted(seen, dim=3).remarks()[0]
     assert remark.startswith("warning:") and "dim = 3" in remark and "only 2 users and 3 items" in remark
@@ -306,7 +301,7 @@ def test_more_dimensions_than_data_and_too_much_regularization_are_remarked():
     assert crushed.startswith("warning:") and "regularization = 10000" in crushed
 
 
-def test_half_sweep_survives_a_gram_that_is_not_finite():
+def test_half_sweep_survives_a_gram_that_is_not_finite(made_up):
     seen = made_up()
     rows, columns = np.zeros((40, 3), np.float32), np.full((60, 3), 1e30, np.float32)
     with np.errstate(all="ignore"):
@@ -324,26 +319,15 @@ def holdout(real_logs):
     return user[order], item[order]
 
 
-def ndcg(policy, seen, user, item, n=10):
-    users = np.unique(user).astype(np.int32)
-    seen.blocked.set(seen.log.user, seen.log.item)
-    ranked = policy.rank(seen, users, n, default_rng(0)).items
-    truth = np.zeros((seen.n_users, seen.n_items), bool)
-    truth[user, item] = True
-    discount = 1 / np.log2(np.arange(n) + 2)
-    hits = truth[users[:, None], ranked]
-    ideal = np.cumsum(discount)[np.minimum(truth[users].sum(1), n) - 1]
-    return float(((hits * discount).sum(1) / ideal).mean())
-
-
 @pytest.mark.slow
 @pytest.mark.data
-def test_real_log_warm_refits_rank_as_well_as_cold_ones_and_better_than_popularity(real_logs):
+def test_real_log_warm_refits_rank_as_well_as_cold_ones_and_better_than_popularity(observe, ndcg, real_logs):
     from echodrift.policies.baselines import Popularity
 
     user, item = holdout(real_logs)
     users, items, train, early = user.max() + 1, item.max() + 1, int(0.8 * user.size), int(0.75 * user.size)
     seen = observe(user[:train], item[:train], users, items)
+    seen.blocked.set(seen.log.user, seen.log.item)
     warm, cold, popular = IALS(), IALS(), Popularity()
     warm.fit(observe(user[:early], item[:early], users, items), default_rng(0))
     for policy in (warm, cold, popular):

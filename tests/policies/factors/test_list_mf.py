@@ -9,32 +9,13 @@ import pytest
 from echodrift.errors import BadInput, PolicyError
 from echodrift.policies.factors.list_mf import ListMF
 from echodrift.policies.factors.list_objective import marginals, satisfaction, score_gradient, soft_list
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
+from echodrift.policies.interactions import Observation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
 from scipy import sparse
 from scipy.optimize import brentq
 from scipy.special import expit, log_softmax, softmax
-
-
-def observe(counts, tags, now=50) -> Observation:
-    """The log whose counts are the given matrix (users, items); nothing blocked, everything live."""
-    counts = np.asarray(counts, int)
-    user, item = (np.repeat(ids, counts[counts > 0]).astype(np.int32) for ids in np.nonzero(counts))
-    (users, items), zeros = counts.shape, np.zeros(user.size)
-    log = Interactions(user, item, zeros.astype(np.int32), zeros.astype(np.int16), zeros.astype(np.int8))
-    ties = Friends(np.zeros(users + 1, np.int64), np.empty(0, np.int32))
-    return Observation(
-        now,
-        users,
-        items,
-        log,
-        np.asarray(tags, np.float32),
-        np.ones(items, bool),
-        Blocked(users, items),
-        ties,
-    )
 
 
 def fitted(seen, **fields):
@@ -202,10 +183,10 @@ def test_objective_is_what_it_says():
 # ---- training --------------------------------------------------------------------------------------------
 
 
-def test_weight_zero_is_softmax_matrix_factorization():
+def test_weight_zero_is_softmax_matrix_factorization(observe_counts):
     # with room for every user and no penalty, the most likely softmax is each user's own distribution
     counts = default_rng(0).integers(1, 6, (12, 9))
-    seen = observe(counts, np.eye(3)[np.arange(9) % 3])
+    seen = observe_counts(counts, tags=np.eye(3)[np.arange(9) % 3])
     free = {"list_weight": 0.0, "dim": 9, "regularization": 0.0}
     policy = fitted(seen, iterations=1500, learning_rate=0.5, **free)
     assert np.allclose(
@@ -213,11 +194,11 @@ def test_weight_zero_is_softmax_matrix_factorization():
     )
 
 
-def test_weight_zero_does_not_look_at_lists():
+def test_weight_zero_does_not_look_at_lists(observe_counts):
     counts = default_rng(0).poisson(0.4, (40, 30))
-    one = fitted(observe(counts, np.eye(3)[np.arange(30) % 3]), list_weight=0.0, iterations=3)
+    one = fitted(observe_counts(counts, tags=np.eye(3)[np.arange(30) % 3]), list_weight=0.0, iterations=3)
     other = fitted(
-        observe(counts, np.eye(5)[np.arange(30) % 5]),
+        observe_counts(counts, tags=np.eye(5)[np.arange(30) % 5]),
         list_weight=0.0, iterations=3, list_length=4, consumed=3, values="pareto", temperature=2.0,
     )  # fmt: skip
     assert all(
@@ -225,14 +206,15 @@ def test_weight_zero_does_not_look_at_lists():
     )
 
 
-def tasteful():
+@pytest.fixture
+def tasteful(observe_counts):
     """60 users of 4 topics with shares .5, .3, .15, .05 in every order; 12 items of each topic."""
     tags = np.eye(4)[np.arange(48) % 4]
     counts = np.zeros((60, 48), int)
     for user, order in zip(range(60), list(permutations(range(4))) * 3, strict=False):
         for topic, times in zip(order, (60, 36, 18, 6), strict=True):
             counts[user, topic::4] = np.bincount(default_rng(user).integers(0, 12, times), minlength=12)
-    return observe(counts, tags)
+    return observe_counts(counts, tags=tags)
 
 
 LISTS = [
@@ -246,8 +228,8 @@ LISTS = [
 
 
 @pytest.mark.parametrize(("values", "k"), LISTS)
-def test_trained_lists_divide_their_places_as_the_best_ones(values, k):
-    seen = tasteful()
+def test_trained_lists_divide_their_places_as_the_best_ones(tasteful, values, k):
+    seen = tasteful
     fields = {"list_weight": 1.0, "dim": 8, "regularization": 0.01, "iterations": 150, "learning_rate": 0.2}
     policy = fitted(seen, values=values, consumed=k, **fields)
     items = policy.rank(seen, everyone(seen), 10, default_rng(1)).items
@@ -264,8 +246,8 @@ def test_trained_lists_divide_their_places_as_the_best_ones(values, k):
         assert (seen.tags[items].sum(axis=1).max(axis=1) == 10).all(), "nothing is scarce: only the top topic"
 
 
-def test_list_weight_raises_the_expected_satisfaction_of_lists():
-    seen = tasteful()
+def test_list_weight_raises_the_expected_satisfaction_of_lists(tasteful):
+    seen = tasteful
     table = satisfaction("bernoulli", 10, 1, 0.5, 3.0)
     shares = np.asarray((seen.counts @ seen.tags) / seen.counts.sum(axis=1))
     worth, topics = [], []
@@ -279,8 +261,8 @@ def test_list_weight_raises_the_expected_satisfaction_of_lists():
     assert topics[0] < topics[2]
 
 
-def test_refit_goes_on_from_the_last_parameters():
-    seen = tasteful()
+def test_refit_goes_on_from_the_last_parameters(tasteful):
+    seen = tasteful
     policy = fitted(seen, iterations=30)
     before = logits(policy, seen)
     policy.fit(seen, default_rng(5))
@@ -289,8 +271,8 @@ def test_refit_goes_on_from_the_last_parameters():
     assert not np.array_equal(after, before)
 
 
-def test_fold_in_finds_the_list_that_the_fit_would_have_found():
-    seen = tasteful()
+def test_fold_in_finds_the_list_that_the_fit_would_have_found(tasteful):
+    seen = tasteful
     fields = {"list_weight": 1.0, "dim": 8, "regularization": 0.01, "iterations": 100, "learning_rate": 0.2}
     new = np.array([3, 31], np.int32)
     log = seen.log.where(~np.isin(seen.log.user, new))
@@ -305,10 +287,10 @@ def test_fold_in_finds_the_list_that_the_fit_would_have_found():
         assert table[slots] @ profiles[user] > 0.97 * best_values(profiles[user], table)[0]
 
 
-def test_untaken_items_stand_below_all_others_and_cold_users_get_bestsellers():
+def test_untaken_items_stand_below_all_others_and_cold_users_get_bestsellers(observe_counts):
     counts = default_rng(0).poisson(1.0, (20, 15))
     counts[7], counts[:, [2, 9]] = 0, 0
-    seen = observe(counts, np.eye(3)[np.arange(15) % 3])
+    seen = observe_counts(counts, tags=np.eye(3)[np.arange(15) % 3])
     ranking = fitted(seen, dim=3).rank(seen, everyone(seen), 15, default_rng(1))
     assert (np.sort(ranking.items[np.arange(20) != 7, -2:]) == [2, 9]).all()
     assert (np.diff(counts.sum(axis=0)[ranking.items[7]]) <= 0).all()
@@ -319,20 +301,20 @@ def test_refuses_to_have_more_taken_than_shown():
         ListMF(consumed=5, list_length=3)
 
 
-def test_names_the_settings_when_training_diverges():
+def test_names_the_settings_when_training_diverges(tasteful):
     with pytest.raises(PolicyError, match=r"list_mf .*lower learning_rate.*learning_rate = 1e\+30"):
-        fitted(tasteful(), learning_rate=1e30)
+        fitted(tasteful, learning_rate=1e30)
 
 
-def test_warns_of_more_dimensions_than_rows():
-    assert "dim = 49" in fitted(tasteful(), dim=49, iterations=1).remarks()[0]
-    assert fitted(tasteful(), dim=8, iterations=1).remarks() == []
+def test_warns_of_more_dimensions_than_rows(tasteful):
+    assert "dim = 49" in fitted(tasteful, dim=49, iterations=1).remarks()[0]
+    assert fitted(tasteful, dim=8, iterations=1).remarks() == []
 
 
-def test_warns_where_regularization_leaves_biases_only():
-    policy = fitted(tasteful(), dim=8, regularization=1e4)
+def test_warns_where_regularization_leaves_biases_only(tasteful):
+    policy = fitted(tasteful, dim=8, regularization=1e4)
     assert policy.remarks()[0].startswith("warning: regularization = 10000 is too strong")
-    seen = tasteful()
+    seen = tasteful
     lists = policy.rank(
         seen, np.flatnonzero(seen.counts.sum(axis=1)).astype(np.int32), 3, default_rng(0)
     ).items

@@ -13,29 +13,24 @@ from echodrift.policies.factors.spectrum import (
     top_pair,
     with_exponent,
 )
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
 
 
-def observe(user, item, users, items) -> Observation:
-    user, item = np.asarray(user, np.int32), np.asarray(item, np.int32)
-    zeros = np.zeros(user.size, np.int32)
-    log = Interactions(user, item, zeros, zeros.astype(np.int16), zeros.astype(np.int8))
-    ties = Friends(np.zeros(users + 1, np.int64), np.empty(0, np.int32))
-    tags = np.ones((items, 1), np.float32)
-    return Observation(9, users, items, log, tags, np.ones(items, bool), Blocked(users, items), ties)
+@pytest.fixture(scope="session")
+def popular_and_grouped(observe):
+    """Return a maker of logs with a planted top component: six groups with items of their own, and 12 for all."""
 
+    def make(users=120, items=80, seed=0):
+        rng = default_rng(seed)
+        chance = np.full((users, items), 0.02)
+        chance[np.arange(users)[:, None] % 6 == np.arange(items)[None, :] % 6] = 0.4
+        chance[:, :12] = 0.7
+        user, item = np.nonzero(rng.random((users, items)) < chance)
+        return observe(user, item, users, items)
 
-def popular_and_grouped(users=120, items=80, seed=0) -> Observation:
-    """Six groups with items of their own, and popular items that everybody takes: a planted top component."""
-    rng = default_rng(seed)
-    chance = np.full((users, items), 0.02)
-    chance[np.arange(users)[:, None] % 6 == np.arange(items)[None, :] % 6] = 0.4
-    chance[:, :12] = 0.7
-    user, item = np.nonzero(rng.random((users, items)) < chance)
-    return observe(user, item, users, items)
+    return make
 
 
 def fitted(seen, seed=0, **fields):
@@ -111,7 +106,7 @@ def test_power_iteration_finds_the_top_pair():
 # ---- the policy ----------------------------------------------------------------------------------
 
 
-def test_without_a_penalty_it_is_ials():
+def test_without_a_penalty_it_is_ials(popular_and_grouped):
     plain, policy = (
         IALS(dim=12, regularization=0.02),
         SpectralMF(dim=12, regularization=0.02, spectral_penalty=0),
@@ -123,7 +118,7 @@ def test_without_a_penalty_it_is_ials():
             assert np.array_equal(plain.state()[name], policy.state()[name])
 
 
-def test_the_gradient_of_the_penalized_loss_vanishes():
+def test_the_gradient_of_the_penalized_loss_vanishes(popular_and_grouped):
     seen = popular_and_grouped(users=60, items=40)
     policy = fitted(seen, dim=5, regularization=0.05, spectral_penalty=0.1, iterations=300)
     counts = (seen.counts.toarray() > 0).astype(float)
@@ -151,7 +146,7 @@ def test_the_gradient_of_the_penalized_loss_vanishes():
     assert slope(1.0) < 0.01 * slope(1.2)
 
 
-def test_the_penalty_lowers_the_top_singular_value_and_raises_the_effective_rank():
+def test_the_penalty_lowers_the_top_singular_value_and_raises_the_effective_rank(popular_and_grouped):
     seen = popular_and_grouped()
     tops, ranks = [], []
     for penalty in (0.0, 0.02, 0.05, 0.1, 0.2):
@@ -162,7 +157,7 @@ def test_the_penalty_lowers_the_top_singular_value_and_raises_the_effective_rank
     assert (np.diff(ranks) > 0).all() and ranks[-1] > 1.05 * ranks[0]
 
 
-def test_tied_top_singular_values_share_the_penalty():
+def test_tied_top_singular_values_share_the_penalty(observe):
     """Two disjoint groups of the same size tie for the top; both must shrink alike, not in turn."""
     user, item = np.nonzero(np.kron(np.eye(2), np.ones((20, 15))))
     seen = observe(user, item, 40, 30)
@@ -173,7 +168,7 @@ def test_tied_top_singular_values_share_the_penalty():
 
 @pytest.mark.parametrize("control", ["regularization", "spectrum"])
 @pytest.mark.parametrize("target", [2.5, 5.0])
-def test_the_effective_rank_asked_for_is_reached(control, target):
+def test_the_effective_rank_asked_for_is_reached(popular_and_grouped, control, target):
     seen = popular_and_grouped()
     policy = fitted(seen, spectral_penalty=0.0, effective_rank=target, control=control)
     assert svd_rank(scores(policy)) == pytest.approx(target, rel=0.025)
@@ -183,14 +178,14 @@ def test_the_effective_rank_asked_for_is_reached(control, target):
     assert svd_rank(scores(policy)) == pytest.approx(target, rel=0.025)
 
 
-def test_the_effective_rank_can_be_raised():
+def test_the_effective_rank_can_be_raised(popular_and_grouped):
     seen = popular_and_grouped()
     before = svd_rank(scores(fitted(seen, spectral_penalty=0.0, regularization=0.15)))
     policy = fitted(seen, spectral_penalty=0.0, regularization=0.15, effective_rank=8.0)
     assert before < 6 and svd_rank(scores(policy)) == pytest.approx(8, rel=0.025)
 
 
-def test_an_effective_rank_out_of_reach_is_refused_or_remarked():
+def test_an_effective_rank_out_of_reach_is_refused_or_remarked(observe):
     with pytest.raises(BadInput, match=r"effective_rank = 20 cannot exceed dim = 12"):
         SpectralMF(dim=12, effective_rank=20.0)
     seen = observe([0, 0, 1, 1], [0, 1, 2, 3], 4, 5)  # rank 2
@@ -202,7 +197,7 @@ def test_an_effective_rank_out_of_reach_is_refused_or_remarked():
 @pytest.mark.parametrize(
     "fields", [{}, {"effective_rank": 4.0}, {"effective_rank": 4.0, "control": "spectrum"}]
 )
-def test_folding_in_a_known_user_gives_about_the_fitted_factors(fields):
+def test_folding_in_a_known_user_gives_about_the_fitted_factors(popular_and_grouped, fields):
     seen = popular_and_grouped()
     policy = fitted(seen, iterations=60, **fields)
     before = scores(policy)

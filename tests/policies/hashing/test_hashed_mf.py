@@ -14,23 +14,11 @@ from echodrift.policies.factors.matrix_factorization import MatrixFactorization
 from echodrift.policies.hashing.hashed_mf import HashedMF
 from echodrift.policies.hashing.id_tables import ExactTable, HashTable
 from echodrift.policies.hashing.logistic_mf import START_SQUARES, Parameters, one_pass, train
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
 
 QUICK = {"dim": 4, "iterations": 5, "refit_iterations": 2, "negatives": 4}
-
-
-def observe(user, item, rounds=None, users=None, items=None, now=0) -> Observation:
-    user, item = np.asarray(user, np.int32), np.asarray(item, np.int32)
-    users = users or int(user.max()) + 1
-    items = items or int(item.max()) + 1
-    when = np.full(user.size, now - 1, np.int32) if rounds is None else np.asarray(rounds, np.int32)
-    log = Interactions(user, item, when, np.zeros(user.size, np.int16), np.zeros(user.size, np.int8))
-    ties = Friends(np.zeros(users + 1, np.int64), np.empty(0, np.int32))
-    tags = np.ones((items, 1), np.float32)
-    return Observation(now, users, items, log, tags, np.ones(items, bool), Blocked(users, items), ties)
 
 
 def fitted(seen, seed=0, **fields) -> HashedMF:
@@ -169,7 +157,7 @@ def test_tables_where_nobody_shares_train_as_if_there_were_none():
 
 
 @pytest.mark.parametrize("negatives", [1, 8])
-def test_the_score_is_the_log_lift_whatever_the_number_of_negatives(negatives):
+def test_the_score_is_the_log_lift_whatever_the_number_of_negatives(observe, negatives):
     """With one taste for all, log(N·P(i)) is known; without the correction it would be off by log k = 2.1."""
     chance = np.array([0.5, 0.2, 0.1, 0.1, 0.05, 0.03, 0.01, 0.01])
     item = np.repeat(np.arange(8), (chance * 20_000).astype(int))
@@ -184,7 +172,7 @@ def test_the_score_is_the_log_lift_whatever_the_number_of_negatives(negatives):
 
 
 @pytest.fixture(scope="module")
-def world():
+def world(observe):
     user, item, truth = planted(150, 100, 12_000)
     return observe(user, item, users=150, items=100), truth
 
@@ -217,7 +205,7 @@ def test_sides_and_load_set_the_number_of_rows(world):
 
 
 @pytest.mark.parametrize("table", ["exact", "hash"])
-def test_rare_items_share_the_default_row_and_are_ordered_at_random(table):
+def test_rare_items_share_the_default_row_and_are_ordered_at_random(observe, table):
     user = np.repeat(np.arange(20), 12)
     item = np.tile(np.r_[[0, 1, 2, 3] * 2, [0, 1, 2, 3]], 20)
     rare = np.arange(4, 24)
@@ -239,13 +227,13 @@ def test_rare_items_share_the_default_row_and_are_ordered_at_random(table):
     assert orders[0] != orders[1] and orders[0] != sorted(orders[0])
 
 
-def test_expiry_frees_rows_and_the_next_owner_inherits_only_without_reset():
+def test_expiry_frees_rows_and_the_next_owner_inherits_only_without_reset(observe):
     rng = default_rng(0)
-    old = rng.integers(0, 10, 300), rng.integers(0, 20, 300), np.zeros(300)
-    new = rng.integers(0, 10, 40), rng.integers(20, 30, 40), np.full(40, 8)
+    old = rng.integers(0, 10, 300), rng.integers(0, 20, 300)
+    new = rng.integers(0, 10, 40), rng.integers(20, 30, 40)
     first = observe(*old, users=10, items=20, now=1)
-    both = [np.concatenate(pair) for pair in zip(old, new, strict=True)]
-    later = observe(*both, users=10, items=31, now=9)
+    both = np.concatenate([old, new], axis=1)
+    later = observe(*both, users=10, items=31, rounds=np.repeat([0, 8], [300, 40]), now=9)
     kept = fitted(first, sides="items", expire_after=20)
     kept.fit(later, default_rng(1))
     assert kept.rows_of("items", 31)[:30, 0].min() >= 1
@@ -270,41 +258,35 @@ def test_expiry_frees_rows_and_the_next_owner_inherits_only_without_reset():
     assert started_at[False] < 1e-6 and started_at[True] > 0.05
 
 
-def test_an_expired_item_that_returns_gets_a_row_again():
+def test_an_expired_item_that_returns_gets_a_row_again(observe):
     user, item = np.tile(np.arange(6), 4), np.repeat(np.arange(4), 6)
-    first = observe(user, item, np.zeros(24), now=1)
+    first = observe(user, item, now=1)
     policy = fitted(first, sides="items", expire_after=3)
-    seen = observe(
-        np.r_[user, user[:12]], np.r_[item, item[:12]], np.r_[np.zeros(24), np.full(12, 9)], now=10
-    )
+    seen = observe(np.r_[user, user[:12]], np.r_[item, item[:12]], rounds=np.repeat([0, 9], [24, 12]), now=10)
     policy.fit(seen, default_rng(1))
     assert list(policy.rows_of("items", 4)[:, 0] > 0) == [True, True, False, False]
     again = np.r_[item, item[:12], item]
-    seen = observe(np.r_[user, user[:12], user], again, np.r_[seen.log.round, np.full(24, 11)], now=12)
+    seen = observe(np.r_[user, user[:12], user], again, rounds=np.r_[seen.log.round, np.full(24, 11)], now=12)
     policy.fit(seen, default_rng(2))
     rows = policy.rows_of("items", 4)[:, 0]
     assert (rows > 0).all() and len(set(rows)) == 4
 
 
-def test_a_refit_learns_what_is_new_only():
+def test_a_refit_learns_what_is_new_only(observe):
     rng = default_rng(3)
     old, new = rng.integers(0, 12, (2, 200)), rng.integers(0, 6, (2, 30))
-    first = observe(*old, np.zeros(200), users=12, items=12, now=1)
+    first = observe(*old, users=12, items=12, now=1)
     policy = fitted(first, replay=0.0)
     before = everything(policy, 12, 12)
-    rows = np.concatenate([old, new], axis=1)
-    policy.fit(
-        observe(*rows, np.r_[np.zeros(200), np.full(30, 3)], users=12, items=12, now=4), default_rng(1)
-    )
+    rows, when = np.concatenate([old, new], axis=1), np.repeat([0, 3], [200, 30])
+    policy.fit(observe(*rows, users=12, items=12, rounds=when, now=4), default_rng(1))
     assert policy._users is not None
     idle = policy._of_users[6:]
     once = fitted(first, replay=0.0)._of_users[6:]
     assert np.array_equal(idle, once), "users without new entries are where they were"
     assert not np.allclose(everything(policy, 12, 12)[:6], before[:6], atol=1e-3)
     still = policy._of_users.copy()
-    policy.fit(
-        observe(*rows, np.r_[np.zeros(200), np.full(30, 3)], users=12, items=12, now=5), default_rng(1)
-    )
+    policy.fit(observe(*rows, users=12, items=12, rounds=when, now=5), default_rng(1))
     assert np.array_equal(policy._of_users, still), "nothing new, nothing learned"
 
 
@@ -329,7 +311,7 @@ def test_folded_in_users_get_their_tastes(world):
     entries=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7)), min_size=1, max_size=40),
 )
 @settings(max_examples=60, deadline=None)
-def test_any_settings_on_any_log_rank_everything(table, admission, threshold, slots, entries):
+def test_any_settings_on_any_log_rank_everything(observe, table, admission, threshold, slots, entries):
     user, item = np.array(entries).T
     seen = observe(user, item, users=6, items=8)
     policy = fitted(
@@ -339,7 +321,7 @@ def test_any_settings_on_any_log_rank_everything(table, admission, threshold, sl
     assert (np.sort(ranked, axis=1) == np.arange(8)).all()
 
 
-def test_wrong_settings_are_refused_in_a_sentence(world):
+def test_wrong_settings_are_refused_in_a_sentence(observe, world):
     seen, _ = world
     with pytest.raises(BadInput, match="not both"):
         HashedMF(table="hash", slots=5, load=1.0)
@@ -354,33 +336,23 @@ def test_wrong_settings_are_refused_in_a_sentence(world):
 # ---- real logs -----------------------------------------------------------------------------------
 
 
-def split_movielens(folder, seed):
+@pytest.fixture
+def movielens(real_logs, observe):
     """Return (training observation, held-out users and items): 20 % of each user's ratings, at random."""
-    table = pd.read_csv(folder / "ml-latest-small" / "ratings.csv")
+    table = pd.read_csv(real_logs / "ml-latest-small" / "ratings.csv")
     user = table.userId.astype("category").cat.codes.to_numpy(np.int32)
     item = table.movieId.astype("category").cat.codes.to_numpy(np.int32)
-    held = default_rng(seed).random(user.size) < 0.2
+    held = default_rng(0).random(user.size) < 0.2
     seen = observe(user[~held], item[~held], users=int(user.max()) + 1, items=int(item.max()) + 1)
     seen.blocked.set(seen.log.user, seen.log.item)
     return seen, user[held], item[held]
 
 
-def ndcg(policy, seen, user, item, n=10):
-    users = np.unique(user).astype(np.int32)
-    ranked = policy.rank(seen, users, n, default_rng(0)).items
-    wanted = np.zeros((seen.n_users, seen.n_items), bool)
-    wanted[user, item] = True
-    discount = 1 / np.log2(np.arange(2, n + 2))
-    hits = wanted[users[:, None], ranked]
-    ideal = np.cumsum(discount)[np.minimum(wanted[users].sum(axis=1), n) - 1]
-    return float(((hits * discount).sum(axis=1) / ideal).mean())
-
-
 @pytest.mark.slow
 @pytest.mark.data
-def test_quality_beside_implicit_on_movielens(real_logs):
+def test_quality_beside_implicit_on_movielens(ndcg, movielens):
     """ALS of implicit at its best of a small grid is 0.02 ahead; BPR of implicit is far behind both."""
-    seen, user, item = split_movielens(real_logs, 0)
+    seen, user, item = movielens
     peers = {
         "als": MatrixFactorization(dim=32, regularization=30.0, confidence=3.0),
         "bpr": MatrixFactorization(model="bpr", dim=32, regularization=0.03),
@@ -395,8 +367,8 @@ def test_quality_beside_implicit_on_movielens(real_logs):
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_a_warm_refit_on_movielens_costs_a_quarter_at_equal_quality(real_logs):
-    seen, user, item = split_movielens(real_logs, 0)
+def test_a_warm_refit_on_movielens_costs_a_quarter_at_equal_quality(ndcg, movielens):
+    seen, user, item = movielens
     size = len(seen.log)
     log = replace(seen.log, round=(np.arange(size) * 20 // size - 20).astype(np.int32))
     order = default_rng(5).permutation(size)

@@ -8,7 +8,6 @@ from echodrift.errors import BadInput, PolicyError
 from echodrift.policies.histories import ease
 from echodrift.policies.histories.ease import Ease
 from echodrift.policies.histories.products import gram, inner_products, mirror, times_dense
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from echodrift.policies.testing import check_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,20 +23,6 @@ FORMS = pytest.mark.parametrize("few_users", [1e9, 0], ids=["items", "users"])
 def form(request, monkeypatch):
     if "few_users" in request.fixturenames:
         monkeypatch.setattr(ease, "FEW_USERS", request.getfixturevalue("few_users"))
-
-
-def observe(counts, rounds=None, now=50) -> Observation:
-    """The log whose counts are the given matrix (users, items); nothing blocked, everything live."""
-    counts = np.asarray(counts, int)
-    user, item = (np.repeat(ids, counts[counts > 0]).astype(np.int32) for ids in np.nonzero(counts))
-    users, items = counts.shape
-    when = np.zeros(user.size, np.int32) if rounds is None else np.asarray(rounds, np.int32)
-    log = Interactions(user, item, when, np.zeros(user.size, np.int16), np.zeros(user.size, np.int8))
-    tags, ties = (
-        np.ones((items, 1), np.float32),
-        Friends(np.zeros(users + 1, np.int64), np.empty(0, np.int32)),
-    )
-    return Observation(now, users, items, log, tags, np.ones(items, bool), Blocked(users, items), ties)
 
 
 def scores_of(policy, seen, users=None):
@@ -74,15 +59,17 @@ def made_up(users=40, items=25, seed=0, high=2):
 @FORMS
 @pytest.mark.parametrize("l2", [0.5, 5.0, 300.0])
 @pytest.mark.parametrize("shape", [(40, 25), (20, 90)])
-def test_scores_are_those_of_the_dense_inverse(few_users, l2, shape):
+def test_scores_are_those_of_the_dense_inverse(observe_counts, few_users, l2, shape):
     x = made_up(*shape)
-    assert np.allclose(scores_of(fitted(observe(x), l2=l2), observe(x)), x @ closed_form(x, l2), atol=5e-6)
+    assert np.allclose(
+        scores_of(fitted(observe_counts(x), l2=l2), observe_counts(x)), x @ closed_form(x, l2), atol=5e-6
+    )
 
 
 @FORMS
-def test_every_column_is_the_ridge_regression_of_one_item_on_all_others(few_users):
+def test_every_column_is_the_ridge_regression_of_one_item_on_all_others(observe_counts, few_users):
     x, l2 = made_up(30, 12), 2.0
-    scores = scores_of(fitted(observe(x), l2=l2), observe(x))
+    scores = scores_of(fitted(observe_counts(x), l2=l2), observe_counts(x))
     for item in range(x.shape[1]):
         others = np.delete(x, item, axis=1).astype(float)
         ridge = Ridge(alpha=l2, fit_intercept=False).fit(others, x[:, item])
@@ -90,30 +77,33 @@ def test_every_column_is_the_ridge_regression_of_one_item_on_all_others(few_user
 
 
 @FORMS
-def test_counts_enter_unless_binary(few_users):
+def test_counts_enter_unless_binary(observe_counts, few_users):
     x = made_up(high=4)
     assert np.allclose(
-        scores_of(fitted(observe(x), l2=3.0, binary=False), observe(x)), x @ closed_form(x, 3.0), atol=1e-5
+        scores_of(fitted(observe_counts(x), l2=3.0, binary=False), observe_counts(x)),
+        x @ closed_form(x, 3.0),
+        atol=1e-5,
     )
     ones = (x > 0).astype(int)
     assert np.array_equal(
-        scores_of(fitted(observe(x)), observe(x)), scores_of(fitted(observe(ones)), observe(ones))
+        scores_of(fitted(observe_counts(x)), observe_counts(x)),
+        scores_of(fitted(observe_counts(ones)), observe_counts(ones)),
     )
 
 
 @FORMS
-def test_ranks_for_the_history_of_the_round_with_the_weights_of_the_fit(few_users):
+def test_ranks_for_the_history_of_the_round_with_the_weights_of_the_fit(observe_counts, few_users):
     before = made_up()
     before[3] = 0  # has no history yet
     after = before.copy()
     after[3, [2, 5]], after[7, 1] = 1, 1
-    policy = fitted(observe(before), l2=4.0)
-    assert np.allclose(scores_of(policy, observe(after)), after @ closed_form(before, 4.0), atol=5e-6)
+    policy = fitted(observe_counts(before), l2=4.0)
+    assert np.allclose(scores_of(policy, observe_counts(after)), after @ closed_form(before, 4.0), atol=5e-6)
 
 
 @FORMS
-def test_a_score_does_not_depend_on_who_else_is_ranked(few_users):
-    seen = observe(made_up(150, 60))
+def test_a_score_does_not_depend_on_who_else_is_ranked(observe_counts, few_users):
+    seen = observe_counts(made_up(150, 60))
     policy = fitted(seen, l2=4.0)
     whole = scores_of(policy, seen)
     for some in ([70], [149, 3], np.arange(65)):
@@ -121,22 +111,22 @@ def test_a_score_does_not_depend_on_who_else_is_ranked(few_users):
 
 
 @FORMS
-def test_cold_users_get_bestsellers_and_untaken_items_a_random_order(few_users):
+def test_cold_users_get_bestsellers_and_untaken_items_a_random_order(observe_counts, few_users):
     x = made_up(30, 20)
     x[4], x[:, 15:] = 0, 0
     x[9] = 0
     x[9, 0] = 1
-    scores = scores_of(fitted(observe(x), l2=2.0), observe(x))
+    scores = scores_of(fitted(observe_counts(x), l2=2.0), observe_counts(x))
     assert np.array_equal(np.floor(scores[4]), x.sum(axis=0))
     assert (np.abs(scores[9, 15:]) < 1e-6).all() and np.unique(scores[9, 15:]).size == 5
     assert np.array_equal(scores[8, 15:], scores[9, 15:])
 
 
-def test_window():
+def test_window(observe_counts):
     x = made_up()
     user, _ = np.nonzero(x)
     rounds = np.sort(default_rng(0).integers(0, 50, user.size))
-    seen = observe(x, rounds=rounds)
+    seen = observe_counts(x, rounds=rounds, now=50)
     late = np.zeros_like(x)
     recent = rounds >= 30
     late[seen.log.user[recent], seen.log.item[recent]] = 1
@@ -146,28 +136,28 @@ def test_window():
     assert np.allclose(scores[np.ix_(kept, known)], expected[np.ix_(kept, known)], atol=5e-6)
 
 
-def test_few_users_take_the_smaller_matrix():
-    assert fitted(observe(made_up(10, 40)))._inverse.shape == (10, 10)
-    assert fitted(observe(made_up(20, 40)))._inverse.shape == (40, 40)
+def test_few_users_take_the_smaller_matrix(observe_counts):
+    assert fitted(observe_counts(made_up(10, 40)))._inverse.shape == (10, 10)
+    assert fitted(observe_counts(made_up(20, 40)))._inverse.shape == (40, 40)
 
 
 @FORMS
-def test_memory_is_estimated_before_anything_is_allocated(few_users, monkeypatch):
+def test_memory_is_estimated_before_anything_is_allocated(observe_counts, few_users, monkeypatch):
     monkeypatch.setattr(ease, "free_bytes", lambda: 3000)
     monkeypatch.setattr(ease, "gram", lambda *_: pytest.fail("the matrix was made all the same"))
     with pytest.raises(
         PolicyError, match=r"matrix of (items|users) needs .* MiB, and 0.0 MiB are free. Run fewer"
     ):
-        fitted(observe(made_up(40, 40)))
+        fitted(observe_counts(made_up(40, 40)))
 
 
 @FORMS
-def test_counts_beside_which_l2_is_lost(few_users):
+def test_counts_beside_which_l2_is_lost(observe_counts, few_users):
     x = np.full((6, 6), 1)
     x[:, 0] = x[:, 1] = 60_000
     x[0, 3] = 0
     with pytest.raises(PolicyError, match="l2 = 1e-09.*raise l2"):
-        fitted(observe(x), l2=1e-9, binary=False)
+        fitted(observe_counts(x), l2=1e-9, binary=False)
 
 
 def test_refuses_l2_of_zero():
@@ -184,7 +174,7 @@ def test_contract(few_users):
 @given(
     st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=1, max_size=9), st.floats(0.1, 1e4)
 )
-def test_any_small_log(rows, l2):
+def test_any_small_log(observe_counts, rows, l2):
     x = np.array(rows)
     if not x.any():
         return
@@ -194,7 +184,7 @@ def test_any_small_log(rows, l2):
     try:
         for form in (1e9, 0):
             ease.FEW_USERS = form
-            scores = scores_of(fitted(observe(x), l2=l2, binary=False), observe(x))
+            scores = scores_of(fitted(observe_counts(x), l2=l2, binary=False), observe_counts(x))
             assert np.allclose(
                 scores[np.ix_(warm, known)], expected[np.ix_(warm, known)], rtol=1e-3, atol=1e-4
             )

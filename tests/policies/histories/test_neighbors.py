@@ -9,26 +9,12 @@ import pytest
 from echodrift.policies.histories.item_knn import ItemKNN
 from echodrift.policies.histories.neighbors import Weighting, nearest
 from echodrift.policies.histories.user_knn import UserKNN
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.metrics.pairwise import cosine_similarity
-
-
-def observe(counts) -> Observation:
-    """The log whose counts are the given matrix (users, items); nothing blocked, everything live."""
-    counts = np.asarray(counts, int)
-    user, item = (np.repeat(ids, counts[counts > 0]).astype(np.int32) for ids in np.nonzero(counts))
-    (users, items), zeros = counts.shape, np.zeros(user.size)
-    log = Interactions(user, item, zeros.astype(np.int32), zeros.astype(np.int16), zeros.astype(np.int8))
-    tags, ties = (
-        np.ones((items, 1), np.float32),
-        Friends(np.zeros(users + 1, np.int64), np.empty(0, np.int32)),
-    )
-    return Observation(50, users, items, log, tags, np.ones(items, bool), Blocked(users, items), ties)
 
 
 def scores_of(policy, seen):
@@ -92,9 +78,9 @@ CASES = pytest.mark.parametrize(("k", "shrink"), [(5, 0.0), (12, 7.0), (500, 3.0
 @CASES
 @pytest.mark.parametrize("neighbors_of", ["candidate", "history"])
 @pytest.mark.parametrize("binary", [True, False])
-def test_item_scores(scheme, k, shrink, binary, neighbors_of):
+def test_item_scores(observe_counts, scheme, k, shrink, binary, neighbors_of):
     counts = made_up()
-    seen = observe(counts)
+    seen = observe_counts(counts)
     x = (counts > 0).astype(float) if binary else counts.astype(float)
     fields = {"neighbors": k, "shrink": shrink, "weighting": scheme, "binary": binary}
     policy = fitted(ItemKNN(**fields, neighbors_of=neighbors_of), seen)
@@ -105,12 +91,12 @@ def test_item_scores(scheme, k, shrink, binary, neighbors_of):
     assert_close(scores_of(policy, seen), x @ (kept if neighbors_of == "history" else kept.T))
 
 
-def test_whose_neighbors_by_hand():
+def test_whose_neighbors_by_hand(observe_counts):
     """Item 0 is taken with 1 and 2, more often with 1; item 2 is taken with 0 only. One neighbor each."""
     counts = np.array([[1, 1, 0]] * 3 + [[1, 0, 1]] + [[1, 0, 0], [0, 1, 0], [0, 0, 1]])
     n0, n1, n2 = counts.sum(axis=0)
     near, far = 3 / math.sqrt(n0 * n1), 1 / math.sqrt(n0 * n2)
-    seen = observe(counts)
+    seen = observe_counts(counts)
     # N(0) = {1}, N(1) = {0}, N(2) = {0}
     candidate = scores_of(fitted(ItemKNN(neighbors=1, shrink=0), seen), seen)
     history = scores_of(fitted(ItemKNN(neighbors=1, shrink=0, neighbors_of="history"), seen), seen)
@@ -118,8 +104,8 @@ def test_whose_neighbors_by_hand():
     assert np.allclose(history[4:], [[0, near, 0], [near, 0, 0], [far, 0, 0]], atol=1e-6)
 
 
-def test_with_all_neighbors_it_does_not_matter_whose_they_are():
-    seen = observe(made_up())
+def test_with_all_neighbors_it_does_not_matter_whose_they_are(observe_counts):
+    seen = observe_counts(made_up())
     one, other = (
         fitted(ItemKNN(neighbors=50, neighbors_of=of, binary=False), seen) for of in ("candidate", "history")
     )
@@ -129,11 +115,13 @@ def test_with_all_neighbors_it_does_not_matter_whose_they_are():
 @SCHEMES
 @CASES
 @pytest.mark.parametrize("binary", [True, False])
-def test_user_scores_for_histories_of_the_round(scheme, k, shrink, binary):
+def test_user_scores_for_histories_of_the_round(observe_counts, scheme, k, shrink, binary):
     before = made_up()
     after = before.copy()
     after[5, [1, 2, 3]], after[8] = 2, before[9]
-    policy = fitted(UserKNN(neighbors=k, shrink=shrink, weighting=scheme, binary=binary), observe(before))
+    policy = fitted(
+        UserKNN(neighbors=k, shrink=shrink, weighting=scheme, binary=binary), observe_counts(before)
+    )
     old, new = ((c > 0).astype(float) if binary else c.astype(float) for c in (before, after))
     # idf and mean length are those of the fit: weigh the new rows as if they were documents of the old log
     others = weighted(old, scheme)
@@ -141,7 +129,7 @@ def test_user_scores_for_histories_of_the_round(scheme, k, shrink, binary):
     every = similarities(rows, others, shrink)
     np.fill_diagonal(every, 0)
     expected = np.array([keep_best(row, k) for row in every]) @ old
-    assert_close(scores_of(policy, observe(after)), expected)
+    assert_close(scores_of(policy, observe_counts(after)), expected)
 
 
 def weighted_as_new(documents, rows, scheme):
@@ -225,9 +213,10 @@ def test_empty_documents_do_not_count(scheme):
 
 
 @pytest.mark.parametrize("policy", [ItemKNN, UserKNN])
-def test_cold_users_get_bestsellers(policy):
+def test_cold_users_get_bestsellers(observe_counts, policy):
     counts = made_up(30, 20, high=2)
     counts[4] = 0
     assert np.array_equal(
-        np.floor(scores_of(fitted(policy(), observe(counts)), observe(counts))[4]), counts.sum(axis=0)
+        np.floor(scores_of(fitted(policy(), observe_counts(counts)), observe_counts(counts))[4]),
+        counts.sum(axis=0),
     )

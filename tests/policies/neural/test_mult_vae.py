@@ -45,13 +45,6 @@ def blocks(observe):
     return make
 
 
-def recall(policy, seen, held, n=10):
-    items = policy.rank(seen, everyone(seen), n, default_rng(0)).items
-    hits = np.take_along_axis(held, items, axis=1).sum(axis=1)
-    size = held.sum(axis=1)
-    return (hits[size > 0] / np.minimum(size[size > 0], n)).mean()
-
-
 def fitted(kind, seen, seed=1, **fields):
     policy = kind(**fields)
     policy.fit(seen, default_rng(seed))
@@ -299,7 +292,7 @@ def test_the_first_bias_is_the_best_model_without_users(blocks, likelihood):
         (MultDAE, {}),
     ],
 )
-def test_planted_blocks_are_found(blocks, kind, fields):
+def test_planted_blocks_are_found(recall, blocks, kind, fields):
     seen, held = blocks()
     popular = Popularity()
     popular.fit(seen, default_rng(1))
@@ -359,7 +352,7 @@ def test_cold_users_and_untaken_items(blocks, observe):
 
 
 @pytest.mark.slow
-def test_a_grown_catalog_keeps_what_was_learned(blocks, observe):
+def test_a_grown_catalog_keeps_what_was_learned(recall, blocks, observe):
     base, held = blocks()
     policy = fitted(MultVAE, base, hidden=32, iterations=60, **SMALL)
     before = policy.state()

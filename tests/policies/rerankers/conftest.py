@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from echodrift.policies.base import Ranking
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
-
-
-def _observation(tags, histories, rounds=None, now=10, **more) -> Observation:
-    """One user per history (a list of items), each entry at its round (default 0)."""
-    tags = np.asarray(tags, np.float32)
-    user = np.repeat(np.arange(len(histories)), [len(h) for h in histories]).astype(np.int32)
-    item = np.array([i for history in histories for i in history], np.int32)
-    when = np.zeros(len(item), np.int32) if rounds is None else np.concatenate(rounds).astype(np.int32)
-    order = np.argsort(when, kind="stable")
-    zeros = np.zeros(len(item), np.int16)
-    log = Interactions(user[order], item[order], when[order], zeros, zeros.astype(np.int8))
-    ties = Friends(np.zeros(len(histories) + 1, np.int64), np.empty(0, np.int32))
-    blocked = Blocked(len(histories), len(tags))
-    live = np.ones(len(tags), bool)
-    seen = Observation(now, len(histories), len(tags), log, tags, live, blocked, ties)
-    return replace(seen, **more)
 
 
 def _ranking(scores) -> Ranking:
@@ -47,21 +28,34 @@ def _mixtures(rng, items, topics):
     return (tags / tags.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.fixture
-def observation():
-    return _observation
+@pytest.fixture(scope="session")
+def observation(observe):
+    """Return a maker of observations: observation(tags, histories), a list of items for every user.
+
+    Each entry is at its round (default 0), and the log in the order of the rounds.
+    """
+
+    def make(tags, histories, rounds=None, now=10, **more):
+        user = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+        item = np.array([item for history in histories for item in history], np.int32)
+        when = np.zeros(len(item), np.int32) if rounds is None else np.concatenate(rounds)
+        order = np.argsort(when, kind="stable")
+        shape = len(histories), len(tags)
+        return observe(user[order], item[order], *shape, when[order], now=now, tags=tags, **more)
+
+    return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ranking_of():
     return _ranking
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def minmax():
     return _scaled
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mixtures():
     return _mixtures

@@ -7,8 +7,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 from echodrift.errors import BadInput
-from echodrift.policies.base import Ranking
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from echodrift.policies.profiles import topic_profiles
 from echodrift.policies.rerankers.calibrated import Calibrated, kl_calibration, rank_weights
 from echodrift.policies.rerankers.relevance import scaled
@@ -18,35 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 RNG = np.random.default_rng(0)
-
-
-def observation(tags, histories, rounds=None, now=10) -> Observation:
-    """One user per history (a list of items), each entry at its round (default 0)."""
-    tags = np.asarray(tags, np.float32)
-    user = np.repeat(np.arange(len(histories)), [len(h) for h in histories]).astype(np.int32)
-    item = np.array([i for history in histories for i in history], np.int32)
-    when = np.zeros(len(item), np.int32) if rounds is None else np.concatenate(rounds).astype(np.int32)
-    order = np.argsort(when, kind="stable")
-    log = Interactions(
-        user[order], item[order], when[order], np.zeros(len(item), np.int16), np.zeros(len(item), np.int8)
-    )
-    return Observation(
-        now,
-        len(histories),
-        len(tags),
-        log,
-        tags,
-        np.ones(len(tags), bool),
-        Blocked(len(histories), len(tags)),
-        Friends(np.zeros(len(histories) + 1, np.int64), np.empty(0, np.int32)),
-    )
-
-
-def ranking_of(scores) -> Ranking:
-    """All items for every user, best first."""
-    scores = np.atleast_2d(np.asarray(scores, np.float32))
-    order = np.argsort(-scores, axis=1, kind="stable").astype(np.int32)
-    return Ranking(np.arange(len(scores), dtype=np.int32), order, np.take_along_axis(scores, order, axis=1))
 
 
 def objective(chosen, items, scores, p, tags, weights, trade, alpha=0.01, total=None):
@@ -99,7 +68,7 @@ def test_kl_refuses_alpha(alpha):
 
 
 @pytest.mark.parametrize("trade", [0.1, 0.5, 0.7, 0.95, 1.0])
-def test_greedy_is_exact_where_items_have_one_topic(trade):
+def test_greedy_is_exact_where_items_have_one_topic(observation, ranking_of, trade):
     for seed in range(12):
         rng = np.random.default_rng([seed, 12])
         tags = np.eye(4)[rng.integers(0, 4, 12)]
@@ -122,7 +91,7 @@ def test_greedy_is_exact_where_items_have_one_topic(trade):
 @pytest.mark.parametrize("weights", ["none", "log", "reciprocal"])
 @pytest.mark.parametrize("scale", ["minmax", "softmax"])
 @pytest.mark.parametrize("trade", [0.0, 0.3, 0.9, 1.0])
-def test_greedy_equals_the_plain_reference(final, weights, scale, trade):
+def test_greedy_equals_the_plain_reference(observation, ranking_of, final, weights, scale, trade):
     rng = np.random.default_rng([final, len(weights), len(scale), int(10 * trade)])
     users, items, n = 8, 30, 7
     tags = rng.dirichlet(np.full(5, 0.3), items).astype(np.float32)
@@ -145,7 +114,7 @@ def test_greedy_equals_the_plain_reference(final, weights, scale, trade):
         np.testing.assert_array_equal(got.scores[user], ranking.scores[user][chosen])
 
 
-def test_weight_zero_keeps_the_order_and_one_calibrates():
+def test_weight_zero_keeps_the_order_and_one_calibrates(ranking_of):
     seen = example_observation()
     rng = np.random.default_rng(3)
     ranking = ranking_of(rng.normal(size=(seen.n_users, seen.n_items)))
@@ -159,7 +128,7 @@ def test_weight_zero_keeps_the_order_and_one_calibrates():
     assert kl == sorted(kl, reverse=True) and kl[-1] < kl[0] / 3
 
 
-def test_seventy_thirty():
+def test_seventy_thirty(observation, ranking_of):
     """A 70/30 user: 100/0 slates are right 70 % of the time, 70/30 slates 0.7² + 0.3² = 58 %."""
     tags = np.eye(2)[[0] * 20 + [1] * 20]
     seen = observation(tags, [[0] * 7 + [20] * 3])
@@ -174,7 +143,7 @@ def test_seventy_thirty():
     assert share[1.0] @ [0.7, 0.3] == pytest.approx(0.58)
 
 
-def test_profiles_by_hand():
+def test_profiles_by_hand(observation):
     tags = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0, 0.5]])
     seen = observation(tags, [[0, 0, 1], [2], []], rounds=[[1, 9, 9], [2], []])
     population = np.array([2.5, 1, 0.5]) / 4
@@ -189,7 +158,7 @@ def test_profiles_by_hand():
     assert np.isfinite(ages).all()
 
 
-def test_profiles_without_any_log_are_the_live_catalogs():
+def test_profiles_without_any_log_are_the_live_catalogs(observation):
     tags = np.array([[1, 0], [0, 1], [0, 1]])
     seen = observation(tags, [[], []])
     seen.live[2] = False
@@ -198,7 +167,7 @@ def test_profiles_without_any_log_are_the_live_catalogs():
     np.testing.assert_allclose(topic_profiles(seen, window=3), [[1 / 3, 2 / 3]] * 2)
 
 
-def test_a_window_follows_drift():
+def test_a_window_follows_drift(observation, ranking_of):
     tags = np.eye(2)[[0] * 20 + [1] * 20]
     seen = observation(tags, [[0] * 30 + [20] * 10], rounds=[[1] * 30 + [9] * 10])
     scores = ranking_of(np.zeros(40))

@@ -12,6 +12,7 @@ from echodrift.policies.rerankers.chain import check_chain
 from echodrift.policies.rerankers.relevance import scaled
 from echodrift.policies.testing import check_reranker
 from echodrift.policies.testing.example import example_observation
+from echodrift.policies.testing.reranker_clauses import RERANKER_CLAUSES
 from echodrift.policies.topk import top_k_shared
 from echodrift.policies.validation import validate_ranking
 from hypothesis import given, settings
@@ -56,9 +57,10 @@ def test_every_kind_is_in_the_catalog():
     assert {kind for kind, _ in CATALOG} == set(kinds("rerankers"))
 
 
-@pytest.mark.parametrize(("kind", "fields"), CATALOG)
-def test_contract(kind, fields):
-    assert {"few_candidates", "state", "inputs"} <= set(check_reranker(kind, **fields))
+@pytest.mark.parametrize("clause", RERANKER_CLAUSES)
+@pytest.mark.parametrize(("kind", "fields"), CATALOG, ids=str)
+def test_contract(kind, fields, clause):
+    assert check_reranker(kind, skip=RERANKER_CLAUSES.keys() - {clause}, **fields) == [clause]
 
 
 def candidates(count, seed=0):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from echodrift.errors import PolicyError
 from echodrift.policies.base import Ranking
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
 from echodrift.policies.rerankers.exposure_fair import ExposureFair
 from echodrift.policies.rerankers.item_groups import item_groups, niche_items
 from echodrift.policies.rerankers.niche_floor import NicheFloor
@@ -59,9 +58,9 @@ def test_niche_items_by_hand(observation):
     st.integers(1, 8),
     st.sampled_from(["ranked", "spread"]),
 )
-def test_the_floor_against_all_slates(popular, slots, n, placement):
+def test_the_floor_against_all_slates(observation, popular, slots, n, placement):
     history = [i for i, flag in enumerate(popular) if flag]
-    seen = make_observation(np.ones((10, 1)), [history])
+    seen = observation(np.ones((10, 1)), [history])
     niche = ~np.array(popular) if any(popular) and not all(popular) else None
     if niche is None or niche.sum() < 1:
         niche = niche_items(seen, 0.05, None)
@@ -86,18 +85,6 @@ def test_the_floor_against_all_slates(popular, slots, n, placement):
         total = niche[got].sum()
         before = np.cumsum(niche[got])
         assert (np.abs(before - np.arange(1, n + 1) * total / n) <= 0.5 + 1e-9).all()
-
-
-def make_observation(tags, histories):
-    """As the fixture, for Hypothesis."""
-    user = np.repeat(np.arange(len(histories)), [len(h) for h in histories]).astype(np.int32)
-    item = np.array([i for h in histories for i in h], np.int32)
-    zeros = np.zeros(item.size, np.int16)
-    return Observation(
-        10, len(histories), len(tags), Interactions(user, item, zeros.astype(np.int32), zeros, zeros.astype(np.int8)),
-        np.asarray(tags, np.float32), np.ones(len(tags), bool), Blocked(len(histories), len(tags)),
-        Friends(np.zeros(len(histories) + 1, np.int64), np.empty(0, np.int32)),
-    )  # fmt: skip
 
 
 def exposure(items, group, groups):

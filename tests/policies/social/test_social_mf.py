@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from echodrift.errors import PolicyError
 from echodrift.policies.factors.matrix_factorization import MatrixFactorization
-from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation
+from echodrift.policies.interactions import Friends, Observation
 from echodrift.policies.social.social_als import sweep
 from echodrift.policies.social.social_mf import SocialMF
 from echodrift.policies.social.social_ties import Ties
@@ -18,26 +18,15 @@ from scipy import sparse
 from scipy.optimize import minimize
 
 
-def observe(counts, ties, live=None) -> Observation:
-    """An observation of a dense table of counts and a list of ties (u, v)."""
-    counts = np.asarray(counts)
-    users, items = counts.shape
-    user, item = np.nonzero(counts)
-    times = counts[user, item]
-    user, item = np.repeat(user, times).astype(np.int32), np.repeat(item, times).astype(np.int32)
-    size = user.size
-    log = Interactions(
-        user, item, np.zeros(size, np.int32), np.zeros(size, np.int16), np.zeros(size, np.int8)
-    )
-    return Observation(
-        1, users, items, log, np.ones((items, 1), np.float32), np.ones(items, bool), Blocked(users, items),
-        friends(ties, users),
-    )  # fmt: skip
-
-
 def friends(ties, users) -> Friends:
     ties = np.array(sorted(ties), np.int64).reshape(-1, 2)
     return Friends(np.searchsorted(ties[:, 0], np.arange(users + 1)), ties[:, 1].astype(np.int32))
+
+
+@pytest.fixture
+def observe_ties(observe_counts):
+    """Return a maker of observations from a table of counts and a list of ties: observe_ties(counts, [(u, v), …])."""
+    return lambda counts, ties: observe_counts(counts, friends=friends(ties, len(counts)))
 
 
 def objective(users, items, confidence, graph, regularization, social):
@@ -118,31 +107,31 @@ def two_camps(linked=()):
     return counts, list(linked)
 
 
-def test_linked_users_come_closer_the_more_the_harder_the_pull():
+def test_linked_users_come_closer_the_more_the_harder_the_pull(observe_ties):
     counts, ties = two_camps([(0, 6), (6, 0)])
     closeness = []
     for social in (0.0, 3.0, 30.0, 1e4):
         policy = SocialMF(dim=4, social_weight=social, iterations=60)
-        policy.fit(observe(counts, ties), default_rng(0))
-        users = policy.factors(observe(counts, ties), np.arange(12, dtype=np.int32))[0][:, :4]
+        policy.fit(observe_ties(counts, ties), default_rng(0))
+        users = policy.factors(observe_ties(counts, ties), np.arange(12, dtype=np.int32))[0][:, :4]
         closeness.append(cosine(users[0], users[6]))
     assert (np.diff(closeness) > 0).all() and closeness[0] < 0.2 and closeness[-1] > 0.99
 
 
-def test_only_a_one_way_follower_is_pulled_towards_a_mean():
+def test_only_a_one_way_follower_is_pulled_towards_a_mean(observe_ties):
     # at S → ∞ a follower with two friends in different camps is their mean
     counts, ties = two_camps([(2, 0), (2, 6)])
     policy = SocialMF(dim=4, social_weight=1e5, iterations=200)
-    policy.fit(observe(counts, ties), default_rng(0))
-    users = policy.factors(observe(counts, ties), np.arange(12, dtype=np.int32))[0][:, :4]
+    policy.fit(observe_ties(counts, ties), default_rng(0))
+    users = policy.factors(observe_ties(counts, ties), np.arange(12, dtype=np.int32))[0][:, :4]
     np.testing.assert_allclose(users[2], (users[0] + users[6]) / 2, atol=0.01)
 
 
-def test_without_history_friends_decide_and_without_friends_bestsellers():
+def test_without_history_friends_decide_and_without_friends_bestsellers(observe_ties):
     counts, _ = two_camps()
     counts = np.vstack([counts, np.zeros((4, 20), int)])
     # 12 follows camp one, 13 follows 12 only, 14 and 15 know nobody but each other
-    seen = observe(counts, [(12, 0), (12, 1), (13, 12), (14, 15), (15, 14)])
+    seen = observe_ties(counts, [(12, 0), (12, 1), (13, 12), (14, 15), (15, 14)])
     policy = SocialMF(dim=4, social_weight=10.0)
     policy.fit(seen, default_rng(0))
     ranked = policy.rank(seen, np.array([12, 13, 14, 15], np.int32), 5, default_rng(0)).items
@@ -152,14 +141,14 @@ def test_without_history_friends_decide_and_without_friends_bestsellers():
         assert list(counts.sum(axis=0)[row]) == list(best)
 
 
-def test_fold_in_solves_the_normal_equations():
+def test_fold_in_solves_the_normal_equations(observe_ties):
     counts, _ = two_camps()
     ties = [(3, 0), (3, 7), (0, 3), (5, 3), (5, 1)]
     before = counts.copy()
     before[3] = 0
     policy = SocialMF(dim=4, regularization=1.5, confidence=6.0, social_weight=8.0, iterations=30)
-    policy.fit(observe(before, ties), default_rng(0))
-    seen, everyone = observe(counts, ties), np.arange(12, dtype=np.int32)
+    policy.fit(observe_ties(before, ties), default_rng(0))
+    seen, everyone = observe_ties(counts, ties), np.arange(12, dtype=np.int32)
     policy.fold_in(seen, np.array([3], np.int32), default_rng(1))
     users, items = (factors[:, :4].astype(np.float64) for factors in policy.factors(seen, everyone))
     confidence = np.where(counts > 0, 1 + 6.0 * counts, 0)
@@ -182,22 +171,22 @@ def test_fold_in_solves_the_normal_equations():
         (Friends(np.array([0, 1, 2]), np.array([1], np.int32)), "the last of them 1"),
     ],
 )
-def test_a_graph_of_other_nodes_is_refused(graph, says):
-    seen = observe([[1, 0], [0, 1]], [])
+def test_a_graph_of_other_nodes_is_refused(observe_ties, graph, says):
+    seen = observe_ties([[1, 0], [0, 1]], [])
     with pytest.raises(PolicyError, match=says):
         SocialMF().fit(Observation(**{**vars(seen), "friends": graph}), default_rng(0))
 
 
-def test_remarks_name_too_many_dimensions_and_missing_ties():
+def test_remarks_name_too_many_dimensions_and_missing_ties(observe_ties):
     policy = SocialMF(dim=50)
-    policy.fit(observe(*two_camps()), default_rng(0))
+    policy.fit(observe_ties(*two_camps()), default_rng(0))
     assert (
         "dim = 50, but its last fit saw only 12 users" in policy.remarks()[0]
         and "no social ties" in policy.remarks()[1]
     )
 
 
-def test_training_that_overflows_is_named():
+def test_training_that_overflows_is_named(observe_ties):
     counts, ties = two_camps([(0, 6)])
     with pytest.raises(PolicyError, match="lower confidence"):
-        SocialMF(confidence=1e30, social_weight=1e30).fit(observe(counts * 9, ties), default_rng(0))
+        SocialMF(confidence=1e30, social_weight=1e30).fit(observe_ties(counts * 9, ties), default_rng(0))

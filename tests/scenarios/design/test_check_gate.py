@@ -1,28 +1,172 @@
-"""Gate lines that say something else than was meant are refused beforehand."""
+"""A gate is read as written; one that cannot be judged, or says something else than was meant, is refused."""
 
 import pytest
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.check_gate import check_decidable, check_gate
-from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.design.load import dump, load_study
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 STUDY = {
     "name": "gate",
     "rounds": 30,
     "seeds": 8,
     "arms": [
-        {"name": "a", "policy": {"kind": "popularity"}},
-        {"name": "b", "policy": {"kind": "random"}},
+        {"name": "old", "policy": {"kind": "popularity"}},
+        {"name": "new", "policy": {"kind": "random"}},
     ],
 }
+LINE = {"measure": "welfare", "at_least": "baseline"}
+DOCUMENTED = """
+name = "may it go live?"
+rounds = 30
+[[arms]]
+name = "production"
+policy = { kind = "popularity" }
+[[arms]]
+name = "production + calibrated"
+policy = { kind = "popularity" }
+rerank = [{ kind = "calibrated" }]
+[gate]
+baseline = "production"
+candidate = "production + calibrated"
+horizon = "last 20 rounds"
+[[gate.guardrail]]
+measure = "niche_exposure"
+at_least = "baseline - 0.01"
+[[gate.guardrail]]
+measure = "minority_hit_rate"
+at_least = "baseline - 0.01"
+[[gate.guardrail]]
+measure = "community_gap"
+at_most  = "baseline + 0.01"
+[[gate.goal]]
+measure = "welfare"
+at_least = "baseline - 0.05"
+"""
+
+
+def a_study(**gate):
+    return {**STUDY, "gate": {"baseline": "old", "candidate": "new", "guardrail": [LINE], **gate}}
 
 
 def gated(*lines, **fields):
-    gate = {"baseline": "a", "candidate": "b", "guardrail": list(lines), **fields}
-    return load_study({**STUDY, "gate": gate})
+    return load_study(a_study(guardrail=list(lines), **fields))
 
 
 def at_least(bound, measure="niche_exposure", **more):
     return {"measure": measure, "at_least": bound, **more}
+
+
+def test_the_gate_as_documented(tmp_path):
+    (tmp_path / "s.toml").write_text(DOCUMENTED)
+    study = load_study(tmp_path / "s.toml")
+    gate = study.gate
+    assert gate is not None and [key for key, _ in gate.lines] == [
+        "guardrail[0]",
+        "guardrail[1]",
+        "guardrail[2]",
+        "goal[0]",
+    ]
+    assert [str(line.bound) for _, line in gate.lines] == ["baseline − 0.01"] * 2 + [
+        "baseline + 0.01",
+        "baseline − 0.05",
+    ]
+    (tmp_path / "again.toml").write_text(dump(study))
+    assert load_study(tmp_path / "again.toml") == study
+    check_decidable(study)
+    (tmp_path / "issue.toml").write_text(
+        DOCUMENTED.split("[gate]")[0] + '[gate]\nbaseline = "production"; candidate = "x"'
+    )
+    with pytest.raises(BadInput, match="put each on a line of its own"):
+        load_study(tmp_path / "issue.toml")
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-10, 10) | st.floats(allow_nan=True) | st.text(max_size=12)
+BOUNDS = st.sampled_from(["baseline", "baseline - 0.01", "baseline * 0.9", "0.3", "basline"]) | SCALARS
+LINES = st.fixed_dictionaries(
+    {"measure": st.sampled_from(["welfare", "welfar", "niche_exposure:group=x", ""]) | SCALARS},
+    optional={
+        "at_least": BOUNDS,
+        "at_most": BOUNDS,
+        "horizon": st.sampled_from(["last 5 rounds", "x"]) | SCALARS,
+        "extra": SCALARS,
+    },
+)
+GATES = st.fixed_dictionaries(
+    {},
+    optional={
+        "baseline": st.sampled_from(["old", "new", "odl"]) | SCALARS,
+        "candidate": st.sampled_from(["old", "new"]) | SCALARS,
+        "horizon": st.sampled_from(["last 20 rounds", "rounds 3 to 9", "last 40 rounds", "ever"]) | SCALARS,
+        "level": SCALARS,
+        "method": st.sampled_from(["t", "bootstrap", "bca"]) | SCALARS,
+        "guardrail": st.lists(LINES | SCALARS, max_size=3) | SCALARS,
+        "goal": st.lists(LINES, max_size=2),
+        "guardrails": SCALARS,
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(GATES)
+def test_a_gate_as_people_write_it_is_read_or_refused_in_a_sentence(gate):
+    plain = {key: value for key, value in gate.items() if value is not None}
+    try:
+        study = load_study({**a_study(), "gate": plain})
+        check_gate(study)
+        check_decidable(study)
+    except BadInput as error:
+        assert "gate" in str(error) and "Traceback" not in str(error) and "pydantic" not in str(error)
+    else:
+        assert study.gate is not None and study.gate.lines
+
+
+@pytest.mark.parametrize(
+    ("gate", "told"),
+    [
+        ({"baseline": "odl"}, 'gate.baseline: no arm is named "odl". Did you mean "old"? Arms: old, new'),
+        ({"candidate": "old"}, 'baseline and candidate are the same arm, "old"'),
+        ({"guardrail": []}, "names nothing that must hold; add [[gate.guardrail]]"),
+        ({"guardrail": [{**LINE, "measure": "welfar"}]}, 'gate.guardrail[0].measure: there is no measure "welfar". Did you mean "welfare"?'),
+        ({"goal": [{**LINE, "measure": "welfare:group=x"}]}, 'gate.goal[0].measure: "welfare:group=x" is not taken: add split_by = ["group"]'),
+        ({"goal": [{**LINE, "measure": "exposure_gini:group=x"}]}, '"exposure_gini" is not a mean over users'),
+        ({"guardrail": [{"measure": "welfare"}]}, "gate.guardrail[0]: needs at_least or at_most and has neither"),
+        ({"guardrail": [{**LINE, "at_most": 3}]}, "has both; write two lines for two sides"),
+        ({"guardrail": [{**LINE, "at_least": "baseline - 5 %"}]}, '"baseline * 0.95" is 5 % less'),
+        ({"guardrail": [{**LINE, "at_leats": 1}]}, 'unknown key. Did you mean "at_least"?'),
+        ({"horizon": "last 31 rounds"}, 'gate.horizon: "last 31 rounds" is more than the 30 of the study'),
+        ({"goal": [{**LINE, "horizon": "rounds 20 to 30"}]}, "gate.goal[0].horizon: \"rounds 20 to 30\" lies outside of the study, which has rounds 0 to 29"),
+        ({"horizon": "rounds 11 to 14", "guardrail": [{"measure": "regret", "at_most": 1}]}, '"rounds 11 to 14" holds no round in which regret is measured (every 5 rounds)'),
+        ({"method": "bca"}, "gate.method"),
+        ({"level": 95}, "gate.level: must be at least 0.5 and at most 0.9999"),
+    ],
+)  # fmt: skip
+def test_gates_that_cannot_be_judged(gate, told):
+    with pytest.raises(BadInput) as error:
+        check_decidable(load_study(a_study(**gate)))
+    assert told in str(error.value)
+
+
+def test_what_is_said_beforehand():
+    [margin] = check_gate(load_study(a_study()))
+    assert margin.startswith('warning: gate.guardrail[0]: at_least = "baseline" leaves no margin')
+    assert 'for example "baseline - 0.01"' in margin
+    lines = [{**LINE, "at_least": "baseline - 0.1"}]
+    assert check_gate(load_study(a_study(guardrail=lines))) == []
+    [few] = check_gate(load_study({**a_study(guardrail=lines), "seeds": 1}))
+    assert "1 seed can never decide it" in few and "--seeds 20" in few
+    with pytest.raises(BadInput, match="1 seed can never decide it"):
+        check_decidable(load_study({**a_study(), "seeds": 1}))
+    with pytest.raises(BadInput, match="a confidence sequence takes at least 6"):
+        check_decidable(load_study(a_study()), most=5)
+    alike = [{"name": name, "policy": {"kind": "popularity"}} for name in ("old", "new")]
+    with pytest.raises(BadInput, match='"old" and "new" are the same but for their names'):
+        check_decidable(load_study({**a_study(), "arms": alike}))
+    with pytest.raises(BadInput, match="has no gate. Add one"):
+        check_decidable(load_study(STUDY))
+    with pytest.raises(BadInput, match='this study does not take "welfare": add it to measures'):
+        check_gate(load_study({**a_study(), "measures": ["niche_exposure"]}))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is written in a figure, and whether it can be read: for the tests of figures."""
+"""What is written in a figure, and whether it can be read."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import itertools
 from typing import Any
 
 import matplotlib.text
+import pytest
 from echodrift.analysis import plots
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 
-def drawn_texts(figure: Any) -> list[tuple[str, Any]]:
+def _drawn_texts(figure: Any) -> list[tuple[str, Any]]:
     """Return (text, box in pixels) of everything written, after drawing."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -32,10 +33,10 @@ def drawn_texts(figure: Any) -> list[tuple[str, Any]]:
     return found
 
 
-def assert_legible(figure: Any) -> None:
+def _assert_legible(figure: Any) -> None:
     """Nothing that is written leaves the page or lies over something else."""
     with plots.style.look():
-        texts = drawn_texts(figure)
+        texts = _drawn_texts(figure)
     page = figure.bbox
     for text, box in texts:
         assert box.x0 >= -1 and box.x1 <= page.x1 + 1, f"{text!r} is cut off"
@@ -43,3 +44,19 @@ def assert_legible(figure: Any) -> None:
     for (one, a), (other, b) in itertools.combinations(texts, 2):
         wide, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
         assert wide <= 2 or high <= 2, f"{one!r} lies over {other!r}"
+
+
+@pytest.fixture(scope="session")
+def drawn_texts():
+    return _drawn_texts
+
+
+@pytest.fixture(scope="session")
+def said():
+    """Return a reader of all that is written in a figure, as one line: said(figure)."""
+    return lambda figure: " ".join(" ".join(text for text, _ in _drawn_texts(figure)).split())
+
+
+@pytest.fixture(scope="session")
+def assert_legible():
+    return _assert_legible

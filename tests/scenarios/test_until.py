@@ -11,8 +11,13 @@ import echodrift
 import numpy as np
 import pandas as pd
 import pytest
+from echodrift.analysis.gate.judge import answer
 from echodrift.analysis.gate.lines import Line
-from echodrift.analysis.gate.sequential import sequential_compare
+from echodrift.analysis.gate.sequential import compare_of, sequential_compare
+from echodrift.analysis.plots import draw
+from echodrift.analysis.report import build as report
+from echodrift.analysis.report.tables import told
+from echodrift.analysis.results import read_results
 from echodrift.analysis.statistics import confidence_sequence
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
@@ -318,3 +323,70 @@ def test_however_often_one_looks_the_gate_passes_by_mistake_at_most_one_time_in_
         for count in looks(200)
     ]
     assert (np.array(each) < 0.025).any(axis=0).mean() > 0.08
+
+
+# What is said of a stopped study
+
+
+def test_a_line_that_fails_settles_the_whole(tmp_path: Path) -> None:
+    """b has 0.8 more welfare: "at most as much − 3" fails at once, "at least 0.8 more" would stay open."""
+    lines = [{"measure": "welfare", "at_most": "baseline - 3"}, {"measure": "welfare", "at_least": "baseline + 0.8"}]  # fmt: skip
+    result = go(tmp_path / "out", study(gate={**GATE, "guardrail": lines}), 100)
+    stopping = result.manifest["stopping"]
+    assert result.gate().outcome == "FAIL" and result.gate().verdicts[0].judgements[1].outcome == "UNDECIDED"
+    assert stopping["looks"] == [8] and (stopping["decided"], stopping["stopped"]) == (True, "decided")
+    assert stopping["undecided"] == ["guardrail welfare"]
+
+
+def test_a_gate_that_nothing_decides_is_refused_before_anything_runs() -> None:
+    with pytest.raises(BadInput, match='"last 20 rounds" is more than the 3 of the study'):
+        Until(study(gate={**GATE, "horizon": "last 20 rounds"}), 20)
+    assert Until(study(gate=GATE), 20).most == 20
+
+
+def test_looks_are_not_forgotten_when_the_seeds_are_set_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = go(tmp_path / "out", study(gate=GATE), 12, builder=NoEffect)
+    assert stopped.manifest["stopping"]["looks"] == [8, 12] and "looked" not in stopped.manifest
+
+    monkeypatch.setattr("echodrift.scenarios.execution.worker.build", NoEffect)
+
+    def again(seeds: int) -> dict[str, Any]:
+        run_study(study(gate=GATE, seeds=seeds), tmp_path / "out")
+        return json.loads((tmp_path / "out" / "manifest.json").read_text())
+
+    for seeds in (20, 20, 24):
+        manifest = again(seeds)
+        assert "stopping" not in manifest and manifest["looked"]["looks"] == [8, 12]
+        assert manifest["reproduce"].endswith("study.toml")
+    results = read_results(tmp_path / "out")
+    found = answer(results)
+    assert found.verdicts[0].method == "confidence sequence"
+    assert "after looks at 8, 12 seeds, then run on with a set number of seeds" in str(found)
+    assert "Run on with a set number of seeds." in told(manifest)
+    wide = compare_of(manifest)(results.runs, "a", ["welfare"]).iloc[0]
+    plain = compare_of({})(results.runs, "a", ["welfare"]).iloc[0]
+    assert wide["high"] - wide["low"] > 1.2 * (plain["high"] - plain["low"])
+
+
+def test_report_and_figure_compare_as_the_result_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measures that were not named beforehand, too."""
+    result = go(tmp_path / "out", study(), 20, builder=Fake)
+    results = read_results(tmp_path / "out")
+    drawn: list[pd.DataFrame] = []
+    monkeypatch.setattr(draw, "differences", lambda table, *rest: drawn.append(table))
+    draw.draw(results, "welfare", "regret", kind="differences")
+    own = result.compare("welfare", "regret")
+    told_in_report = report._compare(results, results.points[0])
+    columns = ["measure", "low", "high", "p", "p_holm", "verdict"]
+    for table in (drawn[0], told_in_report):
+        table = table.set_index("measure").loc[["welfare", "regret"]].reset_index()
+        pd.testing.assert_frame_equal(table[columns], own[columns], check_dtype=False)
+    monkeypatch.setitem(results.study, "primary", [])
+    wide = report._compare(results, results.points[0]).set_index("measure").loc["welfare"]
+    results.manifest.pop("stopping")
+    plain = report._compare(results, results.points[0]).set_index("measure").loc["welfare"]
+    assert wide["high"] - wide["low"] > 1.2 * (plain["high"] - plain["low"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 from echodrift.analysis.plots.draw import draw
 from echodrift.analysis.results import Results
-
-from tests.analysis.plots.drawing import drawn_texts
 
 TOLD = "One looked at this study as it ran"
 
@@ -31,10 +29,6 @@ def results(gate: dict[str, Any] | None = None, **manifest: Any) -> Results:
     return Results(Path("nowhere"), study, manifest, rounds, runs, pd.DataFrame(columns=names[:-1]))
 
 
-def said(figure: Any) -> str:
-    return re.sub(r"\s+", " ", " ".join(text for text, _ in drawn_texts(figure)))
-
-
 AT = {"behavior.attention": 0.7, "behavior.appetite": 1}
 
 
@@ -49,14 +43,16 @@ AT = {"behavior.attention": 0.7, "behavior.appetite": 1}
         ("frontier", {"at": AT}),
     ],
 )
-def test_figures_with_t_intervals_say_that_one_looked(kind: str, wanted: dict[str, Any]) -> None:
+def test_figures_with_t_intervals_say_that_one_looked(
+    said: Callable[..., str], kind: str, wanted: dict[str, Any]
+) -> None:
     measures = () if kind == "frontier" else ("welfare",)
     for manifest in ({"stopping": {"looks": [8]}}, {"looked": {"looks": [8]}}):
         assert TOLD in said(draw(results(**manifest), *measures, kind=kind, **wanted))
     assert TOLD not in said(draw(results(), *measures, kind=kind, **wanted))
 
 
-def test_figures_of_sequences_do_not() -> None:
+def test_figures_of_sequences_do_not(said: Callable[..., str]) -> None:
     figure = draw(results(stopping={"looks": [8]}), "welfare", kind="differences", at=AT)
     assert TOLD not in said(figure)
 
@@ -64,7 +60,9 @@ def test_figures_of_sequences_do_not() -> None:
 @pytest.mark.parametrize(
     ("horizon", "told"), [("last 20 rounds", False), ("rounds 3 to 9", True), ("all rounds", True)]
 )
-def test_a_phase_diagram_says_where_the_gate_judges_other_rounds(horizon: str, told: bool) -> None:
+def test_a_phase_diagram_says_where_the_gate_judges_other_rounds(
+    said: Callable[..., str], horizon: str, told: bool
+) -> None:
     line = {"measure": "welfare", "at_least": "baseline - 0.1"}
     gate = {"baseline": "old", "candidate": "new", "horizon": horizon, "guardrail": [line]}
     text = said(draw(results(gate), "welfare", kind="phase"))
