@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BadInput
 from ..keys import assign, spread
-from .saltelli import independent
+from .saltelli import independent_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +133,7 @@ class Results:
     def _more(self, name: str, columns: list[str]) -> pd.DataFrame:
         """A table that folders of older versions lack: empty there."""
         table = _table(self.folder / f"{name}.parquet", ["arm", *self.grid, "seed", *columns], optional=True)
-        return independent(table, self.study.get("uncertainty"), self.grid, name)
+        return independent_rows(table, self.study.get("uncertainty"), self.grid, name)
 
     @cached_property
     def points(self) -> list[Point]:
@@ -145,7 +145,7 @@ class Results:
         points = []
         for number, row in enumerate(found.itertuples(index=False), 1):
             values = dict(zip(self.grid, row, strict=True))
-            parts = [at(table, values) for table in (self.rounds, runs, self.lorenz)]
+            parts = [rows_at(table, values) for table in (self.rounds, runs, self.lorenz)]
             points.append(Point(number, values, *parts))
         return points
 
@@ -176,7 +176,7 @@ def _as_written(study: dict[str, Any], key: str, value: Any) -> Any:
     )
 
 
-def at(table: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
+def rows_at(table: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
     """Return the rows with these values of design keys."""
     for key, value in values.items():
         table = table[table[key] == value]
@@ -241,7 +241,7 @@ def read_results(folder: Path) -> Results:
 
     def table(name: str, *columns: str, optional: bool = False) -> pd.DataFrame:
         whole = _table(folder / f"{name}.parquet", ["arm", *grid, "seed", *columns], optional)
-        return independent(whole, study.get("uncertainty"), grid, name)
+        return independent_rows(whole, study.get("uncertainty"), grid, name)
 
     return Results(
         folder=folder,

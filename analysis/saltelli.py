@@ -31,14 +31,14 @@ def rows_per_pair(uncertainty: Mapping[str, Any]) -> int:
     return (2 if uncertainty["second_order"] else 1) * len(uncertainty["priors"]) + 2
 
 
-def kinds(uncertainty: Mapping[str, Any], seeds: ArrayLike) -> tuple[NDArray[np.int64], ...]:
+def locate_seeds(uncertainty: Mapping[str, Any], seeds: ArrayLike) -> tuple[NDArray[np.int64], ...]:
     """Return pair, row in the pair (0 = A, the last = B) and replicate of every seed; arrays (seeds,)."""
     row, replicate = np.divmod(np.asarray(seeds, np.int64), int(uncertainty["replicates"]))
     pair, kind = np.divmod(row, rows_per_pair(uncertainty))
     return pair, kind, replicate
 
 
-def independent(
+def independent_rows(
     table: pd.DataFrame, uncertainty: Uncertainty, keys: Sequence[str], name: str
 ) -> pd.DataFrame:
     """Return the rows of a table that comparisons rest on; the table itself for any other design.
@@ -49,7 +49,7 @@ def independent(
     if uncertainty is None or not is_saltelli(uncertainty) or table.empty:
         return table
     replicates = int(uncertainty["replicates"])
-    _, kind, replicate = kinds(uncertainty, table["seed"])
+    _, kind, replicate = locate_seeds(uncertainty, table["seed"])
     apart = (kind == 0) | (kind == rows_per_pair(uncertainty) - 1)
     if name not in ("rounds", "runs"):
         return table[apart & (replicate == 0)]

@@ -38,7 +38,7 @@ class Switched:
     """First round of the first switch."""
     marks: tuple[int, ...]
     """Rounds in which something changes."""
-    settled: int
+    stable_from: int
     """First round in which nothing changes any more."""
 
 
@@ -94,12 +94,12 @@ def switched(arms: Sequence[Mapping[str, Any]]) -> list[Switched]:
     return found
 
 
-def marked(results: Results, arms: Sequence[str], values: Mapping[str, Any]) -> list[int]:
+def change_rounds(results: Results, arms: Sequence[str], values: Mapping[str, Any]) -> list[int]:
     """Return the rounds in which something changes in these arms, at all grid points with these values.
 
     None where a prior draws the time of a switch: it is another in every seed.
     """
-    if drawn_in_time(results.study) or not any(arm.get("switch") for arm in results.study["arms"]):
+    if has_drawn_times(results.study) or not any(arm.get("switch") for arm in results.study["arms"]):
         return []
     found = set()
     for point in results.points:
@@ -114,7 +114,7 @@ def marked(results: Results, arms: Sequence[str], values: Mapping[str, Any]) -> 
     return sorted(found)
 
 
-def drawn_in_time(study: Mapping[str, Any]) -> bool:
+def has_drawn_times(study: Mapping[str, Any]) -> bool:
     """Whether a prior draws when something is switched, so that no round of a switch holds for all seeds."""
     priors = (study.get("uncertainty") or {}).get("priors") or {}
     return any(".switch[" in key and key.endswith((".round", ".until", ".ramp")) for key in priors)
@@ -127,12 +127,12 @@ def _for_all(switch: Mapping[str, Any]) -> dict[str, Any]:
 
 def _named(arms: Sequence[Mapping[str, Any]], name: str, like: Mapping[str, Any]) -> str | None:
     """Return `name` where an arm has it, else the name of an arm that is like one but for its name."""
-    essence = _essence(like)
+    settings = _without_name(like)
     alike = [arm["name"] for arm in arms if arm["name"] == name]
-    return next(iter(alike + [arm["name"] for arm in arms if _essence(arm) == essence]), None)
+    return next(iter(alike + [arm["name"] for arm in arms if _without_name(arm) == settings]), None)
 
 
-def _essence(arm: Mapping[str, Any]) -> dict[str, Any]:
+def _without_name(arm: Mapping[str, Any]) -> dict[str, Any]:
     """What an arm is apart from its name."""
     return {key: value for key, value in arm.items() if key != "name" and value}
 
@@ -179,7 +179,7 @@ def recovery(
     after, without, organic = (curves[name].align(curves[which.nobody], "inner")[0] for name in curves)
     before = slice(max(which.round - BEFORE, 0), which.round)
     gain = (after - without).to_numpy(float)
-    last = max(min(last, gain.shape[1] - which.settled), 1)
+    last = max(min(last, gain.shape[1] - which.stable_from), 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a seed without any value is NaN, and left out
         lost = np.nanmean((organic - without).to_numpy(float)[:, before], axis=1)

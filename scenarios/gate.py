@@ -19,7 +19,7 @@ def foresee(study: Study, folder: Path, seeds: int, sequential: bool = False) ->
     Says for each the seeds, or the margin, with which a change without effect is decided 4 times in 5.
     """
     from ..analysis.gate.lines import spreads
-    from ..analysis.gate.remarks import SEQUENCE, count, decidable_margin
+    from ..analysis.gate.remarks import SEQUENCE, decidable_margin, seeds_to_decide
     from ..analysis.results import read_results
 
     gate = study.gate
@@ -35,7 +35,7 @@ def foresee(study: Study, folder: Path, seeds: int, sequential: bool = False) ->
         if not sd > 0 or n < 3 or not distance >= 0:
             continue
         margin = decidable_margin(sd, seeds, gate.level, method)
-        needed = count(sd, distance, gate.level, method) if distance > 0 else None
+        needed = seeds_to_decide(sd, distance, gate.level, method) if distance > 0 else None
         if needed is not None and needed <= seeds:
             continue
         takes = f"takes about {needed:,} seeds" if needed is not None else "is decided by no number of seeds"

@@ -92,16 +92,16 @@ class Until:
 
         asked = questions(read_results(folder))
         self._open = [question.name for question in asked if not question.decided]
-        fails = [question.name for question in asked if question.settles]
+        fails = [question.name for question in asked if question.decides_all]
         self._decided = not self._open or bool(fails)
         failed = any(question.failed for question in asked)
-        stuck = [question for question in asked if question.stuck]
+        stuck = [question for question in asked if question.blocked]
         if failed:
             self._why = "runs failed"
         elif self._decided:
             self._why = "decided"
         elif stuck:
-            self._why = f"the gate can no longer pass: {stuck[0].name}: {stuck[0].stuck}"
+            self._why = f"the gate can no longer pass: {stuck[0].name}: {stuck[0].blocked}"
         elif count == self.most:
             self._why = "most seeds reached"
         done = len(asked) - len(self._open)

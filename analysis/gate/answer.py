@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .files import as_json, as_junit, as_markdown
-from .verdicts import Judged
+from .verdicts import AnswerData
 from .words import table
 
 
 @dataclass(frozen=True)
-class Answer(Judged):
+class Answer(AnswerData):
     """The gate's answer over all grid points."""
 
     def __str__(self) -> str:

@@ -9,15 +9,15 @@ from typing import Any
 from xml.etree import ElementTree as xml
 
 from ..statistics import Interval
-from .verdicts import Judged, Judgement, Verdict
-from .words import behaviors, fit, flip, headline, notes, numbers, remarks, requirement, seeds, stopped
+from . import words
+from .verdicts import AnswerData, Judgement, Verdict
 
 FORMAT = 1
 """Version of the JSON layout."""
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def as_json(answer: Judged) -> str:
+def as_json(answer: AnswerData) -> str:
     """Return everything as JSON; numbers that do not exist are null."""
     found = {
         "format": FORMAT,
@@ -27,7 +27,7 @@ def as_json(answer: Judged) -> str:
         "seeds": answer.seeds,
         "stopping": answer.stopping,
         "finished": answer.finished,
-        "grid_points_without_runs": answer.unjudged,
+        "grid_points_without_runs": answer.missing_points,
         "versions": dict(answer.versions),
         "verdicts": [_verdict(verdict) for verdict in answer.verdicts],
     }
@@ -66,9 +66,11 @@ def _line(line: Judgement) -> dict[str, Any]:
         "one_sided_seeds": list(line.one_sided),
         "share_of_seeds": line.seeds_share,
         "share_of_behaviors": None if line.share is None else _interval(line.share),
-        "surface_predicts": line.fit,
+        "surface_predicts": line.surface_r2,
         "share_note": line.share.reason if line.share else "",
-        "turns_on": [{"key": each.key, "value": each.value, "holds": each.holds} for each in line.flips],
+        "turns_on": [
+            {"key": each.key, "value": each.value, "holds": each.holds} for each in line.tipping_points
+        ],
         "seeds_needed": line.seeds_needed,
         "reason": line.reason,
     }
@@ -89,7 +91,7 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def as_junit(answer: Judged) -> str:
+def as_junit(answer: AnswerData) -> str:
     """Return JUnit XML: a suite per grid point, a test case per line.
 
     FAIL is a failure, UNDECIDED is skipped (the exit code tells), and an undecided grid point with
@@ -129,20 +131,22 @@ def as_junit(answer: Judged) -> str:
             xml.SubElement(case, "error", {"message": told, "type": "failed runs"}).text = _clean(
                 "\n".join(verdict.notes)
             )
-        xml.SubElement(suite, "system-out").text = _clean("\n".join([headline(verdict), *verdict.notes]))
+        xml.SubElement(suite, "system-out").text = _clean(
+            "\n".join([words.headline(verdict), *verdict.notes])
+        )
         xml.SubElement(suite, "system-err").text = ""
     xml.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + xml.tostring(suites, encoding="unicode") + "\n"
 
 
 def _case(suite: xml.Element, line: Judgement) -> None:
-    name = {"classname": f"gate.{line.role}", "name": _clean(requirement(line)), "time": "0"}
+    name = {"classname": f"gate.{line.role}", "name": _clean(words.requirement(line)), "time": "0"}
     case = xml.SubElement(suite, "testcase", name)
-    _, _, difference, interval = numbers(line)
-    told = f"{line.estimate}: {difference or numbers(line)[0]}, interval {interval}, {line.interval.n} pairs"
+    _, _, difference, interval = words.numbers(line)
+    told = f"{line.estimate}: {difference or words.numbers(line)[0]}, interval {interval}, {line.interval.n} pairs"
     if line.outcome == "FAIL":
         failure = xml.SubElement(case, "failure", {"message": _clean(told), "type": "FAIL"})
-        failure.text = _clean("\n".join([told, *remarks(line)]))
+        failure.text = _clean("\n".join([told, *words.remarks(line)]))
     elif line.outcome == "UNDECIDED":
         xml.SubElement(case, "skipped", {"message": _clean(f"UNDECIDED: {told}; {line.reason}")})
 
@@ -155,25 +159,33 @@ def _clean(text: str) -> str:
 _SIGNS = {"PASS": "✅", "FAIL": "❌", "UNDECIDED": "❔"}
 
 
-def as_markdown(answer: Judged) -> str:
+def as_markdown(answer: AnswerData) -> str:
     """Return a table for a pull request, one per grid point."""
     text = [f"## {_SIGNS[answer.outcome]} Gate: {answer.outcome}", "", _escaped(answer.study)]
     for verdict in answer.verdicts:
         over = any(line.share is not None for line in verdict.judgements)
         heads = ["", "must hold", "candidate", "baseline", "difference", "interval", "holds in"]
         heads += ["plausible behaviors", "turns on"] if over else []
-        text += ["", f"**{_escaped(headline(verdict))}**", ""]
+        text += ["", f"**{_escaped(words.headline(verdict))}**", ""]
         text += [_bar(heads), _bar(["---", "---", *["--:"] * 4, *["---"] * (len(heads) - 6)])]
         for line in verdict.judgements:
-            cells = [f"{_SIGNS[line.outcome]} {line.outcome}", requirement(line), *numbers(line), seeds(line)]
+            cells = [
+                f"{_SIGNS[line.outcome]} {line.outcome}",
+                words.requirement(line),
+                *words.numbers(line),
+                words.seeds(line),
+            ]
             if over:
-                cells += [_share(line), "; ".join(flip(each) for each in line.flips) or "–"]
+                cells += [
+                    _share(line),
+                    "; ".join(words.describe_tipping_point(each) for each in line.tipping_points) or "–",
+                ]
             text.append(_bar([_escaped(cell) for cell in cells]))
         reasons = [
             f"- {_escaped(f'{line.measure}: {line.reason}')}" for line in verdict.judgements if line.reason
         ]
         text += ["", *reasons] if reasons else []
-    remarks = [*notes(answer), *([stopped(answer)] if answer.stopping else [])]
+    remarks = [*words.notes(answer), *([words.stopped(answer)] if answer.stopping else [])]
     text += ["", *(f"- {_escaped(note)}" for note in remarks)] if remarks else []
     return "\n".join(text) + "\n"
 
@@ -181,8 +193,8 @@ def as_markdown(answer: Judged) -> str:
 def _share(line: Judgement) -> str:
     if line.share is None:
         return "–"
-    told = behaviors(line).removeprefix("holds under ").split(" of plausible")[0]
-    return told + (fit(line) if math.isfinite(line.share.mean) else "")
+    told = words.describe_share(line).removeprefix("holds under ").split(" of plausible")[0]
+    return told + (words.describe_surface(line) if math.isfinite(line.share.mean) else "")
 
 
 def _bar(cells: list[str]) -> str:

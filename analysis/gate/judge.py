@@ -28,13 +28,13 @@ from ...errors import BadInput
 from ..results import Point, Results
 from ..saltelli import is_saltelli
 from ..statistics import Interval, bca_interval, confidence_sequence, mean_interval, sequence_at_looks
-from ..statistics.resampling import fewest
+from ..statistics.resampling import fewest_values
 from .answer import Answer
 from .bounds import parse_horizon
 from .lines import Line, check_arms, lines_at
 from .looks import looks_of
-from .remarks import SEQUENCE, no_pass, notes_of, undecided
-from .verdicts import Judgement, Outcome, Turn, Verdict, worst
+from .remarks import SEQUENCE, explain_undecided, notes_of, why_no_pass
+from .verdicts import Judgement, Outcome, TippingPoint, Verdict, overall_outcome
 
 __all__ = ["Answer", "Judgement", "Outcome", "Verdict", "answer", "judge"]
 
@@ -75,7 +75,7 @@ def judge(results: Results, *, over_behaviors: bool = True) -> list[Verdict]:
             _judged(results, line, id(line) in failing, len(flat), method, level, looks, lost, over_behaviors)
             for line in at_point
         ]
-        outcome = worst([line.outcome for line in judged])
+        outcome = overall_outcome([line.outcome for line in judged])
         notes = notes_of(results.study, at_point, judged, failed, method, int(point.runs["seed"].nunique()))
         if failed and outcome == "PASS":
             outcome = "UNDECIDED"
@@ -107,7 +107,7 @@ def answer(results: Results) -> Answer:
         finished=str(manifest.get("finished", "")),
         stopping=manifest.get("stopping") or manifest.get("looked"),
         versions=manifest.get("versions") or {},
-        unjudged=max(_planned_points(results.study) - len(results.points), 0),
+        missing_points=max(_planned_points(results.study) - len(results.points), 0),
     )
 
 
@@ -124,8 +124,8 @@ def interval_of(values: NDArray[np.float64], method: str, level: float) -> Inter
     """
     how = {"t": mean_interval, "bootstrap": bca_interval, SEQUENCE: confidence_sequence}
     found = how[method](values, level)
-    if method == "bootstrap" and 2 <= found.n < fewest(level) and found.low < found.high:
-        reason = f"{found.n} seeds: a bootstrap interval at {100 * level:g} % takes {fewest(level)}"
+    if method == "bootstrap" and 2 <= found.n < fewest_values(level) and found.low < found.high:
+        reason = f"{found.n} seeds: a bootstrap interval at {100 * level:g} % takes {fewest_values(level)}"
         return replace(found, low=np.nan, high=np.nan, reason=reason)
     return found
 
@@ -145,7 +145,7 @@ def _failing(lines: Sequence[Line], method: str, level: float, looks: Sequence[i
     failing: set[int] = set()
     while left := [line for line in lines if id(line) not in failing]:
         strict = 1 - (1 - level) / len(left)
-        new = {id(line) for line in left if line.bad(_interval(line, method, strict, looks))}
+        new = {id(line) for line in left if line.fails(_interval(line, method, strict, looks))}
         if not new:
             break
         failing |= new
@@ -167,15 +167,15 @@ def _judged(
     pairs, limit = line.pairs, line.bound.offset
     interval = _interval(line, method, level, looks)
     one_sided = [seed for seed in pairs.one_sided if seed not in lost]
-    barred = no_pass(one_sided, pairs.uneven)
-    holds = line.good(interval)
-    outcome: Outcome = "FAIL" if fails else "PASS" if holds and not barred else "UNDECIDED"
+    blocked = why_no_pass(one_sided, pairs.uneven)
+    holds = line.passes(interval)
+    outcome: Outcome = "FAIL" if fails else "PASS" if holds and not blocked else "UNDECIDED"
     needed, reason = None, ""
     if outcome == "UNDECIDED" and holds:
-        reason = barred
+        reason = blocked
     elif outcome == "UNDECIDED":
         margin = line.bound.has_margin
-        needed, reason = undecided(
+        needed, reason = explain_undecided(
             pairs.values,
             interval,
             limit,
@@ -184,10 +184,10 @@ def _judged(
             method=method,
             level=level,
             lines=lines,
-            barred=barred,
+            blocked=blocked,
         )
     share, flips, fit = _over_behaviors(results, line, level) if over_behaviors else (None, (), None)
-    held = pairs.beyond(line.bound, line.side)
+    held = pairs.margins(line.bound, line.side)
     return Judgement(
         role=line.role,
         measure=line.measure,
@@ -202,18 +202,18 @@ def _judged(
         baseline=float(pairs.baseline.mean()) if len(pairs.values) else float("nan"),
         seeds_share=float((held >= 0).mean()) if len(held) else float("nan"),
         share=share,
-        flips=flips,
+        tipping_points=flips,
         seeds_needed=needed,
         reason=reason,
         missing=pairs.missing,
         one_sided=tuple(sorted((*one_sided, *pairs.uneven))),
-        fit=fit,
+        surface_r2=fit,
     )
 
 
 def _over_behaviors(
     results: Results, line: Line, level: float
-) -> tuple[Interval | None, tuple[Turn, ...], float | None]:
+) -> tuple[Interval | None, tuple[TippingPoint, ...], float | None]:
     """Share of plausible behaviors under which a line holds, what would flip it, and what the surface predicts.
 
     None without [uncertainty].
@@ -233,7 +233,7 @@ def _over_behaviors(
     for flip in surface.flips(limit):
         good = (flip.direction == "above") == above
         names = ("above", "below") if is_number(drawn[flip.key]) else ("there", "elsewhere")
-        turns.append(Turn(flip.key, flip.value, names[0] if good else names[1]))
+        turns.append(TippingPoint(flip.key, flip.value, names[0] if good else names[1]))
     return share, tuple(turns), surface.r2
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...errors import BadInput, did_you_mean
 from ..results import Point, Results, cubes
 from ..statistics import Interval
-from ..statistics.intervals import rounding
+from ..statistics.intervals import rounding_error
 from .bounds import Bound, Horizon, parse_bound, parse_horizon
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ class Line:
     pairs: Contrast
     point: Point
 
-    def good(self, interval: Interval) -> bool:
+    def passes(self, interval: Interval) -> bool:
         limit = self.bound.offset
         return interval.low >= limit if self.side == "at_least" else interval.high <= limit
 
-    def bad(self, interval: Interval) -> bool:
+    def fails(self, interval: Interval) -> bool:
         limit = self.bound.offset
         return interval.high < limit if self.side == "at_least" else interval.low > limit
 
@@ -116,7 +116,7 @@ class Contrast:
     places: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     """(n,) place of each of `seeds` among all seeds of the study, from 0: the order in which one looked at them."""
 
-    def beyond(self, bound: Bound, side: str) -> NDArray[np.float64]:
+    def margins(self, bound: Bound, side: str) -> NDArray[np.float64]:
         """(n,) how far every seed lies on the good side of the bound; negative on the bad side."""
         off = self.values - bound.offset
         return off if side == "at_least" else -off
@@ -142,7 +142,7 @@ def contrast(
     with np.errstate(invalid="ignore"):
         values = here - bound.factor * there if bound.factor else here
         # so that a pair that lies exactly at the bound is not put off it by rounding
-        room = rounding(here, bound.factor * there) if bound.factor else rounding(here)
+        room = rounding_error(here, bound.factor * there) if bound.factor else rounding_error(here)
         near = np.abs(values - bound.offset) <= room
     values = np.where(near, bound.offset, values)
     there_is = np.isfinite(values)

@@ -19,15 +19,15 @@ class Looks:
     """Why it stopped, in words."""
 
 
-ON_FIGURES = (
+FIGURE_WARNING = (
     "One looked at this study as it ran (--until decided); the intervals and bands here take no account of that and are "
     "too narrow for a conclusion."
 )
 
 
-def on_figures(manifest: Mapping[str, Any]) -> str:
+def figure_warning(manifest: Mapping[str, Any]) -> str:
     """Return what figures with t intervals say of a study that one looked at as it ran; else nothing."""
-    return "" if looks_of(manifest) is None else ON_FIGURES
+    return "" if looks_of(manifest) is None else FIGURE_WARNING
 
 
 def looks_of(manifest: Mapping[str, Any]) -> Looks | None:

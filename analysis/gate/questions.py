@@ -20,9 +20,9 @@ class Question:
     decided: bool
     failed: bool
     """A run of an arm that it is about has failed."""
-    settles: bool = False
+    decides_all: bool = False
     """It decides the whole by itself: a line of the gate that FAILs."""
-    stuck: str = ""
+    blocked: str = ""
     """Why the gate cannot PASS any more, whatever more seeds say; empty where it still can."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..statistics import Interval, seeds_needed, sequential_seeds_needed
-from ..statistics.resampling import FEW_BCA, fewest
+from ..statistics.resampling import FEW_BCA, fewest_values
 from ..statistics.sequential import sequence_width
 from .lines import Line
 from .verdicts import Judgement
@@ -22,7 +22,7 @@ MOST_NAMED = 20
 """Seeds that a reason names."""
 
 
-def undecided(
+def explain_undecided(
     values: NDArray[np.float64],
     interval: Interval,
     limit: float,
@@ -32,12 +32,12 @@ def undecided(
     method: str,
     level: float,
     lines: int,
-    barred: str = "",
+    blocked: str = "",
 ) -> tuple[int | None, str]:
     """Return how many seeds would decide a line, if any number would, and why it is undecided, in words.
 
     values (n,): per seed; margin: whether the bound leaves one; level: of the interval; lines: of the
-    gate, for Holm's first step, which a FAIL needs; barred: what keeps it from passing, whatever
+    gate, for Holm's first step, which a FAIL needs; blocked: what keeps it from passing, whatever
     more seeds say. The numbers of seeds take the mean and the spread seen for the true ones and decide with
     probability 0.8; for bootstrap intervals they are those of t intervals, and it is said.
     """
@@ -48,7 +48,7 @@ def undecided(
     sd = float(values.std(ddof=1))
     to_the_good = interval.mean - limit if side == "at_least" else limit - interval.mean
     strict = 1 - (1 - level) / lines
-    needed = count(sd, abs(to_the_good), level if to_the_good >= 0 else strict, method)
+    needed = seeds_to_decide(sd, abs(to_the_good), level if to_the_good >= 0 else strict, method)
     known = math.isfinite(interval.low)
     end = interval.high if side == "at_least" else interval.low
     if not known:
@@ -57,12 +57,12 @@ def undecided(
         why = f"on the bad side at {100 * level:g} %, but not after Holm's adjustment for {lines} lines"
     else:
         why = "the interval holds the limit"
-    if barred:
-        return None, f"{why}; {barred}"
+    if blocked:
+        return None, f"{why}; {blocked}"
     if needed is None:
         why += "; the mean lies on the limit or next to it, where no number of seeds decides"
     else:
-        least = fewest(level if to_the_good >= 0 else strict) if method == "bootstrap" else 0
+        least = fewest_values(level if to_the_good >= 0 else strict) if method == "bootstrap" else 0
         needed = max(needed, n + 1, least)
         why += f"; at the difference and spread seen, about {needed:,} seeds decide it"
         why += " (reckoned for t intervals)" if method == "bootstrap" else ""
@@ -73,7 +73,7 @@ def undecided(
     return needed, why
 
 
-def no_pass(one_sided: Sequence[int], uneven: Sequence[int]) -> str:
+def why_no_pass(one_sided: Sequence[int], uneven: Sequence[int]) -> str:
     """Return why a line cannot pass; nothing where it can.
 
     one_sided: seeds in which one arm alone has a value; uneven: those in which that is so in some rounds.
@@ -97,7 +97,7 @@ def _named(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds[:MOST_NAMED])) + more
 
 
-def count(sd: float, distance: float, level: float, method: str) -> int | None:
+def seeds_to_decide(sd: float, distance: float, level: float, method: str) -> int | None:
     """Seeds that decide with probability 0.8, `distance` from the limit; None where no number does."""
     how = sequential_seeds_needed if method == SEQUENCE else seeds_needed
     return how(sd, distance, level, POWER)
@@ -125,7 +125,7 @@ def decidable_margin(sd: float, n: int, level: float, method: str) -> float:
 
 FEW = 5
 """Below this many pairs the notes say how much rests on the normal distribution."""
-LOPSIDED = 0.05
+SKEWNESS_P = 0.05
 """p-value of a test for skewness below which it is told."""
 OVER_BEHAVIORS = (
     "Intervals are about the average over the plausible behaviors of [uncertainty]; the shares say under how many of "
@@ -203,7 +203,7 @@ def _skewed(line: Judgement, values: NDArray[np.float64]) -> Iterator[str]:
     if len(values) < 8 or line.outcome != "PASS":
         return
     off = (values - values.mean()) / np.abs(values - values.mean()).max()
-    if float(skewtest(off).pvalue) < LOPSIDED and (float(skew(off)) < 0) == (line.side == "at_least"):
+    if float(skewtest(off).pvalue) < SKEWNESS_P and (float(skew(off)) < 0) == (line.side == "at_least"):
         yield (
             f"{line.measure}: a few seeds lie far out on the bad side, where intervals over {len(values)} seeds hold less "
             "often than their level says; this PASS is less sure than others (docs/gate.md)"

@@ -10,12 +10,12 @@ from ...errors import ExitCode
 from ..statistics import Interval
 
 Outcome = Literal["PASS", "FAIL", "UNDECIDED"]
-WORST: tuple[Outcome, ...] = ("FAIL", "UNDECIDED", "PASS")
+SEVERITY: tuple[Outcome, ...] = ("FAIL", "UNDECIDED", "PASS")
 """Outcomes, the one that counts first."""
 
 
 @dataclass(frozen=True)
-class Turn:
+class TippingPoint:
     """An assumption on which it depends whether a line holds."""
 
     key: str
@@ -51,7 +51,7 @@ class Judgement:
     """Share of the seeds in which the line holds by itself; NaN without pairs."""
     share: Interval | None
     """Share of plausible behaviors under which it holds, from the response surface over [uncertainty]."""
-    flips: tuple[Turn, ...]
+    tipping_points: tuple[TippingPoint, ...]
     """Assumptions that would turn the line around, the surest first."""
     seeds_needed: int | None
     """Seeds that would decide it, at the spread and difference seen; None when decided or when none would."""
@@ -61,7 +61,7 @@ class Judgement:
     """Seeds without a pair of values."""
     one_sided: tuple[int, ...] = ()
     """Seeds that keep it from passing: there, in some round at least, one arm alone has a value."""
-    fit: float | None = None
+    surface_r2: float | None = None
     """Share of the variance between draws that the response surface predicts for draws it has not seen; None
     without [uncertainty], NaN without a surface."""
 
@@ -90,16 +90,16 @@ class Verdict:
         return ", ".join(f"{key} = {value}" for key, value in self.point.items())
 
 
-def worst(outcomes: Sequence[Outcome]) -> Outcome:
+def overall_outcome(outcomes: Sequence[Outcome]) -> Outcome:
     """FAIL if any fails, PASS if all pass, else UNDECIDED; so is what nothing is known of."""
-    for outcome in WORST:
+    for outcome in SEVERITY:
         if outcome in outcomes:
             return outcome
     return "UNDECIDED"
 
 
 @dataclass(frozen=True)
-class Judged:
+class AnswerData:
     """All verdicts of a gate and what else belongs to its answer; `gate.answer.Answer` can also write them."""
 
     study: str
@@ -114,14 +114,14 @@ class Judged:
     """How the study was stopped or looked at (manifest), None where the number of seeds was set beforehand."""
     versions: Mapping[str, Any] = field(default_factory=dict)
     """Packages and their versions (manifest)."""
-    unjudged: int = 0
+    missing_points: int = 0
     """Grid points of the study without any run in the tables."""
 
     @property
     def outcome(self) -> Outcome:
         """The worst of the verdicts; no PASS while grid points lack every run."""
-        found = worst([verdict.outcome for verdict in self.verdicts])
-        return "UNDECIDED" if found == "PASS" and self.unjudged else found
+        found = overall_outcome([verdict.outcome for verdict in self.verdicts])
+        return "UNDECIDED" if found == "PASS" and self.missing_points else found
 
     @property
     def failed(self) -> int:

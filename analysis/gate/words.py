@@ -6,21 +6,21 @@ import math
 
 from ...wording import toml
 from ..measures.columns import describe, is_share
-from .verdicts import Judged, Judgement, Turn, Verdict
+from .verdicts import AnswerData, Judgement, TippingPoint, Verdict
 
 METHODS = {"t": "t intervals", "bootstrap": "BCa bootstrap intervals"}
 HEADS = ("", "line", "candidate", "baseline", "difference", "interval", "holds in")
 
 
-def table(answer: Judged) -> str:
+def table(answer: AnswerData) -> str:
     """Return the answer as a text table, one block per grid point, then what else must be known."""
     blocks = [_block(verdict) for verdict in answer.verdicts]
-    if len(answer.verdicts) > 1 or answer.unjudged:
+    if len(answer.verdicts) > 1 or answer.missing_points:
         count = {
             outcome: sum(each.outcome == outcome for each in answer.verdicts) for outcome in ("PASS", "FAIL")
         }
         blocks.append(
-            f"{answer.outcome}: of {len(answer.verdicts) + answer.unjudged} grid points {count['PASS']} pass and {count['FAIL']} fail; "
+            f"{answer.outcome}: of {len(answer.verdicts) + answer.missing_points} grid points {count['PASS']} pass and {count['FAIL']} fail; "
             "the whole is the worst of them."
         )
     lines = [*notes(answer), *([stopped(answer)] if answer.stopping else [])]
@@ -114,9 +114,9 @@ def remarks(line: Judgement) -> list[str]:
     """Return what else a line has to tell: why it is undecided, where it holds, what would flip it."""
     found = [line.reason] if line.reason else []
     if line.share is not None:
-        found.append(behaviors(line))
-    if line.flips:
-        found.append("turns on " + "; on ".join(flip(each) for each in line.flips))
+        found.append(describe_share(line))
+    if line.tipping_points:
+        found.append("turns on " + "; on ".join(describe_tipping_point(each) for each in line.tipping_points))
     return found
 
 
@@ -126,46 +126,48 @@ def seeds(line: Judgement) -> str:
     return f"{held} of {line.interval.n} seeds"
 
 
-def behaviors(line: Judgement) -> str:
+def describe_share(line: Judgement) -> str:
     """Return the share of plausible behaviors under which a line holds, with its interval and the seeds beside it."""
     share = line.share
     if share is None or not math.isfinite(share.mean):
         return f"holds in {seeds(line)}" + (f" ({share.reason})" if share and share.reason else "")
     between = f" ({100 * share.low:.0f} to {100 * share.high:.0f} %)" if math.isfinite(share.low) else ""
-    return f"holds under {100 * share.mean:.0f} %{between} of plausible behaviors{fit(line)}, and in {seeds(line)}"
+    return f"holds under {100 * share.mean:.0f} %{between} of plausible behaviors{describe_surface(line)}, and in {seeds(line)}"
 
 
-def fit(line: Judgement) -> str:
+def describe_surface(line: Judgement) -> str:
     """Return how good the surface is that a share of plausible behaviors is read from, in brackets."""
     told = [line.share.reason] if line.share is not None and line.share.reason else []
-    if line.fit is not None and line.fit > 0:
-        told.insert(0, f"by a surface that predicts {100 * line.fit:.0f} % of the variance between draws")
+    if line.surface_r2 is not None and line.surface_r2 > 0:
+        told.insert(
+            0, f"by a surface that predicts {100 * line.surface_r2:.0f} % of the variance between draws"
+        )
     return f" ({'; '.join(told)})" if told else ""
 
 
-def flip(turn: Turn) -> str:
+def describe_tipping_point(point: TippingPoint) -> str:
     """Return "behavior.attention (holds above 0.9)"."""
-    if turn.holds in ("there", "elsewhere"):
-        value = toml(turn.value)
-        return f"{turn.key} ({'holds with' if turn.holds == 'there' else 'does not hold with'} {value})"
-    return f"{turn.key} (holds {turn.holds} {turn.value:.3g})"
+    if point.holds in ("there", "elsewhere"):
+        value = toml(point.value)
+        return f"{point.key} ({'holds with' if point.holds == 'there' else 'does not hold with'} {value})"
+    return f"{point.key} (holds {point.holds} {point.value:.3g})"
 
 
-def notes(answer: Judged) -> list[str]:
+def notes(answer: AnswerData) -> list[str]:
     """Return the notes of all verdicts, once each, a grid point named where it has its own."""
     places: dict[str, list[str]] = {}
     for verdict in answer.verdicts:
         for note in verdict.notes:
             places.setdefault(note, []).append(verdict.label)
-    many = answer.unjudged > 1
-    missing = f"{answer.unjudged} more grid {'points have' if many else 'point has'} no run; without {'them' if many else 'it'} there is no PASS."
-    return ([missing] if answer.unjudged else []) + [
+    many = answer.missing_points > 1
+    missing = f"{answer.missing_points} more grid {'points have' if many else 'point has'} no run; without {'them' if many else 'it'} there is no PASS."
+    return ([missing] if answer.missing_points else []) + [
         note if len(at) == len(answer.verdicts) else f"at {'; '.join(at)}: {note}"
         for note, at in places.items()
     ]
 
 
-def stopped(answer: Judged) -> str:
+def stopped(answer: AnswerData) -> str:
     """Return how the study was stopped, or looked at before it was run on, in a sentence."""
     stopping = answer.stopping or {}
     looks = stopping.get("looks") or []

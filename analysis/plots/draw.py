@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ...errors import BadInput
 from ..measures.base import Column
 from ..measures.columns import describe
-from ..results import at, means
-from ..switches import marked
+from ..results import means, rows_at
+from ..switches import change_rounds
 from .comparisons import across_grid, differences, half_life
 from .curves import long_horizon, tastes
 from .frontier import frontier
@@ -40,12 +40,12 @@ MOST_SERIES = 12
 
 def draw(results: Results, *measures: str, **wanted: Any) -> Figure:
     """Return one figure of a study; see `request.request` for what can be asked for (BadInput otherwise)."""
-    from ..gate.looks import on_figures
+    from ..gate.looks import figure_warning
 
     asked = request(results, measures, **wanted)
     styles = arm_styles(results.arms, results.reference)
     shown = {name: style for name, style in styles.items() if name in asked.arms}
-    with of_intervals(on_figures(results.manifest)):
+    with of_intervals(figure_warning(results.manifest)):
         return _DRAWN[asked.kind](results, asked, shown)
 
 
@@ -53,17 +53,17 @@ Styles = Mapping[str, ArmStyle]
 
 
 def _rounds(results: Results, asked: Request) -> pd.DataFrame:
-    rounds = within(at(results.rounds, asked.at), asked.first, asked.last)
+    rounds = within(rows_at(results.rounds, asked.at), asked.first, asked.last)
     return rounds[rounds["arm"].isin(asked.arms)]
 
 
 def _of_arms(table: pd.DataFrame, asked: Request) -> pd.DataFrame:
-    table = at(table, asked.at)
+    table = rows_at(table, asked.at)
     return table[table["arm"].isin(asked.arms)]
 
 
 def _curves(results: Results, asked: Request, styles: Styles) -> Figure:
-    rounds, marks = _rounds(results, asked), marked(results, asked.arms, asked.at)
+    rounds, marks = _rounds(results, asked), change_rounds(results, asked.arms, asked.at)
     if asked.by:
         return _by_key(results, asked, styles, rounds, marks)
     if asked.vs is not None:
@@ -116,7 +116,7 @@ def _multiples(results: Results, asked: Request, styles: Styles) -> Figure:
         styles = {name: style for name, style in styles.items() if name != asked.vs}
 
     def marks(values: Mapping[str, Any]) -> list[int]:
-        return marked(results, asked.arms, {**asked.at, **values})
+        return change_rounds(results, asked.arms, {**asked.at, **values})
 
     return multiples(
         rounds, measure, asked.by, styles, zero=asked.vs is not None, marks=marks, note=_fixed(asked)
@@ -252,7 +252,7 @@ def _sensitivity(results: Results, asked: Request, styles: Styles) -> Figure:
     names = [name for name in asked.arms if name != asked.vs]
     arm = gate.get("candidate") if gate.get("candidate") in names else None
     arm = arm or next((name for name in names if name != results.reference), names[0])
-    table = at(indices(results, measure, arm=arm, reference=asked.vs), asked.at)
+    table = rows_at(indices(results, measure, arm=arm, reference=asked.vs), asked.at)
     table = table[table["reference"] == (asked.vs or "")]
     named = table.assign(key=table["key"].replace(REST, "everything else"))
     total = named.assign(index=named["total"], low=named["total_low"], high=named["total_high"])

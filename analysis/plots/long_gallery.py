@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..measures.columns import describe
-from ..results import at
+from ..results import rows_at
 from .curves import finding
 from .draw import draw
 from .frontier import AXES, frontier
@@ -55,7 +55,7 @@ PHASE_GUIDE = (
 
 def plates(results: Results, point: Point, styles: Mapping[str, ArmStyle]) -> Iterator[Plate]:
     """Yield the figures of one grid point that need more than its rounds; those without any value are left out."""
-    deciles, tastes = (at(table, point.values) for table in (results.deciles, results.tastes))
+    deciles, tastes = (rows_at(table, point.values) for table in (results.deciles, results.tastes))
     if len(deciles):
         title = "Exposure by popularity"
         yield Plate(
@@ -70,7 +70,7 @@ def plates(results: Results, point: Point, styles: Mapping[str, ArmStyle]) -> It
             "neutral shadow.",
             SURVIVAL_GUIDE,
         )  # fmt: skip
-    users, ties = (at(table, point.values) for table in (results.network_users, results.network_ties))
+    users, ties = (rows_at(table, point.values) for table in (results.network_users, results.network_ties))
     if len(users):
         yield Plate(
             "network", "echo", "The social network", network(users, ties, styles),

@@ -6,12 +6,11 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..gate.looks import on_figures
+from ..gate.looks import figure_warning
 from ..gate.sequential import compare_of
 from ..results import Point, Results, read_results
 from . import gate as report_verdict
 from . import sensitivity, switches, tables
-from . import tables as stopping
 from .pages import environment, write
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def build_report(folder: Path | str) -> Path:
     from ..plots.sheet import of_intervals
 
     results = read_results(Path(folder))
-    with of_intervals(on_figures(results.manifest)):
+    with of_intervals(figure_warning(results.manifest)):
         return _build(results)
 
 
@@ -71,7 +70,7 @@ def _build(results: Results) -> Path:
             (title, tables.setup_rows(results, key))
             for title, key in (("World", "world"), ("Behavior", "behavior"), ("Platform", "platform"))
         ],
-        stopped=stopping.told(results.manifest),
+        stopped=tables.describe_stopping(results.manifest),
         sensitivity=_sensitivity(results),
         gate=report_verdict.gate_section(results),
         sections=SECTIONS,
@@ -106,7 +105,7 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
     for plate in [*plates, *switches.plates(results, point, styles), *more]:
         name = plate.name if len(results.points) == 1 else f"{plate.name}-{point.number}"
         pictures[plate.section].append(_picture(results.folder, name, plate))
-    found, equal = tables.set_apart(tables.blocks(comparison, results.primary))
+    found, equal = tables.split_equal(tables.blocks(comparison, results.primary))
     heads, rows = tables.glance(found)
     return {
         "label": point.label,
@@ -117,7 +116,7 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
         "equal": equal,
         "pictures": pictures,
         "half_lives": tables.half_life_rows(point, results.arms) if full else [],
-        "switches": switches.told(results, point),
+        "switches": switches.switch_sections(results, point),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import BadInput
 from ...wording import counted
-from ..gate.looks import on_figures
+from ..gate.looks import figure_warning
 from ..results import read_results
 from . import tables
 from .interactive_data import page_data
@@ -48,7 +48,7 @@ def build_interactive(folder: Path | str) -> Path:
         warnings=tables.warnings(results),
         seeds=counted(data["seeds"], "seed"),
         one_seed=data["seeds"] == 1,
-        stopped=on_figures(results.manifest),
+        stopped=figure_warning(results.manifest),
         width=data["width"],
         empty=not data["measures"],
         left_out=data["left_out"],

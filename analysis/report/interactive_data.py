@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..measures.columns import describe, is_share, twins
 from ..results import Results, cubes
 from ..statistics import t_interval
-from ..statistics.intervals import apart
-from ..switches import marked
+from ..statistics.intervals import subtract
+from ..switches import change_rounds
 
 BINS = 300
 """Most points of a curve; with more rounds each point averages several, within each run first."""
@@ -88,7 +88,7 @@ def page_data(results: Results) -> dict[str, Any]:
             mean, half, _, _ = t_interval(cube)
             curves.append(_packed(mean, half, around=True))
             there, here = (cube[[pair[side] for pair in inside.pairs]] for side in (1, 0))
-            gap, half, _, _ = t_interval(apart(here, there))
+            gap, half, _, _ = t_interval(subtract(here, there))
             differences.append(_packed(gap, half, around=False))
     return {
         "arms": list(results.arms),
@@ -100,7 +100,7 @@ def page_data(results: Results) -> dict[str, Any]:
         "points": [point.label for point in results.points],
         "measures": [_measure(name, inside.measures, results.primary) for name in inside.measures],
         "pairs": [list(pair) for pair in inside.pairs],
-        "marks": [marked(results, results.arms, point.values) for point in results.points],
+        "marks": [change_rounds(results, results.arms, point.values) for point in results.points],
         "left_out": inside.left_out,
         "curves": _joined(curves),
         "differences": _joined(differences),

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..measures.columns import describe
-from ..results import Results, at
+from ..results import Results, rows_at
 from ..saltelli import is_saltelli
 from ..sensitivity import REST, sensitivity
-from ..sensitivity.priors import in_words
+from ..sensitivity.priors import describe_prior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST_FIGURES = 6
 """Bars are drawn of so many differences at most; the tables have them all."""
-REST_TOLD = "everything else"
+REST_LABEL = "everything else"
 FIRST = "First order: what goes with it alone"
 TOTAL = "Total: with all its interactions"
 GUIDE = (
@@ -37,7 +37,7 @@ def sensitivity_section(results: Results) -> dict[str, Any] | None:
     if not uncertainty or results.draws is None:
         return None
     drawn = results.draws
-    pairs, measures = _asked(results)
+    pairs, measures = _pairs_and_measures(results)
     found = _indices(results, pairs, measures)
     return {
         "saltelli": is_saltelli(uncertainty),
@@ -49,7 +49,7 @@ def sensitivity_section(results: Results) -> dict[str, Any] | None:
     }
 
 
-def _asked(results: Results) -> tuple[list[tuple[str, str]], list[str]]:
+def _pairs_and_measures(results: Results) -> tuple[list[tuple[str, str]], list[str]]:
     """Pairs of arms and measures whose sensitivity is told: those of the gate, else every arm and the primary ones."""
     gate = results.study.get("gate")
     present = [name for name in results.arms if name in set(results.runs["arm"])]
@@ -78,7 +78,7 @@ def _indices(
         whole = pd.concat(tables, ignore_index=True)
         whole = whole[whole["reference"] == reference]
         for point in results.points:
-            part = at(whole, point.values)
+            part = rows_at(whole, point.values)
             if len(part):
                 found.append(
                     ({"arm": arm, "reference": reference, "label": point.label, "number": point.number}, part)
@@ -93,7 +93,7 @@ def _prior_row(key: str, prior: Mapping[str, Any], drawn: pd.DataFrame) -> dict[
         seen = ", ".join(f"{value} × {count}" for value, count in sorted(counts.items()))
     else:
         seen = f"{values.min():.4g} to {values.max():.4g}"
-    return {"key": key, "prior": in_words(prior), "drawn": seen}
+    return {"key": key, "prior": describe_prior(prior), "drawn": seen}
 
 
 def _table(results: Results, labels: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _table(results: Results, labels: Mapping[str, Any], part: pd.DataFrame) -> d
         "measures": [describe(name).title for name in measures],
         "rows": [
             {
-                "key": REST_TOLD if key == REST else key,
+                "key": REST_LABEL if key == REST else key,
                 "rest": key == REST,
                 "cells": [_cell(cells[key, measure]) for measure in measures],
             }
@@ -163,7 +163,7 @@ def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) 
                 (
                     name if len(found) == 1 else f"{name}-{number}",
                     Plate(
-                        name, "answer", f"Sensitivity: {title}", bars(_told(rows), what),
+                        name, "answer", f"Sensitivity: {title}", bars(_bar_table(rows), what),
                         f"Bars: sensitivity of {what} to each assumption; the table has the numbers.", GUIDE,
                     ),
                 )
@@ -171,11 +171,11 @@ def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) 
     return plates
 
 
-def _told(rows: pd.DataFrame) -> pd.DataFrame:
+def _bar_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Indices as the figure takes them: a panel for first orders, one for totals where there are any."""
     import pandas as pd
 
-    named = rows.assign(key=rows["key"].replace(REST, REST_TOLD))
+    named = rows.assign(key=rows["key"].replace(REST, REST_LABEL))
     first = named.assign(method=FIRST)[["key", "index", "low", "high", "method"]]
     total = named.assign(method=TOTAL, index=named["total"], low=named["total_low"], high=named["total_high"])
     total = total.loc[total["index"].notna(), first.columns]

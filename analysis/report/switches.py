@@ -14,7 +14,7 @@ from ..plots.gallery import Plate
 from ..plots.style import ArmStyle
 from ..results import Point, Results
 from ..statistics import Interval
-from ..switches import Effect, Switched, drawn_in_time, interference, marked, recovery, switched
+from ..switches import Effect, Switched, change_rounds, has_drawn_times, interference, recovery, switched
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +27,10 @@ GUIDE = (
 )
 
 
-def told(results: Results, point: Point) -> list[dict[str, Any]]:
+def switch_sections(results: Results, point: Point) -> list[dict[str, Any]]:
     """Return what to say of every switched arm of a grid point; nothing without switches."""
     pages = []
-    drawn = " (rounds as written; a prior draws others)" if drawn_in_time(results.study) else ""
+    drawn = " (rounds as written; a prior draws others)" if has_drawn_times(results.study) else ""
     arms = results.arms_at(point.values)
     for which in switched(arms):
         if which.arm not in set(point.runs["arm"]):
@@ -42,12 +42,12 @@ def told(results: Results, point: Point) -> list[dict[str, Any]]:
                 "arm": which.arm,
                 "nobody": which.nobody,
                 "everybody": which.everybody,
-                "early": int(point.rounds["round"].max()) + 1 - which.settled < results.span,
+                "early": int(point.rounds["round"].max()) + 1 - which.stable_from < results.span,
                 "changes": [_change(each) + drawn for each in _switches(arms, which.arm)],
                 "effects": [_effect_row(each) for each in effects],
                 # before which round is not one and the same where a prior draws it
                 "recoveries": []
-                if drawn_in_time(results.study)
+                if has_drawn_times(results.study)
                 else [_recovery_row(each, which.round) for each in found if each is not None],
             }
         )
@@ -135,7 +135,7 @@ def plates(results: Results, point: Point, styles: Mapping[str, ArmStyle]) -> It
     if not measures or table is None:
         return
     shown = {name: style for name, style in styles.items() if name in set(table["arm"])}
-    marks = marked(results, [which.arm for which in arms], point.values)
+    marks = change_rounds(results, [which.arm for which in arms], point.values)
     # a difference may leave the range of its measure
     columns = [replace(describe(name), low=-math.inf, high=math.inf) for name in measures]
     title = "What the switch did: switched minus unswitched world"

@@ -30,7 +30,7 @@ FEW_TO_SAY = 5
 WARNING = "warning:"
 """A run's note that begins like this belongs at the top of the page."""
 
-_WITHOUT_USE = {"als": {"learning_rate", "negatives"}, "bpr": {"confidence", "binary"}}
+_UNUSED_FIELDS = {"als": {"learning_rate", "negatives"}, "bpr": {"confidence", "binary"}}
 """Fields of a matrix factorization that its model does not read."""
 
 RESAMPLES = 199
@@ -125,7 +125,7 @@ def _cell(row: Mapping[str, Any]) -> Cell:
     )
 
 
-def set_apart(found: Sequence[Block]) -> tuple[list[Block], list[Block]]:
+def split_equal(found: Sequence[Block]) -> tuple[list[Block], list[Block]]:
     """Blocks with something to compare, and those (primary ones never) in which all arms are equal in every seed."""
     equal = [
         block
@@ -197,7 +197,7 @@ def arm_rows(results: Results) -> list[dict[str, str]]:
         rows.append(
             {
                 "name": arm["name"],
-                "policy": component(arm.get("policy", {}), _without_use(arm.get("policy", {}))),
+                "policy": component(arm.get("policy", {}), _unused_fields(arm.get("policy", {}))),
                 "rerank": "; then ".join(map(component, arm.get("rerank", []))),
                 "platform": settings(arm.get("platform", {})),
             }
@@ -205,10 +205,10 @@ def arm_rows(results: Results) -> list[dict[str, str]]:
     return rows
 
 
-def _without_use(policy: Mapping[str, Any]) -> set[str]:
+def _unused_fields(policy: Mapping[str, Any]) -> set[str]:
     if policy.get("kind") != "matrix_factorization":
         return set()
-    return _WITHOUT_USE.get(policy.get("model", "als"), set())
+    return _UNUSED_FIELDS.get(policy.get("model", "als"), set())
 
 
 def setup_rows(results: Results, part: str) -> list[tuple[str, str]]:
@@ -360,7 +360,7 @@ def facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return setting_rows({key: value for key, value in manifest.items() if key not in placed})
 
 
-def told(manifest: Mapping[str, Any]) -> str:
+def describe_stopping(manifest: Mapping[str, Any]) -> str:
     """Return how the study was stopped, in words; nothing where its seeds were set beforehand."""
     looked = looks_of(manifest)
     if looked is None:

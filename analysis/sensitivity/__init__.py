@@ -1,13 +1,13 @@
 """Which assumption drives the answer: sensitivity indices, and a response surface over the draws of the priors."""
 
-from .given_data import ENOUGH, FEWEST, REST, indices
+from .given_data import ENOUGH_DRAWS, MIN_DRAWS, REST, indices
 from .pairs import sobol_indices
 from .surface import Flip, Response, response
 from .table import sensitivity
 
 __all__ = [
-    "ENOUGH",
-    "FEWEST",
+    "ENOUGH_DRAWS",
+    "MIN_DRAWS",
     "REST",
     "Flip",
     "Response",

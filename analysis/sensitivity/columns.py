@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVELS = 6
+MAX_LEVELS = 6
 """Most different values of a column that are levels rather than a range."""
 
 

@@ -79,6 +79,6 @@ class Terms:
     def _raw(self, places: Array) -> Array:
         return np.hstack([places, places[:, self.pairs[:, 0]] * places[:, self.pairs[:, 1]]])
 
-    def of(self, places: Array) -> Array:
+    def at(self, places: Array) -> Array:
         """Return the terms at coordinates (rows, coordinates) → (rows, terms)."""
         return (self._raw(places) - self.mean) / self.spread

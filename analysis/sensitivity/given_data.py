@@ -24,16 +24,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .columns import LEVELS, codes
+from .columns import MAX_LEVELS, codes
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HARMONICS = 4
 """Harmonics of RBD-FAST: few, since each costs precision (SALib's default is 10)."""
-FEWEST = 32
+MIN_DRAWS = 32
 """Draws below which no index is given: it would be ± 0.4."""
-ENOUGH = 64
+ENOUGH_DRAWS = 64
 """Draws from which on an index of 0.3 tells itself from none; its interval is about ± 0.2 (at 256: ± 0.1)."""
 REST = "(rest)"
 """Key of the row of what no key explains alone: interactions and differences from run to run."""
@@ -68,15 +68,15 @@ def indices(draws: pd.DataFrame, values: ArrayLike, level: float = 0.95) -> pd.D
     rest = _row(REST, y.size, reason)
     if not reason:
         used = [columns[str(rows[at]["key"])] for at in varying]
-        found = np.array([index_of(column, y[None])[0] for column in used])
+        found = np.array([first_order_index(column, y[None])[0] for column in used])
         half = _half_widths(used, y, rng, level)
         shuffled = rng.permuted(np.broadcast_to(y, (PERMUTATIONS, y.size)), axis=1)
         # shuffled values are as shuffled in one order as in another: one null for all keys with harmonics
-        by_chance = _of_ordered(shuffled)
+        by_chance = _rbd_fast(shuffled)
         note = (
             ""
-            if y.size >= ENOUGH
-            else f"rough: {y.size} draws ({ENOUGH} or more tell small indices from none)"
+            if y.size >= ENOUGH_DRAWS
+            else f"rough: {y.size} draws ({ENOUGH_DRAWS} or more tell small indices from none)"
         )
         for at, column, index, width in zip(varying, used, found, half[:-1], strict=True):
             null = _by_levels(column, shuffled) if has_levels(column) else by_chance
@@ -103,8 +103,8 @@ def _row(key: str, n: int, note: str) -> dict[str, float | str]:
 
 
 def _why_not(y: Array) -> str:
-    if y.size < FEWEST:
-        return f"{y.size} draws with a value: at least {FEWEST} are needed"
+    if y.size < MIN_DRAWS:
+        return f"{y.size} draws with a value: at least {MIN_DRAWS} are needed"
     if np.ptp(y) <= 1e-12 * np.abs(y).max(initial=0.0):
         return "the value is the same in every draw"
     return ""
@@ -116,10 +116,10 @@ def _why_fixed(column: Array) -> str:
 
 def has_levels(column: Array) -> bool:
     """Whether a column has so few values that each is a level of its own."""
-    return np.unique(column).size <= LEVELS
+    return np.unique(column).size <= MAX_LEVELS
 
 
-def index_of(column: Array, y: Array) -> Array:
+def first_order_index(column: Array, y: Array) -> Array:
     """Return the first-order index of a column (draws,) for several values at once, y (m, draws) → (m,)."""
     return _by_levels(column, y) if has_levels(column) else _by_harmonics(column, y)
 
@@ -127,10 +127,10 @@ def index_of(column: Array, y: Array) -> Array:
 def _by_harmonics(column: Array, y: Array) -> Array:
     from SALib.analyze.rbd_fast import permute_outputs
 
-    return _of_ordered(permute_outputs(column, y.T).T)
+    return _rbd_fast(permute_outputs(column, y.T).T)
 
 
-def _of_ordered(y: Array) -> Array:
+def _rbd_fast(y: Array) -> Array:
     """Return the indices of values in the order of RBD-FAST, (m, draws): SALib's formulas for many rows at once."""
     from SALib.analyze.rbd_fast import unskew_S1
     from scipy.signal import periodogram
@@ -165,6 +165,6 @@ def _half_widths(columns: list[Array], y: Array, rng: np.random.Generator, level
         if has_levels(column):
             found[:, place] = [_by_levels(column[each], y[None, each])[0] for each in some]
         else:
-            found[:, place] = _of_ordered(np.array([permute_outputs(column[each], y[each]) for each in some]))
+            found[:, place] = _rbd_fast(np.array([permute_outputs(column[each], y[each]) for each in some]))
     found[:, -1] = 1 - found[:, :-1].sum(axis=1)
     return norm.ppf(0.5 + level / 2) * found.std(axis=0, ddof=1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..saltelli import kinds, rows_per_pair
+from ..saltelli import locate_seeds, rows_per_pair
 from .given_data import REST, SEED
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def sobol_indices(
 
 def _cube(uncertainty: Mapping[str, Any], seeds: NDArray[Any], values: Array) -> Array:
     """Return values as (pairs, rows of a pair, replicates), NaN where there is none."""
-    pair, kind, replicate = kinds(uncertainty, seeds)
+    pair, kind, replicate = locate_seeds(uncertainty, seeds)
     shape = (int(uncertainty["base"]), rows_per_pair(uncertainty), int(uncertainty["replicates"]))
     cube = np.full(shape, np.nan)
     cube[pair, kind, replicate] = values

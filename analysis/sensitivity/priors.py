@@ -8,7 +8,7 @@ from typing import Any
 from ...wording import toml, unquoted
 
 
-def in_words(prior: Mapping[str, Any]) -> str:
+def describe_prior(prior: Mapping[str, Any]) -> str:
     """A prior as a person says it: "uniform, 0.5 to 0.95"."""
     whole = " (whole numbers)" if prior.get("whole") else ""
     if prior.get("choice") is not None:

@@ -8,7 +8,7 @@ the share of variance that the surface explains, is not put at its best value, w
 but averaged over with all shares alike beforehand; everything else is in closed form. Shares are taken over that
 posterior and over the draws; intervals are its quantiles. Noise is taken for normal, which does little harm: with
 exponential, log-normal or very long-tailed noise the intervals hold the truth as often. What a quadratic cannot
-follow counts as noise, and that does harm: where it shows (`misfit`), shares come without an interval.
+follow counts as noise, and that does harm: where it shows (`lack_of_fit`), shares come without an interval.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from numpy.typing import ArrayLike, NDArray
 from ..statistics import Interval
 from .coordinates import Coordinates, Terms
 from .given_data import SEED
-from .misfit import misfit
+from .lack_of_fit import lack_of_fit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FEWEST = 16
+MIN_DRAWS = 16
 """Draws below which there is no surface, only the share of raw values."""
 SAMPLES = 400
 """Surfaces drawn from the posterior."""
-SURE = 0.9
+MIN_PROBABILITY = 0.9
 """Probability that a crossing is there, in its direction, from which on it is told."""
 FOLDS = 10
 NO_ASSUMPTION = "no assumption decides: the surface predicts no draw that it has not seen"
@@ -64,14 +64,14 @@ class Response:
     """Why there is no surface; empty where there is one."""
     values: Array = field(repr=False)
     draws: pd.DataFrame = field(repr=False)
-    fitted: Fitted | None = field(repr=False, default=None)
-    misses: str = ""
+    posterior: Posterior | None = field(repr=False, default=None)
+    poorly_fitted: str = ""
     """Key that the value follows in a way which a quadratic cannot; empty where none shows."""
 
     @property
-    def decides(self) -> bool:
+    def predictive(self) -> bool:
         """Whether any assumption explains the value at all."""
-        return self.fitted is not None and self.r2 > 0
+        return self.posterior is not None and self.r2 > 0
 
     def raw_share_above(self, limit: float) -> float:
         """Return the share of measured values at or above a limit: a check; noise pulls it toward one half."""
@@ -84,28 +84,28 @@ class Response:
         explains nothing `reason` says so, and the interval is wide unless all values lie on one side. Where it
         misses the shape of a key, there is a rough mean without an interval, and `reason` names the key.
         """
-        if self.fitted is None:
+        if self.posterior is None:
             return self._without_surface(limit)
-        shares = (self.fitted.surfaces >= limit).mean(axis=1)
-        if self.misses:
-            why = f"rough: the fitted surface does not follow {self.misses}"
+        shares = (self.posterior.surfaces >= limit).mean(axis=1)
+        if self.poorly_fitted:
+            why = f"rough: the fitted surface does not follow {self.poorly_fitted}"
             return Interval(float(shares.mean()), np.nan, np.nan, self.n, why)
         tail = (1 - level) / 2
         low, high = np.quantile(shares, [tail, 1 - tail])
         return Interval(
-            float(shares.mean()), float(low), float(high), self.n, "" if self.decides else NO_ASSUMPTION
+            float(shares.mean()), float(low), float(high), self.n, "" if self.predictive else NO_ASSUMPTION
         )
 
     def _without_surface(self, limit: float, above: bool = True) -> Interval:
         """All or nothing where the value is the same in every draw, else NaN; the limit itself is on either side."""
-        same = self.n >= FEWEST and np.ptp(self.values) <= 1e-12 * np.abs(self.values).max()
+        same = self.n >= MIN_DRAWS and np.ptp(self.values) <= 1e-12 * np.abs(self.values).max()
         value = float(self.values[0]) if same else float("nan")
         share = float(value >= limit if above else value <= limit) if same else float("nan")
         return Interval(share, share, share, self.n, self.reason)
 
     def share_below(self, limit: float, level: float = 0.95) -> Interval:
         """Return the share of plausible behaviors at which the mean is at or below the limit."""
-        if self.fitted is None:
+        if self.posterior is None:
             return self._without_surface(limit, above=False)
         above = self.share_above(limit, level)
         return Interval(1 - above.mean, 1 - above.high, 1 - above.low, above.n, above.reason)
@@ -116,14 +116,14 @@ class Response:
         A key flips it where the mean over all other keys crosses the limit within the range of its draws. Told
         are crossings that at least 90 % of the surfaces in the posterior have in the same direction.
         """
-        if self.fitted is None or not self.decides:
+        if self.posterior is None or not self.predictive:
             return []
-        found = [flip for key in self.draws for flip in self.fitted.flips(str(key), limit)]
+        found = [flip for key in self.draws for flip in self.posterior.flips(str(key), limit)]
         return sorted(found, key=lambda flip: -flip.probability)
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Posterior:
     """A posterior over quadratic surfaces."""
 
     coordinates: Coordinates
@@ -136,7 +136,7 @@ class Fitted:
     @cached_property
     def surfaces(self) -> Array:
         """Values of the sampled surfaces at the draws, (samples, draws)."""
-        return self._at(self.terms.of(self.places))
+        return self._at(self.terms.at(self.places))
 
     def _at(self, features: Array) -> Array:
         return self.coefficients[:, :1] + self.coefficients[:, 1:] @ features.T
@@ -148,7 +148,7 @@ class Fitted:
         for setting in settings:
             places = self.places.copy()
             places[:, columns] = setting
-            means.append(self._at(self.terms.of(places).mean(axis=0, keepdims=True))[:, 0])
+            means.append(self._at(self.terms.at(places).mean(axis=0, keepdims=True))[:, 0])
         return values, np.array(means).T
 
     def flips(self, key: str, limit: float) -> list[Flip]:
@@ -169,7 +169,7 @@ class Fitted:
             if not up:
                 here = (before.max(axis=1) >= limit) & (after.min(axis=1) < limit)
             sure = float(here.mean())
-            if sure >= SURE:
+            if sure >= MIN_PROBABILITY:
                 part = (limit - mean[at]) / (mean[at + 1] - mean[at])
                 value = values[at] + part * (values[at + 1] - values[at])
                 found.append(Flip(key, float(value), "above" if up else "below", sure))
@@ -187,7 +187,7 @@ def _odd_choices(
     for at in np.flatnonzero(side == odd):
         others = np.flatnonzero(side != odd)
         sure = float(((above[:, at] == odd) & (above[:, others] != odd).any(axis=1)).mean())
-        if sure >= SURE:
+        if sure >= MIN_PROBABILITY:
             found.append(Flip(key, values[at], "above" if odd else "below", sure))
     return found
 
@@ -204,8 +204,8 @@ def response(draws: pd.DataFrame, values: ArrayLike) -> Response:
     y, x = values[fine], draws[fine].reset_index(drop=True)
     coordinates = Coordinates(x)
     reason = ""
-    if y.size < FEWEST:
-        reason = f"{y.size} draws with a value: at least {FEWEST} are needed"
+    if y.size < MIN_DRAWS:
+        reason = f"{y.size} draws with a value: at least {MIN_DRAWS} are needed"
     elif coordinates.places.shape[1] == 0:
         reason = "no key has more than one value in the draws"
     elif np.ptp(y) <= 1e-12 * np.abs(y).max():
@@ -213,12 +213,12 @@ def response(draws: pd.DataFrame, values: ArrayLike) -> Response:
     if reason:
         return Response(float("nan"), y.size, reason, y, x)
     terms = Terms(coordinates)
-    features = terms.of(coordinates.places)
+    features = terms.at(coordinates.places)
     scale = y.std()
     coefficients = _posterior(features, (y - y.mean()) / scale) * scale
     coefficients[:, 0] += y.mean()
-    fitted = Fitted(coordinates, terms, coefficients, coordinates.places)
-    return Response(_predicted(features, y), y.size, "", y, x, fitted, misfit(coordinates, y - y.mean()))
+    fitted = Posterior(coordinates, terms, coefficients, coordinates.places)
+    return Response(_predicted(features, y), y.size, "", y, x, fitted, lack_of_fit(coordinates, y - y.mean()))
 
 
 def _posterior(features: Array, y: Array) -> Array:

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import BadInput
 from ...wording import counted
 from .decay_forms import FORMS, Form
-from .intervals import LEVEL, Interval, apart, mean_interval
+from .intervals import LEVEL, Interval, mean_interval, subtract
 
 SEED = 20_261_122
 START = 5
 """Rounds that make up the start level, as in `measures.summaries.niche_half_life`."""
-FEWEST = 8
+MIN_ROUNDS = 8
 """Rounds below which no form is fitted."""
 REACH = 20
 """Half-lives beyond this many horizons count as infinite: nothing in the curve tells them apart."""
@@ -91,19 +91,19 @@ def half_life_fit(
     times, fixed seed) and takes percentiles widened for few seeds (Hesterberg, Am. Stat. 69 (2015),
     "expanded percentile"). Whether there is a decay at all is decided by `fall`, a t interval over seeds.
     """
-    when, curves = _whole(rounds, curves)
+    when, curves = _complete(rounds, curves)
     every = np.asarray(rounds, float)
     first = every[0] if every.size else 0.0
     t, horizon, n = when - first, float(every[-1] - first) if every.size else 0.0, len(curves)
-    if len(t) < FEWEST or n == 0:
-        what = f"{len(t)} rounds with a value: a decay takes {FEWEST}" if n else "no seed has a value"
-        return _nothing(what, horizon, n)
+    if len(t) < MIN_ROUNDS or n == 0:
+        what = f"{len(t)} rounds with a value: a decay takes {MIN_ROUNDS}" if n else "no seed has a value"
+        return _no_fit(what, horizon, n)
     late = slice(-max(1, len(t) // 3), None)
     end = curves[:, late].mean(axis=1)
-    fall = mean_interval(apart(curves[:, :START].mean(axis=1), end), level)
+    fall = mean_interval(subtract(curves[:, :START].mean(axis=1), end), level)
     tables = {name: FORMS[name].table(tuple(t)) for name in forms}
-    errors = {name: _left_out(table, curves, t) for name, table in tables.items()}
-    alike = _alike(errors)
+    errors = {name: _loo_errors(table, curves, t) for name, table in tables.items()}
+    alike = _within_one_standard_error(errors)
     mean, form = curves.mean(axis=0), alike[0]
     fits = {name: tables[name].fit(mean[None]) for name in alike}
     halves = {name: float(FORMS[name].half_lives(fit, REACH * horizon)[0]) for name, fit in fits.items()}
@@ -136,7 +136,7 @@ def half_life_fit(
     )
 
 
-def _nothing(reason: str, horizon: float, n: int) -> DecayFit:
+def _no_fit(reason: str, horizon: float, n: int) -> DecayFit:
     """What there is to say where nothing can be fitted."""
     nan = np.nan
     return DecayFit(
@@ -168,7 +168,7 @@ def _why_none(mean: NDArray[np.float64], fall: Interval, end: Interval) -> str:
     return "" if falls else "no decay is seen"
 
 
-def _left_out(table: Form, curves: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+def _loo_errors(table: Form, curves: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean squared error on each seed's curve of the form fitted to the mean of the others; of one seed, on itself."""
     n = len(curves)
     others = (curves.sum(axis=0) - curves) / (n - 1) if n > 1 else curves
@@ -176,7 +176,7 @@ def _left_out(table: Form, curves: NDArray[np.float64], t: NDArray[np.float64]) 
     return ((fitted - curves) ** 2).mean(axis=1)
 
 
-def _alike(errors: dict[str, NDArray[np.float64]]) -> list[str]:
+def _within_one_standard_error(errors: dict[str, NDArray[np.float64]]) -> list[str]:
     """The forms whose error is within one standard error of the best one's, seeds paired, in the given order."""
     best = min(errors, key=lambda name: float(errors[name].mean()))
     alike = []
@@ -204,7 +204,7 @@ def _interval(
     )
 
 
-def _whole(rounds: ArrayLike, curves: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _complete(rounds: ArrayLike, curves: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rounds (R,) and curves (S, R) less the seeds without any value and the rounds that a seed left lacks.
 
     Raises BadInput where the shapes do not fit or the rounds do not increase.

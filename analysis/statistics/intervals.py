@@ -40,7 +40,7 @@ def t_interval(
         off = np.where(finite, values - mean[..., None], 0.0)
         sd = np.sqrt((off**2).sum(axis=-1) / np.where(n > 1, n - 1, np.nan))
         size = np.abs(np.where(finite, values, 0.0)).max(axis=-1, initial=0.0)
-        sd = np.where(sd <= rounding(size), 0.0 * sd, sd)
+        sd = np.where(sd <= rounding_error(size), 0.0 * sd, sd)
         error = sd / np.sqrt(n)
         half = t.ppf(0.5 + level / 2, np.maximum(n - 1, 1)) * error
     return mean, half, error, n
@@ -68,21 +68,21 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-STEPS = 16
+ULPS = 16
 """Units in the last place within which two numbers count as the same."""
 
 
-def rounding(*sizes: ArrayLike) -> NDArray[np.float64]:
+def rounding_error(*sizes: ArrayLike) -> NDArray[np.float64]:
     """Return the largest difference that may come from rounding, where numbers as large as these met; elementwise."""
     largest = np.abs(np.asarray(sizes[0], np.float64))
     for size in sizes[1:]:
         largest = np.fmax(largest, np.abs(np.asarray(size, np.float64)))
-    return STEPS * np.finfo(np.float64).eps * largest
+    return ULPS * np.finfo(np.float64).eps * largest
 
 
-def apart(here: ArrayLike, there: ArrayLike) -> NDArray[np.float64]:
+def subtract(here: ArrayLike, there: ArrayLike) -> NDArray[np.float64]:
     """Return here − there; 0 where that is only rounding, NaN where a side is not finite."""
     here, there = np.asarray(here, np.float64), np.asarray(there, np.float64)
     with np.errstate(invalid="ignore"):
         gap = here - there
-        return np.where(np.abs(gap) <= rounding(here, there), 0.0 * gap, gap)
+        return np.where(np.abs(gap) <= rounding_error(here, there), 0.0 * gap, gap)

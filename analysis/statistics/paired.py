@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BadInput, did_you_mean
-from .intervals import LEVEL, Interval, apart, holm, t_interval
-from .resampling import bca, flips
+from .intervals import LEVEL, Interval, holm, subtract, t_interval
+from .resampling import bca, sign_flip_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Method = Callable[[NDArray[np.float64], float], tuple[Interval, float]]
 """From paired differences, one per seed in ascending order and NaN where there is none, and a level: interval and p."""
-METHODS: dict[str, Method | None] = {"t": None, "bca": bca, "permutation": flips}
+METHODS: dict[str, Method | None] = {"t": None, "bca": bca, "permutation": sign_flip_interval}
 """How intervals and p-values of differences are made; t intervals are made of all measures at once."""
 
 
@@ -110,7 +110,7 @@ def compare(
     rows = []
     for arm in arms:
         here, there = cube[arm], cube[reference]
-        pairs = apart(here, there)
+        pairs = subtract(here, there)
         both = np.isfinite(pairs)
         mean, half, error, n = t_interval(pairs, level)
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -9,7 +9,7 @@ from ...errors import BadInput
 from .intervals import LEVEL
 from .sequential import first_look, sequence_width
 
-MOST = 1_000_000
+MAX_SEEDS = 1_000_000
 """No plan looks beyond this many seeds."""
 STUDIES = 2_000
 """Simulated studies behind a sequential plan."""
@@ -35,7 +35,7 @@ def seeds_needed(sd: float, margin: float, level: float = LEVEL, power: float = 
     def chance(n: int) -> float:
         return float(nct.sf(t.ppf(0.5 + level / 2, n - 1), n - 1, effect * np.sqrt(n)))
 
-    return _first(lambda n: chance(n) >= power, _guess(effect, level, power))
+    return _smallest(lambda n: chance(n) >= power, _lower_guess(effect, level, power))
 
 
 def sequential_seeds_needed(sd: float, margin: float, level: float = LEVEL, power: float = 0.5) -> int | None:
@@ -54,7 +54,7 @@ def sequential_seeds_needed(sd: float, margin: float, level: float = LEVEL, powe
         return None
     # At one n with the true sd; the simulation looks at every n before it, too, so it decides no later.
     z = float(norm.ppf(max(power, 0.5)))
-    last = _first(lambda n: effect - float(sequence_width(n, level)) >= z / np.sqrt(n), 2)
+    last = _smallest(lambda n: effect - float(sequence_width(n, level)) >= z / np.sqrt(n), 2)
     if last is None:
         return None
     stop = np.quantile(_stops(effect, level, int(1.2 * last) + 10), power, method="higher")
@@ -99,22 +99,22 @@ def _effect(sd: float, margin: float, power: float) -> float:
     return min(margin / sd, 100.0) if sd > 0 else np.inf
 
 
-def _guess(effect: float, level: float, power: float) -> int:
+def _lower_guess(effect: float, level: float, power: float) -> int:
     """A number of seeds that is too small: the normal approximation, less a little."""
     from scipy.stats import norm
 
     return max(2, int(((norm.ppf(0.5 + level / 2) + norm.ppf(power)) / effect) ** 2) - 2)
 
 
-def _first(enough, start: int) -> int | None:
-    """Smallest n ≥ 2 that is enough, by doubling and halving; None beyond MOST."""
+def _smallest(enough, start: int) -> int | None:
+    """Smallest n ≥ 2 that is enough, by doubling and halving; None beyond MAX_SEEDS."""
     high = max(2, start)
-    while high <= MOST and not enough(high):
+    while high <= MAX_SEEDS and not enough(high):
         high *= 2
-    if high > 2 * MOST or not enough(high):
+    if high > 2 * MAX_SEEDS or not enough(high):
         return None
     low = 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
-    return high if high <= MOST else None
+    return high if high <= MAX_SEEDS else None

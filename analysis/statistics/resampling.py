@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .intervals import LEVEL, Interval, rounding, t_interval
+from .intervals import LEVEL, Interval, rounding_error, t_interval
 
 RESAMPLES = 9_999
 SEED = 20_261_122
 """Of every generator here: the same values give the same interval."""
-EXACT = 14
+MAX_EXACT = 14
 """Most values for which all sign vectors are counted."""
-MOST = 2**23
+MAX_NUMBERS = 2**23
 """Most numbers (64 MiB) that are held at once, however many values there are."""
 FEW_BCA = 20
 """Below this many values BCa intervals hold the truth too rarely (docs/statistics.md)."""
@@ -22,7 +22,7 @@ FEW_FLIPS = 6
 """Below this many values no sign-flip test reaches p < 0.05: the smallest is 2 / 2ⁿ."""
 
 
-def fewest(level: float = LEVEL) -> int:
+def fewest_values(level: float = LEVEL) -> int:
     """Return the number of values below which no resampled interval can hold a mean at `level`: 6 at 95 %.
 
     Such an interval lies within the values, and all n lie on one side of the middle of their law with
@@ -63,7 +63,7 @@ def bca(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
         confidence_level=level,
         method="BCa",
         rng=np.random.default_rng(SEED),
-        batch=max(1, min(1000, MOST // n)),
+        batch=max(1, min(1000, MAX_NUMBERS // n)),
     )
     low, high = (float(end * size + plain.mean) for end in found.confidence_interval)
     reason = f"BCa needs about {FEW_BCA} seeds; with {n} it is too narrow" if n < FEW_BCA else ""
@@ -84,10 +84,10 @@ def sign_flip(values: ArrayLike) -> float:
     All 2ⁿ sign vectors up to 14 values; beyond, 9,999 random ones and the observed one (Phipson &
     Smyth, Stat. Appl. Genet. Mol. Biol. 9, 2010). Values that are not finite are left out; NaN below two.
     """
-    return flips(values)[1]
+    return sign_flip_interval(values)[1]
 
 
-def flips(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
+def sign_flip_interval(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
     """Return the interval that inverts the sign-flip test, and the test's p-value for zero.
 
     Its ends are means of subsets of the values: flipping the signs of a subset about m makes the sum
@@ -100,13 +100,13 @@ def flips(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
         return plain, np.nan
     parts = [(subsets.sum(axis=1), subsets @ values) for subsets in _subsets(n)]
     sizes, sums = (np.concatenate(each) for each in zip(*parts, strict=True))
-    blur = float(rounding(np.abs(values).sum()))
+    blur = float(rounding_error(np.abs(values).sum()))
     total = values.sum()
     toward = sums if total > 0 else -sums
     p = 1.0 if abs(total) <= blur else min(1.0, 2 * (1 + int((toward <= blur).sum())) / (len(sums) + 1))
     reject = int((1 - level) / 2 * (len(sums) + 1) + 1e-9)
     if reject < 1:
-        reason = f"{n} seeds are too few for sign flips: it takes {fewest(level)}"
+        reason = f"{n} seeds are too few for sign flips: it takes {fewest_values(level)}"
         return Interval(plain.mean, np.nan, np.nan, n, reason), p
     if plain.low == plain.high:
         return plain, p
@@ -131,9 +131,9 @@ def _finite(values: ArrayLike, level: float) -> tuple[NDArray[np.float64], Inter
 
 def _subsets(n: int) -> Iterator[NDArray[np.float64]]:
     """The values whose signs are flipped, one row each, without the observed signs; parts (m, n) of 0 and 1."""
-    if n <= EXACT:
+    if n <= MAX_EXACT:
         yield ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1).astype(np.float64)
         return
-    rng, rows = np.random.default_rng(SEED), max(1, MOST // n)
+    rng, rows = np.random.default_rng(SEED), max(1, MAX_NUMBERS // n)
     for start in range(0, RESAMPLES, rows):
         yield rng.integers(0, 2, (min(rows, RESAMPLES - start), n)).astype(np.float64)

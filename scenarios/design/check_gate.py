@@ -104,14 +104,14 @@ def _not_taken(study: Study, name: str) -> Iterator[str]:
 def _never(study: Study, gate: GateConfig, seeds: int, most: int | None = None) -> Iterator[str]:
     """What makes a decision impossible: too few seeds, a horizon without rounds or values."""
     from ...analysis.gate.judge import NO_SALTELLI
-    from ...analysis.statistics.resampling import fewest
+    from ...analysis.statistics.resampling import fewest_values
     from ...analysis.statistics.sequential import first_look
 
     least, why = 2, "an interval over pairs of runs"
     if most is not None:
         least, why = first_look(gate.level), "a confidence sequence"
     elif gate.method == "bootstrap":
-        least, why = fewest(gate.level), "a bootstrap interval that can show anything"
+        least, why = fewest_values(gate.level), "a bootstrap interval that can show anything"
     if seeds < least:
         yield (
             f"gate: {counted(seeds, 'seed')} can never decide it: {why} takes at least {least}. "

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ...analysis.sensitivity.priors import in_words
+from ...analysis.sensitivity.priors import describe_prior
 from ...config import plain
 from ...errors import BadInput
 from ...keys import assign, spread
@@ -245,4 +245,4 @@ def told(study: Study) -> list[str]:
             "Sobol' points" if config.sampler == "sobol" else f"Latin hypercubes of {config.block} seeds"
         )
         how = f"{sampler}, one draw per seed"
-    return [how, *(f"{key}: {in_words(prior.model_dump())}" for key, prior in config.priors.items())]
+    return [how, *(f"{key}: {describe_prior(prior.model_dump())}" for key, prior in config.priors.items())]

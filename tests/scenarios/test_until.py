@@ -312,8 +312,8 @@ def test_however_often_one_looks_the_gate_passes_by_mistake_at_most_one_time_in_
     for row in pairs:
         for count in looks(200):
             interval = interval_of(row[:count], SEQUENCE, 0.95)
-            if line.good(interval) or line.bad(interval):
-                passed, failed = passed + line.good(interval), failed + line.bad(interval)
+            if line.passes(interval) or line.fails(interval):
+                passed, failed = passed + line.passes(interval), failed + line.fails(interval)
                 break
     assert stats.binomtest(passed + failed, len(pairs), 0.05, alternative="greater").pvalue > 0.01
     assert stats.binomtest(passed, len(pairs), 0.025, alternative="greater").pvalue > 0.01

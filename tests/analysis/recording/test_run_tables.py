@@ -16,7 +16,7 @@ from echodrift.analysis.recording.network import MOST_USERS, NetworkRecord
 from echodrift.analysis.recording.recorder import Recorder
 from echodrift.analysis.recording.taste_survival import MOST_ROWS as MOST_TASTE_ROWS
 from echodrift.analysis.recording.taste_survival import TasteRecord
-from echodrift.analysis.results import at, read_results
+from echodrift.analysis.results import read_results, rows_at
 from echodrift.analysis.statistics import median_survival
 from echodrift.policies.registry import build_policy
 from echodrift.scenarios.design.load import load_study
@@ -303,7 +303,7 @@ def test_tables_are_published_and_read_back(folder):
     # one picture per arm and grid point
     assert set(result.network_users["seed"]) == {0} and len(result.network_users) == 4 * 2 * 40
     point = results.points[1]
-    part = at(results.tastes, point.values)
+    part = rows_at(results.tastes, point.values)
     assert set(part["behavior.reinforcement"]) == {0.1} and len(part)
 
 

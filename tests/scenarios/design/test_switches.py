@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from echodrift.analysis.results import Results
 from echodrift.analysis.switches import (
-    drawn_in_time,
+    change_rounds,
+    has_drawn_times,
     interference,
-    marked,
     ratio_interval,
     recovery,
     switched,
@@ -314,9 +314,9 @@ def test_every_grid_point_is_told_with_its_own_switch(tmp_path):
         (page,) = told(results, point)
         assert page["changes"][0].startswith(f"Round {first} on") and page["everybody"] == "MF · 100 %"
         assert results.arms_at(point.values)[1]["switch"][0]["rerank"][0]["candidates"] == candidates
-        assert marked(results, ["MF"], point.values) == [first]
+        assert change_rounds(results, ["MF"], point.values) == [first]
         assert page["recoveries"] == [] or page["recoveries"][0]["first"] == str(first)
-    assert marked(results, ["MF"], {}) == [2, 5] and marked(results, ["organic"], {}) == []
+    assert change_rounds(results, ["MF"], {}) == [2, 5] and change_rounds(results, ["organic"], {}) == []
     assert page_data(results)["marks"] == [[2], [5], [2], [5]]
 
     # rounds down, candidates across
@@ -331,4 +331,4 @@ def test_a_switch_whose_time_a_prior_draws_is_marked_nowhere():
     prior = {"priors": {"arms[late].switch[0].round": {"uniform": [2, 9], "whole": True}}}
     asked = study({"round": 3, "slate": 5}, uncertainty=prior, seeds=8)
     results = Results(Path(), tomllib.loads(dump(asked)), {}, *[pd.DataFrame({"arm": []})] * 3)
-    assert drawn_in_time(results.study) and marked(results, ["late"], {}) == []
+    assert has_drawn_times(results.study) and change_rounds(results, ["late"], {}) == []

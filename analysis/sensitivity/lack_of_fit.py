@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from .coordinates import Coordinates
 from .given_data import SEED
 
-FLIPS = 499
+RESAMPLES = 499
 LEVEL = 0.05
 """Share of surfaces without misfit in which one is told, over all keys, at most."""
-MOST = 2**21
+MAX_NUMBERS = 2**21
 """Most numbers that are held at once."""
 
 Array = NDArray[np.float64]
 
 
-def misfit(coordinates: Coordinates, values: Array) -> str:
+def lack_of_fit(coordinates: Coordinates, values: Array) -> str:
     """Return the key whose curve departs most clearly from a quadratic; "" where none does.
 
     values: (draws,). For each key with more than three values: residuals of a least-squares quadratic in that key
@@ -43,11 +43,11 @@ def _p(at: Array, values: Array) -> float:
     basis = np.linalg.qr(np.vander(at, 3))[0]
     left = values - basis @ (basis.T @ values)
     seen = float(np.abs(np.cumsum(left)[ends]).max())
-    rng, beyond, done, batch = np.random.default_rng(SEED), 0, 0, max(1, MOST // at.size)
-    while done < FLIPS:
-        count = min(batch, FLIPS - done)
+    rng, beyond, done, batch = np.random.default_rng(SEED), 0, 0, max(1, MAX_NUMBERS // at.size)
+    while done < RESAMPLES:
+        count = min(batch, RESAMPLES - done)
         flipped = left[:, None] * rng.choice([-1.0, 1.0], (at.size, count))
         flipped -= basis @ (basis.T @ flipped)
         beyond += int((np.abs(np.cumsum(flipped, axis=0)[ends]).max(axis=0) >= seen * (1 - 1e-9)).sum())
         done += count
-    return (1 + beyond) / (1 + FLIPS)
+    return (1 + beyond) / (1 + RESAMPLES)
