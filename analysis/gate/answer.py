@@ -1,4 +1,4 @@
-"""The gate's answer, which prints itself and writes itself for machines and pull requests."""
+"""The result of a gate, with its text, JSON, JUnit XML and Markdown forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Answer(AnswerData):
         return table(self)
 
     def json(self) -> str:
-        """Return everything as JSON (layout in docs/gate.md); numbers that do not exist are null."""
+        """Return the whole answer as JSON (layout in docs/gate.md); undefined numbers are null."""
         return as_json(self)
 
     def junit(self) -> str:

@@ -1,4 +1,4 @@
-"""A gate's answer as people read it: words for lines, intervals and shares; the table on the screen."""
+"""Text for the result of a gate: lines, intervals, shares, notes, and the table printed on screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADS = ("", "line", "candidate", "baseline", "difference", "interval", "holds i
 
 
 def table(answer: AnswerData) -> str:
-    """Return the answer as a text table, one block per grid point, then what else must be known."""
+    """Return the answer as a text table, one block per grid point, then the notes."""
     blocks = [_block(verdict) for verdict in answer.verdicts]
     if len(answer.verdicts) > 1 or answer.missing_points:
         count = {
@@ -35,8 +35,8 @@ def _block(verdict: Verdict) -> str:
     text = [headline(verdict), "", _joined(HEADS, widths)]
     for row, line in zip(rows, verdict.judgements, strict=True):
         text.append(_joined(row, widths))
-        told = [f"the difference is {line.estimate}"] if "·" in line.estimate else []
-        text += [f"  {'':{widths[0]}}  {words}" for words in [*told, *remarks(line)]]
+        notes = [f"the difference is {line.estimate}"] if "·" in line.estimate else []
+        text += [f"  {'':{widths[0]}}  {words}" for words in [*notes, *remarks(line)]]
     return "\n".join(text)
 
 
@@ -49,7 +49,7 @@ def _joined(row: tuple[str, ...], widths: list[int]) -> str:
 
 
 def headline(verdict: Verdict) -> str:
-    """Return outcome, arms, horizon and method in a line."""
+    """Return outcome, arms, horizon and method on one line."""
     at = f" at {verdict.label}" if verdict.label else ""
     return (
         f'{verdict.outcome}{at}: "{verdict.candidate}" in place of "{verdict.baseline}" '
@@ -89,7 +89,7 @@ def numbers(line: Judgement) -> tuple[str, str, str, str]:
     own = line.estimate == "candidate"
     low, high = (number(end, line.measure, signed=not own) for end in (line.interval.low, line.interval.high))
     if " " in low and " " in high:
-        low = low.rsplit(" ", 1)[0]  # one unit for both ends
+        low = low.rsplit(" ", 1)[0]  # One unit for both ends.
     interval = f"{low} to {high}" if math.isfinite(line.interval.low) else "–"
     means = (number(line.candidate, line.measure), number(line.baseline, line.measure))
     return (*means, "" if own else number(line.interval.mean, line.measure, signed=True), interval)
@@ -98,7 +98,7 @@ def numbers(line: Judgement) -> tuple[str, str, str, str]:
 def number(value: float, measure: str, signed: bool = False) -> str:
     """Return a value with its unit: shares in percent, their differences in percentage points.
 
-    More digits than `measures.columns` writes, so that an end of an interval is seen to lie off its limit.
+    It has more digits than `measures.columns` writes, so that an interval visibly ends off its limit.
     """
     if not math.isfinite(value):
         return "–"
@@ -111,7 +111,7 @@ def number(value: float, measure: str, signed: bool = False) -> str:
 
 
 def remarks(line: Judgement) -> list[str]:
-    """Return what else a line has to tell: why it is undecided, where it holds, what would flip it."""
+    """Return the remarks on a line: why it is undecided, where it holds, what would flip it."""
     found = [line.reason] if line.reason else []
     if line.share is not None:
         found.append(describe_share(line))
@@ -127,7 +127,7 @@ def seeds(line: Judgement) -> str:
 
 
 def describe_share(line: Judgement) -> str:
-    """Return the share of plausible behaviors under which a line holds, with its interval and the seeds beside it."""
+    """Return the share of plausible behaviors under which a line holds, with its interval, and the share of seeds."""
     share = line.share
     if share is None or not math.isfinite(share.mean):
         return f"holds in {seeds(line)}" + (f" ({share.reason})" if share and share.reason else "")
@@ -136,13 +136,13 @@ def describe_share(line: Judgement) -> str:
 
 
 def describe_surface(line: Judgement) -> str:
-    """Return how good the surface is that a share of plausible behaviors is read from, in brackets."""
-    told = [line.share.reason] if line.share is not None and line.share.reason else []
+    """Return, in parentheses, how well the response surface behind a share of plausible behaviors predicts."""
+    parts = [line.share.reason] if line.share is not None and line.share.reason else []
     if line.surface_r2 is not None and line.surface_r2 > 0:
-        told.insert(
+        parts.insert(
             0, f"by a surface that predicts {100 * line.surface_r2:.0f} % of the variance between draws"
         )
-    return f" ({'; '.join(told)})" if told else ""
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def describe_tipping_point(point: TippingPoint) -> str:
@@ -154,7 +154,7 @@ def describe_tipping_point(point: TippingPoint) -> str:
 
 
 def notes(answer: AnswerData) -> list[str]:
-    """Return the notes of all verdicts, once each, a grid point named where it has its own."""
+    """Return the notes of all verdicts without repeats, with the grid points that they apply to unless all."""
     places: dict[str, list[str]] = {}
     for verdict in answer.verdicts:
         for note in verdict.notes:
@@ -168,12 +168,12 @@ def notes(answer: AnswerData) -> list[str]:
 
 
 def stopped(answer: AnswerData) -> str:
-    """Return how the study was stopped, or looked at before it was run on, in a sentence."""
+    """Return a sentence on how the study was stopped, or on its interim looks if it was extended later."""
     stopping = answer.stopping or {}
     looks = stopping.get("looks") or []
     at = f" after looks at {', '.join(map(str, looks))} seeds" if looks else ""
     on = ", then run on with a set number of seeds" if looks and answer.seeds > max(looks) else ""
     return (
-        f"stopped sequentially{at}{on}: its intervals are confidence sequences, which hold however often one looks, "
+        f"stopped sequentially{at}{on}: its intervals are confidence sequences, which hold however often the study is looked at, "
         "and are wider than those of a study with a set number of seeds."
     )

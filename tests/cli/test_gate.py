@@ -63,7 +63,7 @@ def test_exit_codes_of_a_real_study(call: Call, tmp_path: Path, monkeypatch: pyt
     assert code == 3 and "FAIL  guardrail niche_exposure ≤ baseline" in out
     share = echodrift.Result("r").runs.query("arm == 'new'")["niche_exposure"].mean()
     code, out, _ = call("gate", "real.toml", *how, "--set", line % f"at_least={share}")
-    assert code == 4 and "the interval holds the limit" in out and "seeds decide it" in out
+    assert code == 4 and "the interval contains the limit" in out and "seeds decide it" in out
     assert before == {
         path.name: path.stat().st_mtime_ns for path in Path("r/runs").iterdir() if path.is_dir()
     }

@@ -148,7 +148,7 @@ def test_a_value_on_one_side_alone_is_no_pass(
     assert line.outcome == "FAIL" and line.reason == ""
     # without an interval or on both sides of the limit it says both
     [line] = judge(one_sided([{"at_least": "baseline + 0.11"}], (7,), arm, stopping=stopping))[0].judgements
-    assert "holds the limit; only one of" in line.reason and line.seeds_needed is None
+    assert "contains the limit; only one of" in line.reason and line.seeds_needed is None
 
 
 def test_values_that_neither_arm_has_are_left_out(

@@ -226,7 +226,7 @@ def test_a_bootstrap_interval_needs_as_many_seeds_as_could_show_anything(
         assert line.outcome == "UNDECIDED" and np.isnan(line.interval.low)
         assert f"{n} seeds: a bootstrap interval at 95 % takes 6" in line.reason
         assert line.seeds_needed is not None and line.seeds_needed >= 6
-        assert "(reckoned for t intervals)" in line.reason
+        assert "(computed for t intervals)" in line.reason
         [line] = judge(planted(-pairs, [LINE], method="bootstrap"))[0].judgements
         assert line.outcome == "UNDECIDED"
     pairs = 0.01 * (1 + np.arange(6))
