@@ -1,4 +1,4 @@
-"""Which assumption drives the answer: sensitivity indices, and a response surface over the draws of the priors."""
+"""Sensitivity analysis over priors: which assumption drives a result, and a response surface over the draws."""
 
 from .given_data import ENOUGH_DRAWS, MIN_DRAWS, REST, indices
 from .pairs import sobol_indices

@@ -1,7 +1,7 @@
-"""Does a value follow a key in a way that a quadratic cannot: a jump, a late spike, more than one wave?
+"""Test a response surface for lack of fit: does a value depend on a key in a way that a quadratic cannot follow?
 
-A response surface is quadratic in every key. What it cannot follow it takes for noise, and the share of plausible
-behaviors that is read from it is then off by more than its interval says (docs/statistics.md).
+A response surface is quadratic in every key. It takes a jump, a late spike or more than one wave for noise, and the
+share of plausible behaviors estimated from it is then off by more than its interval says (docs/statistics.md).
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from .given_data import SEED
 
 RESAMPLES = 499
 LEVEL = 0.05
-"""Share of surfaces without misfit in which one is told, over all keys, at most."""
+"""Highest rate of false alarms among surfaces that fit, over all keys."""
 MAX_NUMBERS = 2**21
-"""Most numbers that are held at once."""
+"""Most numbers in memory at once."""
 
 Array = NDArray[np.float64]
 
 
 def lack_of_fit(coordinates: Coordinates, values: Array) -> str:
-    """Return the key whose curve departs most clearly from a quadratic; "" where none does.
+    """Return the key whose curve departs most clearly from a quadratic; "" if none does.
 
-    values: (draws,). For each key with more than three values: residuals of a least-squares quadratic in that key
-    alone, summed up in its order; the largest such sum against those of residuals with random signs, fitted
-    again (wild bootstrap), p times the number of keys. Stute, González Manteiga & Presedo Quindimil, J. Am.
-    Stat. Assoc. 93 (1998). It sees main effects, whatever the law of the noise.
+    values: (draws,). For each key with more than three values, the residuals of a least-squares quadratic in that
+    key alone are cumulated in its order. The largest absolute sum is compared with those of refitted residuals
+    with random signs (wild bootstrap), and p is multiplied by the number of keys. Stute, González Manteiga &
+    Presedo Quindimil, J. Am. Stat. Assoc. 93 (1998). It detects main effects, whatever the noise distribution.
     """
     keys = [key for key, columns in coordinates.columns.items() if set(columns) & set(coordinates.squared)]
     keys = [key for key in keys if coordinates.support[key][0].size > 3]
@@ -39,7 +39,9 @@ def lack_of_fit(coordinates: Coordinates, values: Array) -> str:
 def _p(at: Array, values: Array) -> float:
     order = np.argsort(at, kind="stable")
     at, values = at[order], values[order]
-    ends = np.append(np.flatnonzero(np.diff(at) > 0), at.size - 1)  # draws with one value are one place
+    ends = np.append(
+        np.flatnonzero(np.diff(at) > 0), at.size - 1
+    )  # Draws with equal values share one position.
     basis = np.linalg.qr(np.vander(at, 3))[0]
     left = values - basis @ (basis.T @ values)
     seen = float(np.abs(np.cumsum(left)[ends]).max())
