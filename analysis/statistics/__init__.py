@@ -1,8 +1,8 @@
-"""What a study's numbers say: intervals over seeds, paired differences, sequential and equivalence statements.
+"""Statistics over seeds: intervals, paired differences, sequential and equivalence tests, planning, decay.
 
 One subject per file: `intervals` (t, Holm), `paired` (arms against a reference), `survival` (censored times),
 `resampling` (BCa, sign flips), `equivalence` (TOST), `sequential` (always valid), `planning` (seeds needed),
-`decay` (half-life). What each holds under simulation: docs/statistics.md.
+`decay` (half-life). Their simulated coverage and power: docs/statistics.md.
 """
 
 from .decay import DecayFit, half_life_fit

@@ -1,4 +1,4 @@
-"""A mean over seeds with its t interval."""
+"""Means over seeds with t intervals, Holm's adjustment, and differences up to rounding error."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its t interval; `low` and `high` are NaN where there is none, and `reason` says why."""
+    """A mean with its interval; `low` and `high` are NaN if there is none, and `reason` says why."""
 
     mean: float
     low: float
     high: float
     n: int
-    """Values it rests on (finite ones)."""
+    """Number of values used (finite ones)."""
     reason: str = ""
 
 
 def t_interval(
     values: ArrayLike, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Mean, half width of its t interval, standard error and count over the last axis.
+    """Return mean, half width of its t interval, standard error and count over the last axis.
 
-    Values that are not finite are left out. Shapes: (..., n) → four arrays (...). Half width and
-    standard error are NaN where n < 2. A spread that is only rounding counts as none (0).
+    Non-finite values are left out. Shapes: (..., n) → four arrays (...). Half width and standard error are NaN
+    where n < 2. A spread within rounding error counts as 0.
     """
     from scipy.stats import t
 
@@ -47,7 +47,7 @@ def t_interval(
 
 
 def mean_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
-    """Mean of independent values (one per seed) and its t interval; values (n,)."""
+    """Return the mean of independent values (n,), one per seed, with its t interval."""
     means, halves, _, counts = t_interval(np.ravel(np.asarray(values, float)), level)
     mean, half, n = float(means), float(halves), int(counts)
     return Interval(mean, mean - half, mean + half, n, _why_no_interval(n))
@@ -58,7 +58,7 @@ def _why_no_interval(n: int) -> str:
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:
-    """Holm's step-down adjusted p-values (Holm 1979); p (m,), NaN is left out of the family and stays NaN."""
+    """Return Holm's step-down adjusted p-values (Holm 1979); p (m,), NaN is left out of the family and stays NaN."""
     p = np.asarray(p, dtype=np.float64)
     tested = np.flatnonzero(~np.isnan(p))
     order = tested[np.argsort(p[tested], kind="stable")]
@@ -73,7 +73,7 @@ ULPS = 16
 
 
 def rounding_error(*sizes: ArrayLike) -> NDArray[np.float64]:
-    """Return the largest difference that may come from rounding, where numbers as large as these met; elementwise."""
+    """Return, elementwise, the largest difference that rounding may cause between numbers of these sizes."""
     largest = np.abs(np.asarray(sizes[0], np.float64))
     for size in sizes[1:]:
         largest = np.fmax(largest, np.abs(np.asarray(size, np.float64)))
@@ -81,7 +81,7 @@ def rounding_error(*sizes: ArrayLike) -> NDArray[np.float64]:
 
 
 def subtract(here: ArrayLike, there: ArrayLike) -> NDArray[np.float64]:
-    """Return here − there; 0 where that is only rounding, NaN where a side is not finite."""
+    """Return here − there; 0 if that is within rounding error, NaN if a side is not finite."""
     here, there = np.asarray(here, np.float64), np.asarray(there, np.float64)
     with np.errstate(invalid="ignore"):
         gap = here - there
