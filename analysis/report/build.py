@@ -1,4 +1,4 @@
-"""The report of a study: figures as PNG and SVG, and one self-contained page."""
+"""Build the report of a study: figures as PNG and SVG, and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..plots.gallery import Plate
 
 FULL_POINTS = 6
-"""A grid with more points gets figures of the primary measures alone at each of them."""
+"""With more grid points each gets figures of the primary measures only."""
 
 SECTIONS = (
     (
@@ -40,9 +40,9 @@ SECTIONS = (
 def build_report(folder: Path | str) -> Path:
     """Write figures/*.png, figures/*.svg and report.html into a study's folder; return the page's path.
 
-    Reads study.toml, runs.parquet, rounds.parquet and, where they are there, lorenz.parquet and
-    manifest.json. The same tables give the same bytes. Raises BadInput when the folder holds no
-    finished study, StorageError when it cannot be written; a file is replaced whole or not at all.
+    Reads study.toml, runs.parquet, rounds.parquet and, if present, lorenz.parquet and manifest.json. The same
+    tables give the same bytes. Raises BadInput if the folder contains no finished study, StorageError if it cannot
+    be written. Files are replaced atomically.
     """
     from ..plots.sheet import of_intervals
 
@@ -89,7 +89,7 @@ def _build(results: Results) -> Path:
 
 
 def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
-    """What the page shows of one grid point."""
+    """Return the template variables of one grid point."""
     from ..plots import long_gallery
     from ..plots.gallery import gallery
 
@@ -121,7 +121,7 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
 
 
 def _sensitivity(results: Results) -> dict[str, Any] | None:
-    """The section on the priors, with its figures written."""
+    """Return the section on the priors, and write its figures."""
     section = sensitivity.sensitivity_section(results)
     if section is not None:
         section["pictures"] = [_picture(results.folder, name, plate) for name, plate in section.pop("plates")]
@@ -129,7 +129,7 @@ def _sensitivity(results: Results) -> dict[str, Any] | None:
 
 
 def _compare(results: Results, point: Point) -> pd.DataFrame:
-    """All arms against the reference on all measures; no rows when the reference has no run."""
+    """Compare all arms with the reference on all measures; no rows if the reference has no run."""
     runs = point.runs
     present = list(dict.fromkeys(runs["arm"]))
     arms = [name for name in results.arms if name in present and name != results.reference]
@@ -141,7 +141,7 @@ def _compare(results: Results, point: Point) -> pd.DataFrame:
 
 
 def _grid_figures(results: Results, styles: Any) -> list[dict[str, str]]:
-    """The figures across the grid; none without one."""
+    """Write the figures across the grid; none without one."""
     from ..plots.long_gallery import grid_plates
 
     first = _grid_figure(results, styles)
@@ -150,7 +150,7 @@ def _grid_figures(results: Results, styles: Any) -> list[dict[str, str]]:
 
 
 def _grid_figure(results: Results, styles: Any) -> dict[str, str] | None:
-    """The primary measures across the grid; None without one."""
+    """Write the figure of the primary measures across the grid; None without one."""
     from ..plots import across_grid
     from ..plots.gallery import Plate
 
@@ -176,7 +176,7 @@ def _grid_figure(results: Results, styles: Any) -> dict[str, str] | None:
 
 
 def _picture(folder: Path, name: str, plate: Plate) -> dict[str, str]:
-    """Write a plate's files and return what the page needs of it."""
+    """Write the files of a plate and return its template variables."""
     from ..plots import render
 
     png = render(plate.figure, "png")

@@ -1,4 +1,4 @@
-"""What the report says of a gate: the verdict, each line with its interval against the limit, what would flip it."""
+"""The gate in the report: the verdict, each line with its interval against the limit, and what would flip it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..results import Point, Results
 from ..statistics import tost
 
 WIDTH = 220.0
-"""Pixels of the small graphic of an interval."""
+"""Width in pixels of the small graphic of an interval."""
 KINDS = {"PASS": "pass", "FAIL": "fail", "UNDECIDED": "undecided"}
-"""How the page names an outcome: the class of its color, and the word in a count."""
+"""Outcome → its CSS class, which is also its word in a count."""
 
 
 def gate_section(results: Results) -> dict[str, Any] | None:
-    """Return what the page shows of the gate, ready for the template; None where the study has none."""
+    """Return the template variables of the gate; None if the study has none."""
     gate = results.study.get("gate")
     if not gate:
         return None
@@ -40,14 +40,14 @@ def gate_section(results: Results) -> dict[str, Any] | None:
         "kind": KINDS[judged.outcome],
         "baseline": gate["baseline"],
         "candidate": gate["candidate"],
-        "said": _said(judged.outcome),
+        "said": _summary(judged.outcome),
         "counts": ", ".join(f"{number} {KINDS[name]}" for name, number in counts.items() if number),
         "blocks": blocks,
         "notes": words.notes(judged),
     }
 
 
-def _said(outcome: str) -> str:
+def _summary(outcome: str) -> str:
     return {
         "PASS": "Every line is shown to hold.",
         "FAIL": "At least one line is shown not to hold.",
@@ -99,7 +99,7 @@ def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
 
 
 def _between(line: Judgement) -> str:
-    """The interval of the share of plausible behaviors; empty where it has none."""
+    """Return the interval of the share of plausible behaviors; empty if there is none."""
     share = line.share
     if share is None or not (math.isfinite(share.low) and math.isfinite(share.mean)):
         return ""
@@ -109,10 +109,10 @@ def _between(line: Judgement) -> str:
 def _no_harm(
     point: Point, verdict: Verdict, judged: Judgement, gate: Mapping[str, Any], line: Mapping[str, Any]
 ) -> str:
-    """What two one-sided tests say of ± the margin of a line; nothing where it allows no harm in that sense.
+    """Return the result of two one-sided tests against ± the margin of a line; empty if it allows no loss.
 
-    Each test is at the gate's own one-sided error, so that both speak of one interval. Nothing is said beside
-    intervals that are no t intervals, which may say something else.
+    Each test has the gate's own one-sided error, so that both agree with the interval shown. The text is empty
+    unless that is a t interval, since other intervals may disagree with the tests.
     """
     if verdict.method != "t":
         return ""
@@ -143,9 +143,9 @@ def _p(value: float) -> str:
 
 
 def graphic(line: Judgement) -> dict[str, float] | None:
-    """Places in pixels of the interval, its middle, the limit and zero; None without an interval.
+    """Return pixel positions of the interval, its mean, the limit and zero; None without an interval.
 
-    The allowed side is shaded. Zero stands in it where it lies within, for estimates that are differences.
+    "good" and "good_width" are the shaded allowed side. Zero is given for estimates that are differences.
     """
     low, high = line.interval.low, line.interval.high
     if not (math.isfinite(low) and math.isfinite(high)):

@@ -1,4 +1,4 @@
-"""What the report says of a study with [uncertainty]: what was drawn, and which assumption drives the answer."""
+"""The section of the report on [uncertainty]: what was drawn, and which assumption drives the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..plots.gallery import Plate
 
 MOST_FIGURES = 6
-"""Bars are drawn of so many differences at most; the tables have them all."""
+"""Most differences drawn as bar figures; the tables have all of them."""
 REST_LABEL = "everything else"
 FIRST = "First order: what goes with it alone"
 TOTAL = "Total: with all its interactions"
@@ -29,7 +29,7 @@ GUIDE = (
 
 
 def sensitivity_section(results: Results) -> dict[str, Any] | None:
-    """Return what the page shows of the priors, ready for the template; None without them.
+    """Return the template variables of the priors; None without priors.
 
     `plates` are the figures, `tables` one per difference of arms and grid point, `priors` one row per key.
     """
@@ -50,7 +50,7 @@ def sensitivity_section(results: Results) -> dict[str, Any] | None:
 
 
 def _pairs_and_measures(results: Results) -> tuple[list[tuple[str, str]], list[str]]:
-    """Pairs of arms and measures whose sensitivity is told: those of the gate, else every arm and the primary ones."""
+    """Return the arm pairs and measures to report: those of the gate, else every arm and the primary measures."""
     gate = results.study.get("gate")
     present = [name for name in results.arms if name in set(results.runs["arm"])]
     if gate and {gate["candidate"], gate["baseline"]} <= set(present):
@@ -67,7 +67,7 @@ def _pairs_and_measures(results: Results) -> tuple[list[tuple[str, str]], list[s
 def _indices(
     results: Results, pairs: list[tuple[str, str]], measures: list[str]
 ) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    """(labels, table of all measures) for each grid point and pair of arms."""
+    """Return (labels, table of all measures) for each pair of arms and grid point."""
     import pandas as pd
 
     found = []
@@ -75,10 +75,10 @@ def _indices(
         tables = [sensitivity(results, name, arm=arm, reference=reference or None) for name in measures]
         if not tables:
             continue
-        whole = pd.concat(tables, ignore_index=True)
-        whole = whole[whole["reference"] == reference]
+        table = pd.concat(tables, ignore_index=True)
+        table = table[table["reference"] == reference]
         for point in results.points:
-            part = rows_at(whole, point.values)
+            part = rows_at(table, point.values)
             if len(part):
                 found.append(
                     ({"arm": arm, "reference": reference, "label": point.label, "number": point.number}, part)
@@ -97,7 +97,7 @@ def _prior_row(key: str, prior: Mapping[str, Any], drawn: pd.DataFrame) -> dict[
 
 
 def _table(results: Results, labels: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:
-    """Keys as rows, measures as columns; the largest first by the mean over measures."""
+    """Return a table with keys as rows, largest mean index first, and measures as columns."""
     measures = list(dict.fromkeys(part["measure"]))
     means = part.groupby("key", sort=False)["index"].mean()
     keys = sorted((key for key in means.index if key != REST), key=lambda key: -_or_zero(means[key]))
@@ -140,7 +140,7 @@ def _written(row: Mapping[str, Any], value: str, low: str, high: str) -> str:
 
 
 def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) -> list[tuple[str, Plate]]:
-    """File names and bars of the first differences."""
+    """Return file names and bar figures of the first differences."""
     from ..plots.gallery import Plate
     from ..plots.sensitivity import sensitivity as bars
 
@@ -172,7 +172,7 @@ def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) 
 
 
 def _bar_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Indices as the figure takes them: a panel for first orders, one for totals where there are any."""
+    """Return indices in the figure's layout: a panel for first-order indices, and one for totals if there are any."""
     import pandas as pd
 
     named = rows.assign(key=rows["key"].replace(REST, REST_LABEL))

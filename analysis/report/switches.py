@@ -1,4 +1,4 @@
-"""What the report says about arms that change in mid-run: true and naive effects, and what was repaired."""
+"""The section of the report on arms that switch in mid-run: true and naive effects, and recovery."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RECOVERED = ("niche_exposure", "niche_consumed")
-"""Measures whose recovery is told."""
+"""Measures whose recovery is reported."""
 GUIDE = (
     "The switched world minus the same world without the switch, seed by seed: before the switch they are one "
     "and the same. Dotted lines mark the rounds in which something changes."
@@ -28,7 +28,7 @@ GUIDE = (
 
 
 def switch_sections(results: Results, point: Point) -> list[dict[str, Any]]:
-    """Return what to say of every switched arm of a grid point; nothing without switches."""
+    """Return the template variables of every switched arm of a grid point; empty without switches."""
     pages = []
     drawn = " (rounds as written; a prior draws others)" if has_drawn_times(results.study) else ""
     arms = results.arms_at(point.values)
@@ -45,7 +45,7 @@ def switch_sections(results: Results, point: Point) -> list[dict[str, Any]]:
                 "early": int(point.rounds["round"].max()) + 1 - which.stable_from < results.span,
                 "changes": [_change(each) + drawn for each in _switches(arms, which.arm)],
                 "effects": [_effect_row(each) for each in effects],
-                # before which round is not one and the same where a prior draws it
+                # If a prior draws the round of the switch, "before the switch" differs between seeds.
                 "recoveries": []
                 if has_drawn_times(results.study)
                 else [_recovery_row(each, which.round) for each in found if each is not None],
@@ -55,7 +55,7 @@ def switch_sections(results: Results, point: Point) -> list[dict[str, Any]]:
 
 
 def _measures(results: Results) -> list[str]:
-    """Primary measures first, then the others that people are judged by."""
+    """Return the primary measures, then others about how well users are served."""
     others = ("minority_hit_rate", "dominant_hit_rate", "welfare", "miscalibration", "niche_exposure")
     return list(dict.fromkeys([*results.primary, *others]))
 
@@ -65,7 +65,7 @@ def _switches(arms: Sequence[Mapping[str, Any]], arm: str) -> Sequence[Mapping[s
 
 
 def _change(switch: Mapping[str, Any]) -> str:
-    """One switch in words."""
+    """Describe one switch."""
     until = f" to {switch['until'] - 1}" if switch.get("until") is not None else " on"
     users = switch.get("users", 1.0)
     if isinstance(users, str):
@@ -136,7 +136,7 @@ def plates(results: Results, point: Point, styles: Mapping[str, ArmStyle]) -> It
         return
     shown = {name: style for name, style in styles.items() if name in set(table["arm"])}
     marks = change_rounds(results, [which.arm for which in arms], point.values)
-    # a difference may leave the range of its measure
+    # Differences may leave the range of their measure.
     columns = [replace(describe(name), low=-math.inf, high=math.inf) for name in measures]
     title = "What the switch did: switched minus unswitched world"
     yield Plate(
@@ -152,7 +152,7 @@ def plates(results: Results, point: Point, styles: Mapping[str, ArmStyle]) -> It
 def _minus_unswitched(
     rounds: pd.DataFrame, arms: Sequence[Switched], measures: Sequence[str]
 ) -> pd.DataFrame | None:
-    """The tidy table of switched minus unswitched worlds, under the names of the switched ones."""
+    """Return the tidy table of switched minus unswitched worlds, under the names of the switched arms."""
     import pandas as pd
 
     parts = []
