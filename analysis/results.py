@@ -1,4 +1,4 @@
-"""A study's folder read back: the tables, the study as run, the manifest; one grid point at a time."""
+"""Read the results in a study's folder: its tables, the study as run, and the manifest, by grid point."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ END = 20
 
 @dataclass(frozen=True)
 class Point:
-    """One grid point: its values and its part of the tables."""
+    """One grid point: its values and its rows of the tables."""
 
     number: int
     """1, 2, … in the order of the grid."""
@@ -40,21 +40,21 @@ class Point:
 
     @property
     def label(self) -> str:
-        """The point in words: key = value, key = value."""
+        """The point as text: key = value, key = value."""
         return ", ".join(f"{key} = {value}" for key, value in self.values.items())
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a study left in its folder.
+    """The results of a study, as read from its folder.
 
-    Of a Saltelli design the tables here have the independent rows alone, replicates averaged
-    (`analysis.saltelli`): what intervals may rest on.
+    For a Saltelli design the tables contain only the independent rows, averaged over replicates
+    (`analysis.saltelli`), since only these are valid for intervals.
     """
 
     folder: Path
     study: dict[str, Any]
-    """`study.toml` as run, every default spelled out."""
+    """`study.toml` as run, with all defaults."""
     manifest: dict[str, Any]
     rounds: pd.DataFrame
     runs: pd.DataFrame
@@ -62,7 +62,7 @@ class Results:
 
     @cached_property
     def arms(self) -> list[str]:
-        """Names in the order of the study."""
+        """Names of the arms in the order of the study."""
         named = [arm["name"] for arm in self.study["arms"]]
         return named + [name for name in dict.fromkeys(self.runs["arm"]) if name not in named]
 
@@ -73,7 +73,7 @@ class Results:
 
     @property
     def primary(self) -> list[str]:
-        """Measures named beforehand."""
+        """Measures named in advance, for which verdicts are not adjusted."""
         return list(self.study.get("primary", []))
 
     @property
@@ -89,7 +89,7 @@ class Results:
 
     @cached_property
     def every_run(self) -> pd.DataFrame:
-        """`runs` with all rows of a Saltelli design, of which `runs` has the independent ones alone."""
+        """As `runs`, but with all rows of a Saltelli design, not only the independent ones."""
         return _table(self.folder / "runs.parquet", ["arm", *self.grid, "seed", "status"])
 
     @cached_property
@@ -122,7 +122,7 @@ class Results:
         return self._more("network_ties", ["when", "by", "one", "other", "ties"])
 
     def arms_at(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the arms as they are at a grid point, given by the values that its rows have in the tables."""
+        """Return the arms with their settings at a grid point, given its values as in the tables."""
         study = {"arms": deepcopy(self.study["arms"])}
         for key, value in values.items():
             if key.startswith("arms["):
@@ -131,13 +131,13 @@ class Results:
         return study["arms"]
 
     def _more(self, name: str, columns: list[str]) -> pd.DataFrame:
-        """A table that folders of older versions lack: empty there."""
+        """Return a table that folders of older versions lack; empty there."""
         table = _table(self.folder / f"{name}.parquet", ["arm", *self.grid, "seed", *columns], optional=True)
         return independent_rows(table, self.study.get("uncertainty"), self.grid, name)
 
     @cached_property
     def points(self) -> list[Point]:
-        """The grid points, in the order in which the runs list them; one without values when there is no grid."""
+        """The grid points, in the order of the runs table; a single one without values if there is no grid."""
         runs = self._with_ends()
         if not self.grid:
             return [Point(1, {}, self.rounds, runs, self.lorenz)]
@@ -151,12 +151,12 @@ class Results:
 
     @cached_property
     def span(self) -> int:
-        """Rounds that comparisons average over: the last `END`, or all of a shorter study."""
+        """Number of rounds that comparisons average over: the last `END`, or all of a shorter study."""
         ran = self.rounds["round"].max() + 1 if len(self.rounds) else self.study.get("rounds", END)
         return int(min(END, ran))
 
     def _with_ends(self) -> pd.DataFrame:
-        """Runs with every measure's mean over the last `END` rounds of the run, NaN left out."""
+        """Return the runs with every measure's mean over the last `END` rounds of the run, NaN left out."""
         keys = ["arm", *self.grid, "seed"]
         runs = self.runs.drop(columns=[name for name in self.measures if name in self.runs.columns])
         return runs.merge(means(self.rounds, keys, self.measures, END), "left", keys)
@@ -168,7 +168,7 @@ def design_keys(study: dict[str, Any]) -> list[str]:
 
 
 def _as_written(study: dict[str, Any], key: str, value: Any) -> Any:
-    """Return a value of a design key as the study has it: a column of mixed types holds text."""
+    """Return a value of a design key as the study has it; columns of mixed types are stored as text."""
     lists = [study.get("grid") or {}, *(study.get("zip") or ())]
     known = [each for values in lists for each in values.get(key, ())]
     return next(
@@ -201,9 +201,9 @@ def cubes(
     width: int = 1,
     first: int = 0,
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield each measure as (arms, bins, seeds): every run averaged over bins of `width` rounds, NaN where unseen.
+    """Yield each measure as (arms, bins, seeds): every run averaged over bins of `width` rounds, NaN if missing.
 
-    first: round in which the first bin begins. Other arms, seeds and rounds are left out.
+    first: round in which the first bin begins. Other arms, seeds and rounds are ignored.
     """
     import pandas as pd
 
@@ -223,7 +223,7 @@ def cubes(
 
 
 def read_results(folder: Path) -> Results:
-    """Read a study's folder; BadInput says which file is missing or cannot be read."""
+    """Read a study's folder; BadInput names a file that is missing or cannot be read."""
     folder = Path(folder)
     for name in ("study.toml", "runs.parquet", "rounds.parquet"):
         if not (folder / name).is_file():
@@ -240,8 +240,8 @@ def read_results(folder: Path) -> Results:
     grid = design_keys(study)
 
     def table(name: str, *columns: str, optional: bool = False) -> pd.DataFrame:
-        whole = _table(folder / f"{name}.parquet", ["arm", *grid, "seed", *columns], optional)
-        return independent_rows(whole, study.get("uncertainty"), grid, name)
+        rows = _table(folder / f"{name}.parquet", ["arm", *grid, "seed", *columns], optional)
+        return independent_rows(rows, study.get("uncertainty"), grid, name)
 
     return Results(
         folder=folder,
@@ -256,7 +256,7 @@ def read_results(folder: Path) -> Results:
 
 
 def _table(path: Path, keys: list[str], optional: bool = False) -> pd.DataFrame:
-    """A parquet file with the columns `keys`; without rows, or without an optional file, an empty table with them."""
+    """Read a parquet file with the columns `keys`; without rows, or if an optional file is missing, an empty table."""
     import pandas as pd
 
     table = pd.DataFrame() if optional and not path.is_file() else _read(path, pd.read_parquet)

@@ -1,4 +1,4 @@
-"""What a change in mid-run did: the effect an A/B test would report beside the true one, and what was repaired."""
+"""Effects of a switch in mid-run: what an A/B test would report beside the true effect, and how much was recovered."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from .results import Results
 
 NOBODY, EVERYBODY = " · 0 %", " · 100 %"
-"""Endings of the names of the worlds that a study adds to a switched arm."""
+"""Suffixes of the arms that a study adds to a switched arm: the same world with no user or all users switched."""
 BEFORE = 20
-"""Rounds before a switch over which what was lost is averaged."""
+"""Rounds before a switch over which the loss is averaged."""
 SMOOTH = 5
-"""Rounds of the running mean in which a recovery is looked for."""
+"""Width in rounds of the running mean that determines the time of recovery."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,20 @@ class Switched:
 
     arm: str
     nobody: str
-    """The world in which nothing is switched."""
+    """Name of the arm in which nothing is switched."""
     everybody: str | None
-    """The world in which all users are; None where the arm itself is that."""
+    """Name of the arm in which all users are switched; None if the arm itself is that."""
     round: int
     """First round of the first switch."""
     marks: tuple[int, ...]
     """Rounds in which something changes."""
     stable_from: int
-    """First round in which nothing changes any more."""
+    """First round from which on nothing changes any more."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a switch for some of the users did to a measure, in units of the measure; n = seeds."""
+    """Effect of switching some of the users on a measure, in its units; n = seeds."""
 
     measure: str
     naive: Interval
@@ -57,7 +57,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Recovery:
-    """What a switch brought back of a measure that the arm had lost to the reference by then; paired by seed."""
+    """How much of a measure's loss against the reference a switch recovered; paired by seed."""
 
     measure: str
     lost: Interval
@@ -95,9 +95,9 @@ def switched(arms: Sequence[Mapping[str, Any]]) -> list[Switched]:
 
 
 def change_rounds(results: Results, arms: Sequence[str], values: Mapping[str, Any]) -> list[int]:
-    """Return the rounds in which something changes in these arms, at all grid points with these values.
+    """Return the rounds in which something changes in these arms, over all grid points with these values.
 
-    None where a prior draws the time of a switch: it is another in every seed.
+    Empty if a prior draws the time of a switch, which then differs between seeds.
     """
     if has_drawn_times(results.study) or not any(arm.get("switch") for arm in results.study["arms"]):
         return []
@@ -115,7 +115,7 @@ def change_rounds(results: Results, arms: Sequence[str], values: Mapping[str, An
 
 
 def has_drawn_times(study: Mapping[str, Any]) -> bool:
-    """Whether a prior draws when something is switched, so that no round of a switch holds for all seeds."""
+    """Whether a prior draws the time of a switch, so that it differs between seeds."""
     priors = (study.get("uncertainty") or {}).get("priors") or {}
     return any(".switch[" in key and key.endswith((".round", ".until", ".ramp")) for key in priors)
 
@@ -126,24 +126,24 @@ def _for_all(switch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(arms: Sequence[Mapping[str, Any]], name: str, like: Mapping[str, Any]) -> str | None:
-    """Return `name` where an arm has it, else the name of an arm that is like one but for its name."""
+    """Return `name` if an arm has it, else the name of an arm with the same settings as `like`; None if there is none."""
     settings = _without_name(like)
     alike = [arm["name"] for arm in arms if arm["name"] == name]
     return next(iter(alike + [arm["name"] for arm in arms if _without_name(arm) == settings]), None)
 
 
 def _without_name(arm: Mapping[str, Any]) -> dict[str, Any]:
-    """What an arm is apart from its name."""
+    """Return the settings of an arm without its name."""
     return {key: value for key, value in arm.items() if key != "name" and value}
 
 
 def interference(runs: pd.DataFrame, which: Switched, measures: Sequence[str]) -> list[Effect]:
-    """Return naive and true effect of a switch for some users, for measures that are means over users.
+    """Return naive and true effects of switching some users, for measures that are means over users.
 
     runs: one row per run of one grid point, measures averaged over the last rounds, with the columns
-    `measure:treated=yes` and `measure:treated=no`. The naive difference compares people who live in one
-    world; whatever the switched do to the shared model, to popularity and to their friends reaches the
-    others too and falls out of it. Empty where everybody is switched.
+    `measure:treated=yes` and `measure:treated=no`. The naive difference compares users within one world: effects of
+    the switched users on the shared model, on popularity and on their friends also reach the others, and cancel
+    out (interference). Empty if everybody is switched.
     """
     if which.everybody is None:
         return []
@@ -167,10 +167,10 @@ def interference(runs: pd.DataFrame, which: Switched, measures: Sequence[str]) -
 def recovery(
     rounds: pd.DataFrame, which: Switched, reference: str, measure: str = "niche_exposure", last: int = 20
 ) -> Recovery | None:
-    """Return what the switch brought back of a measure, on all users; None without the arms it takes.
+    """Return how much of a measure the switch recovered, over all users; None without the arms it needs.
 
-    rounds: the tidy table of one grid point. With a world in which everybody is switched, that one is
-    looked at, since what is lost is counted over all users.
+    rounds: the tidy table of one grid point. If there is an arm in which everybody is switched, it is used, since
+    the loss is measured over all users.
     """
     arm = which.everybody or which.arm
     curves = {name: _curve(rounds, name, measure) for name in (arm, which.nobody, reference)}
@@ -181,10 +181,10 @@ def recovery(
     gain = (after - without).to_numpy(float)
     last = max(min(last, gain.shape[1] - which.stable_from), 1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a seed without any value is NaN, and left out
+        warnings.simplefilter("ignore", RuntimeWarning)  # A seed without any value is NaN.
         lost = np.nanmean((organic - without).to_numpy(float)[:, before], axis=1)
         regained = np.nanmean(gain[:, -last:], axis=1)
-        course = np.nanmean(gain[:, which.round :], axis=0)
+        gain_by_round = np.nanmean(gain[:, which.round :], axis=0)
     clear = mean_interval(regained).low > 0
     cost = Interval(np.nan, np.nan, np.nan, 0, "nothing is clearly regained")
     if clear and "welfare" in rounds:
@@ -196,13 +196,13 @@ def recovery(
         mean_interval(lost),
         mean_interval(regained),
         ratio_interval(regained, lost),
-        _half_way(course, mean_interval(regained).mean) if clear else float("nan"),
+        _half_way(gain_by_round, mean_interval(regained).mean) if clear else float("nan"),
         cost,
     )
 
 
 def _curve(rounds: pd.DataFrame, arm: str, measure: str) -> Any:
-    """Seeds × rounds of one arm; None without values."""
+    """Return seeds × rounds of one arm; None without values."""
     part = rounds[rounds["arm"] == arm]
     if part.empty or measure not in part or not part[measure].notna().any():
         return None
@@ -220,7 +220,7 @@ def _half_way(gain: NDArray[np.float64], end: float) -> float:
 def ratio_interval(above: NDArray[np.float64], below: NDArray[np.float64]) -> Interval:
     """Return mean(above) / mean(below) of paired values with the t interval of its jackknife.
 
-    A ratio of means, not the mean of ratios: a seed with little below would rule that one. NaN where
+    It is a ratio of means, not a mean of ratios, which a seed with a small denominator would dominate. NaN if
     fewer than two pairs are finite or the sign of the denominator is not clear (95 %).
     """
     from scipy.stats import t
