@@ -73,8 +73,7 @@ def _block(verdict: Verdict, number: int, lines: Sequence[Line]) -> dict[str, An
 
 def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
     candidate, baseline, estimate, interval = words.numbers(line)
-    share = line.share
-    known = share is not None and math.isfinite(share.mean)
+    share, between = words.share(line)
     return {
         "outcome": line.outcome,
         "kind": KINDS[line.outcome],
@@ -87,22 +86,14 @@ def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
         "seeds": line.interval.n,
         "missing": ", ".join(map(str, line.missing)),
         "graphic": graphic(line),
-        "share": f"{100 * share.mean:.0f} %" if share is not None and known else "–",
-        "share_interval": _between(line),
+        "share": share,
+        "share_interval": between,
         "fit": words.fit(line).strip(" ()"),
         "flips": [words.flip(each) for each in line.flips],
         "reason": line.reason,
         "held": words.seeds(line) if math.isfinite(line.seeds_share) else "",
         "no_harm": no_harm,
     }
-
-
-def _between(line: Judgement) -> str:
-    """The interval of the share of plausible behaviors; empty where it has none."""
-    share = line.share
-    if share is None or not (math.isfinite(share.low) and math.isfinite(share.mean)):
-        return ""
-    return f"{100 * share.low:.0f} to {100 * share.high:.0f} %"
 
 
 def _no_harm(verdict: Verdict, judged: Judgement, line: Line) -> str:
