@@ -10,7 +10,7 @@ from xml.etree import ElementTree as xml
 
 from ..statistics import Interval
 from .verdicts import Judged, Judgement, Verdict
-from .words import behaviors, fit, flip, headline, notes, numbers, remarks, requirement, seeds, stopped
+from .words import behaviors, fit, flip, headline, notes, numbers, remarks, requirement, seeds, share, stopped
 
 FORMAT = 1
 """Version of the JSON layout."""
@@ -179,10 +179,10 @@ def as_markdown(answer: Judged) -> str:
 
 
 def _share(line: Judgement) -> str:
-    if line.share is None:
-        return "–"
-    told = behaviors(line).removeprefix("holds under ").split(" of plausible")[0]
-    return told + (fit(line) if math.isfinite(line.share.mean) else "")
+    mean, between = share(line)
+    if mean == "–":
+        return behaviors(line) if line.share else mean
+    return mean + (f" ({between})" if between else "") + fit(line)
 
 
 def _bar(cells: list[str]) -> str:

@@ -11,7 +11,6 @@ from ..gate.sequential import compare_of
 from ..results import Point, Results, read_results
 from . import gate as report_verdict
 from . import sensitivity, switches, tables
-from . import tables as stopping
 from .pages import environment, write
 
 if TYPE_CHECKING:
@@ -54,13 +53,14 @@ def build_report(folder: Path | str) -> Path:
 
 def _build(results: Results) -> Path:
     from ..plots import arm_styles
+    from ..plots.gallery import last_rounds
 
     styles = arm_styles(results.arms, results.reference)
     points = [_point(results, point, styles) for point in results.points]
     page = environment().get_template("report.html.jinja").render(
         study=results.study,
         results=results,
-        span=results.span,
+        last_rounds=last_rounds(results.span),
         few=tables.FEW_TO_SAY,
         changed=tables.changes(results.manifest),
         styles=styles,
@@ -71,7 +71,7 @@ def _build(results: Results) -> Path:
             (title, tables.setup_rows(results, key))
             for title, key in (("World", "world"), ("Behavior", "behavior"), ("Platform", "platform"))
         ],
-        stopped=stopping.told(results.manifest),
+        stopped=tables.told(results.manifest),
         sensitivity=_sensitivity(results),
         gate=report_verdict.gate_section(results),
         sections=SECTIONS,
