@@ -9,8 +9,8 @@ from typing import Any
 from xml.etree import ElementTree as xml
 
 from ..statistics import Interval
-from . import words
-from .verdicts import AnswerData, Judgement, Verdict
+from .verdicts import Judged, Judgement, Verdict
+from .words import behaviors, fit, flip, headline, notes, numbers, remarks, requirement, seeds, share, stopped
 
 FORMAT = 1
 """Version of the JSON layout."""
@@ -191,10 +191,10 @@ def as_markdown(answer: AnswerData) -> str:
 
 
 def _share(line: Judgement) -> str:
-    if line.share is None:
-        return "–"
-    text = words.describe_share(line).removeprefix("holds under ").split(" of plausible")[0]
-    return text + (words.describe_surface(line) if math.isfinite(line.share.mean) else "")
+    mean, between = share(line)
+    if mean == "–":
+        return behaviors(line) if line.share else mean
+    return mean + (f" ({between})" if between else "") + fit(line)
 
 
 def _bar(cells: list[str]) -> str:

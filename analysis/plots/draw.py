@@ -146,14 +146,13 @@ def _with_gate(results: Results, asked: Request) -> tuple[Request, str]:
     gate = results.study.get("gate")
     if not gate or asked.limit is not None or asked.vs is not None:
         return asked, ""
-    from ..gate.bounds import parse_bound, parse_horizon
+    from ..gate.bounds import bound_of, horizon_of, written_lines
 
     arms = (gate["candidate"], gate["baseline"])
-    for line in [*(gate.get("guardrail") or ()), *(gate.get("goal") or ())]:
+    for line in written_lines(gate):
         if line["measure"] != asked.measures[0] or not set(arms) <= set(asked.arms):
             continue
-        bound = parse_bound(line["at_least"] if line.get("at_least") is not None else line["at_most"])
-        horizon = parse_horizon(line.get("horizon") or gate.get("horizon", "last 20 rounds"))
+        bound, horizon = bound_of(line)[1], horizon_of(gate, line)
         why = f"Limit of the gate: {bound}."
         if horizon.tail != ENDS or asked.last is not None:
             why += f" The gate judges {horizon}, the figure shows the end of the rounds it is drawn from."

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..gate.bounds import written_lines
 from ..measures.columns import describe
 from ..results import Results, rows_at
 from ..saltelli import is_saltelli
@@ -54,8 +55,8 @@ def _pairs_and_measures(results: Results) -> tuple[list[tuple[str, str]], list[s
     gate = results.study.get("gate")
     present = [name for name in results.arms if name in set(results.runs["arm"])]
     if gate and {gate["candidate"], gate["baseline"]} <= set(present):
-        lines = [*(gate.get("guardrail") or []), *(gate.get("goal") or [])]
-        pairs, named = [(gate["candidate"], gate["baseline"])], [line["measure"] for line in lines]
+        pairs = [(gate["candidate"], gate["baseline"])]
+        named = [line["measure"] for line in written_lines(gate)]
     else:
         others = [name for name in present if name != results.reference]
         reference = results.reference if results.reference in present else ""

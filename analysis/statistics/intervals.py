@@ -46,14 +46,20 @@ def t_interval(
     return mean, half, error, n
 
 
+def one_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float, float, int]:
+    """Return what `t_interval` does for one set of values, whatever its shape, as plain numbers."""
+    mean, half, error, n = t_interval(np.ravel(np.asarray(values, float)), level)
+    return float(mean), float(half), float(error), int(n)
+
+
 def mean_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
-    """Return the mean of independent values (n,), one per seed, with its t interval."""
-    means, halves, _, counts = t_interval(np.ravel(np.asarray(values, float)), level)
-    mean, half, n = float(means), float(halves), int(counts)
-    return Interval(mean, mean - half, mean + half, n, _why_no_interval(n))
+    """Mean of independent values (one per seed) and its t interval; values (n,)."""
+    mean, half, _, n = one_interval(values, level)
+    return Interval(mean, mean - half, mean + half, n, too_few(n))
 
 
-def _why_no_interval(n: int) -> str:
+def too_few(n: int) -> str:
+    """Return why n values give no interval; empty where they do."""
     return {0: "no values", 1: "one seed gives no interval"}.get(n, "")
 
 
