@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the hashes that tell whether one was changed."""
+"""Atomic file writes: a file appears complete or not at all. Also file hashes and the errors of failed writes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def file_digest(path: Path) -> str:
 
 
 TEMPORARY = ".unfinished-"
-"""Start of the names of files and folders that are being written."""
+"""Prefix of the names of files and folders that are still being written."""
 
 
 _COUNTER = itertools.count()
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and wait until the disk has it."""
+    """Write a new file and wait until it is on disk (fsync)."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -38,7 +38,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write a new file; raises StorageError and leaves nothing behind when it cannot be written."""
+    """Write a new file; raise StorageError and leave nothing behind if it cannot be written."""
     try:
         write_synced(path, data)
     except OSError as error:
@@ -47,7 +47,7 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def move_in(path: Path, place: Path) -> None:
-    """Put a finished file in its place in one step; raises StorageError."""
+    """Move a finished file to its final path in one atomic step; raise StorageError on failure."""
     try:
         os.replace(path, place)
         _sync_folder(place.parent)
@@ -56,7 +56,7 @@ def move_in(path: Path, place: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by new content in one step; raises StorageError and leaves the old file as it was."""
+    """Replace a file's content in one atomic step; on failure, raise StorageError and leave the old file unchanged."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}-{next(_COUNTER)}")
     try:
         write_synced(temporary, data)
@@ -69,13 +69,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:
-    """Return the StorageError for a path that could not be written: what is wrong, then what to do."""
+    """Return the StorageError for a path that could not be written: the reason, then what to do."""
     what = "Choose another folder with --out."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         why = "the disk is full"
         what = "Make room (or choose another folder with --out)."
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        why = "it is read-only or belongs to somebody else"
+        why = "it is read-only or belongs to another user"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         why = "a file is in the way"
         what = "Move it away, or choose another folder with --out."

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput
-from ..keys import assign, spread
+from ..keys import expand_key, set_value
 from .saltelli import independent
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ class Results:
         study = {"arms": deepcopy(self.study["arms"])}
         for key, value in values.items():
             if key.startswith("arms["):
-                for each in spread(study, key):
-                    assign(study, each, _as_written(self.study, key, value))
+                for each in expand_key(study, key):
+                    set_value(study, each, _as_written(self.study, key, value))
         return study["arms"]
 
     def at(self, table: pd.DataFrame, point: Point) -> pd.DataFrame:

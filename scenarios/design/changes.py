@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BadInput, EchodriftError
-from ...keys import Step, written
+from ...keys import Step, format_key
 from ..specs.overrides import Override
 from ..specs.study import Study
 from .load import label_of, load_study
@@ -81,7 +81,7 @@ def _differences(one: Any, other: Any, way: tuple[Step, ...] = ()) -> list[str]:
         ]
     if one == other:
         return []
-    return [f"{written(way).replace('.[', '[')}: {_short(one)} → {_short(other)}"]
+    return [f"{format_key(way).replace('.[', '[')}: {_short(one)} → {_short(other)}"]
 
 
 def _short(value: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import EchodriftError, StorageError
-from ...keys import assign, spread, written
+from ...keys import expand_key, format_key, set_value
 from ...wording import counted
 from ..design.draws import essence
 from ..design.grid import grid_points
@@ -178,7 +178,7 @@ def differences(one: Any, other: Any, way: tuple[str | int, ...] = ()) -> list[s
             for i, pair in enumerate(zip(one, other, strict=True))
             for line in differences(*pair, (*way, i))
         ]
-    named = written(way).replace(".[", "[")
+    named = format_key(way).replace(".[", "[")
     return [] if one == other else [f"{named}: {_short(one)} there, {_short(other)} now"]
 
 
@@ -195,8 +195,8 @@ def _comparable(study: Study) -> dict[str, Any]:
             inside = inside[step]
         inside[last] = "a file"
     for key in study.uncertainty.priors if study.uncertainty else ():
-        for each in spread(data, key):
-            assign(data, each, "drawn")
+        for each in expand_key(data, key):
+            set_value(data, each, "drawn")
     data["arms"] = {f"[{arm['name']}]": arm for arm in data["arms"]}
     return data
 
