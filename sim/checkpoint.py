@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..agents.production import get_ready
+from ..agents.production import prepare_round
 from ..config import Config
 from ..policies.interactions import Exposures
 from .state import State, fill, part, under
@@ -115,7 +115,7 @@ def restore(simulation: Simulation, kept: Mapping[str, NDArray[Any]]) -> None:
     creators = simulation.world.creators
     if creators is not None and horizon == round < simulation.horizon:
         # The last round of a run makes no items for a round after it; this one has one.
-        get_ready(simulation.world, creators, round)
+        prepare_round(simulation.world, creators, round)
 
 
 def _world(world: World) -> State:

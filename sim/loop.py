@@ -107,7 +107,7 @@ class Simulation:
         self.seconds = dict.fromkeys(self.PHASES, 0.0)
         """Wall time that each phase has taken so far; that of a paired world is in `record`, which steps it."""
         self._keys = {name: streams.key(name) for name in _DECISIONS}
-        self._choice_keys = ChoiceKeys.of(streams)
+        self._choice_keys = ChoiceKeys.from_streams(streams)
         self._known_tags = np.empty((0, 0), np.float32)
         self._everyone = np.arange(len(world.users), dtype=np.int32)
         if history is not None:
@@ -149,7 +149,7 @@ class Simulation:
     def observe(self, now: Now) -> None:
         """Put together what the platform may see: nothing of it refers to hidden state."""
         items = self.world.items
-        born = items.born(now.round)
+        born = items.n_born(now.round)
         now.seen = Observation(
             round=now.round,
             n_users=len(self.world.users),
@@ -161,7 +161,7 @@ class Simulation:
             friends=self.friends(),
             exposures=tuple(self.learning.exposures(self.exposures)),
             frozen=self.platform.learn_from == "warmup",
-            providers=read_only(items.provider[:born]) if items.provided else None,
+            providers=read_only(items.provider[:born]) if items.has_providers else None,
         )
         for purge in self.recommender.purges(now.round):
             self.learning.rewrite(purge.prepare(now.seen).log, now.round)
@@ -289,7 +289,7 @@ class Simulation:
         items, ranks = now.choices.taken[rows, columns], now.choices.ranks[rows, columns]
         self.log.append(now.users[rows], items, now.round, ranks, source)
         self.log.append(now.heard_users, now.heard_items, now.round, 0, Source.SOCIAL)
-        self.world.remember(now.round, now.users, now.choices.taken, now.heard_users, now.heard_items)
+        self.world.record_takes(now.round, now.users, now.choices.taken, now.heard_users, now.heard_items)
         start_cooldowns(self.blocked, self.world.behavior, self.log.view().part(before))
 
 

@@ -46,7 +46,7 @@ def oracle_slates(
 
 def _odds(world: World, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
     """Return o = exp(v − v_0), float32 (B, K, n_items), with friends and fatigue as of now."""
-    values = item_values(world, users, n_items, around=True)
+    values = item_values(world, users, n_items, context=True)
     values -= world.users.outside[users, None, None]
     np.minimum(values, np.float32(MAX_LOG_ODDS), out=values)
     return np.exp(values, out=values)

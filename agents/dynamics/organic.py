@@ -1,4 +1,4 @@
-"""Organic visits: what people come across without a recommender."""
+"""Organic visits: slates of items that users come across without a recommender."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from ...philox import uniform
 from ..world import World
 
-TRIES = 64
-"""Rejected draws per slot before the rest is drawn from what is still free: where a few items have nearly all
-the weight, or nearly all is in its cool-down."""
+MAX_TRIES = 64
+"""Maximum number of draws per slot by rejection. After that, the rest is drawn from the free items directly: a few
+items may have nearly all the weight, or nearly all items may be in cool-down."""
 
 
 def organic_slates(
@@ -25,8 +25,8 @@ def organic_slates(
 ) -> NDArray[np.int32]:
     """Return slates (B, n): distinct live items drawn with probability ∝ (1 + times taken)^b, in random order.
 
-    blocked: bit set (users, ceil(items / 8)) of pairs in their cool-down. Draws are successive and without
-    replacement (rejected draws are drawn again); −1 pads a slate where too few items are free.
+    blocked: bit set (users, ceil(items / 8)) of pairs in cool-down. Draws are sequential and without
+    replacement (rejected draws are repeated); −1 pads a slate if too few items are free.
     """
     live = np.flatnonzero(world.items.live(round)).astype(np.int32)
     weights = (1.0 + world.taken[live]) ** world.behavior.organic_popularity
@@ -41,7 +41,7 @@ def _draw(users, n, live, cumulative, blocked, round, key, order_key):
         u = users[b]
         found = 0
         slot = 0
-        while found < n and slot < TRIES * n:
+        while found < n and slot < MAX_TRIES * n:
             place = np.searchsorted(cumulative, uniform(key, round, u, slot))
             slot += 1
             item = live[min(place, live.size - 1)]
@@ -65,7 +65,7 @@ def _draw(users, n, live, cumulative, blocked, round, key, order_key):
 
 @njit(cache=True)
 def _draw_rest(u, n, live, cumulative, blocked, round, key, slot, slate, found):
-    """Fill what is missing by the same law, one slot at a time, over the items that are still free."""
+    """Fill the remaining slots from the same distribution, one at a time, over the items that are still free."""
     weights = np.empty(live.size)
     for place in range(live.size):
         item = live[place]

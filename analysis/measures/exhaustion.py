@@ -44,7 +44,7 @@ class Exhaustion(SplitMeasure):
         else:
             items = round.world.items
             # Items that creators make are not known at the start; all others are.
-            known = len(items) if round.world.creators is None else items.born(round.index)
+            known = len(items) if round.world.creators is None else items.n_born(round.index)
             if self._order is None or self._ordered != known:
                 self._order, self._ordered = most_wanted(self.setup, self._users, known), known
             share = _blocked_share(bits, self._order, round.live, MOST_VALUED)

@@ -43,9 +43,9 @@ class ProviderConcentration(Measure):
     def update(self, round: Round) -> dict[str, float]:
         """Take in the round and add the window up by provider."""
         window, items = self._window.see(round), round.world.items
-        if not items.provided:
+        if not items.has_providers:
             return {column.name: np.nan for column in self.columns}
-        born = items.born(round.index)
+        born = items.n_born(round.index)
         owner = items.provider[:born]
         there = np.bincount(owner, round.live[:born]) > 0
         return {
@@ -83,8 +83,8 @@ class ProviderSurvival(Measure):
         creators, items = setup.world.creators, setup.world.items
         if creators is not None:
             catalog = slice(0, items.catalog)
-            demand = np.bincount(items.provider[catalog], items.demand[catalog], creators.founders)[
-                : creators.founders
+            demand = np.bincount(items.provider[catalog], items.demand[catalog], creators.n_founders)[
+                : creators.n_founders
             ]
             self._niche: NDArray[np.bool_] = demand < np.quantile(demand, NICHE)
 
@@ -94,7 +94,7 @@ class ProviderSurvival(Measure):
         if creators is None:
             return {column.name: np.nan for column in self.columns}
         active = creators.active(round.index)
-        first = active[: creators.founders]
+        first = active[: creators.n_founders]
         return {
             "provider_survival": float(first.mean()),
             "niche_provider_survival": float(first[self._niche].mean()) if self._niche.any() else np.nan,
@@ -154,7 +154,7 @@ class EntrantExposure(SplitMeasure):
         creators, nothing = round.world.creators, np.zeros(round.users.size)
         if creators is None:
             return round.users, {column.name: (nothing, nothing) for column in self.columns}
-        entrant = round.world.items.provider >= creators.founders
+        entrant = round.world.items.provider >= creators.n_founders
         return round.users, {
             "entrant_exposure": (row_sums(round.slates, entrant), round.slots),
             "entrant_exposure_consumed": (row_sums(round.taken, entrant), round.takes),

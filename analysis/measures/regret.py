@@ -51,7 +51,7 @@ class Regret(UserMeasure):
 
 def could_show(round: Round, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return (len(rows), items born by then): what the slates of some visits could have held."""
-    born = round.world.items.born(round.index)
+    born = round.world.items.n_born(round.index)
     packed = round.blocked[round.users[rows]]
     blocked = np.unpackbits(packed, axis=1, count=born, bitorder="little").astype(bool)
     return round.live[:born] & ~blocked

@@ -104,7 +104,7 @@ def _some_creators(topics: int, tastes: tuple[int, ...]) -> Creators:
     left = np.array([NEVER, 7, NEVER, NEVER, 20, NEVER, 15], np.int32)
     return Creators(
         config=config,
-        answers=CreatorConfig(),
+        creator_config=CreatorConfig(),
         streams=Streams(0),
         horizon=1,
         slate=1,

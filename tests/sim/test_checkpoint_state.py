@@ -31,7 +31,7 @@ DERIVED = {
     "_histories": "what persona explains with; no ranking reads it",
     "_ready": "expectations under the posterior, computed again when they are missing",
     "_all_idiosyncrasies": "counter-based draws, drawn again",
-    "provided": "whether some provider has two items of the first catalog, computed when asked for",
+    "has_providers": "whether some provider has two items of the first catalog, computed when asked for",
     "takes_per_round": "the width of `recent`, computed when asked for",
     "pi": "topic weights, computed when asked for",
     "transforms": "set from the schedule before each fit",

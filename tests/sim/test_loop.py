@@ -364,7 +364,7 @@ def test_the_platform_knows_nothing_of_items_to_come(make_simulation):
     spy = Spy()
     simulation = make_simulation(Recommended(spy, []), arrivals=2.0)
     course(simulation, 3)
-    born = simulation.world.items.born(2)
+    born = simulation.world.items.n_born(2)
     assert len(simulation.world.items) > born
     assert spy.seen.blocked.n_items == born == len(spy.seen.tags) and spy.seen.tags.base is None
     with pytest.raises(ValueError, match="read-only"):

@@ -89,7 +89,7 @@ def test_a_slate_could_hold_what_is_live_and_not_in_its_cool_down():
     round = random_round(world, rng, 3, active=0.7)
     rows = np.arange(0, round.users.size, 2)
     round.blocked[:] = 0
-    born = world.items.born(round.index)
+    born = world.items.n_born(round.index)
     assert (could_show(round, rows) == round.live[:born]).all() and not round.live[born:].any()
     user, item = round.users[rows[1]], int(np.flatnonzero(round.live)[5])
     round.blocked[user, item >> 3] |= 1 << (item & 7)

@@ -234,7 +234,7 @@ def test_in_the_loop_the_estimate_is_nearer_to_shuffled_slates_than_takes_per_ra
     taken, rng = np.zeros(10), default_rng(0)
     for seed in range(60):
         mixed = np.ascontiguousarray(rng.permuted(slates, axis=1))
-        choices = visit(world, now.round, users, mixed, ChoiceKeys.of(Streams(1000 + seed)))
+        choices = visit(world, now.round, users, mixed, ChoiceKeys.from_streams(Streams(1000 + seed)))
         taken += np.bincount(choices.ranks[choices.taken >= 0] - 1, minlength=10)
     truth = taken / taken[0]
     assert np.abs(found - truth).mean() < np.abs(rate / rate[0] - truth).mean()
