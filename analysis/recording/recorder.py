@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...agents.behavior import RECENT
 from ...agents.world import World
-from ...sim.loop import Now, Simulation
-from ...sim.state import State, part, under
+from ...sim.loop import RoundState, Simulation
+from ...sim.state import State, add_prefix, select_prefix
 from ..measures import build
 from ..measures.base import Round, Setup
 from ..measures.popularity import profile_popularity
@@ -57,7 +57,7 @@ class Recorder:
         self._network = NetworkRecord(world)
         simulation.observers.append(self)
 
-    def observe(self, simulation: Simulation, now: Now) -> None:
+    def observe(self, simulation: Simulation, now: RoundState) -> None:
         """Measure a round (called in the loop's measure phase)."""
         choices = now.choices
         round = Round(
@@ -105,7 +105,7 @@ class Recorder:
             "rows": np.array([[row[name] for name in columns] for row in self.rows], np.float64),
         }
         for name, of in self._parts().items():
-            kept |= under(name, of.state())
+            kept |= add_prefix(name, of.state())
         return kept
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -115,7 +115,7 @@ class Recorder:
         for row, round in zip(self.rows, state["round"].tolist(), strict=True):
             row["round"] = round
         for name, of in self._parts().items():
-            of.restore(part(name, state))
+            of.restore(select_prefix(name, state))
 
     def _parts(self) -> dict[str, Any]:
         """All parts that remember something, those that are added later too."""

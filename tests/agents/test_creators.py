@@ -13,7 +13,7 @@ from echodrift.agents.values import item_values
 from echodrift.errors import BadInput
 from echodrift.philox import uniforms
 from echodrift.policies.registry import build_policy
-from echodrift.sim.recommender import NoRecommender, OracleSlate, Recommended
+from echodrift.sim.recommender import NoRecommender, OracleSlate, PolicyRecommender
 from echodrift.sim.streams import Streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ LIVELY = {"production": 0.3, "entry": 0.8, "threshold": 4.0, "patience": 3, "mem
 
 
 def recommended(kind="popularity", **fields):
-    return Recommended(build_policy({"kind": kind, **fields}), [])
+    return PolicyRecommender(build_policy({"kind": kind, **fields}), [])
 
 
 def course(simulation, rounds):
@@ -394,9 +394,9 @@ def test_two_ways_of_making_items_are_refused():
 
 
 def test_an_organic_log_of_other_items_is_refused(make_simulation):
-    twin = make_simulation(NoRecommender(), creators=LIVELY)
+    paired = make_simulation(NoRecommender(), creators=LIVELY)
     with pytest.raises(BadInput, match='learn_from = "organic" cannot be used with world.creators'):
-        make_simulation(recommended(), platform={"learn_from": "organic"}, twin=twin, creators=LIVELY)
+        make_simulation(recommended(), platform={"learn_from": "organic"}, paired=paired, creators=LIVELY)
 
 
 def test_platforms_see_providers_only_where_they_say_something(make_simulation):

@@ -22,7 +22,7 @@ from echodrift.policies.registry import build_policy
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.study import run_study
-from echodrift.sim.recommender import Recommended
+from echodrift.sim.recommender import PolicyRecommender
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +61,7 @@ class Witness:
 def watched(make_simulation, everything):
     """A run with arrivals in which everything drifts, its recorder, and what a witness saw of it."""
     simulation = make_simulation(
-        Recommended(build_policy({"kind": "popularity"}), []),
+        PolicyRecommender(build_policy({"kind": "popularity"}), []),
         horizon=ROUNDS,
         behavior={**everything, "reinforcement": 0.2, "disappointment": 0.1},
         arrivals=2.0,
