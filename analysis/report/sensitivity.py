@@ -10,7 +10,7 @@ from ..gate.bounds import written_lines
 from ..measures.columns import describe
 from ..results import Results, at
 from ..saltelli import is_saltelli
-from ..sensitivity import REST, sensitivity
+from ..sensitivity import REST, REST_TOLD, sensitivity
 from ..sensitivity.priors import in_words
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MOST_FIGURES = 6
 """Bars are drawn of so many differences at most; the tables have them all."""
-REST_TOLD = "everything else"
 FIRST = "First order: what goes with it alone"
 TOTAL = "Total: with all its interactions"
 GUIDE = (
@@ -143,6 +142,7 @@ def _written(row: Mapping[str, Any], value: str, low: str, high: str) -> str:
 def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) -> list[tuple[str, Plate]]:
     """File names and bars of the first differences."""
     from ..plots.gallery import Plate
+    from ..plots.sensitivity import panels
     from ..plots.sensitivity import sensitivity as bars
 
     plates = []
@@ -164,20 +164,9 @@ def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) 
                 (
                     name if len(found) == 1 else f"{name}-{number}",
                     Plate(
-                        name, "answer", f"Sensitivity: {title}", bars(_told(rows), what),
+                        name, "answer", f"Sensitivity: {title}", bars(panels(rows, FIRST, TOTAL), what),
                         f"Bars: sensitivity of {what} to each assumption; the table has the numbers.", GUIDE,
                     ),
                 )
             )  # fmt: skip
     return plates
-
-
-def _told(rows: pd.DataFrame) -> pd.DataFrame:
-    """Indices as the figure takes them: a panel for first orders, one for totals where there are any."""
-    import pandas as pd
-
-    named = rows.assign(key=rows["key"].replace(REST, REST_TOLD))
-    first = named.assign(method=FIRST)[["key", "index", "low", "high", "method"]]
-    total = named.assign(method=TOTAL, index=named["total"], low=named["total_low"], high=named["total_high"])
-    total = total.loc[total["index"].notna(), first.columns]
-    return pd.concat([first, total], ignore_index=True) if len(total) else first

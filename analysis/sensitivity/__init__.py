@@ -1,6 +1,6 @@
 """Which assumption drives the answer: sensitivity indices, and a response surface over the draws of the priors."""
 
-from .given_data import ENOUGH, FEWEST, REST, indices
+from .given_data import ENOUGH, FEWEST, REST, REST_TOLD, indices
 from .pairs import sobol_indices
 from .surface import Flip, Response, response
 from .table import sensitivity
@@ -9,6 +9,7 @@ __all__ = [
     "ENOUGH",
     "FEWEST",
     "REST",
+    "REST_TOLD",
     "Flip",
     "Response",
     "indices",

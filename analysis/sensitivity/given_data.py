@@ -37,6 +37,8 @@ ENOUGH = 64
 """Draws from which on an index of 0.3 tells itself from none; its interval is about ± 0.2 (at 256: ± 0.1)."""
 REST = "(rest)"
 """Key of the row of what no key explains alone: interactions and differences from run to run."""
+REST_TOLD = "everything else"
+"""What pages and figures call it."""
 RESAMPLES = 200
 PERMUTATIONS = 999
 SEED = 20260
