@@ -1,4 +1,4 @@
-"""What the report says about arms that change in mid-run: true and naive effects, and what was repaired."""
+"""What the report says about arms that change in mid-run: their changes, their effects in words, the figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ..plots.gallery import Plate
 from ..plots.style import ArmStyle
 from ..results import Point, Results
 from ..statistics import Interval
-from ..switches import Effect, Switched, drawn_in_time, interference, marked, recovery, switched
+from ..switches import Switched, drawn_in_time, marked, switched
+from .effects import Effect, Recovery, interference, recovery
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,7 @@ def _effect_row(effect: Effect) -> dict[str, str]:
     return {"title": column.title, **parts, "verdict": verdict + (", by sign" if opposite else "")}
 
 
-def _recovery_row(found: Any, first: int) -> dict[str, str]:
+def _recovery_row(found: Recovery, first: int) -> dict[str, str]:
     column, welfare = describe(found.measure), describe("welfare")
     rounds = "–" if math.isnan(found.rounds) else f"{found.rounds:.0f}"
     return {

@@ -63,6 +63,28 @@ def too_few(n: int) -> str:
     return {0: "no values", 1: "one seed gives no interval"}.get(n, "")
 
 
+def ratio_interval(above: NDArray[np.float64], below: NDArray[np.float64]) -> Interval:
+    """Return mean(above) / mean(below) of paired values with the t interval of its jackknife.
+
+    A ratio of means, not the mean of ratios: a seed with little below would rule that one. NaN where
+    fewer than two pairs are finite or the sign of the denominator is not clear (95 %).
+    """
+    from scipy.stats import t
+
+    some = np.isfinite(above) & np.isfinite(below)
+    above, below, n = above[some], below[some], int(some.sum())
+    if n < 2:
+        return Interval(np.nan, np.nan, np.nan, n, "takes at least two seeds")
+    base = mean_interval(below)
+    if base.low <= 0 <= base.high:
+        return Interval(np.nan, np.nan, np.nan, n, "the sign of the denominator is not clear")
+    ratio = above.sum() / below.sum()
+    without = (above.sum() - above) / (below.sum() - below)
+    error = np.sqrt((n - 1) / n * np.square(without - without.mean()).sum())
+    half = float(t.ppf(0.975, n - 1) * error)
+    return Interval(float(ratio), float(ratio) - half, float(ratio) + half, n)
+
+
 def holm(p: ArrayLike) -> NDArray[np.float64]:
     """Holm's step-down adjusted p-values (Holm 1979); p (m,), NaN is left out of the family and stays NaN."""
     p = np.asarray(p, dtype=np.float64)
