@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
+
+Side = Literal["at_least", "at_most"]
 
 _NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _OFFSET = rf"(?:\s*(?P<sign>[+-])\s*(?P<offset>{_NUMBER}))?"
@@ -129,3 +133,19 @@ def parse_horizon(written: str) -> Horizon:
     if last < first:
         raise ValueError(f'"{written}" ends before it starts')
     return Horizon(first, last)
+
+
+def written_lines(gate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the lines of a gate as in the study: guardrails, then goals."""
+    return [*(gate.get("guardrail") or ()), *(gate.get("goal") or ())]
+
+
+def bound_of(line: Mapping[str, Any]) -> tuple[Side, Bound]:
+    """Return the side of its bound on which a line of the study must lie, and the bound."""
+    side: Side = "at_least" if line.get("at_least") is not None else "at_most"
+    return side, parse_bound(line[side])
+
+
+def horizon_of(gate: Mapping[str, Any], line: Mapping[str, Any] | None = None) -> Horizon:
+    """Return the rounds over which a line of the study is judged: its own, or those of its gate."""
+    return parse_horizon((line or {}).get("horizon") or gate.get("horizon", "last 20 rounds"))

@@ -191,10 +191,10 @@ def as_markdown(answer: AnswerData) -> str:
 
 
 def _share(line: Judgement) -> str:
-    if line.share is None:
-        return "–"
-    text = words.describe_share(line).removeprefix("holds under ").split(" of plausible")[0]
-    return text + (words.describe_surface(line) if math.isfinite(line.share.mean) else "")
+    mean, between = words.share(line)
+    if mean == "–":
+        return words.describe_share(line) if line.share else mean
+    return mean + (f" ({between})" if between else "") + words.describe_surface(line)
 
 
 def _bar(cells: list[str]) -> str:

@@ -29,7 +29,7 @@ from ..saltelli import is_saltelli
 from ..statistics import Interval, bca_interval, confidence_sequence, mean_interval, sequence_at_looks
 from ..statistics.resampling import fewest_values
 from .answer import Answer
-from .bounds import parse_horizon
+from .bounds import horizon_of
 from .lines import Line, check_arms, lines_at
 from .looks import looks_of
 from .remarks import SEQUENCE, explain_undecided, notes_of, why_no_pass
@@ -94,7 +94,7 @@ def judge(results: Results, *, over_behaviors: bool = True) -> list[Verdict]:
                 outcome=outcome,
                 baseline=gate["baseline"],
                 candidate=gate["candidate"],
-                horizon=str(parse_horizon(gate.get("horizon", "last 20 rounds"))),
+                horizon=str(horizon_of(gate)),
                 point=dict(point.values),
                 judgements=judged,
                 notes=notes,

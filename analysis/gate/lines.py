@@ -14,7 +14,7 @@ from ...errors import BadInput, did_you_mean
 from ..results import Point, Results, cubes
 from ..statistics import Interval
 from ..statistics.intervals import rounding_error
-from .bounds import Bound, Horizon, parse_bound, parse_horizon
+from .bounds import Bound, Horizon, Side, bound_of, horizon_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ class Line:
 
     role: Literal["guardrail", "goal"]
     measure: str
-    side: Literal["at_least", "at_most"]
+    side: Side
     bound: Bound
     horizon: Horizon
     pairs: Contrast
@@ -55,17 +55,17 @@ def check_arms(gate: Mapping[str, Any], arms: Sequence[str]) -> None:
 
 
 def lines_at(results: Results, gate: Mapping[str, Any], point: Point) -> list[Line]:
+    """Return every line of a gate at a grid point; raises BadInput if the tables lack its measure or rounds."""
     found = []
     for role in ("guardrail", "goal"):
         for number, line in enumerate(gate.get(role) or []):
             key, measure = f"gate.{role}[{number}]", line["measure"]
-            side: Any = "at_least" if line.get("at_least") is not None else "at_most"
             if measure not in results.measures and len(results.rounds):
                 raise BadInput(
                     f'{key}: the tables have no measure "{measure}".{did_you_mean(measure, results.measures)}'
                 )
-            bound = parse_bound(line[side])
-            horizon = parse_horizon(line.get("horizon") or gate.get("horizon", "last 20 rounds"))
+            side, bound = bound_of(line)
+            horizon = horizon_of(gate, line)
             try:
                 pairs = contrast(point, gate["baseline"], gate["candidate"], measure, bound, horizon)
             except ValueError as error:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BadInput
-from ..statistics import Interval, compare, sequence_at_looks, t_interval
+from ..statistics import Interval, compare, sequence_at_looks
+from ..statistics.intervals import one_interval
 from ..statistics.sequential import SPREAD
 from .looks import Looks, looks_of
 
@@ -68,7 +69,7 @@ def always_valid(values: NDArray[np.float64], looks: Sequence[int], level: float
 
 
 def _p(values: NDArray[np.float64], level: float) -> float:
-    mean, _, error, n = (float(each) for each in t_interval(values, level))
+    mean, _, error, n = one_interval(values, level)
     if n < 2 or error == 0:
         return 1.0 if n > 1 and mean == 0 else np.nan
     square, r = (mean / error) ** 2 / (n - 1), 1 + n * SPREAD

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ...errors import ExitCode
 from ..statistics import Interval
+from .bounds import Side
 
 Outcome = Literal["PASS", "FAIL", "UNDECIDED"]
 SEVERITY: tuple[Outcome, ...] = ("FAIL", "UNDECIDED", "PASS")
@@ -34,7 +35,7 @@ class Judgement:
     measure: str
     bound: str
     """The bound in words: baseline − 0.01."""
-    side: Literal["at_least", "at_most"]
+    side: Side
     limit: float
     """What `interval` is compared with."""
     interval: Interval

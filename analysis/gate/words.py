@@ -126,13 +126,23 @@ def seeds(line: Judgement) -> str:
     return f"{held} of {line.interval.n} seeds"
 
 
+def share(line: Judgement) -> tuple[str, str]:
+    """Return the share of plausible behaviors under which a line holds and its interval; "–" and "" without."""
+    found = line.share
+    if found is None or not math.isfinite(found.mean):
+        return "–", ""
+    between = f"{100 * found.low:.0f} to {100 * found.high:.0f} %" if math.isfinite(found.low) else ""
+    return f"{100 * found.mean:.0f} %", between
+
+
 def describe_share(line: Judgement) -> str:
     """Return the share of plausible behaviors under which a line holds, with its interval, and the share of seeds."""
-    share = line.share
-    if share is None or not math.isfinite(share.mean):
-        return f"holds in {seeds(line)}" + (f" ({share.reason})" if share and share.reason else "")
-    between = f" ({100 * share.low:.0f} to {100 * share.high:.0f} %)" if math.isfinite(share.low) else ""
-    return f"holds under {100 * share.mean:.0f} %{between} of plausible behaviors{describe_surface(line)}, and in {seeds(line)}"
+    mean, between = share(line)
+    if mean == "–":
+        reason = line.share.reason if line.share is not None else ""
+        return f"holds in {seeds(line)}" + (f" ({reason})" if reason else "")
+    within = f" ({between})" if between else ""
+    return f"holds under {mean}{within} of plausible behaviors{describe_surface(line)}, and in {seeds(line)}"
 
 
 def describe_surface(line: Judgement) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .base import Column, Measure, Round, Setup, SplitMeasure, Terms
-from .window import Window
+from .base import Column, Round, Setup, SplitMeasure, Terms
+from .window import Window, WindowMeasure
 
 
 class IntraUserDiversity(SplitMeasure):
@@ -41,7 +41,7 @@ class IntraUserDiversity(SplitMeasure):
         return self._users, {"intra_user_diversity": (distance, np.where(np.isnan(distance), 0.0, 1.0))}
 
 
-class InterUserDiversity(Measure):
+class InterUserDiversity(WindowMeasure):
     """Mean pairwise cosine distance between users' average consumption of the last 20 rounds.
 
     A user's average consumption is the mean topic mixture of all takes, word of mouth included; all pairs
@@ -52,10 +52,6 @@ class InterUserDiversity(Measure):
     columns: ClassVar = (
         Column("inter_user_diversity", "variety between users", "cosine distance", 0, 1, "neither", "echo"),
     )
-
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self._window = setup.shared(Window)
 
     def update(self, round: Round) -> dict[str, float]:
         """Take in the round and compare all users."""

@@ -10,9 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .base import Column, Measure, Round, Setup
+from .base import Column, Round, Setup
 from .panel import panel_rng
-from .window import Window
+from .window import Window, WindowMeasure
 
 PAIRS = 1000
 """Pairs of users on each panel."""
@@ -21,7 +21,7 @@ SAMPLE = 2
 take more depends on the arm, and leaving them out would compare arms on different people."""
 
 
-class Homogenization(Measure):
+class Homogenization(WindowMeasure):
     """Mean set Jaccard |A ∩ B| / |A ∪ B| of what two random users took in the last 20 rounds.
 
     From slates and by word of mouth alike: it is about what people consume, whatever the way. On
@@ -37,7 +37,6 @@ class Homogenization(Measure):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self._window = setup.shared(Window)
         everyone = np.zeros(len(setup.world.users), np.int64)
         self._pairs = draw_pairs(everyone, True, panel_rng(setup.key, "pairs"))
 
@@ -48,7 +47,7 @@ class Homogenization(Measure):
         return {"homogenization": overlap, "pairs_compared": compared}
 
 
-class CommunityGap(Measure):
+class CommunityGap(WindowMeasure):
     """Overlap (as in `homogenization`) of pairs inside a community minus that of pairs across communities.
 
     1,000 fixed random pairs of each kind. Range [−1, 1]; 0 = communities do not matter; high = each
@@ -61,7 +60,6 @@ class CommunityGap(Measure):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self._window = setup.shared(Window)
         community = setup.world.users.community
         self._within = draw_pairs(community, True, panel_rng(setup.key, "pairs within"))
         self._between = draw_pairs(community, False, panel_rng(setup.key, "pairs between"))

@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import RECENT, Column, Measure, Round, Setup, SplitMeasure, Terms
+from .base import RECENT, Column, Measure, Round, SplitMeasure, Terms
 from .rows import row_sums
-from .window import Window
+from .window import WindowMeasure
 
 
 class NicheExposure(SplitMeasure):
@@ -68,7 +68,7 @@ def gini(counts: NDArray) -> float:
     return max(0.0, float(2 * (ranks @ np.sort(counts)) / (n * total) - (n + 1) / n))
 
 
-class Concentration(Measure):
+class Concentration(WindowMeasure):
     """Gini coefficient, over the live items, of slots (and of takes from slates) in the last 20 rounds.
 
     A window, not the single round: with one round's few slots the coefficient measures mostly how
@@ -82,10 +82,6 @@ class Concentration(Measure):
         ),
     )
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self._window = setup.shared(Window)
-
     def update(self, round: Round) -> dict[str, float]:
         """Take in the round and evaluate the window."""
         window = self._window.see(round)
@@ -95,7 +91,7 @@ class Concentration(Measure):
         }
 
 
-class Coverage(Measure):
+class Coverage(WindowMeasure):
     """Share of the live items that were on (or taken from) at least one slate in the last 20 rounds.
 
     Cov = |∪ slates ∩ live| / |live| over the window (METHODS 0). Range [0, 1].
@@ -114,10 +110,6 @@ class Coverage(Measure):
         ),
     )
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self._window = setup.shared(Window)
-
     def update(self, round: Round) -> dict[str, float]:
         """Take in the round and evaluate the window."""
         window = self._window.see(round)
@@ -127,7 +119,7 @@ class Coverage(Measure):
         }
 
 
-class Extinction(Measure):
+class Extinction(WindowMeasure):
     """Share of the live items at least 20 rounds old that nobody was shown (took) in the last 20 rounds.
 
     Age counts from birth, or from round 0 for what was born before. Range [0, 1]; NaN before round 20
@@ -140,10 +132,6 @@ class Extinction(Measure):
             "extinct_share_consumed", "items not taken for 20 rounds", "share", 0, 1, "neither", "exposure"
         ),
     )
-
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self._window = setup.shared(Window)
 
     def update(self, round: Round) -> dict[str, float]:
         """Take in the round and evaluate the window."""

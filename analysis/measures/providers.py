@@ -15,10 +15,10 @@ from ...agents.values import NICHE
 from .base import Column, Measure, Round, Setup, SplitMeasure, Terms
 from .exposure import gini
 from .rows import row_sums
-from .window import Window
+from .window import WindowMeasure
 
 
-class ProviderConcentration(Measure):
+class ProviderConcentration(WindowMeasure):
     """Gini coefficient, over providers with a live item, of their slots (takes from slates) in the last 20 rounds.
 
     A provider's slots are those of all its items, retired ones included; providers who have stopped count as
@@ -35,10 +35,6 @@ class ProviderConcentration(Measure):
             0, 1, "neither", "exposure",
         ),
     )  # fmt: skip
-
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self._window = setup.shared(Window)
 
     def update(self, round: Round) -> dict[str, float]:
         """Take in the round and add the window up by provider."""

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .base import RECENT, Round, Setup
+from .base import RECENT, Measure, Round, Setup
 
 
 class Baskets(NamedTuple):
@@ -98,6 +98,14 @@ class Window:
         self.shown[:], self.taken[:] = self._shown.sum(axis=0), self._taken.sum(axis=0)
         self._last = int(state["last"][0]) if state["last"].size else None
         self._packed = None
+
+
+class WindowMeasure(Measure):
+    """A measure of the last `RECENT` rounds, whose window all of them share."""
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._window = setup.shared(Window)
 
 
 @njit(cache=True)

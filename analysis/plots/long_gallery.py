@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from ..gate.bounds import written_lines
 from ..measures.columns import describe
 from ..results import rows_at
 from .curves import finding
@@ -103,7 +104,7 @@ def grid_plates(results: Results, styles: Mapping[str, ArmStyle]) -> Iterator[Pl
     vs = results.reference if results.reference in ran and len(ran) > 1 else None
     others = [name for name in ran if name != vs][:MOST_ARMS]
     gate = results.study.get("gate") or {}
-    guarded = [line["measure"] for line in [*(gate.get("guardrail") or ()), *(gate.get("goal") or ())]]
+    guarded = [line["measure"] for line in written_lines(gate)]
     for name in dict.fromkeys([*guarded, *measures][:MOST_PHASES]):
         if name not in results.measures or not results.rounds[name].notna().any():
             continue

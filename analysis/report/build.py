@@ -53,13 +53,14 @@ def build_report(folder: Path | str) -> Path:
 
 def _build(results: Results) -> Path:
     from ..plots import arm_styles
+    from ..plots.gallery import last_rounds
 
     styles = arm_styles(results.arms, results.reference)
     points = [_point(results, point, styles) for point in results.points]
     page = environment().get_template("report.html.jinja").render(
         study=results.study,
         results=results,
-        span=results.span,
+        last_rounds=last_rounds(results.span),
         few=tables.FEW_TO_SAY,
         changed=tables.changes(results.manifest),
         styles=styles,
@@ -70,7 +71,7 @@ def _build(results: Results) -> Path:
             (title, tables.setup_rows(results, key))
             for title, key in (("World", "world"), ("Behavior", "behavior"), ("Platform", "platform"))
         ],
-        stopped=tables.describe_stopping(results.manifest),
+        stopped=tables.told(results.manifest),
         sensitivity=_sensitivity(results),
         gate=report_verdict.gate_section(results),
         sections=SECTIONS,

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import BadInput
 from ...wording import counted
 from .decay_forms import FORMS, Form
-from .intervals import LEVEL, Interval, mean_interval, subtract
+from .intervals import LEVEL, Interval, mean_interval, subtract, too_few
 
 SEED = 20_261_122
 START = 5
@@ -115,7 +115,7 @@ def half_life_fit(
     if reason:
         halves = dict.fromkeys(halves, np.nan)
     elif n == 1:
-        reason = "one seed gives no interval"
+        reason = too_few(n)
     else:
         ends = [_interval(tables[name], curves, level, REACH * horizon, resamples) for name in alike]
         low, high = min(end[0] for end in ends), max(end[1] for end in ends)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import BadInput
-from .intervals import LEVEL, Interval, t_interval
+from .intervals import LEVEL, Interval, one_interval, too_few
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,9 @@ def tost(values: ArrayLike, low: float, high: float, level: float = LEVEL) -> Eq
         raise BadInput(f"the bounds of an equivalence test must be low < high (here {low:g} and {high:g})")
     if not 0.5 < level < 1:
         raise BadInput(f"the level of an equivalence test must lie between 0.5 and 1 (here {level:g})")
-    means, halves, errors, counts = t_interval(np.ravel(np.asarray(values, float)), 2 * level - 1)
-    mean, half, error, n = float(means), float(halves), float(errors), int(counts)
+    mean, half, error, n = one_interval(values, 2 * level - 1)
     if n < 2:
-        reason = "no values" if n == 0 else "one seed gives no interval"
-        return Equivalence(mean, np.nan, np.nan, n, reason, low, high, level=level)
+        return Equivalence(mean, np.nan, np.nan, n, too_few(n), low, high, level=level)
     if error > 0:
         p_lower, p_upper = t.sf((mean - low) / error, n - 1), t.sf((high - mean) / error, n - 1)
     else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .intervals import LEVEL, Interval, rounding_error, t_interval
+from .intervals import LEVEL, Interval, mean_interval, rounding_error
 
 RESAMPLES = 9_999
 SEED = 20_261_122
@@ -121,12 +122,10 @@ def _finite(values: ArrayLike, level: float) -> tuple[NDArray[np.float64], Inter
     """Return the finite values and their t interval; `reason` says why it is missing or has no width."""
     values = np.ravel(np.asarray(values, float))
     values = values[np.isfinite(values)]
-    means, halves, _, _ = t_interval(values, level)
-    mean, half, n = float(means), float(halves), values.size
-    reason = {0: "no values", 1: "one seed gives no interval"}.get(n, "")
-    if half == 0:
-        reason = "the same value in every seed"
-    return values, Interval(mean, mean - half, mean + half, n, reason)
+    plain = mean_interval(values, level)
+    if plain.low == plain.high:
+        plain = replace(plain, reason="the same value in every seed")
+    return values, plain
 
 
 def _subsets(n: int) -> Iterator[NDArray[np.float64]]:

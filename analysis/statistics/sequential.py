@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import BadInput
-from .intervals import LEVEL, Interval, t_interval
+from .intervals import LEVEL, Interval, one_interval, too_few
 
 SPREAD = 0.5
 """Variance of the normal mixture over the standardized effect. With it the interval is tightest near 20 seeds
@@ -31,10 +31,9 @@ def confidence_sequence(values: ArrayLike, level: float = LEVEL) -> Interval:
     """
     if not 0 < level < 1:
         raise BadInput(f"the level of a confidence sequence must lie between 0 and 1 (here {level:g})")
-    means, _, errors, counts = t_interval(np.ravel(np.asarray(values, float)), level)
-    mean, error, n = float(means), float(errors), int(counts)
+    mean, _, error, n = one_interval(values, level)
     if n < 2:
-        return Interval(mean, np.nan, np.nan, n, "no values" if n == 0 else "one seed gives no interval")
+        return Interval(mean, np.nan, np.nan, n, too_few(n))
     width = float(sequence_width(n, level))
     if not np.isfinite(width):
         first = first_look(level)

@@ -203,12 +203,8 @@ def test_a_full_disk(
     monkeypatch.setattr(store.os, "fsync", full)
     code, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
     assert code == ExitCode.STORAGE
-    assert (
-        "the disk is full (No space left on device)" in err
-        and "2 of 8 runs are finished and kept in o. Make room (or choose another folder with --out). "
-        "Then run the same command again."
-        in err
-    )
+    assert "(No space left on device)" in err and "2 of 8 runs are finished and kept in o" in err
+    assert "Make room" in err and "--out" in err and "same command again" in err
     monkeypatch.undo()
     assert not list((tiny / "o").rglob(".unfinished*"))
 
@@ -232,7 +228,8 @@ def test_ctrl_c(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     builder.build_run = stopped  # type: ignore[attr-defined]
     code, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
     assert code == ExitCode.INTERRUPTED
-    assert err == "Stopped. 4 of 8 runs are finished and kept in o. The same command goes on from there.\n"
+    assert err.startswith("Stopped. ") and err.count("\n") == 1
+    assert "4 of 8 runs are finished and kept in o" in err and "same command" in err
 
 
 def test_ctrl_c_before_the_runs(call: Call, tiny: Path, builder: types.ModuleType) -> None:
@@ -276,10 +273,8 @@ def test_an_unforeseen_error_is_one_line_unless_debugging(
     builder.check_study = raising(RuntimeError("boom\nand more"))  # type: ignore[attr-defined]
     code, _, err = call("check", "tiny.toml")
     assert code == ExitCode.BUG
-    assert err.splitlines() == [
-        "error: RuntimeError: boom",
-        "This was not foreseen; run again with --debug to see where it happened.",
-    ]
+    first, second = err.splitlines()
+    assert first == "error: RuntimeError: boom" and "--debug" in second
     done = CliRunner().invoke(app, ["check", "tiny.toml", "--debug"])
     assert isinstance(done.exception, RuntimeError)
 

@@ -82,27 +82,29 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "key", "fact"),
     [
-        ("niche_exposure", "niche_exposur", "gate.guardrail[0].measure: there is no measure"),
-        ('baseline = "old"', 'baseline = "odl"', 'gate.baseline: no arm is named "odl"'),
-        ("last 4 rounds", "last 9 rounds", 'gate.horizon: "last 9 rounds" is more than'),
-        ("- 0.01", "- 2", 'gate.guardrail[0]: "niche_exposure" lies between 0 and 1'),
-        ("rounds = 8\n", 'rounds = 8\nprimary = ["x"]\n', 'primary: there is no measure "x"'),
-        ("users = 20", "users = 5", "world.graph.degree = 10 needs more than 10 users"),
-        ('- 0.01"', '- 0.01"\nat_most = 1', "gate.guardrail[0]: needs at_least or at_most and has both"),
+        ("niche_exposure", "niche_exposur", "gate.guardrail[0].measure", '"niche_exposur"'),
+        ('baseline = "old"', 'baseline = "odl"', "gate.baseline", '"odl"'),
+        ("last 4 rounds", "last 9 rounds", "gate.horizon", '"last 9 rounds" is more than the 8'),
+        ("- 0.01", "- 2", "gate.guardrail[0]", '"niche_exposure" lies between 0 and 1'),
+        ("rounds = 8\n", 'rounds = 8\nprimary = ["x"]\n', "primary", '"x"'),
+        ("users = 20", "users = 5", "world.graph.degree", "10 users"),
+        ('- 0.01"', '- 0.01"\nat_most = 1', "gate.guardrail[0]", "at_least or at_most"),
     ],
 )
-def test_a_mistake_in_a_file_names_the_file(call: Call, here: Path, old: str, new: str, told: str) -> None:
+def test_a_mistake_in_a_file_names_the_file_and_the_key(
+    call: Call, here: Path, old: str, new: str, key: str, fact: str
+) -> None:
     (here / "s.toml").write_text((STUDY + GATE).replace(old, new))
     for command in ("check", "gate", "run"):
-        if command == "run" and "horizon" in told:
+        if command == "run" and "horizon" in key:
             continue  # a run needs no gate that can be judged: it warns
         code, _, err = call(command, "s.toml")
-        assert code == 2 and err.startswith(f"error: s.toml: {told}"), err
+        assert code == 2 and err.startswith(f"error: s.toml: {key}") and fact in err, err
     with pytest.raises(BadInput) as error:
         echodrift.gate("s.toml")
-    assert str(error.value).startswith(f"s.toml: {told}")
+    assert str(error.value).startswith(f"s.toml: {key}")
     assert [path.name for path in here.iterdir()] == ["s.toml"]
 
 
@@ -110,9 +112,8 @@ def test_a_mistake_in_an_option_names_the_option_and_others_the_file(call: Call,
     (here / "s.toml").write_text((STUDY + GATE).replace("niche_exposure", "x").replace("community_gap", "y"))
     _, _, err = call("check", "s.toml", "--set", "gate.guardrail[1].measure=z")
     first, second = err.splitlines()
-    assert first.startswith('error: s.toml: gate.guardrail[0].measure: there is no measure "x"')
-    option = "--set gate.guardrail[1].measure=z: gate.guardrail[1].measure: there is no measure"
-    assert second.strip().startswith(option)
+    assert first.startswith("error: s.toml: gate.guardrail[0].measure: ") and '"x"' in first
+    assert second.strip().startswith("--set gate.guardrail[1].measure=z: gate.guardrail[1].measure: ")
     with pytest.raises(BadInput, match=r"^set=\{'gate.goal': …\}: gate.goal: must be a list"):
         echodrift.run("s.toml", set={"gate.goal": 3})
 
@@ -120,30 +121,27 @@ def test_a_mistake_in_an_option_names_the_option_and_others_the_file(call: Call,
 def test_a_study_without_a_gate_is_told_what_to_add_and_where(call: Call, here: Path) -> None:
     (here / "s.toml").write_text(STUDY)
     code, _, err = call("gate", "s.toml")
-    assert code == 2 and err.startswith(
-        "error: s.toml: gate: this study has no gate. Add one to it, for example"
-    )
+    assert code == 2 and err.startswith("error: s.toml: gate: ")
     assert "       [gate]\n" in err and "s.toml" not in err.partition("[gate]")[2]
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "who", "fact"),
     [
-        (["--seeds", "3"], "--seeds 3: seeds: 3 is too few for --until decided"),
-        (["--set", "seeds=3"], "--set seeds=3: seeds: 3 is too few for --until decided"),
-        (["--set", "seeds=[4, 5]"], "below 6 seeds. List more"),
-        ([], "s.toml: seeds: 4 is too few for --until decided"),
-        (["--max-seeds", "5"], "--max-seeds 5: must be 6 to 100000"),
-        (["--max-seeds", "5", "--set", "seeds=9"], "--max-seeds 5: must be 6 to 100000"),
+        (["--seeds", "3"], "--seeds 3: seeds", "3 is too few"),
+        (["--set", "seeds=3"], "--set seeds=3: seeds", "3 is too few"),
+        (["--set", "seeds=[4, 5]"], "--set seeds=[4, 5]: seeds", "below 6 seeds"),
+        ([], "s.toml: seeds", "4 is too few"),
+        (["--max-seeds", "5"], "--max-seeds 5", "6 to 100000"),
+        (["--max-seeds", "5", "--set", "seeds=9"], "--max-seeds 5", "6 to 100000"),
     ],
 )
 def test_until_decided_with_too_few_seeds_names_who_said_so(
-    call: Call, here: Path, options: list[str], told: str
+    call: Call, here: Path, options: list[str], who: str, fact: str
 ) -> None:
     for command in ("run", "gate"):
         code, _, err = call(command, "s.toml", "--until", "decided", *options)
-        assert code == 2 and told in err, err
-        assert ("--max-seeds" in err.partition(told)[0]) is False
+        assert code == 2 and err.startswith(f"error: {who}: ") and fact in err, err
     assert [path.name for path in here.iterdir()] == ["s.toml"]
 
 
@@ -151,22 +149,25 @@ def test_until_decided_with_too_few_seeds_names_who_said_so(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "allowed", "meant"),
     [
-        (["run", "--until", "decide"], "must be decided, but is 'decide'. Did you mean \"decided\"?"),
-        (["run", "--backend", "looky"], "must be loky, threading, dask or ray, but is 'looky'. Did you mean \"loky\"?"),
-        (["gate", "x", "--backend", "looky"], "must be loky, threading, dask or ray"),
-        (["list", "polices"], "measures or studies, but is 'polices'. Did you mean \"policies\"?"),
-        (["run", "--seeds", "many"], "must be a whole number, but is 'many'"),
-        (["run", "--rounds", "1.5"], "must be a whole number, but is '1.5'"),
-        (["plot", "x", "--limit", "low"], "must be a number, but is 'low'"),
-        (["tune", "x", "--minutes", "an hour"], "must be a number, but is 'an hour'"),
+        (["run", "--until", "decide"], "decided", "decided"),
+        (["run", "--backend", "looky"], "loky, threading, dask or ray", "loky"),
+        (["gate", "x", "--backend", "looky"], "loky, threading, dask or ray", "loky"),
+        (["list", "polices"], "measures or studies", "policies"),
+        (["run", "--seeds", "many"], "a whole number", ""),
+        (["run", "--rounds", "1.5"], "a whole number", ""),
+        (["plot", "x", "--limit", "low"], "a number", ""),
+        (["tune", "x", "--minutes", "an hour"], "a number", ""),
     ],
-)  # fmt: skip
-def test_no_words_of_a_library_in_what_is_said_of_options(call: Call, words: list[str], told: str) -> None:
+)
+def test_a_wrong_option_is_told_what_is_allowed_in_no_words_of_a_library(
+    call: Call, words: list[str], allowed: str, meant: str
+) -> None:
     code, _, err = call(*words)
     said = " ".join(re.sub(r"[│╭╮╰╯─]", " ", err).split())
-    assert code == 2 and told in said, err
+    assert code == 2 and allowed in said and f"'{words[-1]}'" in said, err
+    assert (f'Did you mean "{meant}"?' in said) if meant else ("Did you mean" not in said)
     assert "Value error" not in err and "Input should" not in err
 
 
@@ -208,12 +209,15 @@ def test_no_words_of_a_library_in_what_is_said_of_a_study(way: tuple, value: Any
 
 
 def test_no_word_is_said_twice() -> None:
-    with pytest.raises(
-        BadInput, match=r"seeds: must be 1 to 100000, or a list of seeds such as \[0, 1, 2\], but"
+    graph = {"kind": "watts_strogatz", "degree": 3}
+    for wrong, *facts in (
+        ({"seeds": 0}, "seeds: ", "1 to 100000", "[0, 1, 2]"),
+        ({"world": {"graph": graph}}, "graph.degree: ", "multiple of 2", "is 3"),
     ):
-        load_study({"name": "n", "seeds": 0, "arms": [{"name": "a", "policy": {"kind": "random"}}]})
-    with pytest.raises(BadInput, match=r"graph.degree: must be a multiple of 2, but is 3"):
-        load_study({**WHOLE, "world": {"graph": {"kind": "watts_strogatz", "degree": 3}}})
+        with pytest.raises(BadInput) as error:
+            load_study({**WHOLE, **wrong})
+        assert all(fact in str(error.value) for fact in facts)
+        assert not re.search(r"\b(\w+) \1\b", str(error.value))
 
 
 # What was meant
@@ -261,13 +265,13 @@ def test_what_is_suggested_for_a_horizon_can_be_written(written: str | int) -> N
 
 
 def test_check_and_describe_tell_what_the_gate_asks(call: Call, here: Path) -> None:
-    arms = 'candidate "new" in place of baseline "old", mean over the last 4 rounds'
-    lines = (
-        "guardrails: niche_exposure ≥ baseline − 0.01, community_gap ≤ baseline + 0.01 over rounds 2 to 5; "
-        "goal: welfare ≥ baseline × 0.95"
-    )
-    assert f"gate: {arms}\n      {lines}\n" in call("check", "s.toml")[1]
-    assert f"\nGate\n  {arms}\n  {lines}\n" in call("describe", "s.toml")[1]
+    """Who stands against whom, over which rounds, and every line with its bound and a horizon of its own."""
+    for command, start in (("check", "gate:"), ("describe", "\nGate\n")):
+        arms, lines = call(command, "s.toml")[1].partition(start)[2].strip().splitlines()[:2]
+        assert 'candidate "new"' in arms and 'baseline "old"' in arms and "last 4 rounds" in arms
+        guardrails, _, goal = lines.partition("; ")
+        assert "niche_exposure ≥ baseline − 0.01, community_gap ≤ baseline + 0.01" in guardrails
+        assert guardrails.endswith("rounds 2 to 5") and "welfare ≥ baseline × 0.95" in goal
     (here / "s.toml").write_text(STUDY)
     assert "gate:" not in call("check", "s.toml")[1] and "\nGate\n" not in call("describe", "s.toml")[1]
 
@@ -403,12 +407,8 @@ def test_answers_of_an_unfinished_study_say_so(
         folder.begin(study)
         for words in commands:
             code, _, err = call(*words)
-            assert code == 6
-            assert (
-                f"o holds a study that is not finished; process {os.getpid()} works in it. To see how far"
-                in err
-            )
-    assert "not finished; type: echodrift run o/runs/study.toml" in call("report", "o")[2]
+            assert code == 6 and "not finished" in err and f"process {os.getpid()}" in err
+    assert "type: echodrift run o/runs/study.toml" in call("report", "o")[2]
 
     faked(study, Path("o"))
     assert told() == {""} and under_way(Path("o")) == ""
@@ -417,13 +417,11 @@ def test_answers_of_an_unfinished_study_say_so(
     with folder.locked():
         folder.begin(more)
         [note] = told()
-        assert note == (
-            f"note: the study in o is not finished: process {os.getpid()} works in it. This is of the tables that were "
-            "there before, of 6 runs\n"
-        )
+        assert note.startswith("note: the study in o is not finished") and note.count("\n") == 1
+        assert f"process {os.getpid()}" in note and "of 6 runs" in note
     [note] = told()
-    assert note.startswith("note: the study in o was run on and is not finished. This is of the tables")
-    assert "of 6 runs; to go on, type: echodrift run o/runs/study.toml --out o" in note
+    assert note.startswith("note: the study in o ") and "not finished" in note and "of 6 runs" in note
+    assert "type: echodrift run o/runs/study.toml --out o" in note
     assert call("gate", "o", "--quiet")[2] == ""
     faked(more, Path("o"))
     assert told() == {""}
@@ -434,7 +432,8 @@ def test_answers_of_an_unfinished_study_say_so(
 
 def test_what_is_a_file_and_not_a_folder(call: Call, here: Path) -> None:
     for words in (("plot", "s.toml"), ("report", "s.toml"), ("status", "s.toml"), ("query", "s.toml")):
-        assert call(*words)[::2] == (2, "error: s.toml is a file; name the folder of a study's results\n")
+        code, _, err = call(*words)
+        assert code == 2 and err.startswith("error: s.toml is a file") and "folder" in err
     assert "out/typo: there is no such folder of results" in call("gate", "out/typo")[2]
     assert "s.tml" in call("gate", "s.tml")[2]
 

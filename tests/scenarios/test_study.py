@@ -311,9 +311,7 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.
         go(tmp_path / "out")
     message = str(caught.value)
     assert "the disk is full" in message and "3 of 12 runs are finished and kept" in message
-    assert message.endswith(
-        "Make room (or choose another folder with --out). Then run the same command again."
-    )
+    assert "Make room" in message and "--out" in message and "same command again" in message
     assert not list((tmp_path / "out").rglob(".unfinished*"))
     assert not (tmp_path / "out/rounds.parquet").exists()
     monkeypatch.undo()

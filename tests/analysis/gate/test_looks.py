@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.analysis.gate.judge import judge
+from echodrift.analysis.gate.lines import lines_at
 from echodrift.analysis.gate.looks import Looks
 from echodrift.analysis.gate.questions import questions
 from echodrift.analysis.gate.sequential import compare_of, sequential_compare
@@ -176,8 +177,8 @@ def test_equivalent_is_said_of_lines_that_pass_alone(
     results = planted(pairs, [{"at_least": f"baseline - {margin!r}"}], baseline=0.0, method=method)
     [verdict] = judge(results)
     [line] = verdict.judgements
-    entry = results.study["gate"]["guardrail"][0]
-    said = report_verdict._no_harm(results.points[0], verdict, line, results.study["gate"], entry)
+    [numbers] = lines_at(results, results.study["gate"], results.points[0])
+    said = report_verdict._no_harm(verdict, line, numbers)
     assert said == "" if method != "t" else bool(said) == (line.outcome != "FAIL")
     if said.startswith("equivalent"):
         # both ends of the interval that the page shows lie within ± the margin

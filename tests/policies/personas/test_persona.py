@@ -326,9 +326,8 @@ def test_more_personas_than_history_is_said_and_no_crash(observe):
     short = observe(np.r_[np.repeat([0, 1, 2], 8), 3], np.r_[np.tile(np.arange(8), 3), 0], 4, 8)
     policy = Persona(personas=3, dim=3)
     policy.fit(short, default_rng(0))
-    assert policy.remarks() == [
-        "personas = 3 is more than some users have taken items: some of their personas rest on nothing."
-    ]
+    [said] = policy.remarks()
+    assert said.startswith("personas = 3 ") and "rest on nothing" in said
     wide = Persona(personas=1, dim=20)
     wide.fit(short, default_rng(0))
     assert wide.remarks()[0].startswith("warning: dim = 20 is more than there are")

@@ -325,9 +325,8 @@ def test_nobody_to_follow_is_poisson_factorization():
         policy.fit(seen, default_rng(2))
     np.testing.assert_array_equal(scores(alone, seen), scores(plain, seen))
     assert plain.remarks() == []
-    assert alone.remarks() == [
-        'warning: the platform sees no social ties, so social_poisson is plain Poisson factorization, its mode "pf"'
-    ]
+    [said] = alone.remarks()
+    assert said.startswith("warning: ") and "no social ties" in said and 'mode "pf"' in said
 
 
 def test_blocks_of_tastes_are_found():

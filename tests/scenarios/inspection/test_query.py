@@ -121,7 +121,7 @@ def test_an_unfinished_study_answers_with_the_runs_that_are_done(unfinished: Pat
     assert len(runs) == 7 and set(runs["status"]) == {"ok"}
     pd.testing.assert_series_equal(runs["welfare"], whole.runs["welfare"][:7])
     assert asked.table("select seed from network_users").to_pydict() == {"seed": [0, 0, 0]}
-    assert asked.note == "this study is not finished: 7 of 12 runs are done, and the tables hold those"
+    assert "not finished" in asked.note and "7 of 12 runs" in asked.note
     assert not list(unfinished.rglob(".tmp"))
 
 

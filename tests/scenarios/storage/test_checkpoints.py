@@ -297,9 +297,8 @@ def test_a_run_that_fails_starts_anew(tmp_path):
 def test_a_policy_without_a_state(tmp_path):
     told, _ = run(study(policy=ADAPTER), tmp_path, 11)
     assert files(tmp_path) == []
-    assert told.said == [
-        'arm "a": adapter keeps no state, so its runs leave no checkpoints and start from round 0'
-    ]
+    [said] = told.said
+    assert said.startswith('arm "a": adapter keeps no state') and "start from round 0" in said
     assert run(study(policy=ADAPTER), tmp_path / "short", every=12)[0].said == []
 
 
