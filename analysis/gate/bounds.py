@@ -136,16 +136,16 @@ def parse_horizon(written: str) -> Horizon:
 
 
 def written_lines(gate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the lines of a gate as the study has them: guardrails, then goals."""
+    """Return the lines of a gate as in the study: guardrails, then goals."""
     return [*(gate.get("guardrail") or ()), *(gate.get("goal") or ())]
 
 
 def bound_of(line: Mapping[str, Any]) -> tuple[Side, Bound]:
-    """Return on which side of its bound a written line holds, and the bound."""
+    """Return the side of its bound on which a line of the study must lie, and the bound."""
     side: Side = "at_least" if line.get("at_least") is not None else "at_most"
     return side, parse_bound(line[side])
 
 
 def horizon_of(gate: Mapping[str, Any], line: Mapping[str, Any] | None = None) -> Horizon:
-    """Return the rounds over which a written line is judged: its own, or those of its gate."""
+    """Return the rounds over which a line of the study is judged: its own, or those of its gate."""
     return parse_horizon((line or {}).get("horizon") or gate.get("horizon", "last 20 rounds"))

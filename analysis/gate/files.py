@@ -9,8 +9,8 @@ from typing import Any
 from xml.etree import ElementTree as xml
 
 from ..statistics import Interval
-from .verdicts import Judged, Judgement, Verdict
-from .words import behaviors, fit, flip, headline, notes, numbers, remarks, requirement, seeds, share, stopped
+from . import words
+from .verdicts import AnswerData, Judgement, Verdict
 
 FORMAT = 1
 """Version of the JSON layout."""
@@ -191,10 +191,10 @@ def as_markdown(answer: AnswerData) -> str:
 
 
 def _share(line: Judgement) -> str:
-    mean, between = share(line)
+    mean, between = words.share(line)
     if mean == "–":
-        return behaviors(line) if line.share else mean
-    return mean + (f" ({between})" if between else "") + fit(line)
+        return words.describe_share(line) if line.share else mean
+    return mean + (f" ({between})" if between else "") + words.describe_surface(line)
 
 
 def _bar(cells: list[str]) -> str:

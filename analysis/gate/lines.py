@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...errors import BadInput, did_you_mean
 from ..results import Point, Results, cubes
 from ..statistics import Interval
-from ..statistics.intervals import rounding
+from ..statistics.intervals import rounding_error
 from .bounds import Bound, Horizon, Side, bound_of, horizon_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check_arms(gate: Mapping[str, Any], arms: Sequence[str]) -> None:
 
 
 def lines_at(results: Results, gate: Mapping[str, Any], point: Point) -> list[Line]:
-    """Return every line of a gate at a grid point; raises BadInput where the tables lack its measure or rounds."""
+    """Return every line of a gate at a grid point; raises BadInput if the tables lack its measure or rounds."""
     found = []
     for role in ("guardrail", "goal"):
         for number, line in enumerate(gate.get(role) or []):

@@ -135,14 +135,14 @@ def share(line: Judgement) -> tuple[str, str]:
     return f"{100 * found.mean:.0f} %", between
 
 
-def behaviors(line: Judgement) -> str:
-    """Return the share of plausible behaviors under which a line holds, with its interval and the seeds beside it."""
+def describe_share(line: Judgement) -> str:
+    """Return the share of plausible behaviors under which a line holds, with its interval, and the share of seeds."""
     mean, between = share(line)
     if mean == "–":
         reason = line.share.reason if line.share is not None else ""
         return f"holds in {seeds(line)}" + (f" ({reason})" if reason else "")
     within = f" ({between})" if between else ""
-    return f"holds under {mean}{within} of plausible behaviors{fit(line)}, and in {seeds(line)}"
+    return f"holds under {mean}{within} of plausible behaviors{describe_surface(line)}, and in {seeds(line)}"
 
 
 def describe_surface(line: Judgement) -> str:

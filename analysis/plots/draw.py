@@ -21,6 +21,7 @@ from .phase import phase
 from .request import Request, request
 from .ridge import ridge
 from .selection import difference, minus, short, values_of, within, written
+from .sensitivity import panels
 from .sensitivity import sensitivity as bars
 from .series import ENDS
 from .sheet import of_intervals
@@ -242,9 +243,6 @@ def _differences(results: Results, asked: Request, styles: Styles) -> Figure:
 
 
 def _sensitivity(results: Results, asked: Request, styles: Styles) -> Figure:
-    import pandas as pd
-
-    from ..sensitivity import REST
     from ..sensitivity import sensitivity as indices
 
     measure, gate = asked.measures[0], results.study.get("gate") or {}
@@ -253,13 +251,12 @@ def _sensitivity(results: Results, asked: Request, styles: Styles) -> Figure:
     arm = arm or next((name for name in names if name != results.reference), names[0])
     table = rows_at(indices(results, measure, arm=arm, reference=asked.vs), asked.at)
     table = table[table["reference"] == (asked.vs or "")]
-    named = table.assign(key=table["key"].replace(REST, "everything else"))
-    total = named.assign(index=named["total"], low=named["total_low"], high=named["total_high"])
-    total = total[total["index"].notna()].assign(method="Total: with every interaction of the key")
-    first = named.assign(method="First order: what goes with a key alone")
+    shown = panels(
+        table, "First order: what goes with a key alone", "Total: with every interaction of the key"
+    )
     minus = f" minus {asked.vs}" if asked.vs else ""
     what = f"{describe(measure).title}, {arm}{minus}, in the last {results.span} rounds"
-    return bars(pd.concat([first, total]) if len(total) else first, what, note=_fixed(asked))
+    return bars(shown, what, note=_fixed(asked))
 
 
 _DRAWN: dict[str, Callable[[Results, Request, Styles], Figure]] = {

@@ -88,8 +88,8 @@ def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
         "graphic": graphic(line),
         "share": share,
         "share_interval": between,
-        "fit": words.fit(line).strip(" ()"),
-        "flips": [words.flip(each) for each in line.flips],
+        "fit": words.describe_surface(line).strip(" ()"),
+        "flips": [words.describe_tipping_point(each) for each in line.tipping_points],
         "reason": line.reason,
         "held": words.seeds(line) if math.isfinite(line.seeds_share) else "",
         "no_harm": no_harm,
@@ -97,7 +97,7 @@ def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
 
 
 def _no_harm(verdict: Verdict, judged: Judgement, line: Line) -> str:
-    """What two one-sided tests say of ± the margin of a line; nothing where it allows no harm in that sense.
+    """Return the result of two one-sided tests against ± the margin of a line; empty if it allows no loss.
 
     Each test has the gate's own one-sided error, so that both agree with the interval shown. The text is empty
     unless that is a t interval, since other intervals may disagree with the tests.

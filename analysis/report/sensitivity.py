@@ -10,7 +10,7 @@ from ..gate.bounds import written_lines
 from ..measures.columns import describe
 from ..results import Results, rows_at
 from ..saltelli import is_saltelli
-from ..sensitivity import REST, sensitivity
+from ..sensitivity import REST, REST_LABEL, sensitivity
 from ..sensitivity.priors import describe_prior
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MOST_FIGURES = 6
 """Most differences drawn as bar figures; the tables have all of them."""
-REST_LABEL = "everything else"
 FIRST = "First order: what goes with it alone"
 TOTAL = "Total: with all its interactions"
 GUIDE = (
@@ -143,6 +142,7 @@ def _written(row: Mapping[str, Any], value: str, low: str, high: str) -> str:
 def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) -> list[tuple[str, Plate]]:
     """Return file names and bar figures of the first differences."""
     from ..plots.gallery import Plate
+    from ..plots.sensitivity import panels
     from ..plots.sensitivity import sensitivity as bars
 
     plates = []
@@ -164,20 +164,9 @@ def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) 
                 (
                     name if len(found) == 1 else f"{name}-{number}",
                     Plate(
-                        name, "answer", f"Sensitivity: {title}", bars(_bar_table(rows), what),
+                        name, "answer", f"Sensitivity: {title}", bars(panels(rows, FIRST, TOTAL), what),
                         f"Bars: sensitivity of {what} to each assumption; the table has the numbers.", GUIDE,
                     ),
                 )
             )  # fmt: skip
     return plates
-
-
-def _bar_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return indices in the figure's layout: a panel for first-order indices, and one for totals if there are any."""
-    import pandas as pd
-
-    named = rows.assign(key=rows["key"].replace(REST, REST_LABEL))
-    first = named.assign(method=FIRST)[["key", "index", "low", "high", "method"]]
-    total = named.assign(method=TOTAL, index=named["total"], low=named["total_low"], high=named["total_high"])
-    total = total.loc[total["index"].notna(), first.columns]
-    return pd.concat([first, total], ignore_index=True) if len(total) else first

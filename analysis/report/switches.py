@@ -1,4 +1,4 @@
-"""The section of the report on arms that switch in mid-run: true and naive effects, and recovery."""
+"""The section of the report on arms that switch in mid-run: the switches, their effects, and the figure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ..plots.gallery import Plate
 from ..plots.style import ArmStyle
 from ..results import Point, Results
 from ..statistics import Interval
-from ..switches import Effect, Switched, change_rounds, has_drawn_times, interference, recovery, switched
+from ..switches import Switched, change_rounds, has_drawn_times, switched
+from .effects import Effect, Recovery, interference, recovery
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ def _effect_row(effect: Effect) -> dict[str, str]:
     return {"title": column.title, **parts, "verdict": verdict + (", by sign" if opposite else "")}
 
 
-def _recovery_row(found: Any, first: int) -> dict[str, str]:
+def _recovery_row(found: Recovery, first: int) -> dict[str, str]:
     column, welfare = describe(found.measure), describe("welfare")
     rounds = "–" if math.isnan(found.rounds) else f"{found.rounds:.0f}"
     return {

@@ -37,6 +37,8 @@ ENOUGH_DRAWS = 64
 """Draws that distinguish an index of 0.3 from zero; its interval is about ± 0.2 (at 256: ± 0.1)."""
 REST = "(rest)"
 """Key of the row for what no key explains alone: interactions and run-to-run variation."""
+REST_LABEL = "everything else"
+"""Label of that row in reports and figures."""
 RESAMPLES = 200
 PERMUTATIONS = 999
 SEED = 20260

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import BadInput
 from ...wording import counted
 from .decay_forms import FORMS, Form
-from .intervals import LEVEL, Interval, apart, mean_interval, too_few
+from .intervals import LEVEL, Interval, mean_interval, subtract, too_few
 
 SEED = 20_261_122
 START = 5

@@ -47,20 +47,42 @@ def t_interval(
 
 
 def one_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float, float, int]:
-    """Return what `t_interval` does for one set of values, whatever its shape, as plain numbers."""
+    """Return `t_interval` of one set of values of any shape, as plain numbers."""
     mean, half, error, n = t_interval(np.ravel(np.asarray(values, float)), level)
     return float(mean), float(half), float(error), int(n)
 
 
 def mean_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
-    """Mean of independent values (one per seed) and its t interval; values (n,)."""
+    """Return the mean of independent values (n,), one per seed, with its t interval."""
     mean, half, _, n = one_interval(values, level)
     return Interval(mean, mean - half, mean + half, n, too_few(n))
 
 
 def too_few(n: int) -> str:
-    """Return why n values give no interval; empty where they do."""
+    """Return why n values give no interval; empty if they do."""
     return {0: "no values", 1: "one seed gives no interval"}.get(n, "")
+
+
+def ratio_interval(above: NDArray[np.float64], below: NDArray[np.float64]) -> Interval:
+    """Return mean(above) / mean(below) of paired values with the t interval of its jackknife.
+
+    It is a ratio of means, not a mean of ratios, which a seed with a small denominator would dominate. NaN if
+    fewer than two pairs are finite or the sign of the denominator is not clear (95 %).
+    """
+    from scipy.stats import t
+
+    some = np.isfinite(above) & np.isfinite(below)
+    above, below, n = above[some], below[some], int(some.sum())
+    if n < 2:
+        return Interval(np.nan, np.nan, np.nan, n, "takes at least two seeds")
+    base = mean_interval(below)
+    if base.low <= 0 <= base.high:
+        return Interval(np.nan, np.nan, np.nan, n, "the sign of the denominator is not clear")
+    ratio = above.sum() / below.sum()
+    without = (above.sum() - above) / (below.sum() - below)
+    error = np.sqrt((n - 1) / n * np.square(without - without.mean()).sum())
+    half = float(t.ppf(0.975, n - 1) * error)
+    return Interval(float(ratio), float(ratio) - half, float(ratio) + half, n)
 
 
 def holm(p: ArrayLike) -> NDArray[np.float64]:

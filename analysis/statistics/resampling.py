@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .intervals import LEVEL, Interval, mean_interval, rounding
+from .intervals import LEVEL, Interval, mean_interval, rounding_error
 
 RESAMPLES = 9_999
 SEED = 20_261_122

@@ -6,15 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from echodrift.analysis.report.effects import interference, recovery
 from echodrift.analysis.results import Results
-from echodrift.analysis.switches import (
-    change_rounds,
-    has_drawn_times,
-    interference,
-    ratio_interval,
-    recovery,
-    switched,
-)
+from echodrift.analysis.statistics import ratio_interval
+from echodrift.analysis.switches import change_rounds, has_drawn_times, switched
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.grid import grid_points
 from echodrift.scenarios.design.load import dump, load_study
