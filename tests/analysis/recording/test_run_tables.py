@@ -22,7 +22,7 @@ from echodrift.policies.registry import build_policy
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.study import RunOptions, run_study
-from echodrift.sim.recommender import Recommended
+from echodrift.sim.recommender import PolicyRecommender
 from hypothesis import given
 from hypothesis import strategies as st
 
