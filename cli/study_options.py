@@ -35,7 +35,7 @@ def checked(study: Any, overrides: list[Any], source: str) -> list[str]:
     from ..scenarios.design.changes import told_where
     from ..scenarios.study import check_runnable
 
-    with told_where(source, overrides):
+    with told_where(source, overrides, study):
         return check_runnable(study)
 
 
@@ -44,7 +44,7 @@ def decidable(study: Any, overrides: list[Any], source: str, most: int | None = 
     from ..scenarios.design.changes import told_where
     from ..scenarios.design.check_gate import check_decidable
 
-    with told_where(source, overrides):
+    with told_where(source, overrides, study):
         check_decidable(study, most)
 
 
@@ -55,5 +55,5 @@ def stopping(
     from ..scenarios.design.changes import told_where
     from ..scenarios.until import until_of
 
-    with told_where(source, overrides):
+    with told_where(source, overrides, study):
         return until_of(rule, study, seeds, most)

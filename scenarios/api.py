@@ -62,11 +62,11 @@ def run(
     placed = overrides(rounds, seeds, set)
     chosen = load_study(study, placed)
     checked_every(checkpoint_every, keep_state)
-    with told_where(study, placed):
+    with told_where(study, placed, chosen):
         stop = until_of(until, chosen, seeds, max_seeds)
 
     def check(whole: Study) -> None:
-        with told_where(study, placed):
+        with told_where(study, placed, whole):
             check_runnable(whole)
 
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
@@ -101,7 +101,7 @@ def gate(study: AnyStudy = "default", **options: Any) -> Answer:
     """
     placed = overrides(options.get("rounds"), options.get("seeds"), options.get("set"))
     chosen = load_study(study, placed)
-    with told_where(study, placed):
+    with told_where(study, placed, chosen):
         stop = until_of(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
         check_decidable(chosen, stop.most if stop else None)
     return run(study, **options).gate()

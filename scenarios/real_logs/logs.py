@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import BadInput
 from ..specs.study import LogConfig
-from .tables import Table, read_table
+from .tables import Naming, Table, of_world, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,30 +114,30 @@ class Log:
         return np.bincount(self.item, minlength=len(self.items))
 
 
-def read_log(config: LogConfig) -> Log:
-    """Read and clean the interactions that `config.log` names.
+def read_log(config: LogConfig, setting: Naming = of_world) -> Log:
+    """Read and clean the interactions that `config.log` names; `setting` says what messages call its fields.
 
     Order of the steps: repeated (user, item) rows become one, the latest (the last in the file without
     timestamps); then `min_rating`; then the user and item cores, until nothing changes.
     Raises BadInput with file and line for malformed input, and when nothing is left.
     """
     named = (config.user_column, config.item_column, config.rating_column, config.time_column)
-    table = read_table(config.log, "world.log", {*USER, *ITEM, *RATING, *TIME}, named)
+    table = read_table(config.log, setting("log"), {*USER, *ITEM, *RATING, *TIME}, named)
     if not table.header and len(table.names) > _WIDEST and not (config.user_column and config.item_column):
-        raise BadInput(
-            f"{table.path} (world.log) has {len(table.names)} columns and no header. Say which are which: "
-            'world.user_column = "1", world.item_column = "2", … (or give the file a header).'
+        raise table.key.wrong(
+            f"{table.path} ({table.key}) has {len(table.names)} columns and no header. Say which are which: "
+            f'{setting("user_column")} = "1", {setting("item_column")} = "2", … (or give the file a header).'
         )
-    user_column = table.find(USER, 1, config.user_column, "world.user_column")
-    item_column = table.find(ITEM, 2, config.item_column, "world.item_column")
+    user_column = table.find(USER, 1, config.user_column, setting("user_column"))
+    item_column = table.find(ITEM, 2, config.item_column, setting("item_column"))
     if user_column is None:
-        table.missing("user ids", "world.user_column", "userId")
+        table.missing("user ids", setting("user_column"), "userId")
     if item_column is None or item_column == user_column:
-        table.missing("item ids", "world.item_column", "itemId")
-    rating, time = _ratings_and_times(table, config)
+        table.missing("item ids", setting("item_column"), "itemId")
+    rating, time = _ratings_and_times(table, config, setting)
     user_ids, item_ids = table.ids(user_column, "user"), table.ids(item_column, "item")
     if rating is None and config.min_rating is not None:
-        table.missing("ratings (world.min_rating needs one)", "world.rating_column", "rating")
+        table.missing(f"ratings ({setting('min_rating')} needs one)", setting("rating_column"), "rating")
     ratings = np.ones(len(table)) if rating is None else rating
 
     user, users = dense_ids(user_ids)
@@ -150,7 +150,7 @@ def read_log(config: LogConfig) -> Log:
         notes.append(
             f"{len(table) - rows.size:,} repeated rows of the same user and item were merged ({kept} was kept)."
         )
-    rows = _filter(config, rows, user, item, ratings, users, items, notes)
+    rows = _filter(config, setting, rows, user, item, ratings, users, items, notes)
 
     user, users = _renumber(user[rows], users)
     item, items = _renumber(item[rows], items)
@@ -170,9 +170,11 @@ def dense_ids(ids: pd.Series) -> tuple[NDArray[np.int32], list[str]]:
     return place[codes], [names[j] for j in order]
 
 
-def _ratings_and_times(table: Table, config: LogConfig) -> tuple[NDArray | None, NDArray | None]:
-    rating_column = table.find(RATING, 3, config.rating_column, "world.rating_column")
-    time_column = table.find(TIME, 4, config.time_column, "world.time_column")
+def _ratings_and_times(
+    table: Table, config: LogConfig, setting: Naming
+) -> tuple[NDArray | None, NDArray | None]:
+    rating_column = table.find(RATING, 3, config.rating_column, setting("rating_column"))
+    time_column = table.find(TIME, 4, config.time_column, setting("time_column"))
     if (
         not table.header
         and config.rating_column is None
@@ -215,6 +217,7 @@ def _latest(user: NDArray, item: NDArray, order: NDArray, n_items: int) -> NDArr
 
 def _filter(
     config: LogConfig,
+    setting: Naming,
     rows: NDArray[np.int64],
     user: NDArray[np.int32],
     item: NDArray[np.int32],
@@ -227,7 +230,7 @@ def _filter(
     steps = [f"{rows.size:,} interactions were read"]
     if config.min_rating is not None:
         rows = rows[rating[rows] >= config.min_rating]
-        steps.append(f"world.min_rating = {config.min_rating:g} left {rows.size:,}")
+        steps.append(f"{setting('min_rating')} = {config.min_rating:g} left {rows.size:,}")
         notes.append(f"{steps[-1]} of {steps[0].removesuffix(' were read')}.")
     before = np.unique(user[rows]).size, np.unique(item[rows]).size
     while rows.size:
@@ -238,12 +241,13 @@ def _filter(
             break
         rows = rows[keep]
     steps.append(
-        f"world.user_core = {config.user_core} and world.item_core = {config.item_core} left {rows.size:,}"
+        f"{setting('user_core')} = {config.user_core} and {setting('item_core')} = {config.item_core} left {rows.size:,}"
     )
     if not rows.size:
         of = f" (ratings are {rating.min():g} to {rating.max():g})" if config.min_rating is not None else ""
         raise BadInput(
-            f"{config.log}: nothing is left after the filters{of}: {'; '.join(steps)}. Lower them."
+            f"{config.log}: nothing is left after the filters{of}: {'; '.join(steps)}. Lower them.",
+            about=["world.log", "world.min_rating", "world.user_core", "world.item_core"],
         )
     gone = before[0] - np.unique(user[rows]).size, before[1] - np.unique(item[rows]).size
     if any(gone):

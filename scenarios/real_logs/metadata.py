@@ -10,7 +10,7 @@ from scipy import sparse
 
 from ...errors import BadInput
 from .logs import ITEM, USER
-from .tables import Table, read_table
+from .tables import Naming, Table, of_world, read_table
 
 ID = ("id",)
 NAME = ("title", "name", "itemname", "movietitle", "artistname", "trackname", "songname", "label")
@@ -60,25 +60,27 @@ class Ties:
     notes: tuple[str, ...]
 
 
-def read_items(path: str, items: list[str], item_column: str | None = None) -> ItemFile:
+def read_items(
+    path: str, items: list[str], item_column: str | None = None, setting: Naming = of_world
+) -> ItemFile:
     """Read an item file: `movies.csv`, `movies.dat`, `u.item`, or a table with id, title, genres by `|`.
 
     Raises BadInput when more than half of `items` are not in it.
     """
-    table = read_table(path, "world.items", {*ITEM, *ID, *NAME, *GENRES, *PROVIDER}, [item_column])
+    table = read_table(path, setting("items"), {*ITEM, *ID, *NAME, *GENRES, *PROVIDER}, [item_column])
     flags = not table.header and len(table.names) == _ML100K_WIDTH
     named = item_column if item_column in table.names and table.header else None
     id_column = table.find((*ITEM, *ID), 1, named)
     if id_column is None:
-        table.missing("item ids", "world.item_column", "itemId,title,genres")
+        table.missing("item ids", setting("item_column"), "itemId,title,genres")
     rows, notes = _rows_of(table, id_column, items)
     known = rows >= 0
     missing = int((~known).sum())
     if missing:
         first = ", ".join([name for name, there in zip(items, known, strict=True) if not there][:5])
         if missing > len(items) / 2:
-            raise BadInput(
-                f"{table.path} (world.items) lacks {missing:,} of the {len(items):,} items in the log, e.g. {first}. "
+            raise table.key.wrong(
+                f"{table.path} ({table.key}) lacks {missing:,} of the {len(items):,} items in the log, e.g. {first}. "
                 f'Do the ids in its column "{id_column}" belong to this log?'
             )
         notes.append(
@@ -110,18 +112,18 @@ def read_items(path: str, items: list[str], item_column: str | None = None) -> I
 
 
 def read_tags(
-    path: str, items: list[str], item_column: str | None = None
+    path: str, items: list[str], item_column: str | None = None, setting: Naming = of_world
 ) -> tuple[sparse.csr_matrix, list[str], list[str]]:
     """Read item–tag pairs (item, tag[, count]); repeated pairs add up.
 
     Returns the counts (items, tags), the tags in sorted order, and notes. Raises BadInput for a negative
     count, or when no item of the log has a tag.
     """
-    table = read_table(path, "world.tags", {*ITEM, *TAG, *COUNT}, [item_column])
+    table = read_table(path, setting("tags"), {*ITEM, *TAG, *COUNT}, [item_column])
     named = item_column if item_column in table.names and table.header else None
     item = table.find((*ITEM, *ID), 1, named)
     if item is None:
-        table.missing("item ids", "world.item_column", "itemId,tag")
+        table.missing("item ids", setting("item_column"), "itemId,tag")
     tag = table.find(TAG, 2)
     if tag is None and len(table.names) == 2:
         tag = next(name for name in table.names if name != item)
@@ -135,8 +137,8 @@ def read_tags(
     of_item = table.ids(item, "item").map(place).fillna(-1).to_numpy(np.int64)
     keep = (of_item >= 0) & (counts > 0)
     if not keep.any():
-        raise BadInput(
-            f'{table.path} (world.tags): no item of the log has a tag there. Do the ids in its column "{item}" belong to this log?'
+        raise table.key.wrong(
+            f'{table.path} ({table.key}): no item of the log has a tag there. Do the ids in its column "{item}" belong to this log?'
         )
     labels, of_tag = np.unique(table.ids(tag, "tag").str.lower().to_numpy(str)[keep], return_inverse=True)
     matrix = sparse.csr_matrix((counts[keep], (of_item[keep], of_tag)), shape=(len(items), labels.size))
@@ -148,13 +150,15 @@ def read_tags(
     return matrix, [str(label) for label in labels], notes
 
 
-def read_ties(path: str, users: list[str]) -> Ties:
+def read_ties(path: str, users: list[str], setting: Naming = of_world) -> Ties:
     """Read an edge list of users: the first two columns, with or without a header.
 
     Where fewer than 5 % of the ties have their reverse, the file lists each friendship once and the
     reverse is added; otherwise directions stay as they are.
     """
-    table = read_table(path, "world.social", {*USER, "friendid", "friend", "source", "target", "from", "to"})
+    table = read_table(
+        path, setting("social"), {*USER, "friendid", "friend", "source", "target", "from", "to"}
+    )
     place = {label: j for j, label in enumerate(users)}
     ends = [table.ids(name, "user").map(place).fillna(-1).to_numpy(np.int64) for name in table.names[:2]]
     source, target = ends
@@ -172,8 +176,8 @@ def read_ties(path: str, users: list[str]) -> Ties:
         )
     keep = known & ~self_ties
     if not keep.any():
-        raise BadInput(
-            f"{table.path} (world.social): no tie joins two users of the log. Do its ids belong to this log?"
+        raise table.key.wrong(
+            f"{table.path} ({table.key}): no tie joins two users of the log. Do its ids belong to this log?"
         )
     n = len(users)
     pairs = np.unique(source[keep] * n + target[keep])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -25,12 +25,38 @@ _SAMPLE = 50
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A setting of a log that was given, or that is missing."""
+
+    field: str
+    """Its name in the world of a study."""
+    name: str
+    """What messages call it."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def wrong(self, text: str) -> BadInput:
+        """Return the error for something that is wrong about it."""
+        return BadInput(text, about=[("world", self.field)])
+
+
+Naming = Callable[[str], Setting]
+"""From the name of a field to the setting, with the name that it has where the log is read for."""
+
+
+def of_world(field: str) -> Setting:
+    """Return the setting of a study's world."""
+    return Setting(field, f"world.{field}")
+
+
+@dataclass(frozen=True)
 class Table:
     """Columns of one file. Without a header the columns are called "1", "2", …"""
 
     path: Path
-    key: str
-    """The configuration key that named the file."""
+    key: Setting
+    """What named the file."""
     frame: pd.DataFrame
     header: bool
     lines: NDArray[np.int64] | None
@@ -50,16 +76,16 @@ class Table:
         return f"{self.path}, line {self.lines[row]}"
 
     def find(
-        self, aliases: Iterable[str], position: int, named: str | None = None, key: str = ""
+        self, aliases: Iterable[str], position: int, named: str | None = None, key: Setting | None = None
     ) -> str | None:
         """Return the column that `named` names, else the first alias in the header, else the position.
 
         position: 1-based column where there is no header, 0 for none. Raises BadInput when `named` is not there.
         """
         if named is not None:
-            if named in self.names:
+            if named in self.names or key is None:
                 return named
-            raise BadInput(
+            raise key.wrong(
                 f'{key} = "{named}": {self.path} has no such column.{did_you_mean(named, self.names)} '
                 f"Its columns are: {', '.join(self.names)}."
             )
@@ -68,10 +94,10 @@ class Table:
         plain = {simplify(name): name for name in reversed(self.names)}
         return next((plain[alias] for alias in aliases if alias in plain), None)
 
-    def missing(self, what: str, key: str | None, example: str) -> NoReturn:
+    def missing(self, what: str, key: Setting | None, example: str) -> NoReturn:
         """Raise BadInput for a column that is needed and was not recognized."""
         hint = f'Name it with {key} = "…"' if key else f'Give it a header such as "{example}"'
-        raise BadInput(
+        raise self.key.wrong(
             f"{self.path} ({self.key}): no column of {what} is recognized. "
             f"Its columns are: {', '.join(self.names)}. {hint}."
         )
@@ -114,7 +140,9 @@ def simplify(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def read_table(path: str | Path, key: str, known: Iterable[str], named: Iterable[str | None] = ()) -> Table:
+def read_table(
+    path: str | Path, key: Setting, known: Iterable[str], named: Iterable[str | None] = ()
+) -> Table:
     """Read CSV, TSV, `::`, pipe or blank separated text, or Parquet.
 
     known: simplified header names by which a header is recognized; named: column names given by the
@@ -126,21 +154,21 @@ def read_table(path: str | Path, key: str, known: Iterable[str], named: Iterable
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise BadInput(f'{key} = "{path}": there is no such file.') from None
+        raise key.wrong(f'{key} = "{path}": there is no such file.') from None
     except OSError as error:
-        raise BadInput(f'{key} = "{path}" cannot be read: {error.strerror or error}.') from None
+        raise key.wrong(f'{key} = "{path}" cannot be read: {error.strerror or error}.') from None
     if not raw.strip():
-        raise BadInput(f'{key} = "{path}": the file is empty.')
+        raise key.wrong(f'{key} = "{path}": the file is empty.')
     if raw[:4] == b"PAR1":
         return _parquet(path, key)
     if raw[:2] == b"\x1f\x8b" or raw[:4] == b"PK\x03\x04":
-        raise BadInput(f'{key} = "{path}" is compressed; unpack it first.')
+        raise key.wrong(f'{key} = "{path}" is compressed; unpack it first.')
     return _text(path, key, _decode(raw, path, key), set(known), [name for name in named if name])
 
 
-def _decode(raw: bytes, path: Path, key: str) -> str:
+def _decode(raw: bytes, path: Path, key: Setting) -> str:
     if b"\0" in raw:
-        raise BadInput(f'{key} = "{path}" is not a text table (CSV, TSV, .dat) and not Parquet.')
+        raise key.wrong(f'{key} = "{path}" is not a text table (CSV, TSV, .dat) and not Parquet.')
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -148,21 +176,21 @@ def _decode(raw: bytes, path: Path, key: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _parquet(path: Path, key: str) -> Table:
+def _parquet(path: Path, key: Setting) -> Table:
     import pyarrow
     import pyarrow.parquet
 
     try:
         frame = pyarrow.parquet.read_table(path).to_pandas()
     except (pyarrow.ArrowException, OSError) as error:
-        raise BadInput(f'{key} = "{path}" is not a readable Parquet file: {error}.') from None
+        raise key.wrong(f'{key} = "{path}" is not a readable Parquet file: {error}.') from None
     if not len(frame):
-        raise BadInput(f'{key} = "{path}": the file has no rows.')
+        raise key.wrong(f'{key} = "{path}": the file has no rows.')
     frame.columns = [str(name) for name in frame.columns]
     return Table(path, key, frame.reset_index(drop=True), True, None)
 
 
-def _text(path: Path, key: str, text: str, known: set[str], named: list[str]) -> Table:
+def _text(path: Path, key: Setting, text: str, known: set[str], named: list[str]) -> Table:
     import pandas as pd
 
     lines = text.split("\n")
@@ -171,10 +199,10 @@ def _text(path: Path, key: str, text: str, known: set[str], named: list[str]) ->
         first += 1
     numbers = np.array([n for n in range(first, len(lines)) if lines[n].strip()], np.int64)
     if not numbers.size:
-        raise BadInput(f'{key} = "{path}": the file has only comments.')
+        raise key.wrong(f'{key} = "{path}": the file has only comments.')
     separator = _separator([lines[n] for n in numbers[:_SAMPLE]])
     if separator is None:
-        raise BadInput(
+        raise key.wrong(
             f'{key} = "{path}": only one column is found; separate fields by comma, tab, `::`, ; or |.'
         )
     if separator in ",;" and '"' in text:
@@ -203,7 +231,7 @@ def _text(path: Path, key: str, text: str, known: set[str], named: list[str]) ->
             twice = next(name for name in names if names.count(name) > 1)
             raise BadInput(f'{path}, line {first + 1}: two columns are named "{twice}".')
         if not len(frame):
-            raise BadInput(f'{key} = "{path}": the file has a header and no rows.')
+            raise key.wrong(f'{key} = "{path}": the file has a header and no rows.')
     else:
         names = [str(position) for position in range(1, frame.shape[1] + 1)]
     frame.columns = names
