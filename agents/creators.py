@@ -121,7 +121,8 @@ def _refuse(answers: CreatorConfig, horizon: int, items: int) -> None:
             f"world.creators: in {horizon} rounds providers could make {items:,} items, more than most_items = "
             f"{answers.most_items:,}. Lower creators.production (now {answers.production:g}), creators.entry (now "
             f"{answers.entry:g}), world.providers or rounds, or raise creators.most_items: memory is laid out for what "
-            "could be made."
+            "could be made.",
+            about=["world.creators", "world.providers", "rounds"],
         )
 
 
