@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
+
+from .wording import format_key
+
+Key = str | Sequence[str | int]
+"""A key of a study: steps into it, or those of names alone as a dotted text."""
+Way = tuple[str | int, ...]
+"""Steps into a study, or into a part of it."""
 
 
 class ExitCode(IntEnum):
@@ -34,8 +42,63 @@ class EchodriftError(Exception):
     exit_code = ExitCode.BAD_INPUT
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """One line of a `BadInput`, and what it is about."""
+
+    text: str
+    way: Way = ()
+    """The key that is wrong; it is written before the text."""
+    about: tuple[Way, ...] = ()
+    """The keys that can be behind it, where that is not `way` alone."""
+    lacks: bool = False
+    """Whether the key is missing: then what was written beside it can be behind it, too."""
+    source: str = ""
+    """The option or file that it was traced to; it is written before the key."""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.source, format_key(self.way), self.text) if part)
+
+    def inside(self, *way: str | int) -> Mistake:
+        """Return it as one of a whole, having been found in the part that these steps lead to."""
+        return replace(self, way=(*way, *self.way), about=tuple((*way, *each) for each in self.about))
+
+
+def way_of(key: Key) -> Way:
+    """Return a key as steps."""
+    return tuple(key.split(".") if isinstance(key, str) else key)
+
+
 class BadInput(EchodriftError):
-    """A study, option, file or component that cannot be used as given."""
+    """A study, option, file or component that cannot be used as given.
+
+    It knows which keys of a study it is about, so that nobody has to read its message to find the option that
+    is behind it.
+    """
+
+    def __init__(self, *mistakes: str | Mistake, about: Iterable[Key] = ()) -> None:
+        """mistakes: one per line. about: the keys that a mistake given as text is about."""
+        ways = tuple(map(way_of, about))
+        self.mistakes = tuple(
+            Mistake(each, about=ways) if isinstance(each, str) else each for each in mistakes
+        )
+        super().__init__("\n".join(map(str, self.mistakes)))
+
+    def inside(self, *way: str | int) -> BadInput:
+        """Return it as one about a whole, having been found in the part that these steps lead to."""
+        return BadInput(*(mistake.inside(*way) for mistake in self.mistakes))
+
+
+class WrongFields(ValueError):
+    """What a validator of a configuration raises about several of its fields.
+
+    pydantic says no more than where the validator belongs; without these, any option that wrote there is
+    taken to be behind it. about: keys inside the configuration.
+    """
+
+    def __init__(self, text: str, *about: Key) -> None:
+        super().__init__(text)
+        self.about = tuple(map(way_of, about))
 
 
 class StorageError(EchodriftError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 
@@ -58,6 +58,14 @@ def unquoted(value: Any) -> str:
 def settings(fields: Mapping[str, Any]) -> str:
     """Return `dim = 16, model = "als"`."""
     return ", ".join(f"{toml_key(key)} = {toml(value)}" for key, value in fields.items())
+
+
+def format_key(way: Sequence[str | int]) -> str:
+    """Return steps into a study as a dotted key: `arms[2].policy.dim`; an element by its name is a step "[MF]"."""
+    text = ""
+    for step in way:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text and step[:1] != "[" else step
+    return text
 
 
 def component(spec: Mapping[str, Any], hidden: Container[str] = ()) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ..config import Config
+from ..errors import WrongFields
 
 
 class Behavior(Config):
@@ -59,7 +60,10 @@ class Behavior(Config):
 
     @model_validator(mode="after")
     def _attention_fits(self) -> Behavior:
-        check_attention(self.attention, self.examination, "attention")
+        try:
+            check_attention(self.attention, self.examination, "attention")
+        except ValueError as error:
+            raise WrongFields(str(error), "attention", "examination") from None
         return self
 
 

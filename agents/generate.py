@@ -50,15 +50,17 @@ def check_world(config: WorldConfig, behavior: Behavior, slate: int, horizon: in
     if slate > config.items:
         raise BadInput(
             f"platform.slate = {slate} is larger than the catalog (world.items = {config.items}). "
-            f"Set platform.slate to at most {config.items}."
+            f"Set platform.slate to at most {config.items}.",
+            about=["platform.slate", "world.items"],
         )
-    for group in config.groups:
+    for place, group in enumerate(config.groups):
         try:
             check_attention(
                 group.attention or 0.0, behavior.examination, f"world.groups[{group.name}].attention"
             )
         except ValueError as error:
-            raise BadInput(str(error)) from None
+            about = [("world", "groups", place, "attention"), ("behavior", "examination")]
+            raise BadInput(str(error), about=about) from None
     check_graph(config.graph, config.users)
     if config.creators is not None and horizon is not None:
         check_creators(config, config.creators, horizon)

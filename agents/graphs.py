@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInput
+from ..errors import BadInput, Mistake
 from .settings import (
     BarabasiAlbert,
     EdgeList,
@@ -81,12 +81,14 @@ def check_graph(config: GraphConfig, users: int) -> None:
     if isinstance(config, WattsStrogatz) and users > 1 and config.degree >= users:
         raise BadInput(
             f"world.graph.degree = {config.degree} needs more than {config.degree} users, but world.users = "
-            f"{users}. Lower the degree or raise world.users."
+            f"{users}. Lower the degree or raise world.users.",
+            about=["world.graph", "world.users"],
         )
     if isinstance(config, BarabasiAlbert | PowerlawCluster) and users > 1 and config.attach >= users:
         raise BadInput(
             f"world.graph.attach = {config.attach} needs more than {config.attach} users, but world.users = "
-            f"{users}. Lower attach or raise world.users."
+            f"{users}. Lower attach or raise world.users.",
+            about=["world.graph", "world.users"],
         )
 
 
@@ -95,11 +97,9 @@ def _read_pairs(path: str, users: int) -> tuple[NDArray[np.int32], NDArray[np.in
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(f"world.graph.path: cannot read {file}: {error.strerror}.") from None
+        raise _unreadable(f"cannot read {file}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise BadInput(
-            f"world.graph.path: {file} is not a text file; it needs two columns of user numbers."
-        ) from None
+        raise _unreadable(f"{file} is not a text file; it needs two columns of user numbers.") from None
     lines = text.splitlines()
     delimiter = "\t" if lines and "\t" in lines[0] else ","
     pairs = []
@@ -117,10 +117,15 @@ def _read_pairs(path: str, users: int) -> tuple[NDArray[np.int32], NDArray[np.in
         if not (0 <= min(pair) and max(pair) < users):
             raise BadInput(
                 f"{file}, row {number}: user {max(pair) if max(pair) >= users else min(pair)} does not exist; "
-                f"users are numbered 0 to {users - 1} (world.users = {users})."
+                f"users are numbered 0 to {users - 1} (world.users = {users}).",
+                about=["world.graph.path", "world.users"],
             )
         pairs.append(pair)
     if not pairs:
-        raise BadInput(f"world.graph.path: {file} contains no ties; it needs two columns of user numbers.")
+        raise _unreadable(f"{file} holds no ties; it needs two columns of user numbers.")
     array = np.array(pairs, dtype=np.int32)
     return array[:, 0], array[:, 1]
+
+
+def _unreadable(text: str) -> BadInput:
+    return BadInput(Mistake(text, ("world", "graph", "path")))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ..config import Config
+from ..errors import Way, WrongFields
 
 
 class WattsStrogatz(Config):
@@ -173,31 +174,37 @@ class WorldConfig(Config):
     @model_validator(mode="after")
     def _consistent(self) -> WorldConfig:
         if self.creators is not None and self.arrivals:
-            raise ValueError(
+            raise WrongFields(
                 f"arrivals = {self.arrivals:g} and world.creators both make new items. Set arrivals to 0 and the rate "
-                "with creators.production, or remove [world.creators]"
+                "by creators.production, or remove [world.creators]",
+                "arrivals",
+                "creators",
             )
         if self.groups:
             total = sum(group.share for group in self.groups)
             if abs(total - 1) > 1e-6:
-                raise ValueError(f"the shares of world.groups add up to {total:g}; they must add up to 1")
+                text = f"the shares of world.groups add up to {total:g}; they must add up to 1"
+                raise WrongFields(text, *(("groups", place, "share") for place in range(len(self.groups))))
             names = [group.name for group in self.groups]
             if len(set(names)) < len(names):
-                raise ValueError("two of world.groups have the same name")
-        for shares in [self.taste_shares, *(group.taste_shares for group in self.groups)]:
+                twice = [place for place, name in enumerate(names) if names.count(name) > 1]
+                text = "two of world.groups have the same name"
+                raise WrongFields(text, *(("groups", place, "name") for place in twice))
+        own: list[tuple[Way, Any]] = [(("taste_shares",), self.taste_shares)]
+        own += [(("groups", i, "taste_shares"), group.taste_shares) for i, group in enumerate(self.groups)]
+        for way, shares in own:
             if isinstance(shares, list):
                 if not shares or min(shares) <= 0:
-                    raise ValueError("taste_shares must be a list of positive numbers, largest first")
+                    raise WrongFields("taste_shares must be a list of positive numbers, largest first", way)
                 if sorted(shares, reverse=True) != shares:
-                    raise ValueError(
-                        "taste_shares must be in descending order: dominant first, minority last"
-                    )
+                    text = "taste_shares must be in descending order: dominant first, minority last"
+                    raise WrongFields(text, way)
                 if len(shares) > self.topics:
-                    raise ValueError(
-                        f"{len(shares)} taste_shares need at least as many topics (topics = {self.topics})"
-                    )
+                    text = f"{len(shares)} taste_shares need at least as many topics (topics = {self.topics})"
+                    raise WrongFields(text, way, "topics")
         if self.taste_shares == "dirichlet" and self.tastes > self.topics:
-            raise ValueError(f"tastes = {self.tastes} needs at least as many topics (topics = {self.topics})")
+            text = f"tastes = {self.tastes} needs at least as many topics (topics = {self.topics})"
+            raise WrongFields(text, "taste_shares", "tastes", "topics")
         if isinstance(self.retirements, float) and self.retirements < 0:
-            raise ValueError("retirements must be 0 or more items per round")
+            raise WrongFields("retirements must be 0 or more items per round", "retirements")
         return self

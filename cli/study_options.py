@@ -96,7 +96,7 @@ def checked(study: Any, overrides: list[Any], source: str) -> list[str]:
     from ..scenarios.design.changes import told_where
     from ..scenarios.study import check_runnable
 
-    with told_where(source, overrides):
+    with told_where(source, overrides, study):
         return check_runnable(study)
 
 
@@ -105,7 +105,7 @@ def decidable(study: Any, overrides: list[Any], source: str, most: int | None = 
     from ..scenarios.design.changes import told_where
     from ..scenarios.design.check_gate import check_decidable
 
-    with told_where(source, overrides):
+    with told_where(source, overrides, study):
         check_decidable(study, most)
 
 
@@ -114,5 +114,5 @@ def stopping(options: StudyOptions, study: Any, overrides: list[Any], source: st
     from ..scenarios.design.changes import told_where
     from ..scenarios.until import until_of
 
-    with told_where(source, overrides):
+    with told_where(source, overrides, study):
         return until_of(options.until, study, options.seeds, options.max_seeds)

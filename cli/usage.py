@@ -31,16 +31,11 @@ def in_words(error: typer.BadParameter) -> str:
 
     detail = cause.errors()[0]
     given = detail.get("input")
-    choices = list(getattr(getattr(error.param, "type", None), "choices", ()) or _named(error.message))
+    described = getattr(error.param, "type_descriptor", None) or getattr(error.param, "type", None)
+    choices = [str(getattr(choice, "value", choice)) for choice in getattr(described, "choices", None) or ()]
     if detail["type"] in KINDS:
         return f"must be {KINDS[detail['type']]}, but is {given!r}."
     if choices:
         allowed = " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
         return f"must be {allowed}, but is {given!r}.{did_you_mean(str(given), choices)}"
     return error.message.removeprefix("Value error, ")
-
-
-def _named(message: str) -> list[str]:
-    """Return the choices that "'x' is not one of 'a', 'b'." names."""
-    _, found, after = message.partition(" is not one of ")
-    return after.rstrip(".").replace("'", "").split(", ") if found else []

@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from ..complaints import complaints
+from ..complaints import mistakes
 from ..config import Config, plain
 from ..errors import BadInput
-from ..keys import format_key
 
 C = TypeVar("C", bound=Config)
 
@@ -23,7 +22,4 @@ def validated(kind: str, config: type[C], fields: Mapping[str, Any]) -> C:
     try:
         return config(**given)
     except ValidationError as error:
-        wrong = "; ".join(
-            ": ".join(filter(None, [format_key(way), text])) for way, text in complaints(error, config)
-        )
-        raise BadInput(f"{kind}: {wrong}") from None
+        raise BadInput(f"{kind}: {'; '.join(map(str, mistakes(error, config)))}") from None

@@ -64,7 +64,7 @@ def run(
     placed = overrides(rounds, seeds, set)
     chosen = load_study(study, placed)
     checked_every(checkpoint_every, keep_state)
-    with told_where(study, placed):
+    with told_where(study, placed, chosen):
         stop = until_of(until, chosen, seeds, max_seeds)
     options = RunOptions(
         jobs=jobs,
@@ -81,8 +81,9 @@ def run(
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
-        with told_where(study, placed):
-            check_runnable(options.whole(chosen))
+        whole = options.whole(chosen)
+        with told_where(study, placed, whole):
+            check_runnable(whole)
         run_study(chosen, place, options)
     except KeyboardInterrupt:
         if temporary is None:
@@ -99,7 +100,7 @@ def gate(study: AnyStudy = "default", **options: Any) -> Answer:
     """
     placed = overrides(options.get("rounds"), options.get("seeds"), options.get("set"))
     chosen = load_study(study, placed)
-    with told_where(study, placed):
+    with told_where(study, placed, chosen):
         stop = until_of(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
         check_decidable(chosen, stop.most if stop else None)
     return run(study, **options).gate()

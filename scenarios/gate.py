@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, EchodriftError
-from ..wording import counted
+from ..wording import counted, format_key
 from .specs.study import Study
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def foresee(study: Study, folder: Path, seeds: int, sequential: bool = False) ->
         return []  # results of another study, or damaged ones: the run itself says so
     method = SEQUENCE if sequential else "t"
     lines = []
-    for (key, line), (sd, distance, n) in zip(gate.lines, found, strict=True):
+    for (way, line), (sd, distance, n) in zip(gate.lines, found, strict=True):
         if not sd > 0 or n < 3 or not distance >= 0:
             continue
         margin = decidable_margin(sd, seeds, gate.level, method)
@@ -40,7 +40,7 @@ def foresee(study: Study, folder: Path, seeds: int, sequential: bool = False) ->
             continue
         takes = f"takes about {needed:,} seeds" if needed is not None else "is decided by no number of seeds"
         lines.append(
-            f"warning: gate.{key}: at the spread of the {n} seeds run before, a change without effect on "
+            f"warning: {format_key(way)}: at the spread of the {n} seeds run before, a change without effect on "
             f"{line.measure} {takes}; {counted(seeds, 'seed')} decide a margin of {margin:.2g}"
         )
     return lines

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput, ClusterError, ExitCode, StorageError, did_you_mean
+from ..errors import BadInput, ClusterError, ExitCode, Mistake, StorageError, did_you_mean, way_of
 from ..wording import slug
 from .design.check_gate import check_gate
 from .design.draws import draws_table
@@ -72,12 +72,11 @@ def check_runnable(study: Study) -> list[str]:
             # A measure split by group or community is named measure:label.
             if name.split(":")[0] not in MEASURES:
                 close = did_you_mean(name, MEASURES)
-                raise BadInput(
-                    f'{key}: there is no measure "{name}".{close} `echodrift list measures` shows all'
-                )
+                text = f'there is no measure "{name}".{close} `echodrift list measures` shows all'
+                raise BadInput(Mistake(text, (key,)))
     for key, path in input_files(study).items():
         if Path(path).is_dir():
-            raise BadInput(f"{key}: {path} is a folder; name the file in it")
+            raise BadInput(Mistake(f"{path} is a folder; name the file in it", way_of(key)))
     notes: dict[str, None] = dict.fromkeys(check_gate(study))
     for _, point in grid_points(study):
         notes |= dict.fromkeys(check_study(point) or ())

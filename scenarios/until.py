@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..disk import write_atomically
-from ..errors import BadInput
+from ..errors import BadInput, Mistake
 from ..wording import counted
 from .design.check_gate import check_decidable
 from .design.plan import seeds_of
@@ -144,9 +144,8 @@ def _check(study: Study, most: int, is_own: bool) -> None:
     least = first_look(study.gate.level if study.gate else 0.95)
     if is_own and most < least:
         more = "List more" if isinstance(study.seeds, list) else "Type --max-seeds 200 in place of it"
-        raise BadInput(
-            f"seeds: {most} is too few for --until decided: a confidence sequence is no interval below {least} seeds. {more}"
-        )
+        text = f"{most} is too few for --until decided: a confidence sequence is no interval below {least} seeds. {more}"
+        raise BadInput(Mistake(text, ("seeds",)))
     if isinstance(most, bool) or not isinstance(most, int) or not least <= most <= 100_000:
         raise BadInput(
             f"--max-seeds {most!r}: must be {least} to 100000; a confidence sequence is no interval below {least} seeds"

@@ -32,8 +32,8 @@ LAYERS = {
     "keys": -1,
     "machine": -1,
     "philox": -1,
-    "wording": -1,
     "errors": -2,
+    "wording": -3,
 }
 """Height of every part; imports go to a part that is lower, or stay inside."""
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from scipy import sparse
 
 from ...config import Config as BaseConfig
-from ...errors import PolicyError
+from ...errors import PolicyError, WrongFields
 from ...machine import blas_on_one_thread
 from ..base import FactorPolicy, State
 from ..cold_start import ColdStart
@@ -106,9 +106,11 @@ class ListMF(FactorPolicy):
         @model_validator(mode="after")
         def _fits_the_list(self):
             if self.consumed > self.list_length:
-                raise ValueError(
+                raise WrongFields(
                     f"consumed = {self.consumed} is more than list_length = {self.list_length}: "
-                    "nobody takes more than the list holds. Lower consumed"
+                    "nobody takes more than the list holds. Lower consumed",
+                    "consumed",
+                    "list_length",
                 )
             return self
 

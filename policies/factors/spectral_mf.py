@@ -11,6 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ...errors import WrongFields
 from ...machine import blas_on_one_thread
 from ..base import State
 from ..interactions import FloatArray, IntArray, Observation
@@ -73,8 +74,10 @@ class SpectralMF(LeastSquaresPolicy):
         @model_validator(mode="after")
         def _reachable(self) -> Any:
             if self.effective_rank is not None and self.effective_rank > self.dim:
-                raise ValueError(
-                    f"effective_rank = {self.effective_rank:g} cannot exceed dim = {self.dim}: raise dim"
+                raise WrongFields(
+                    f"effective_rank = {self.effective_rank:g} cannot exceed dim = {self.dim}: raise dim",
+                    "effective_rank",
+                    "dim",
                 )
             return self
 

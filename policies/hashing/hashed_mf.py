@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ...config import Config as BaseConfig
-from ...errors import PolicyError
+from ...errors import PolicyError, WrongFields
 from ..base import FactorPolicy, State
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Interactions, Observation, count_pairs
@@ -95,11 +95,13 @@ class HashedMF(FactorPolicy):
         @model_validator(mode="after")
         def _consistent(self) -> Any:
             if self.slots is not None and self.load is not None:
-                raise ValueError("give slots (M) or load (n/M), not both")
+                raise WrongFields("give slots (M) or load (n/M), not both", "slots", "load")
             if self.table != "exact" and self.expire_after is not None:
-                raise ValueError(
+                raise WrongFields(
                     f'expire_after frees the row that an id owns, and in table = "{self.table}" rows are shared: '
-                    'leave it out, or use table = "exact"'
+                    'leave it out, or use table = "exact"',
+                    "expire_after",
+                    "table",
                 )
             return self
 

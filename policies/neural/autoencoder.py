@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy import sparse
 
+from ...errors import WrongFields
 from ...machine import blas_on_one_thread
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
@@ -57,7 +58,8 @@ class Autoencoder(NeuralPolicy):
         @model_validator(mode="after")
         def _coins_are_tossed_once(self) -> Any:
             if self.likelihood == "logistic" and not self.binary:
-                raise ValueError('likelihood = "logistic" is for pairs taken or not: it needs binary = true')
+                text = 'likelihood = "logistic" is for pairs taken or not: it needs binary = true'
+                raise WrongFields(text, "likelihood", "binary")
             return self
 
     config: Any

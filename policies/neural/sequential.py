@@ -9,6 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ...errors import WrongFields
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
 from ..size import Size
@@ -82,7 +83,8 @@ class Sequential(NeuralPolicy):
         @model_validator(mode="after")
         def _heads_divide_dim(self) -> Any:
             if self.dim % self.heads:
-                raise ValueError(f"dim = {self.dim} must be a multiple of heads = {self.heads}")
+                text = f"dim = {self.dim} must be a multiple of heads = {self.heads}"
+                raise WrongFields(text, "dim", "heads")
             return self
 
     config: Config

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationInfo, field_validator
 
-from ...errors import BadInput
+from ...errors import BadInput, WrongFields
 from ..base import Ranking
 from ..interactions import Observation
 from ..profiles import sparse_tags
@@ -92,9 +92,12 @@ class Calibrated(FromCandidates):
             if solver == "flow" and (
                 given.get("normalize") == "running" or given.get("rank_weight") in ("log", "reciprocal")
             ):
-                raise ValueError(
+                raise WrongFields(
                     'it chooses a set, so it needs normalize = "final" and rank_weight = "none"; '
-                    'with others use solver = "greedy"'
+                    'with others use solver = "greedy"',
+                    "solver",
+                    "normalize",
+                    "rank_weight",
                 )
             return solver
 

@@ -9,7 +9,7 @@ from numba import njit
 from numpy.random import Generator
 from pydantic import Field, ValidationInfo, field_validator
 
-from ...errors import PolicyError
+from ...errors import PolicyError, WrongFields
 from ..base import Ranking
 from ..interactions import Observation
 from ..profiles import sparse_tags
@@ -75,7 +75,8 @@ class Consumption(FromCandidates):
         def _values(cls, sample: list[float], info: ValidationInfo) -> list[float]:
             given: dict[str, Any] = info.data
             if given.get("values") == "empirical" and not any(sample):
-                raise ValueError('values = "empirical" needs at least one positive number')
+                text = 'values = "empirical" needs at least one positive number'
+                raise WrongFields(text, "values", "sample")
             if any(one < 0 for one in sample):
                 raise ValueError("values are numbers of at least 0")
             return sample

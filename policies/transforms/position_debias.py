@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ...config import Config as BaseConfig
-from ...errors import PolicyError
+from ...errors import PolicyError, WrongFields
 from ..base import LogTransform
 from ..interactions import Observation
 from .examination import examination, shown
@@ -60,11 +60,15 @@ class PositionDebias(LogTransform):
             given = self.attention
             if isinstance(given, str):
                 if given != "estimate":
-                    raise ValueError(f'attention = "{given}" must be a number above 0, or "estimate"')
+                    raise WrongFields(
+                        f'attention = "{given}" must be a number above 0, or "estimate"', "attention"
+                    )
             elif given <= 0 or (self.examination == "cascade" and given > 1):
-                raise ValueError(
+                raise WrongFields(
                     f"attention = {given:g} must be above 0, and at most 1 in a cascade: it is the probability to go "
-                    'on to the next rank. For r^−attention set examination = "power"'
+                    'on to the next rank. For r^−attention set examination = "power"',
+                    "attention",
+                    "examination",
                 )
             return self
 

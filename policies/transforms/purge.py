@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ...config import Config as BaseConfig
+from ...errors import WrongFields
 from ...philox import uniform
 from ..base import LogTransform
 from ..interactions import Observation
@@ -42,9 +43,12 @@ class Purge(LogTransform):
         @model_validator(mode="after")
         def _names_something(self) -> Any:
             if self.sources == ():
-                raise ValueError("sources = [] names nothing to drop: leave it out for all sources")
+                raise WrongFields(
+                    "sources = [] names nothing to drop: leave it out for all sources", "sources"
+                )
             if self.first is not None and self.last is not None and self.first > self.last:
-                raise ValueError(f"first = {self.first} is after last = {self.last}: no round lies between")
+                text = f"first = {self.first} is after last = {self.last}: no round lies between"
+                raise WrongFields(text, "first", "last")
             return self
 
     config: Config

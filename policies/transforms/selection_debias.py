@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ...config import Config as BaseConfig
+from ...errors import WrongFields
 from ..base import LogTransform
 from ..interactions import Observation
 from .weights import SourceName, from_sources, reweighted
@@ -49,7 +50,9 @@ class SelectionDebias(LogTransform):
         @model_validator(mode="after")
         def _names_something(self) -> Any:
             if self.sources == ():
-                raise ValueError("sources = [] names nothing to weigh: leave it out for all sources")
+                raise WrongFields(
+                    "sources = [] names nothing to weigh: leave it out for all sources", "sources"
+                )
             return self
 
     config: Config

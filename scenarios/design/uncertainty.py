@@ -8,13 +8,13 @@ from typing import Any
 
 from ...analysis.sensitivity.priors import describe_prior
 from ...config import plain
-from ...errors import BadInput
+from ...errors import BadInput, Mistake
 from ...keys import expand_key, set_value
 from ...wording import counted, short, toml
 from ..specs.overrides import Override
 from ..specs.study import LogConfig, Study
 from ..specs.uncertainty import Prior
-from ..specs.validation import validate
+from ..specs.validation import validate_study
 from .components import spell_out
 from .draws import LAST_SEED, draws_of, world_seed
 from .grid import grid_points
@@ -33,18 +33,19 @@ def settled(study: Study, point: Study, label: str) -> Study:
     """
     if study.uncertainty is None:
         return study
-    wrong, priors = [], {}
+    wrong: list[Mistake] = []
+    priors = {}
     for key, prior in study.uncertainty.priors.items():
         if prior.choice is None and prior.whole is None:
             prior = prior.model_copy(update={"whole": _is_whole(point, key, prior)})
         for told, value in _ends(prior):
             problem = _problem(point, key, value, f'{label}: uncertainty.priors."{key}" {told}')
             if problem:
-                wrong += str(problem).splitlines()
+                wrong += problem.mistakes
                 break
         priors[key] = prior
     if wrong:
-        raise BadInput("\n".join(wrong))
+        raise BadInput(*wrong)
     config = study.uncertainty.model_copy(update={"priors": priors})
     return study.model_copy(update={"uncertainty": config, "seeds": _seeds(study, label)})
 
@@ -126,7 +127,7 @@ def with_values(point: Study) -> Callable[[Mapping[str, Any], Callable[[str], st
             for key, value in values.items()
             for each in expand_key(base, key)
         ]
-        study = refreshed(validate(Study, data, "", placed))
+        study = refreshed(validate_study(data, "", placed))
         spell_out(study, "", placed)
         return study
 
@@ -157,7 +158,10 @@ def _at_draw(error: BadInput, seed: int, draw: Mapping[str, Any]) -> BadInput:
         f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {short(toml(value))}"
         for key, value in draw.items()
     )
-    return BadInput(f"uncertainty: what seed {seed} draws does not go together ({values}): {error}")
+    about = [("uncertainty", "priors", key) for key in draw]
+    return BadInput(
+        f"uncertainty: what seed {seed} draws does not go together ({values}): {error}", about=about
+    )
 
 
 def at_seed(study: Study, seed: int) -> tuple[Study, int]:
@@ -190,7 +194,8 @@ def check_draws(study: Study, seeds: Iterable[int], check: Callable[[Study], Any
                         try:
                             check(put({key: value}, lambda _, where=where: where))
                         except BadInput as error:
-                            raise BadInput(f"{where}: {error}") from None
+                            about = [("uncertainty", "priors", key)]
+                            raise BadInput(f"{where}: {error}", about=about) from None
             continue
         for seed, (drawn, draw) in zip(seeds, drawn_studies(study, point, seeds), strict=True):
             try:

@@ -16,7 +16,7 @@ from ...agents.settings import WorldConfig
 from ...agents.users import Users
 from ...agents.world import World
 from ...analysis.recording.recorder import Recorder
-from ...complaints import explain
+from ...complaints import mistakes
 from ...errors import BadInput
 from ...machine import blas_on_one_thread
 from ...policies.base import LogTransform
@@ -203,7 +203,8 @@ def check_log(config: LogConfig, slate: int) -> list[str]:
     if slate > len(log.items):
         raise BadInput(
             f"platform.slate = {slate} is larger than the catalog: {config.log} has {len(log.items)} items after "
-            f"its filters. Set platform.slate to at most {len(log.items)}."
+            f"its filters. Set platform.slate to at most {len(log.items)}.",
+            about=["platform.slate", "world.log", "world.min_rating", "world.user_core", "world.item_core"],
         )
     return notes
 
@@ -212,12 +213,13 @@ def arm_platform(study: Study, arm: Arm) -> Platform:
     """Return the study's platform with the arm's own values put in; the warm-up is the same for all arms."""
     if "warmup" in arm.platform:
         raise BadInput(
-            f'arm "{arm.name}", platform.warmup: the warm-up is the same for every arm; set it in [platform]'
+            f'arm "{arm.name}", platform.warmup: the warm-up is the same for every arm; set it in [platform]',
+            about=[("arms", study.arms.index(arm), "platform", "warmup")],
         )
     try:
         return Platform(**{**study.platform.model_dump(), **arm.platform})
     except ValidationError as error:
-        raise BadInput(explain(error, Platform, f'arm "{arm.name}", platform')) from None
+        raise BadInput(*mistakes(error, Platform, f'arm "{arm.name}", platform')) from None
 
 
 def build_recommender(arm: Arm) -> Recommender:
@@ -304,5 +306,5 @@ def _reference_arm(kind: str, fields: dict[str, Any], rerank: list[dict[str, Any
     try:
         config(**fields)
     except ValidationError as error:
-        raise BadInput(explain(error, config, f"policy {kind}")) from None
+        raise BadInput(*mistakes(error, config, f"policy {kind}")) from None
     return recommender(**fields)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import BadInput
 from ..specs.study import LogConfig
-from .tables import Table, read_table
+from .tables import Naming, Table, of_world, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,8 +72,8 @@ class Log:
         return np.bincount(self.item, minlength=len(self.items))
 
 
-def read_log(config: LogConfig) -> Log:
-    """Read and clean the interactions in the file `config.log`.
+def read_log(config: LogConfig, setting: Naming = of_world) -> Log:
+    """Read and clean the interactions in the file `config.log`; `setting` says what messages call its fields.
 
     The steps, in order: of repeated (user, item) rows only the latest is kept (without timestamps, the last
     in the file); then `min_rating` is applied; then the user and item cores, until nothing changes.
@@ -81,26 +81,28 @@ def read_log(config: LogConfig) -> Log:
     """
     configured = (config.user_column, config.item_column, config.rating_column, config.time_column)
     aliases = {*USER_ALIASES, *ITEM_ALIASES, *RATING_ALIASES, *TIME_ALIASES}
-    table = read_table(config.log, "world.log", aliases, configured)
+    table = read_table(config.log, setting("log"), aliases, configured)
     if (
         not table.header
         and len(table.names) > _MAX_HEADERLESS_COLUMNS
         and not (config.user_column and config.item_column)
     ):
-        raise BadInput(
-            f"{table.path} (world.log) has {len(table.names)} columns and no header. Say which column is which: "
-            'world.user_column = "1", world.item_column = "2", … (or give the file a header).'
+        raise table.key.wrong(
+            f"{table.path} ({table.key}) has {len(table.names)} columns and no header. Say which column is which: "
+            f'{setting("user_column")} = "1", {setting("item_column")} = "2", … (or give the file a header).'
         )
-    user_column = table.find(USER_ALIASES, 1, config.user_column, "world.user_column")
-    item_column = table.find(ITEM_ALIASES, 2, config.item_column, "world.item_column")
+    user_column = table.find(USER_ALIASES, 1, config.user_column, setting("user_column"))
+    item_column = table.find(ITEM_ALIASES, 2, config.item_column, setting("item_column"))
     if user_column is None:
-        table.raise_missing("user ids", "world.user_column", "userId")
+        table.raise_missing("user ids", setting("user_column"), "userId")
     if item_column is None or item_column == user_column:
-        table.raise_missing("item ids", "world.item_column", "itemId")
-    rating, time = _ratings_and_times(table, config)
+        table.raise_missing("item ids", setting("item_column"), "itemId")
+    rating, time = _ratings_and_times(table, config, setting)
     user_ids, item_ids = table.ids(user_column, "user"), table.ids(item_column, "item")
     if rating is None and config.min_rating is not None:
-        table.raise_missing("ratings (world.min_rating needs one)", "world.rating_column", "rating")
+        table.raise_missing(
+            f"ratings ({setting('min_rating')} needs one)", setting("rating_column"), "rating"
+        )
     ratings = np.ones(len(table)) if rating is None else rating
 
     user, users = dense_ids(user_ids)
@@ -113,7 +115,7 @@ def read_log(config: LogConfig) -> Log:
         notes.append(
             f"{len(table) - rows.size:,} repeated rows of the same user and item were merged ({kept} was kept)."
         )
-    rows = _filter(config, rows, user, item, ratings, users, items, notes)
+    rows = _filter(config, setting, rows, user, item, ratings, users, items, notes)
 
     user, users = _renumber(user[rows], users)
     item, items = _renumber(item[rows], items)
@@ -133,9 +135,11 @@ def dense_ids(ids: pd.Series) -> tuple[NDArray[np.int32], list[str]]:
     return code[codes], [names[j] for j in order]
 
 
-def _ratings_and_times(table: Table, config: LogConfig) -> tuple[NDArray | None, NDArray | None]:
-    rating_column = table.find(RATING_ALIASES, 3, config.rating_column, "world.rating_column")
-    time_column = table.find(TIME_ALIASES, 4, config.time_column, "world.time_column")
+def _ratings_and_times(
+    table: Table, config: LogConfig, setting: Naming
+) -> tuple[NDArray | None, NDArray | None]:
+    rating_column = table.find(RATING_ALIASES, 3, config.rating_column, setting("rating_column"))
+    time_column = table.find(TIME_ALIASES, 4, config.time_column, setting("time_column"))
     if (
         not table.header
         and config.rating_column is None
@@ -178,6 +182,7 @@ def _latest(user: NDArray, item: NDArray, order: NDArray, n_items: int) -> NDArr
 
 def _filter(
     config: LogConfig,
+    setting: Naming,
     rows: NDArray[np.int64],
     user: NDArray[np.int32],
     item: NDArray[np.int32],
@@ -190,7 +195,7 @@ def _filter(
     steps = [f"{rows.size:,} interactions were read"]
     if config.min_rating is not None:
         rows = rows[rating[rows] >= config.min_rating]
-        steps.append(f"world.min_rating = {config.min_rating:g} left {rows.size:,}")
+        steps.append(f"{setting('min_rating')} = {config.min_rating:g} left {rows.size:,}")
         notes.append(f"{steps[-1]} of {steps[0].removesuffix(' were read')}.")
     before = np.unique(user[rows]).size, np.unique(item[rows]).size
     while rows.size:
@@ -201,13 +206,14 @@ def _filter(
             break
         rows = rows[keep]
     steps.append(
-        f"world.user_core = {config.user_core} and world.item_core = {config.item_core} left {rows.size:,}"
+        f"{setting('user_core')} = {config.user_core} and {setting('item_core')} = {config.item_core} left {rows.size:,}"
     )
     if not rows.size:
         with_ratings = config.min_rating is not None
         rating_range = f" (ratings are {rating.min():g} to {rating.max():g})" if with_ratings else ""
         raise BadInput(
-            f"{config.log}: nothing is left after the filters{rating_range}: {'; '.join(steps)}. Lower them."
+            f"{config.log}: nothing is left after the filters{rating_range}: {'; '.join(steps)}. Lower them.",
+            about=["world.log", "world.min_rating", "world.user_core", "world.item_core"],
         )
     dropped = before[0] - np.unique(user[rows]).size, before[1] - np.unique(item[rows]).size
     if any(dropped):

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from ...errors import BadInput
 from .logs import ITEM_ALIASES, USER_ALIASES
-from .tables import Table, read_table
+from .tables import Naming, Table, of_world, read_table
 
 ID_ALIASES = ("id",)
 NAME_ALIASES = ("title", "name", "itemname", "movietitle", "artistname", "trackname", "songname", "label")
@@ -53,26 +53,28 @@ class Ties:
     notes: tuple[str, ...]
 
 
-def read_items(path: str, items: list[str], item_column: str | None = None) -> ItemFile:
+def read_items(
+    path: str, items: list[str], item_column: str | None = None, setting: Naming = of_world
+) -> ItemFile:
     """Read an item file: `movies.csv`, `movies.dat`, `u.item`, or a table with id, title and genres separated by `|`.
 
     Raises BadInput when more than half of `items` are missing from it.
     """
     aliases = {*ITEM_ALIASES, *ID_ALIASES, *NAME_ALIASES, *GENRE_ALIASES, *PROVIDER_ALIASES}
-    table = read_table(path, "world.items", aliases, [item_column])
+    table = read_table(path, setting("items"), aliases, [item_column])
     is_ml100k = not table.header and len(table.names) == _ML100K_WIDTH
     configured = item_column if item_column in table.names and table.header else None
     id_column = table.find((*ITEM_ALIASES, *ID_ALIASES), 1, configured)
     if id_column is None:
-        table.raise_missing("item ids", "world.item_column", "itemId,title,genres")
+        table.raise_missing("item ids", setting("item_column"), "itemId,title,genres")
     rows, notes = _find_rows(table, id_column, items)
     known = rows >= 0
     missing = int((~known).sum())
     if missing:
         first = ", ".join([name for name, is_known in zip(items, known, strict=True) if not is_known][:5])
         if missing > len(items) / 2:
-            raise BadInput(
-                f"{table.path} (world.items) lacks {missing:,} of the {len(items):,} items in the log, e.g. {first}. "
+            raise table.key.wrong(
+                f"{table.path} ({table.key}) lacks {missing:,} of the {len(items):,} items in the log, e.g. {first}. "
                 f'Do the ids in its column "{id_column}" belong to this log?'
             )
         notes.append(
@@ -104,18 +106,18 @@ def read_items(path: str, items: list[str], item_column: str | None = None) -> I
 
 
 def read_tags(
-    path: str, items: list[str], item_column: str | None = None
+    path: str, items: list[str], item_column: str | None = None, setting: Naming = of_world
 ) -> tuple[sparse.csr_matrix, list[str], list[str]]:
     """Read item–tag pairs (item, tag[, count]); counts of repeated pairs are added.
 
     Returns the counts (items, tags), the tags in sorted order, and notes. Raises BadInput for a negative
     count, or when no item of the log has a tag.
     """
-    table = read_table(path, "world.tags", {*ITEM_ALIASES, *TAG_ALIASES, *COUNT_ALIASES}, [item_column])
+    table = read_table(path, setting("tags"), {*ITEM_ALIASES, *TAG_ALIASES, *COUNT_ALIASES}, [item_column])
     configured = item_column if item_column in table.names and table.header else None
     item = table.find((*ITEM_ALIASES, *ID_ALIASES), 1, configured)
     if item is None:
-        table.raise_missing("item ids", "world.item_column", "itemId,tag")
+        table.raise_missing("item ids", setting("item_column"), "itemId,tag")
     tag = table.find(TAG_ALIASES, 2)
     if tag is None and len(table.names) == 2:
         tag = next(name for name in table.names if name != item)
@@ -129,8 +131,8 @@ def read_tags(
     of_item = table.ids(item, "item").map(index).fillna(-1).to_numpy(np.int64)
     keep = (of_item >= 0) & (counts > 0)
     if not keep.any():
-        raise BadInput(
-            f"{table.path} (world.tags): no item of the log has a tag in it. "
+        raise table.key.wrong(
+            f"{table.path} ({table.key}): no item of the log has a tag in it. "
             f'Do the ids in its column "{item}" belong to this log?'
         )
     labels, of_tag = np.unique(table.ids(tag, "tag").str.lower().to_numpy(str)[keep], return_inverse=True)
@@ -143,13 +145,13 @@ def read_tags(
     return matrix, [str(label) for label in labels], notes
 
 
-def read_ties(path: str, users: list[str]) -> Ties:
+def read_ties(path: str, users: list[str], setting: Naming = of_world) -> Ties:
     """Read an edge list of users from the first two columns, with or without a header.
 
     Where fewer than 5 % of the ties have a reverse, the file is taken to list each friendship once, and the
     reverse ties are added; otherwise the directions are kept as they are.
     """
-    table = read_table(path, "world.social", {*USER_ALIASES, *FRIEND_ALIASES})
+    table = read_table(path, setting("social"), {*USER_ALIASES, *FRIEND_ALIASES})
     index = {label: j for j, label in enumerate(users)}
     ends = [table.ids(name, "user").map(index).fillna(-1).to_numpy(np.int64) for name in table.names[:2]]
     source, target = ends
@@ -167,8 +169,8 @@ def read_ties(path: str, users: list[str]) -> Ties:
         )
     keep = known & ~self_ties
     if not keep.any():
-        raise BadInput(
-            f"{table.path} (world.social): no tie joins two users of the log. Do its ids belong to this log?"
+        raise table.key.wrong(
+            f"{table.path} ({table.key}): no tie joins two users of the log. Do its ids belong to this log?"
         )
     n = len(users)
     pairs = np.unique(source[keep] * n + target[keep])

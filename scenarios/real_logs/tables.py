@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -29,12 +29,38 @@ _SAMPLE_LINES = 50
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A setting of a log that was given, or that is missing."""
+
+    field: str
+    """Its name in the world of a study."""
+    name: str
+    """What messages call it."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def wrong(self, text: str) -> BadInput:
+        """Return the error for something that is wrong about it."""
+        return BadInput(text, about=[("world", self.field)])
+
+
+Naming = Callable[[str], Setting]
+"""From the name of a field to the setting, with the name that it has where the log is read for."""
+
+
+def of_world(field: str) -> Setting:
+    """Return the setting of a study's world."""
+    return Setting(field, f"world.{field}")
+
+
+@dataclass(frozen=True)
 class Table:
     """The columns of one file. Without a header they are called "1", "2", …"""
 
     path: Path
-    key: str
-    """The configuration key of the file, for messages."""
+    key: Setting
+    """What named the file, for messages."""
     frame: pd.DataFrame
     header: bool
     lines: NDArray[np.int64] | None
@@ -54,7 +80,7 @@ class Table:
         return f"{self.path}, line {self.lines[row]}"
 
     def find(
-        self, aliases: Iterable[str], position: int, configured: str | None = None, key: str = ""
+        self, aliases: Iterable[str], position: int, configured: str | None = None, key: Setting | None = None
     ) -> str | None:
         """Return the configured column, else the first alias in the header, else the column at the position.
 
@@ -62,9 +88,9 @@ class Table:
         `configured`, for the message. Raises BadInput when the configured column does not exist.
         """
         if configured is not None:
-            if configured in self.names:
+            if configured in self.names or key is None:
                 return configured
-            raise BadInput(
+            raise key.wrong(
                 f'{key} = "{configured}": {self.path} has no such column.{did_you_mean(configured, self.names)} '
                 f"Its columns are: {', '.join(self.names)}."
             )
@@ -73,10 +99,10 @@ class Table:
         columns = {normalize_name(name): name for name in reversed(self.names)}
         return next((columns[alias] for alias in aliases if alias in columns), None)
 
-    def raise_missing(self, what: str, key: str | None, example: str) -> NoReturn:
+    def raise_missing(self, what: str, key: Setting | None, example: str) -> NoReturn:
         """Raise BadInput for a required column that was not recognized."""
         hint = f'Name it with {key} = "…"' if key else f'Give it a header such as "{example}"'
-        raise BadInput(
+        raise self.key.wrong(
             f"{self.path} ({self.key}): no column of {what} was recognized. "
             f"Its columns are: {', '.join(self.names)}. {hint}."
         )
@@ -120,7 +146,7 @@ def normalize_name(name: str) -> str:
 
 
 def read_table(
-    path: str | Path, key: str, known: Iterable[str], configured: Iterable[str | None] = ()
+    path: str | Path, key: Setting, known: Iterable[str], configured: Iterable[str | None] = ()
 ) -> Table:
     """Read text separated by commas, tabs, `::`, semicolons, pipes or blanks, or Parquet.
 
@@ -133,21 +159,21 @@ def read_table(
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise BadInput(f'{key} = "{path}": there is no such file.') from None
+        raise key.wrong(f'{key} = "{path}": there is no such file.') from None
     except OSError as error:
-        raise BadInput(f'{key} = "{path}" cannot be read: {error.strerror or error}.') from None
+        raise key.wrong(f'{key} = "{path}" cannot be read: {error.strerror or error}.') from None
     if not raw.strip():
-        raise BadInput(f'{key} = "{path}": the file is empty.')
+        raise key.wrong(f'{key} = "{path}": the file is empty.')
     if raw[:4] == b"PAR1":
         return _read_parquet(path, key)
     if raw[:2] == b"\x1f\x8b" or raw[:4] == b"PK\x03\x04":
-        raise BadInput(f'{key} = "{path}" is compressed; unpack it first.')
+        raise key.wrong(f'{key} = "{path}" is compressed; unpack it first.')
     return _read_text(path, key, _decode(raw, path, key), set(known), [name for name in configured if name])
 
 
-def _decode(raw: bytes, path: Path, key: str) -> str:
+def _decode(raw: bytes, path: Path, key: Setting) -> str:
     if b"\0" in raw:
-        raise BadInput(f'{key} = "{path}" is neither a text table (CSV, TSV, .dat) nor Parquet.')
+        raise key.wrong(f'{key} = "{path}" is neither a text table (CSV, TSV, .dat) nor Parquet.')
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -155,21 +181,21 @@ def _decode(raw: bytes, path: Path, key: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_parquet(path: Path, key: str) -> Table:
+def _read_parquet(path: Path, key: Setting) -> Table:
     import pyarrow
     import pyarrow.parquet
 
     try:
         frame = pyarrow.parquet.read_table(path).to_pandas()
     except (pyarrow.ArrowException, OSError) as error:
-        raise BadInput(f'{key} = "{path}" is not a readable Parquet file: {error}.') from None
+        raise key.wrong(f'{key} = "{path}" is not a readable Parquet file: {error}.') from None
     if not len(frame):
-        raise BadInput(f'{key} = "{path}": the file has no rows.')
+        raise key.wrong(f'{key} = "{path}": the file has no rows.')
     frame.columns = [str(name) for name in frame.columns]
     return Table(path, key, frame.reset_index(drop=True), True, None)
 
 
-def _read_text(path: Path, key: str, text: str, known: set[str], configured: list[str]) -> Table:
+def _read_text(path: Path, key: Setting, text: str, known: set[str], configured: list[str]) -> Table:
     import pandas as pd
 
     lines = text.split("\n")
@@ -178,10 +204,10 @@ def _read_text(path: Path, key: str, text: str, known: set[str], configured: lis
         first += 1
     numbers = np.array([n for n in range(first, len(lines)) if lines[n].strip()], np.int64)
     if not numbers.size:
-        raise BadInput(f'{key} = "{path}": the file has nothing but comments.')
+        raise key.wrong(f'{key} = "{path}": the file has nothing but comments.')
     separator = _find_separator([lines[n] for n in numbers[:_SAMPLE_LINES]])
     if separator is None:
-        raise BadInput(
+        raise key.wrong(
             f'{key} = "{path}": only one column was found; separate fields with a comma, a tab, `::`, ; or |.'
         )
     if separator in ",;" and '"' in text:
@@ -210,7 +236,7 @@ def _read_text(path: Path, key: str, text: str, known: set[str], configured: lis
             twice = next(name for name in names if names.count(name) > 1)
             raise BadInput(f'{path}, line {first + 1}: two columns are named "{twice}".')
         if not len(frame):
-            raise BadInput(f'{key} = "{path}": the file has a header but no rows.')
+            raise key.wrong(f'{key} = "{path}": the file has a header but no rows.')
     else:
         names = [str(position) for position in range(1, frame.shape[1] + 1)]
     frame.columns = names

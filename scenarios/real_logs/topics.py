@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...errors import BadInput
 from .plsa import choose_topic_count, fit_plsa
+from .tables import Naming, Setting, of_world
 
 LABEL_WORDS = 3
 """Number of tags in the name of a topic that is learned from tags."""
@@ -28,15 +28,18 @@ class ItemTopics:
     notes: tuple[str, ...]
 
 
-def topics_from_genres(genres: sparse.csr_matrix, names: list[str], taken: sparse.csr_matrix) -> ItemTopics:
+def topics_from_genres(
+    genres: sparse.csr_matrix, names: list[str], taken: sparse.csr_matrix, setting: Naming = of_world
+) -> ItemTopics:
     """Return mixtures that split every item equally over its genres.
 
     genres (items, genres): rows sum to one, or are empty; taken (items, users): who took what, from which
     items without a genre get their mixture (`fill_from_users`).
     """
     if not genres.nnz:
-        raise BadInput(
-            "No item of the log has a genre in the item file (world.items). Leave it out to learn topics from the log."
+        key = setting("items")
+        raise key.wrong(
+            f"No item of the log has a genre in the item file ({key}). Leave it out to learn topics from the log."
         )
     mixtures, notes = fill_from_users(genres.toarray(), taken, "no genre")
     used = mixtures.sum(axis=0) > 0
@@ -46,10 +49,14 @@ def topics_from_genres(genres: sparse.csr_matrix, names: list[str], taken: spars
 
 
 def topics_from_tags(
-    tags: sparse.csr_matrix, labels: list[str], taken: sparse.csr_matrix, topics: int | Literal["auto"]
+    tags: sparse.csr_matrix,
+    labels: list[str],
+    taken: sparse.csr_matrix,
+    topics: int | Literal["auto"],
+    setting: Naming = of_world,
 ) -> ItemTopics:
     """Factorize item–tag counts (items, tags) into topics (`plsa`); items without a tag are filled from their users."""
-    mixtures, words, notes = _factorize(tags, topics, "tags")
+    mixtures, words, notes = _factorize(tags, topics, "tags", setting("topics"))
     mixtures[np.diff(tags.indptr) == 0] = 0
     mixtures, more = fill_from_users(mixtures, taken, "no tag")
     frequency = np.asarray(tags.sum(axis=0)).ravel()
@@ -61,9 +68,11 @@ def topics_from_tags(
     return ItemTopics(mixtures, names, "tags", (*notes, *more))
 
 
-def topics_from_users(taken: sparse.csr_matrix, topics: int | Literal["auto"]) -> ItemTopics:
+def topics_from_users(
+    taken: sparse.csr_matrix, topics: int | Literal["auto"], setting: Naming = of_world
+) -> ItemTopics:
     """Factorize who took what (items, users): items taken by the same people have the same topic."""
-    mixtures, _, notes = _factorize(taken, topics, "co-consumption")
+    mixtures, _, notes = _factorize(taken, topics, "co-consumption", setting("topics"))
     return ItemTopics(mixtures, [f"topic {t + 1}" for t in range(mixtures.shape[1])], "co-consumption", notes)
 
 
@@ -91,7 +100,7 @@ def fill_from_users(
 
 
 def _factorize(
-    matrix: sparse.csr_matrix, topics: int | str, source: str
+    matrix: sparse.csr_matrix, topics: int | str, source: str, key: Setting
 ) -> tuple[NDArray, NDArray, tuple[str, ...]]:
     if topics == "auto":
         count, scores = choose_topic_count(matrix)
@@ -104,10 +113,10 @@ def _factorize(
     else:
         count = int(topics)
         if not 1 <= count < max(2, min(matrix.shape)):
-            raise BadInput(
-                f"world.topics = {count}: {source} gives a table of {matrix.shape[0]:,} × {matrix.shape[1]:,}; "
+            raise key.wrong(
+                f"{key} = {count}: {source} gives a table of {matrix.shape[0]:,} × {matrix.shape[1]:,}; "
                 f'the number of topics must be from 1 to {max(1, min(matrix.shape) - 1)}, or "auto".'
             )
-        notes = (f"{count} topics were learned from {source} (world.topics).",)
+        notes = (f"{count} topics were learned from {source} ({key}).",)
     model = fit_plsa(matrix, count)
     return model.theta, model.phi, notes

@@ -118,6 +118,44 @@ def test_a_mistake_in_an_option_names_the_option_and_others_the_file(call: Call,
         echodrift.run("s.toml", set={"gate.goal": 3})
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["rounds=3"], '--set rounds=3: gate.horizon: "last 4 rounds" is more than the 3'),
+        (
+            ["measures=['welfare']"],
+            "--set measures=['welfare']: gate.guardrail[0].measure: this study does not",
+        ),
+        (
+            ["world.users=5", "seeds=3"],
+            "--set world.users=5: world.graph.degree = 10 needs more than 10 users",
+        ),
+        (
+            ["world.items=9", "platform.slate=12"],
+            "--set platform.slate=12: platform.slate = 12 is larger than",
+        ),
+        (
+            ["platform.slate=12", "world.items=9"],
+            "--set platform.slate=12: platform.slate = 12 is larger than",
+        ),
+        (["world.users=30", "world.topics=1"], "--set world.topics=1: world: 3 taste_shares need at least"),
+        (
+            ["arms[old].policy={kind='organic'}", "arms[old].rerank=[{kind='mmr'}]"],
+            "--set arms[old].rerank=[",
+        ),
+        (
+            ["arms[new].policy={kind='list_mf', list_length=9}", "arms[new].policy.consumed=10"],
+            "--set arms[new].policy.consumed=10: arms[new].policy: consumed = 10 is more than list_length = 9",
+        ),
+    ],
+)
+def test_the_option_behind_a_mistake_is_named_though_the_mistake_shows_elsewhere(
+    call: Call, here: Path, options: list[str], told: str
+) -> None:
+    code, _, err = call("check", "s.toml", *(word for text in options for word in ("--set", text)))
+    assert code == 2 and err.startswith(f"error: {told}"), err
+
+
 def test_a_study_without_a_gate_is_told_what_to_add_and_where(call: Call, here: Path) -> None:
     (here / "s.toml").write_text(STUDY)
     code, _, err = call("gate", "s.toml")

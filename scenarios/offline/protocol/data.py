@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from scipy import sparse
 
-from ....config import Config
-from ....errors import BadInput
-from ....policies.fields import validated
+from ....complaints import mistakes
+from ....config import Config, plain
+from ....errors import BadInput, Mistake
 from ....policies.interactions import Friends
 from ...real_logs.logs import Log, dense_ids, read_log
 from ...real_logs.metadata import ItemFile, read_items, read_tags, read_ties
+from ...real_logs.tables import Setting
 from ...specs.study import LogConfig
 from .negatives import Negatives, read_negatives
 
@@ -92,31 +90,31 @@ class Data:
 
 def read_data(fields: dict[str, Any]) -> Data:
     """Read and check all files of a `Source`. Raises BadInput with file and line."""
-    with options_named():
-        source = validated("the data", Source, fields)
-        _check_combination(source)
-        if source.log is not None:
-            return _with_rest(source, read_log(_config(source, source.log)), None)
-        assert source.train is not None and source.test is not None
-        train = read_log(_config(source, source.train))
-        test = read_log(_config(source, source.test, cores=False))
-        return _with_rest(source, train, test)
+    given: dict[str, Any] = {
+        name: value if value is None else plain(value, _option(name)) for name, value in fields.items()
+    }
+    try:
+        source = Source(**given)
+    except ValidationError as error:
+        wrong = [(_option(str(each.way[0])), each.text) for each in mistakes(error, Source)]
+        raise BadInput(*(Mistake(text, source=option) for option, text in wrong)) from None
+    _check_combination(source)
+    if source.log is not None:
+        return _with_rest(source, read_log(_config(source, source.log), of_option), None)
+    assert source.train is not None and source.test is not None
+    train = read_log(_config(source, source.train), of_option)
+    test = read_log(_config(source, source.test, cores=False), of_option)
+    return _with_rest(source, train, test)
 
 
 def _check_combination(source: Source) -> None:
     if source.log is not None and (source.train or source.test):
-        raise BadInput("give one log to be split, or world.train and world.test, not both")
+        raise BadInput("give one log to be split, or --train and --test, not both")
     if source.log is None and not (source.train and source.test):
-        missing = (
-            "world.test"
-            if source.train
-            else "world.train"
-            if source.test
-            else "a log, or world.train and world.test"
-        )
+        missing = "--test" if source.train else "--train" if source.test else "a log, or --train and --test"
         raise BadInput(f"nothing to evaluate on: {missing} is missing")
     if source.negatives is not None and source.log is not None:
-        raise BadInput("world.negatives belongs to the pairs of a test file: give world.train and world.test")
+        raise BadInput("--negatives belongs to the pairs of a test file: give --train and --test")
 
 
 def _config(source: Source, path: str, cores: bool = True) -> LogConfig:
@@ -151,21 +149,23 @@ def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
         test_from = len(train)
         if time is not None:
             time = None if test.time is None else np.concatenate([time, test.time])
-    item_file = None if source.items is None else read_items(source.items, items, source.item_column)
+    item_file = (
+        None if source.items is None else read_items(source.items, items, source.item_column, of_option)
+    )
     if item_file is not None and item_file.genres is None:
         raise BadInput(
-            f"world.items {source.items}: no column of genres, and topics are all that an item file is for here. "
+            f"--items {source.items}: no column of genres, and topics are all that an item file is for here. "
             'It needs a column such as "genres" (Drama|Comedy)'
         )
     notes += item_file.notes if item_file else ()
     tag_counts = None
     if source.tags is not None:
-        counts, labels, told = read_tags(source.tags, items, source.item_column)
+        counts, labels, told = read_tags(source.tags, items, source.item_column, of_option)
         tag_counts = counts, labels
         notes += told
     friends = Friends(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32))
     if source.social is not None:
-        ties = read_ties(source.social, users)
+        ties = read_ties(source.social, users, of_option)
         friends = Friends(ties.indptr, ties.indices)
         notes += ties.notes
     notes += negatives.notes if negatives else ()
@@ -181,7 +181,7 @@ def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
         tag_counts=tag_counts,
         friends=friends,
         negatives=negatives,
-        notes=tuple(map(_as_options, notes)),
+        notes=tuple(notes),
     )
 
 
@@ -200,16 +200,10 @@ def _joined(
     return np.concatenate([of_first[codes], of_second[other_codes]]).astype(np.int32), names
 
 
-@contextmanager
-def options_named() -> Iterator[None]:
-    """Messages of the readers speak of the keys of a study's world; here they are options."""
-    try:
-        yield
-    except BadInput as error:
-        raise BadInput(_as_options(str(error))) from None
+def of_option(field: str) -> Setting:
+    """Return a setting of a log by the name of its option."""
+    return Setting(field, _option(field))
 
 
-def _as_options(text: str) -> str:
-    text = re.sub(r"world\.log\b", "the log", text)
-    text = re.sub(r"the data: ([a-z_]+): ", r"world.\1: ", text)
-    return re.sub(r"world\.([a-z_]+)", lambda match: "--" + match[1].replace("_", "-"), text)
+def _option(field: str) -> str:
+    return "the log" if field == "log" else f"--{field.replace('_', '-')}"

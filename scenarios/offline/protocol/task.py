@@ -14,7 +14,7 @@ from ....sim.streams import Streams
 from ...real_logs.logs import Log
 from ...real_logs.topics import topics_from_genres, topics_from_tags, topics_from_users
 from ...real_logs.twin import history_from_log
-from .data import Data, options_named
+from .data import Data, of_option
 from .splits import Parts, Rows, Split, divide
 
 
@@ -88,8 +88,7 @@ def build_task(data: Data, parts: Parts, seed: int, rules: Rules, tagged: bool, 
     notes: list[str] = []
     user, item = _held_out(data, parts, known, taken, rules, strong, notes)
     live = taken > 0 if rules.known_items else np.ones(n_items, bool)
-    with options_named():
-        tags, told = _tags(data, parts.train, tagged)
+    tags, told = _tags(data, parts.train, tagged)
     notes += told
 
     def observation(rows: Rows) -> Observation:
@@ -175,11 +174,11 @@ def _tags(data: Data, rows: Rows, tagged: bool) -> tuple[FloatArray, tuple[str, 
         return np.ones((items, 1), np.float32), ()
     taken = sparse.csr_matrix((np.ones(rows.size), (data.item[rows], data.user[rows])), shape=(items, users))
     if data.tag_counts is not None:
-        topics = topics_from_tags(*data.tag_counts, taken, data.source.topics)
+        topics = topics_from_tags(*data.tag_counts, taken, data.source.topics, of_option)
     elif data.item_file is not None and data.item_file.genres is not None:
-        topics = topics_from_genres(data.item_file.genres, data.item_file.genre_names, taken)
+        topics = topics_from_genres(data.item_file.genres, data.item_file.genre_names, taken, of_option)
     else:
-        topics = topics_from_users(taken, data.source.topics)
+        topics = topics_from_users(taken, data.source.topics, of_option)
     mixtures = topics.mixtures
     if topics.source == "co-consumption":
         # what nobody took says nothing about its topics
