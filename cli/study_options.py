@@ -94,7 +94,7 @@ def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: in
 def checked(study: Any, overrides: list[Any], source: str) -> list[str]:
     """Check a study beyond its schema; a mistake names the option that wrote its key, or the file."""
     from ..scenarios.design.changes import told_where
-    from ..scenarios.study import check_runnable
+    from ..scenarios.runner import check_runnable
 
     with told_where(source, overrides):
         return check_runnable(study)

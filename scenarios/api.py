@@ -16,10 +16,10 @@ from .design.uncertainty import at_seed
 from .execution.pool import Backend
 from .execution.progress import progress as _progress
 from .result import Result
+from .runner import RunOptions, check_runnable, run_study
 from .specs.overrides import Override
 from .specs.study import Study
 from .storage.checkpoints import EVERY, checked_every
-from .study import RunOptions, check_runnable, run_study
 from .until import until_of
 
 if TYPE_CHECKING:

@@ -105,7 +105,7 @@ def _finished(study: str, options: StudyOptions) -> Path | None:
 
 
 def _judged(folder: Path, quiet: bool) -> Answer:
-    from ...scenarios.gate import judge_folder
+    from ...scenarios.gate_results import judge_folder
 
     answer = judge_folder(folder)
     if not quiet:
@@ -116,8 +116,8 @@ def _judged(folder: Path, quiet: bool) -> Answer:
 def _run(study: str, options: StudyOptions, *, to_stderr: bool, quiet: bool, debug: bool) -> Answer:
     from ...scenarios.design.load import load_study
     from ...scenarios.design.plan import seeds_of
-    from ...scenarios.gate import foresee, judge_folder
-    from ...scenarios.study import default_folder
+    from ...scenarios.gate_results import foresee, judge_folder
+    from ...scenarios.runner import default_folder
 
     overrides = overrides_of(options.changes, options.rounds, options.seeds)
     chosen = load_study(study, overrides)

@@ -32,7 +32,7 @@ def run(
     from ...scenarios.design.changes import changed
     from ...scenarios.design.load import load_study
     from ...scenarios.execution.progress import progress
-    from ...scenarios.study import RunOptions, default_folder, run_study
+    from ...scenarios.runner import RunOptions, default_folder, run_study
 
     _check(options.interactive)
     overrides = overrides_of(options.changes, options.rounds, options.seeds)

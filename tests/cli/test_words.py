@@ -25,10 +25,10 @@ from echodrift.scenarios.execution.progress import Lines
 from echodrift.scenarios.inspection.status import status
 from echodrift.scenarios.inspection.survey import under_way
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import run_study
 from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
 from echodrift.scenarios.storage.folder import Folder
 from echodrift.scenarios.storage.store import Record
-from echodrift.scenarios.study import run_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure

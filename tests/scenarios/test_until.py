@@ -23,8 +23,8 @@ from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.execution.progress import Quiet
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import Interrupted, RunOptions, run_study
 from echodrift.scenarios.specs.study import Arm, Study
-from echodrift.scenarios.study import Interrupted, RunOptions, run_study
 from echodrift.scenarios.until import Until, looks, until_of
 from hypothesis import given
 from hypothesis import strategies as st

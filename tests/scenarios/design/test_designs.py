@@ -17,9 +17,9 @@ from echodrift.scenarios.design.grid import design_keys, grid_points
 from echodrift.scenarios.design.load import dump, load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import check_runnable, run_study
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
-from echodrift.scenarios.study import check_runnable, run_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest, loguniform, truncnorm

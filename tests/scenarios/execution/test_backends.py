@@ -30,9 +30,9 @@ from echodrift.scenarios.execution.remote import Refusal, Unwanted, pack, perfor
 from echodrift.scenarios.execution.terms import COMPARED, WHERE_PRESENT, Terms, ask, complaints, terms_of
 from echodrift.scenarios.execution.worker import Task
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.storage.store import Record, RunStore, parquet
-from echodrift.scenarios.study import RunOptions, run_study
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -825,7 +825,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the
 from pathlib import Path
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.execution import worker
-from echodrift.scenarios.study import RunOptions, run_study
+from echodrift.scenarios.runner import RunOptions, run_study
 
 def build(study, arm, seed):
     import time

@@ -17,8 +17,8 @@ from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution import memory
 from echodrift.scenarios.execution.memory import MIB, Estimate, bounded, estimate
 from echodrift.scenarios.execution.progress import Quiet
+from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.scenarios.specs.study import Study
-from echodrift.scenarios.study import RunOptions, run_study
 from hypothesis import given
 from hypothesis import strategies as st
 

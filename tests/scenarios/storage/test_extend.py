@@ -16,9 +16,9 @@ from echodrift.scenarios.execution.progress import Quiet
 from echodrift.scenarios.inspection.status import status
 from echodrift.scenarios.inspection.views import Unfinished, tables_of
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.scenarios.storage import bundles, extending, ledger
 from echodrift.scenarios.storage.folder import Folder
-from echodrift.scenarios.study import RunOptions, run_study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

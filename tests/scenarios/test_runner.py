@@ -27,9 +27,9 @@ from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution.progress import Bar, Lines, Quiet, in_words
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import Interrupted, RunOptions, run_study
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.storage.folder import Folder
-from echodrift.scenarios.study import Interrupted, RunOptions, run_study
 
 # Worker processes cannot import test modules: they get this one's functions by value.
 register_pickle_by_value(sys.modules[__name__])
@@ -268,7 +268,7 @@ def test_batches_of_seeds_are_parts_of_one_plan(tmp_path: Path, monkeypatch: pyt
         made.append(1)
         return expand(of)
 
-    monkeypatch.setattr("echodrift.scenarios.study.expand", counting)
+    monkeypatch.setattr("echodrift.scenarios.runner.expand", counting)
     go(tmp_path / "batches", study(**how), until=Batches())
     assert len(made) == 1
     go(tmp_path / "whole", study(**how, seeds=6))
@@ -421,7 +421,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the
 from pathlib import Path
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.execution import worker
-from echodrift.scenarios.study import RunOptions, run_study
+from echodrift.scenarios.runner import RunOptions, run_study
 
 class Slow:
     notes = []

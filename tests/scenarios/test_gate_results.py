@@ -10,7 +10,7 @@ import pytest
 from echodrift.analysis.results import Results
 from echodrift.errors import EchodriftError
 from echodrift.scenarios.design.load import load_study
-from echodrift.scenarios.gate import foresee
+from echodrift.scenarios.gate_results import foresee
 from scipy import stats
 
 READ = "echodrift.analysis.results.read_results"
