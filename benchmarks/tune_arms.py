@@ -22,7 +22,7 @@ from echodrift import Arm, load_study
 from echodrift.policies.interactions import Blocked, Observation
 from echodrift.policies.registry import policy_class
 from echodrift.scenarios.execution.build import build_simulation
-from echodrift.scenarios.execution.spread import spread
+from echodrift.scenarios.execution.parallel import run_parallel
 from echodrift.scenarios.offline.inline_toml import write_option
 from echodrift.scenarios.offline.metric_list import parse_metrics
 from echodrift.scenarios.offline.protocol.task import Task
@@ -128,7 +128,7 @@ def main() -> None:
         (arm.name, spec, tasks) for arm in arms for spec in trials_of(arm, options.trials, set(options.fix))
     ]
     best: dict[str, tuple] = {}
-    for _, (name, spec, means, seconds, error) in spread(
+    for _, (name, spec, means, seconds, error) in run_parallel(
         jobs, judge, lambda job: (job[0], job[1], None, 0, "killed"), options.jobs
     ):
         line = f"{means['ndcg@10']:.4f}" if means else f"failed: {error}"

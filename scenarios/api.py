@@ -14,7 +14,7 @@ from .design.load import load_study
 from .design.plan import seeds_of
 from .design.uncertainty import at_seed
 from .execution.pool import Backend
-from .execution.progress import progress as _progress
+from .execution.progress import progress_display
 from .result import Result
 from .runner import RunOptions, check_runnable, run_study
 from .specs.overrides import Override
@@ -75,14 +75,14 @@ def run(
         keep_state=keep_state and out is not None,
         timings=timings,
         until=stop,
-        progress=_progress(progress),
+        progress=progress_display(progress),
         changed=changed(study, placed, chosen),
     )
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
         with told_where(study, placed):
-            check_runnable(options.whole(chosen))
+            check_runnable(options.full_study(chosen))
         run_study(chosen, place, options)
     except KeyboardInterrupt:
         if temporary is None:

@@ -9,9 +9,8 @@ from typing import Any
 
 from ...errors import BadInput
 from ...policies.registry import policy_class, spec_of
-from ..execution.progress import Quiet
-from ..execution.progress import progress as _progress
-from ..execution.spread import cores, spread
+from ..execution.parallel import resolve_jobs, run_parallel
+from ..execution.progress import Progress, progress_display
 from .metric_list import DEFAULT, Asked, parse_metrics
 from .protocol.data import Data, read_data
 from .protocol.splits import Split, parse_split
@@ -70,7 +69,7 @@ def evaluate(
     StorageError where results cannot be written.
     """
     chosen, asked = contenders(policies), parse_metrics(metrics)
-    jobs = cores(jobs)
+    jobs = resolve_jobs(jobs)
     how = None if split is None else parse_split(split)
     if out is not None:
         check_folder(Path(out))
@@ -109,7 +108,7 @@ def evaluate(
             for contender in chosen:
                 yield Job(seed, contender, asked, task, error)
 
-    shown = _progress(progress)
+    shown = progress_display(progress)
     with shown:
         result.take(list(done(todo(), jobs, len(numbers) * len(chosen), shown)))
     if out is not None:
@@ -117,11 +116,11 @@ def evaluate(
     return result
 
 
-def done(todo: Iterable[Job], jobs: int, total: int, shown: Quiet) -> Iterator[Outcome]:
+def done(todo: Iterable[Job], jobs: int, total: int, shown: Progress) -> Iterator[Outcome]:
     """Carry the jobs out and give their outcomes as they finish."""
     shown.start(total, 0, min(jobs, total), total)
-    for _, outcome in spread(todo, carry_out_job, killed, min(jobs, total)):
-        shown.run(1, outcome.status == "failed")
+    for _, outcome in run_parallel(todo, carry_out_job, killed, min(jobs, total)):
+        shown.run_done(1, outcome.status == "failed")
         yield outcome
 
 

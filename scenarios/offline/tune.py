@@ -16,8 +16,8 @@ from ...errors import BadInput
 from ...policies.search_space import SearchSpace
 from ...sim.streams import Streams
 from ...wording import counted
-from ..execution.progress import in_words
-from ..execution.spread import cores, spread
+from ..execution.parallel import resolve_jobs, run_parallel
+from ..execution.progress import describe_duration
 from .evaluate import Job, carry_out_job, files, killed, reads_tags, seed_list, split_for
 from .metric_list import Asked, parse_metrics
 from .protocol.data import Data, read_data
@@ -76,7 +76,7 @@ def tune(
     _check_metric(asked)
     space = search_space(base.spec, search)
     minutes, trials = _budget(minutes, trials)
-    jobs = cores(jobs)
+    jobs = resolve_jobs(jobs)
     how = None if split is None else parse_split(split)
     if out is not None:
         check_folder(Path(out))
@@ -107,7 +107,7 @@ def tune(
     if result.best is not None:
         tasks = [build_task(found, whole, seed, rules, tagged, outer) for seed in numbers]
         result.tested = [size_of(task) for task in tasks]
-        for job, outcome in spread(_final(result, tasks, asked), carry_out_job, killed, jobs):
+        for job, outcome in run_parallel(_final(result, tasks, asked), carry_out_job, killed, jobs):
             result.test.append((job.contender.name, outcome))
         result.test.sort(key=lambda one: (one[0] != "default", one[1].seed))
         result.notes += [f"test: {note}" for note in tasks[0].notes if note not in result.notes]
@@ -158,7 +158,7 @@ def _trials(
             yield _Try(number, fields, tried, tasks, asked)
             number += 1
 
-    for _, trial in spread(todo(), _carry_out, _killed, jobs):
+    for _, trial in run_parallel(todo(), _carry_out, _killed, jobs):
         yield trial
 
 
@@ -248,4 +248,4 @@ class _Told:
         left = self.began + 60 * self.minutes - now
         if self.trials:
             left = min(left, (now - self.began) / done * (self.trials - done))
-        return f", about {in_words(left)} left" if 0 < left < math.inf else ""
+        return f", about {describe_duration(left)} left" if 0 < left < math.inf else ""

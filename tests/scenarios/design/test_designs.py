@@ -526,18 +526,18 @@ def test_a_log_is_inferred_once_whatever_is_drawn_of_the_rest(tmp_path: Path) ->
         rounds=1,
     )
     assert check_runnable(of)
-    build._inferred.cache_clear()
+    build._infer_once.cache_clear()
     tags = [
         build.build_run(run.study, run.arm, run.seed).simulation.world.items.tag for run in expand(of)[:3]
     ]
-    assert build._inferred.cache_info().misses == 1
+    assert build._infer_once.cache_info().misses == 1
     assert not np.array_equal(tags[0][:40], tags[1][:40])
     match = study(
         {"behavior.match": {"uniform": [3.0, 9.0]}}, world=of.world.model_dump(exclude_none=True), rounds=1
     )
     for run in expand(match)[:2]:
         build.build_run(run.study, run.arm, run.seed)
-    assert build._inferred.cache_info().misses == 3
+    assert build._infer_once.cache_info().misses == 3
 
 
 @st.composite

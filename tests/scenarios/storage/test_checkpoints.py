@@ -50,7 +50,7 @@ class Told(_Counting):
     def __init__(self):
         self.said = []
 
-    def say(self, text):
+    def note(self, text):
         self.said.append(text)
 
 

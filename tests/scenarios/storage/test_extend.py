@@ -12,7 +12,7 @@ import pytest
 from echodrift.errors import StorageError
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
-from echodrift.scenarios.execution.progress import Quiet
+from echodrift.scenarios.execution.progress import Progress
 from echodrift.scenarios.inspection.status import status
 from echodrift.scenarios.inspection.views import Unfinished, tables_of
 from echodrift.scenarios.result import Result
@@ -33,11 +33,11 @@ STUDY = {
 }
 
 
-class Told(Quiet):
+class Told(Progress):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def say(self, text: str) -> None:
+    def note(self, text: str) -> None:
         self.lines.append(text)
 
 
