@@ -172,7 +172,7 @@ def warnings(study: Study) -> list[str]:
         )
     if study.uncertainty and study.uncertainty.design == "draws" and seeds < FEW_DRAWS:
         found.append(
-            f"{counted(seeds, 'draw')} from the priors: {FEW_DRAWS} or more where it is asked which assumption decides"
+            f"{counted(seeds, 'draw')} from the priors: {FEW_DRAWS} or more to find out which assumptions matter"
         )
     if len(study.arms) == 1:
         found.append("one arm: there is nothing to compare it with; an organic arm shows what the loop adds")
@@ -195,7 +195,7 @@ def _small_design(config: Uncertainty) -> Iterable[str]:
             f"base = {FEWEST_PAIRS} at least"
         )
     if config.replicates == 1:
-        yield "replicates = 1: noise cannot be told from what the keys do; replicates = 2 or more"
+        yield "replicates = 1: noise cannot be separated from the effects of the keys; replicates = 2 or more"
 
 
 def _short_runs(study: Study) -> Iterable[str]:

@@ -13,9 +13,9 @@ def print_stderr(text: str) -> None:
 
 def print_unfinished_note(folder: Path) -> None:
     """Write a note to stderr if the tables in a folder belong to an unfinished study."""
-    from ..scenarios.inspection.survey import under_way
+    from ..scenarios.inspection.folder_state import unfinished_note
 
-    note = under_way(folder)
+    note = unfinished_note(folder)
     if note:
         print_notes([note])
 

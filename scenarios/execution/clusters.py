@@ -89,7 +89,7 @@ class Cluster(ABC):
                 "then run the same command"
             )
         lines = [
-            f"{self.name}: worker {address} does not go with this study: {wrong}"
+            f"{self.name}: worker {address} does not match this study: {wrong}"
             for address, answer in answers
             if answer is not None
             for wrong in mismatches(requirements, answer)

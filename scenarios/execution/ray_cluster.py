@@ -57,7 +57,7 @@ class RayCluster(Cluster):
         # No retries here: `clusters` decides whether a run is sent again.
         self._task = ray.remote(max_retries=0, num_cpus=1)(remote_function())
         self._probe: Any = ray.remote(max_retries=0, num_cpus=0)(probe_function())
-        self._under_way: dict[Any, str] = {}
+        self._running: dict[Any, str] = {}
 
     def workers(self) -> int:
         try:
@@ -69,31 +69,31 @@ class RayCluster(Cluster):
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         packages, paths = probe_arguments({key: path for key, (path, _) in requirements.files.items()})
-        asked = {
+        answers = {
             node["NodeManagerAddress"]: self._probe.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             ).remote(packages, paths)
             for node in self._ray.nodes()
             if node["Alive"] and node["Resources"].get("CPU")
         }
-        if not asked:
+        if not answers:
             return {}
         ready, _ = self._ray.wait(
-            list(asked.values()), num_returns=len(asked), timeout=clusters.PROBE_SECONDS
+            list(answers.values()), num_returns=len(answers), timeout=clusters.PROBE_SECONDS
         )
         return {
-            address: self._ray.get(answer) if answer in ready else None for address, answer in asked.items()
+            address: self._ray.get(answer) if answer in ready else None for address, answer in answers.items()
         }
 
     def send(self, task: Task, requirements: Requirements) -> None:
         self._requirements = requirements
-        self._under_way[self._task.remote(*pack(task, requirements))] = task.run.key
+        self._running[self._task.remote(*pack(task, requirements))] = task.run.key
 
     def wait(self, timeout: float) -> list[tuple[str, RemoteResult | Refusal | Exception]]:
-        if not self._under_way:
+        if not self._running:
             return []
-        done, _ = self._ray.wait(list(self._under_way), num_returns=1, timeout=timeout)
-        return [(self._under_way.pop(reference), self._outcome(reference)) for reference in done]
+        done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout)
+        return [(self._running.pop(reference), self._outcome(reference)) for reference in done]
 
     def _outcome(self, reference: Any) -> RemoteResult | Refusal | Exception:
         from ray import exceptions
@@ -113,9 +113,9 @@ class RayCluster(Cluster):
             return cause if isinstance(cause, StorageError) else error
 
     def close(self) -> None:
-        for reference in self._under_way:
+        for reference in self._running:
             self._ray.cancel(reference, force=True)
-        self._under_way.clear()
+        self._running.clear()
         if self._own:
             self._ray.shutdown()
 

@@ -22,8 +22,8 @@ from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution.progress import Lines
+from echodrift.scenarios.inspection.folder_state import unfinished_note
 from echodrift.scenarios.inspection.status import status
-from echodrift.scenarios.inspection.survey import under_way
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.runner import run_study
 from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
@@ -411,7 +411,7 @@ def test_answers_of_an_unfinished_study_say_so(
     assert "not finished; type: echodrift run o/runs/study.toml" in call("report", "o")[2]
 
     faked(study, Path("o"))
-    assert told() == {""} and under_way(Path("o")) == ""
+    assert told() == {""} and unfinished_note(Path("o")) == ""
 
     # gone on with: held, then left
     with folder.locked():
