@@ -22,11 +22,11 @@ from echodrift import Arm, load_study
 from echodrift.policies.interactions import Blocked, Observation
 from echodrift.policies.registry import policy_class
 from echodrift.scenarios.execution.build import build_simulation
-from echodrift.scenarios.execution.spread import spread
+from echodrift.scenarios.execution.parallel import run_parallel
 from echodrift.scenarios.offline.inline_toml import write_option
 from echodrift.scenarios.offline.metric_list import parse_metrics
 from echodrift.scenarios.offline.protocol.task import Task
-from echodrift.scenarios.offline.score import carry_out
+from echodrift.scenarios.offline.score import evaluate_policy
 from echodrift.scenarios.offline.search import draw
 from echodrift.scenarios.offline.specs import Contender
 from echodrift.scenarios.specs.overrides import parse_set
@@ -68,9 +68,9 @@ def held_out(seen: Observation, seed: int) -> Task:
     users, counts = np.unique(out // seen.n_items, return_counts=True)
     return Task(
         seed=seed,
-        fit=fit,
+        train=fit,
         seen=fit,
-        fold=np.empty(0, np.int32),
+        fold_in_users=np.empty(0, np.int32),
         users=users.astype(np.int32),
         indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         relevant=(out % seen.n_items).astype(np.int32),
@@ -95,7 +95,7 @@ def judge(job):
     """Return (arm, spec, mean of each metric over the tasks, fit seconds, error)."""
     name, spec, tasks = job
     metrics = parse_metrics(METRICS)
-    scores = [carry_out(task, Contender(name, spec), metrics) for task in tasks]
+    scores = [evaluate_policy(task, Contender(name, spec), metrics) for task in tasks]
     error = next((score.error for score in scores if score.status != "ok"), "")
     if error:
         return name, spec, None, 0.0, error
@@ -120,7 +120,7 @@ def main() -> None:
     study = load_study(options.study, [parse_set(text) for text in options.overrides])
     tasks = [held_out(first_log(study, SEED + i), SEED + i) for i in range(options.splits)]
     print(
-        f"{study.name}: {len(tasks[0].fit.log):,} entries to train on, {tasks[0].relevant.size:,} pairs held out"
+        f"{study.name}: {len(tasks[0].train.log):,} entries to train on, {tasks[0].relevant.size:,} pairs held out"
     )
     arms = [arm for arm in study.arms if arm.policy["kind"] not in REFERENCE_ARMS and not arm.rerank]
     arms = [arm for arm in arms if not options.only or arm.name in options.only]
@@ -128,7 +128,7 @@ def main() -> None:
         (arm.name, spec, tasks) for arm in arms for spec in trials_of(arm, options.trials, set(options.fix))
     ]
     best: dict[str, tuple] = {}
-    for _, (name, spec, means, seconds, error) in spread(
+    for _, (name, spec, means, seconds, error) in run_parallel(
         jobs, judge, lambda job: (job[0], job[1], None, 0, "killed"), options.jobs
     ):
         line = f"{means['ndcg@10']:.4f}" if means else f"failed: {error}"

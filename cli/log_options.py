@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .messages import tell
+from .messages import print_notes
 
 SplitOption = Annotated[
     str | None,
@@ -32,7 +32,7 @@ class LogFiles:
 
 @dataclass(frozen=True)
 class LogOptions:
-    """How the files are read and policies are judged on them."""
+    """How the files are read and how policies are evaluated on them."""
 
     items: Annotated[str | None, typer.Option(help="Item file with genres.")] = None
     tags: Annotated[str | None, typer.Option(help="Item-tag pairs, to learn topics from.")] = None
@@ -68,16 +68,16 @@ class LogOptions:
     out: Annotated[Path | None, typer.Option(help="Folder for the tables.")] = None
 
     def keywords(self) -> dict[str, Any]:
-        """Return them as `echodrift.evaluate` and `echodrift.tune` take them."""
-        given = vars(self) | {"mask": not self.no_mask}
-        del given["no_mask"]
-        return given
+        """Return the options as keyword arguments of `echodrift.evaluate` and `echodrift.tune`."""
+        options = vars(self) | {"mask": not self.no_mask}
+        del options["no_mask"]
+        return options
 
 
-def say_notes(notes: list[str], out: Path | None, quiet: bool) -> None:
-    """Say notes, and where the tables are."""
+def print_notes_and_folder(notes: list[str], out: Path | None, quiet: bool) -> None:
+    """Print notes, and where the tables are."""
     if quiet:
         return
-    tell(notes)
+    print_notes(notes)
     if out is not None:
         print(f"Tables: {out}")

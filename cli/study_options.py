@@ -15,7 +15,9 @@ StudyArgument = Annotated[
 Set = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Put over the study, e.g. world.users=500 (repeat as needed)."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key of the study, e.g. world.users=500 (repeat as needed).",
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -25,7 +27,7 @@ Interactive = Annotated[
 
 
 class Backend(StrEnum):
-    """How runs are spread."""
+    """Where runs are executed."""
 
     loky = "loky"
     threading = "threading"
@@ -41,7 +43,7 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What `run` and `gate` take besides the study."""
+    """Options of `run` and `gate`."""
 
     out: Annotated[
         Path | None, typer.Option(help="Folder of results; out/<name of the study> when omitted.")
@@ -80,7 +82,7 @@ class StudyOptions:
 
 
 def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: int | None = None) -> list[Any]:
-    """Return what options put over a study."""
+    """Return the changes that options make to a study."""
     from ..scenarios.specs.overrides import parse_set
 
     overrides = [parse_set(text) for text in changes or []]
@@ -91,17 +93,17 @@ def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: in
     return overrides
 
 
-def checked(study: Any, overrides: list[Any], source: str) -> list[str]:
-    """Check a study beyond its schema; a mistake names the option that wrote its key, or the file."""
+def check_beyond_schema(study: Any, overrides: list[Any], source: str) -> list[str]:
+    """Check what the schema cannot; errors name the option that set the key, or the file."""
     from ..scenarios.design.changes import told_where
-    from ..scenarios.study import check_runnable
+    from ..scenarios.runner import check_runnable
 
     with told_where(source, overrides, study):
         return check_runnable(study)
 
 
-def decidable(study: Any, overrides: list[Any], source: str, most: int | None = None) -> None:
-    """Refuse a study whose gate no run of it can decide; a mistake names the option that wrote its key, or the file."""
+def check_gate_decidable(study: Any, overrides: list[Any], source: str, most: int | None = None) -> None:
+    """Raise BadInput if no run can decide the gate; errors name the option that set the key, or the file."""
     from ..scenarios.design.changes import told_where
     from ..scenarios.design.check_gate import check_decidable
 
@@ -109,8 +111,8 @@ def decidable(study: Any, overrides: list[Any], source: str, most: int | None = 
         check_decidable(study, most)
 
 
-def stopping(options: StudyOptions, study: Any, overrides: list[Any], source: str) -> Any:
-    """Return how a study stops before its last seed; a mistake names the option that wrote its key, or the file."""
+def stopping_rule(options: StudyOptions, study: Any, overrides: list[Any], source: str) -> Any:
+    """Return the stopping rule, if any; errors name the option that set the key, or the file."""
     from ..scenarios.design.changes import told_where
     from ..scenarios.until import until_of
 

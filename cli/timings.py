@@ -8,7 +8,7 @@ from typing import Any
 
 
 def print_timings(timings: Mapping[str, Any], runs: int) -> None:
-    """Print the `timings` of a manifest: a row per phase, a column per arm, seconds of one run. runs: in the study."""
+    """Print the `timings` of a manifest: a row per phase, a column per arm, seconds per run. runs: in the study."""
     from rich.console import Console
 
     from ..scenarios.offline.results.layout import Columns, parts, table

@@ -14,12 +14,12 @@ from .design.load import load_study
 from .design.plan import seeds_of
 from .design.uncertainty import at_seed
 from .execution.pool import Backend
-from .execution.progress import progress as _progress
+from .execution.progress import progress_display
 from .result import Result
+from .runner import RunOptions, check_runnable, run_study
 from .specs.overrides import Override
 from .specs.study import Study
 from .storage.checkpoints import EVERY, checked_every
-from .study import RunOptions, check_runnable, run_study
 from .until import until_of
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ def run(
         keep_state=keep_state and out is not None,
         timings=timings,
         until=stop,
-        progress=_progress(progress),
+        progress=progress_display(progress),
         changed=changed(study, placed, chosen),
     )
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
-        whole = options.whole(chosen)
+        whole = options.full_study(chosen)
         with told_where(study, placed, whole):
             check_runnable(whole)
         run_study(chosen, place, options)

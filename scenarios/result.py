@@ -195,7 +195,7 @@ class Result:
 
         Raises BadInput where the study has none.
         """
-        from .gate import judge_folder
+        from .gate_results import judge_folder
 
         return judge_folder(self.folder)
 

@@ -12,7 +12,7 @@ from ..errors import BadInput, Mistake
 from ..wording import counted
 from .design.check_gate import check_decidable
 from .design.plan import seeds_of
-from .execution.progress import Quiet
+from .execution.progress import Progress
 from .specs.study import Study
 
 FIRST = 8
@@ -74,7 +74,7 @@ class Until:
             "stopped": self._why,
         }
 
-    def parts(self, folder: Path, progress: Quiet) -> Iterator[Study]:
+    def parts(self, folder: Path, progress: Progress) -> Iterator[Study]:
         """Give the study with the seeds of each batch in turn; its tables are in `folder` when the next is asked for."""
         self._seen = []
         for count in looks(self.most):
@@ -85,7 +85,7 @@ class Until:
             if self._why:
                 return
 
-    def _look(self, folder: Path, count: int, progress: Quiet) -> None:
+    def _look(self, folder: Path, count: int, progress: Progress) -> None:
         """Judge the tables and write down what came of it."""
         from ..analysis.gate.questions import questions
         from ..analysis.results import read_results
@@ -107,7 +107,7 @@ class Until:
         done = len(asked) - len(self._open)
         left = f" (open: {_some(self._open)})" if self._open else ""
         left += f"; {_some(fails)} FAILs, which decides the whole" if fails and self._open else ""
-        progress.say(
+        progress.note(
             f"after {counted(count, 'seed')}: {done} of {counted(len(asked), 'question')} decided{left}"
         )
         manifest = folder / "manifest.json"

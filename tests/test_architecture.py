@@ -101,7 +101,7 @@ def test_imports_run_down_only() -> None:
         ("policies.base", "from ..errors import BadInput", False),
         ("policies.base", "from .interactions import Observation", False),
         ("sim.loop", "from ..agents.users import Users", False),
-        ("cli", "from .scenarios.study import run", False),
+        ("cli", "from .scenarios.runner import run", False),
     ],
 )
 def test_a_planted_import_is_caught(module: str, source: str, caught: bool) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from ...errors import BadInput, ExitCode
-from ..log_options import LogFiles, LogOptions, Quiet, SplitOption, say_notes
-from ..messages import say
+from ..log_options import LogFiles, LogOptions, Quiet, SplitOption, print_notes_and_folder
+from ..messages import print_stderr
 from ..study_options import Debug
 
 
@@ -50,7 +50,7 @@ def evaluate(
         **options.keywords(),
     )
     show(result)
-    say_notes(result.notes, options.out, quiet)
+    print_notes_and_folder(result.notes, options.out, quiet)
     for (name, error), rows in result.failed.groupby(["policy", "error"], sort=False):
-        say(f'error: "{name}", {len(rows)} of {counted(len(result.seeds), "seed")}: {error}')
+        print_stderr(f'error: "{name}", {len(rows)} of {counted(len(result.seeds), "seed")}: {error}')
     return ExitCode.RUN_FAILED if len(result.failed) else ExitCode.OK

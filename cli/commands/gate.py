@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...errors import BadInput, ExitCode
-from ..messages import say, tell, tell_under_way
-from ..study_options import Debug, StudyOptions, decidable, overrides_of, stopping
+from ..messages import print_notes, print_stderr, print_unfinished_note
+from ..study_options import Debug, StudyOptions, check_gate_decidable, overrides_of, stopping_rule
 from .run import run
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def gate(
     if not quiet and Path("-") not in files.values():
         print(answer)
     if answer.exit_code is ExitCode.RUN_FAILED:
-        say(
+        print_stderr(
             f"error: runs of the two arms failed, so the gate cannot be judged ({answer.failed} of them); "
             "the same command tries them again."
         )
@@ -85,7 +85,7 @@ def _check_files(files: dict[str, Path | None]) -> None:
 
 
 def _finished(study: str, options: StudyOptions) -> Path | None:
-    """Return the folder to judge without running anything, or None where a study is to be run."""
+    """Return the results folder to judge, or None if a study is to be run."""
     place = Path(study)
     if not place.is_dir():
         if "/" in study.rstrip("/") and place.suffix != ".toml" and not place.exists():
@@ -93,10 +93,10 @@ def _finished(study: str, options: StudyOptions) -> Path | None:
                 f"{study}: there is no such folder of results; a path to a study file ends in .toml"
             )
         return None
-    usual = vars(StudyOptions())
-    theirs = [name for name, value in vars(options).items() if value != usual[name]]
-    if theirs:
-        given = ", ".join(f"--{name.replace('_', '-').replace('changes', 'set')}" for name in theirs)
+    defaults = vars(StudyOptions())
+    changed = [name for name, value in vars(options).items() if value != defaults[name]]
+    if changed:
+        given = ", ".join(f"--{name.replace('_', '-').replace('changes', 'set')}" for name in changed)
         raise BadInput(
             f"{place} is a folder of results, judged as it is; {given} would change what is run. "
             f"Type: echodrift gate STUDY --out {place} with the study's file"
@@ -105,28 +105,28 @@ def _finished(study: str, options: StudyOptions) -> Path | None:
 
 
 def _judged(folder: Path, quiet: bool) -> Answer:
-    from ...scenarios.gate import judge_folder
+    from ...scenarios.gate_results import judge_folder
 
     answer = judge_folder(folder)
     if not quiet:
-        tell_under_way(folder)
+        print_unfinished_note(folder)
     return answer
 
 
 def _run(study: str, options: StudyOptions, *, to_stderr: bool, quiet: bool, debug: bool) -> Answer:
     from ...scenarios.design.load import load_study
     from ...scenarios.design.plan import seeds_of
-    from ...scenarios.gate import foresee, judge_folder
-    from ...scenarios.study import default_folder
+    from ...scenarios.gate_results import forecast_warnings, judge_folder
+    from ...scenarios.runner import default_folder
 
     overrides = overrides_of(options.changes, options.rounds, options.seeds)
     chosen = load_study(study, overrides)
-    stop = stopping(options, chosen, overrides, study)
-    decidable(chosen, overrides, study, stop.most if stop else None)
+    stop = stopping_rule(options, chosen, overrides, study)
+    check_gate_decidable(chosen, overrides, study, stop.most if stop else None)
     folder = options.out or default_folder(chosen)
     if not quiet:
         seeds = stop.most if stop else len(seeds_of(chosen))
-        tell(foresee(chosen, folder, seeds, sequential=stop is not None))
+        print_notes(forecast_warnings(chosen, folder, seeds, sequential=stop is not None))
     with redirect_stdout(sys.stderr if to_stderr else sys.stdout):
         run(study=study, options=options, quiet=quiet, debug=debug)
     return judge_folder(folder)

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import EchodriftError, ExitCode
-from ..messages import say, tell, tell_under_way
+from ..messages import print_notes, print_stderr, print_unfinished_note
 from ..study_options import (
     Debug,
     Interactive,
     StudyArgument,
     StudyOptions,
-    checked,
+    check_beyond_schema,
     overrides_of,
-    stopping,
+    stopping_rule,
 )
 
 
@@ -31,32 +31,32 @@ def run(
     """Run a study (or go on with it) and write tables, figures and a report."""
     from ...scenarios.design.changes import changed
     from ...scenarios.design.load import load_study
-    from ...scenarios.execution.progress import progress
-    from ...scenarios.study import RunOptions, default_folder, run_study
+    from ...scenarios.execution.progress import progress_display
+    from ...scenarios.runner import RunOptions, default_folder, run_study
 
     _check(options.interactive)
     overrides = overrides_of(options.changes, options.rounds, options.seeds)
     chosen = load_study(study, overrides)
-    how = RunOptions(
+    run_options = RunOptions(
         jobs=options.jobs,
         backend=options.backend.value,
         scheduler=options.scheduler,
         checkpoint_every=options.checkpoint_every,
         keep_state=options.keep_state,
         timings=options.timings,
-        until=stopping(options, chosen, overrides, study),
-        progress=progress(not quiet),
+        until=stopping_rule(options, chosen, overrides, study),
+        progress=progress_display(not quiet),
         command=["echodrift", *sys.argv[1:]],
         changed=changed(study, overrides, chosen),
     )
-    _warned(checked(how.whole(chosen), overrides, study), quiet)
-    folder = run_study(chosen, options.out or default_folder(chosen), how)
+    _print_gate_warnings(check_beyond_schema(run_options.full_study(chosen), overrides, study), quiet)
+    folder = run_study(chosen, options.out or default_folder(chosen), run_options)
     from ...scenarios.result import Result
     from ...wording import counted
 
     result = Result(folder.path)
     if not quiet:
-        tell(result.manifest["notes"])
+        print_notes(result.manifest["notes"])
     if not options.no_report:
         page = _report(result, debug)
         if not quiet:
@@ -73,28 +73,28 @@ def run(
         print_timings(result.manifest.get("timings", {}), len(result.runs))
     failed = result.failed
     if len(failed):
-        say(
+        print_stderr(
             f"error: {len(failed)} of {counted(len(result.runs), 'run')} failed; the same command tries them again."
         )
         for error, rows in failed.groupby("error", sort=False):
             first = rows.iloc[0]
-            say(f'error: {len(rows)}×, first in arm "{first["arm"]}", seed {first["seed"]}: {error}')
+            print_stderr(f'error: {len(rows)}×, first in arm "{first["arm"]}", seed {first["seed"]}: {error}')
         return ExitCode.RUN_FAILED
     return ExitCode.OK
 
 
 def _check(interactive: bool) -> None:
-    """Complain about a missing extra before any work starts."""
+    """Raise BadInput for a missing extra before any work starts."""
     if interactive:
         from ...analysis.report.interactive import check_interactive
 
         check_interactive()
 
 
-def _warned(notes: list[str], quiet: bool) -> None:
-    """Say what makes a gate's answer undecided before the study is run; the other notes come with its results."""
+def _print_gate_warnings(notes: list[str], quiet: bool) -> None:
+    """Print notes about an undecidable gate before the study is run; other notes come with the results."""
     if not quiet:
-        tell([note for note in notes if note.startswith("warning: gate")])
+        print_notes([note for note in notes if note.startswith("warning: gate")])
 
 
 def _report(result: Any, debug: bool, interactive: bool = False) -> Path:
@@ -125,7 +125,7 @@ def report(
 
     _check(interactive)
     result = Result(folder)
-    tell_under_way(folder)
+    print_unfinished_note(folder)
     print(f"Report: {_report(result, debug)}")
     if interactive:
         print(f"Interactive page: {_report(result, debug, interactive)}")

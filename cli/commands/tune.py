@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from ...errors import BadInput, ExitCode
-from ..log_options import LogFiles, LogOptions, Quiet, SplitOption, say_notes
-from ..messages import say
+from ..log_options import LogFiles, LogOptions, Quiet, SplitOption, print_notes_and_folder
+from ..messages import print_stderr
 from ..study_options import Debug
 
 
@@ -49,10 +49,10 @@ def tune(
         **options.keywords(),
     )
     print(result)
-    say_notes(result.notes, options.out, quiet)
+    print_notes_and_folder(result.notes, options.out, quiet)
     broken = [error for _, outcome in result.test if (error := outcome.error)]
     if result.best is None:
         broken = [str(result.failed["error"].iloc[0])]
     for error in dict.fromkeys(broken):
-        say(f"error: {error}")
+        print_stderr(f"error: {error}")
     return ExitCode.RUN_FAILED if broken else ExitCode.OK

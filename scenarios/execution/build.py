@@ -1,4 +1,4 @@
-"""From a study as written to things that run: worlds, recommenders, simulations, loops."""
+"""Build what a study describes: worlds, recommenders, simulations and Mesa models."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def notes(self) -> list[str]:
-        """What the report should tell about the world and the policy's fits so far."""
+        """Notes for the report about the world and the policy's fits so far."""
         return [*self._world_notes, *self.simulation.recommender.remarks]
 
     def step(self) -> dict[str, float]:
@@ -74,21 +74,21 @@ class Run:
         return self.recorder.rows
 
     def state(self) -> State | None:
-        """Return all that its rounds have changed; None where its policy cannot say what it knows."""
+        """Return all state that rounds have changed; None if the policy cannot export its state."""
         simulation = checkpoint.state(self.simulation)
         if simulation is None:
             return None
         return add_prefix("simulation", simulation) | add_prefix("recorder", self.recorder.state())
 
     def restore(self, kept: State) -> None:
-        """Take over what `state` returned, as the run of the same study before its first round."""
+        """Load what `state` returned into a run of the same study before its first round."""
         with blas_on_one_thread():
             checkpoint.restore(self.simulation, select_prefix("simulation", kept))
             self.recorder.restore(select_prefix("recorder", kept))
 
 
 def _treated(simulation: Simulation, arm: Arm) -> dict[str, NDArray[np.bool_]]:
-    """Return who is switched and who is not, where that is an A/B test."""
+    """Return masks of treated and untreated users if the arm's switch is an A/B test."""
     recommender, share = simulation.recommender, tested_share(arm)
     if share is None or not isinstance(recommender, Switching):
         return {}
@@ -99,7 +99,7 @@ def _treated(simulation: Simulation, arm: Arm) -> dict[str, NDArray[np.bool_]]:
 
 
 def build_run(study: Study, arm: Arm, seed: int) -> Run:
-    """Return a run; grid values are already put into the study."""
+    """Return a run; grid values are already set in the study."""
     return Run(study, arm, seed)
 
 
@@ -112,9 +112,9 @@ def build_loop(study: Study, arm: Arm, seed: int) -> FeedbackLoop:
 
 
 def check_study(study: Study) -> list[str]:
-    """Check what the schema cannot, before any work: components, slate against catalog, files of the world.
+    """Check what the schema cannot: components, slate against catalog, files of the world.
 
-    Returns notes about the files: their sizes, and what in them was left out or merged.
+    Returns notes about the files: their sizes, and what was left out or merged.
     """
     for arm in study.arms:
         build_recommender(arm)
@@ -137,7 +137,7 @@ def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, lis
         recommender = build_switching(arm, platform.slate, world.users, streams)
     paired = None
     if platform.learn_from == "organic":
-        # A world of its own, from the same streams: what happens there never touches the arm's.
+        # A separate world from the same random streams: what happens there never affects the arm's world.
         paired_world, paired_history, _ = build_world(study, Streams(seed))
         plain = platform.model_copy(update={"learn_from": "all"})
         paired = Simulation(
@@ -155,29 +155,29 @@ def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, lis
 
 
 def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | None, list[str]]:
-    """Return the world of a seed, the real log it has seen (None if generated), and notes about it."""
+    """Return the world of a seed, its history from a real log (None if generated), and notes about it."""
     slate = widest_slate(study)
     if isinstance(study.world, WorldConfig):
         return generate(study.world, study.behavior, streams, study.rounds, slate), None, []
     from ..real_logs.twin import draw_world
 
-    twin = _inferred(_as_inferred(study.world), study.behavior.match)
+    twin = _infer_once(_inference_key(study.world), study.behavior.match)
     world, history = draw_world(study.world, study.behavior, streams, study.rounds, slate, twin)
     return world, history, list(twin.notes)
 
 
 _NOT_INFERRED = {"tag_noise", "influence_spread", "arrivals", "retirements", "retire"}
-"""Fields of a log world that what is inferred from the log does not depend on."""
+"""Fields of a log world that inference does not depend on."""
 
 
-def _as_inferred(world: LogConfig) -> str:
-    """Return the fields that an inference depends on, so that a prior over any other costs no new one."""
+def _inference_key(world: LogConfig) -> str:
+    """Return the fields that inference depends on, so that a prior over any other field does not repeat it."""
     return world.model_dump_json(exclude=_NOT_INFERRED)
 
 
 @lru_cache(maxsize=4)
-def _inferred(config: str, match: float):
-    """Infer a log's world once per process: it depends neither on the seed nor on the rest of behavior."""
+def _infer_once(config: str, match: float):
+    """Infer a log's world once per process; it depends neither on the seed nor on other behavior fields."""
     from ..real_logs.twin import infer_twin
 
     return infer_twin(LogConfig.model_validate_json(config), Behavior(match=match))
@@ -210,7 +210,7 @@ def check_log(config: LogConfig, slate: int) -> list[str]:
 
 
 def arm_platform(study: Study, arm: Arm) -> Platform:
-    """Return the study's platform with the arm's own values put in; the warm-up is the same for all arms."""
+    """Return the study's platform with the arm's overrides; the warm-up is the same for all arms."""
     if "warmup" in arm.platform:
         raise BadInput(
             f'arm "{arm.name}", platform.warmup: the warm-up is the same for every arm; set it in [platform]',
@@ -223,7 +223,7 @@ def arm_platform(study: Study, arm: Arm) -> Platform:
 
 
 def build_recommender(arm: Arm) -> Recommender:
-    """Return what fills the arm's slates as long as nothing is switched; errors name the arm."""
+    """Return the recommender of an arm before any switch; errors name the arm."""
     try:
         return _recommender(arm.policy, arm.rerank, arm.transform)
     except BadInput as error:
@@ -231,32 +231,32 @@ def build_recommender(arm: Arm) -> Recommender:
 
 
 def build_switching(arm: Arm, slate: int, users: Users, streams: Streams) -> Switching:
-    """Return what fills the slates of an arm with switches."""
+    """Return the recommender of an arm with switches."""
     models, reranks = [arm.policy], [arm.rerank]
     switches = []
-    for given in arm.switch:
+    for config in arm.switch:
         model = rerank = None
-        if given.policy is not None:
-            # always a model of its own, even where it is described like another: it starts from nothing
+        if config.policy is not None:
+            # Always a new model, even if its fields equal another's: it starts from nothing.
             model = len(models)
-            models.append(switched_policy(arm, given))
-        if given.rerank is not None:
-            rerank = _place(reranks, given.rerank)
-        share, among = (1.0, given.users) if isinstance(given.users, str) else (given.users, None)
+            models.append(switched_policy(arm, config))
+        if config.rerank is not None:
+            rerank = _index(reranks, config.rerank)
+        share, among = (1.0, config.users) if isinstance(config.users, str) else (config.users, None)
         switches.append(
             Switch(
-                round=given.round,
-                until=given.until,
-                ramp=given.ramp,
+                round=config.round,
+                until=config.until,
+                ramp=config.ramp,
                 share=share,
                 among=among,
                 model=model,
                 rerank=rerank,
-                slate=given.slate,
-                recommend=given.recommend,
-                retrain_every=given.retrain_every,
-                transforms=None if given.transform is None else _transforms(given.transform),
-                purge=_transforms(given.purge),
+                slate=config.slate,
+                recommend=config.recommend,
+                retrain_every=config.retrain_every,
+                transforms=None if config.transform is None else _transforms(config.transform),
+                purge=_transforms(config.purge),
             )
         )
     transforms = _transforms(arm.transform)
@@ -275,11 +275,11 @@ def build_switching(arm: Arm, slate: int, users: Users, streams: Streams) -> Swi
     return Switching(schedule, choices, slate, transforms)
 
 
-def _place(known: list[Any], wanted: Any) -> int:
-    """Return where something stands in a list, having added it where it did not."""
-    if wanted not in known:
-        known.append(wanted)
-    return known.index(wanted)
+def _index(known: list[Any], value: Any) -> int:
+    """Return the position of a value in a list; a value that is not in it is appended."""
+    if value not in known:
+        known.append(value)
+    return known.index(value)
 
 
 def _transforms(specs: list[dict[str, Any]]) -> tuple[LogTransform, ...]:

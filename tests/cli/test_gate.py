@@ -12,7 +12,7 @@ import echodrift
 import pytest
 from echodrift.cli.commands.gate import gate
 from echodrift.cli.commands.run import run
-from echodrift.cli.options_of import flat
+from echodrift.cli.option_groups import expand_options
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -105,5 +105,5 @@ def test_mistakes_get_one_message_and_nothing_is_started(
 
 
 def test_the_command_takes_every_option_of_run() -> None:
-    taken = [set(inspect.signature(flat(command)).parameters) for command in (run, gate)]
+    taken = [set(inspect.signature(expand_options(command)).parameters) for command in (run, gate)]
     assert "checkpoint_every" in taken[0] and taken[0] < taken[1]

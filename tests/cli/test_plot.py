@@ -13,7 +13,7 @@ from echodrift.analysis.results import read_results
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.result import Result
-from echodrift.scenarios.study import RunOptions, run_study
+from echodrift.scenarios.runner import RunOptions, run_study
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

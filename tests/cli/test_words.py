@@ -22,13 +22,13 @@ from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution.progress import Lines
+from echodrift.scenarios.inspection.folder_state import unfinished_note
 from echodrift.scenarios.inspection.status import status
-from echodrift.scenarios.inspection.survey import under_way
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import run_study
 from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
 from echodrift.scenarios.storage.folder import Folder
 from echodrift.scenarios.storage.store import Record
-from echodrift.scenarios.study import run_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -372,22 +372,22 @@ def test_no_time_is_told_before_as_many_runs_are_done_as_run_at_a_time(
     lines.start(runs=12, done=2, jobs=3, rounds=100)
     now[0] = 60.0
     for _ in range(2):
-        lines.run(10, False)
-        assert lines.left() == ""
-    lines.run(10, True)
-    assert lines.left() == ", about 2 min left at this pace"  # 30 of 100 rounds in 60 s
+        lines.run_done(10, False)
+        assert lines.time_left() == ""
+    lines.run_done(10, True)
+    assert lines.time_left() == ", about 2 min left at this pace"  # 30 of 100 rounds in 60 s
     # the next batch of a study that runs until it is decided begins anew
     lines.start(runs=16, done=12, jobs=2, rounds=40)
     now[0] = 70.0
-    lines.run(10, False)
-    assert lines.left() == "" and lines.rounds_done == 10
-    lines.run(10, False)
-    assert lines.left() == ", about 10 s left at this pace"
+    lines.run_done(10, False)
+    assert lines.time_left() == "" and lines.rounds_done == 10
+    lines.run_done(10, False)
+    assert lines.time_left() == ", about 10 s left at this pace"
     # one run alone is told by its rounds
     lines.start(runs=1, done=0, jobs=1, rounds=100)
     now[0] = 80.0
-    lines.round()
-    assert lines.left() == ", about 16 min left at this pace"
+    lines.round_done()
+    assert lines.time_left() == ", about 16 min left at this pace"
 
 
 def test_status_tells_no_time_before_a_worker_had_time_for_two_runs(tmp_path: Path) -> None:
@@ -449,7 +449,7 @@ def test_answers_of_an_unfinished_study_say_so(
     assert "type: echodrift run o/runs/study.toml" in call("report", "o")[2]
 
     faked(study, Path("o"))
-    assert told() == {""} and under_way(Path("o")) == ""
+    assert told() == {""} and unfinished_note(Path("o")) == ""
 
     # gone on with: held, then left
     with folder.locked():

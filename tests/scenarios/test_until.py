@@ -21,10 +21,10 @@ from echodrift.analysis.results import read_results
 from echodrift.analysis.statistics import confidence_sequence
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
-from echodrift.scenarios.execution.progress import Quiet
+from echodrift.scenarios.execution.progress import Progress
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import Interrupted, RunOptions, run_study
 from echodrift.scenarios.specs.study import Arm, Study
-from echodrift.scenarios.study import Interrupted, RunOptions, run_study
 from echodrift.scenarios.until import Until, looks, until_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,13 +66,13 @@ class NoEffect(Fake):
     gain = 0.0
 
 
-class Loud(Quiet):
+class Loud(Progress):
     """Keeps what is said."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, text: str) -> None:
+    def note(self, text: str) -> None:
         self.said.append(text)
 
 

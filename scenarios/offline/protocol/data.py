@@ -1,4 +1,4 @@
-"""What is evaluated on: a log to be split, or a training and a test file, and what comes with them."""
+"""Read the data of an evaluation: a log to split, or a training and a test file, with optional metadata."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Source(Config):
     log: str | None = None
     """One log, to be split."""
     train: str | None = None
-    """What policies are fitted on, where it is split already."""
+    """Training file of data that are split already."""
     test: str | None = None
-    """What is held out of it."""
+    """Test file of data that are split already."""
     negatives: str | None = None
     """Negatives of every test pair, in the NCF form."""
     items: str | None = None
@@ -39,13 +39,13 @@ class Source(Config):
     social: str | None = None
     """Edge list of users."""
     user_column: str | None = None
-    """Column of the user id, where it is not recognized."""
+    """Column of the user id, if it is not recognized."""
     item_column: str | None = None
-    """Column of the item id, where it is not recognized."""
+    """Column of the item id, if it is not recognized."""
     rating_column: str | None = None
-    """Column of the rating, where it is not recognized."""
+    """Column of the rating, if it is not recognized."""
     time_column: str | None = None
-    """Column of the timestamp, where it is not recognized."""
+    """Column of the timestamp, if it is not recognized."""
     min_rating: float | None = Field(default=None, ge=0)
     """Keep only interactions with at least this rating."""
     user_core: int = Field(default=0, ge=0)
@@ -53,7 +53,7 @@ class Source(Config):
     item_core: int = Field(default=0, ge=0)
     """Keep items with at least this many users."""
     topics: int | Literal["auto"] = "auto"
-    """Number of topics, where they are learned."""
+    """Number of topics, if they are learned."""
 
     @field_validator("topics", mode="before")
     @classmethod
@@ -67,18 +67,18 @@ class Source(Config):
 
 @dataclass(frozen=True)
 class Data:
-    """Interactions with dense ids, in time order: the log, or the training file and behind it the test file."""
+    """Interactions with dense ids, in time order: the log, or the training file followed by the test file."""
 
     source: Source
     user: NDArray[np.int32]
     item: NDArray[np.int32]
     time: NDArray[np.float64] | None
-    """None without timestamps (of either file)."""
+    """None if a file has no timestamps."""
     users: list[str]
-    """Original ids; sorted as numbers where all are whole numbers, else as text."""
+    """Original ids; sorted as numbers if all are whole numbers, else as text."""
     items: list[str]
-    test_from: int | None
-    """First row of the test file; None for a log that is to be split."""
+    first_test_row: int | None
+    """First row of the test file; None for a log to be split."""
     item_file: ItemFile | None
     tag_counts: tuple[sparse.csr_matrix, list[str]] | None
     """(items, tags) and the tags."""
@@ -100,11 +100,11 @@ def read_data(fields: dict[str, Any]) -> Data:
         raise BadInput(*(Mistake(text, source=option) for option, text in wrong)) from None
     _check_combination(source)
     if source.log is not None:
-        return _with_rest(source, read_log(_config(source, source.log), of_option), None)
+        return _assemble(source, read_log(_config(source, source.log), of_option), None)
     assert source.train is not None and source.test is not None
     train = read_log(_config(source, source.train), of_option)
     test = read_log(_config(source, source.test, cores=False), of_option)
-    return _with_rest(source, train, test)
+    return _assemble(source, train, test)
 
 
 def _check_combination(source: Source) -> None:
@@ -130,8 +130,8 @@ def _config(source: Source, path: str, cores: bool = True) -> LogConfig:
     )
 
 
-def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
-    """Put both files on common ids and add what comes with them."""
+def _assemble(source: Source, train: Log, test: Log | None) -> Data:
+    """Map both files to common ids and read the metadata files."""
     notes = list(train.notes)
     if source.min_rating is not None and np.ptp(train.rating) == 0:
         notes.append(
@@ -140,13 +140,13 @@ def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
     negatives = None if source.negatives is None else read_negatives(source.negatives)
     time = train.time
     if test is None:
-        user, item, users, items, test_from = train.user, train.item, train.users, train.items, None
+        user, item, users, items, first_test_row = train.user, train.item, train.users, train.items, None
     else:
         notes += [f"test: {note}" for note in test.notes]
         user, users = _joined(train.users, train.user, test.users, test.user)
         more = [one for line in negatives.against for one in line] if negatives else []
         item, items = _joined(train.items, train.item, test.items, test.item, more)
-        test_from = len(train)
+        first_test_row = len(train)
         if time is not None:
             time = None if test.time is None else np.concatenate([time, test.time])
     item_file = (
@@ -160,9 +160,9 @@ def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
     notes += item_file.notes if item_file else ()
     tag_counts = None
     if source.tags is not None:
-        counts, labels, told = read_tags(source.tags, items, source.item_column, of_option)
+        counts, labels, tag_notes = read_tags(source.tags, items, source.item_column, of_option)
         tag_counts = counts, labels
-        notes += told
+        notes += tag_notes
     friends = Friends(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32))
     if source.social is not None:
         ties = read_ties(source.social, users, of_option)
@@ -176,7 +176,7 @@ def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
         time=time,
         users=users,
         items=items,
-        test_from=test_from,
+        first_test_row=first_test_row,
         item_file=item_file,
         tag_counts=tag_counts,
         friends=friends,
@@ -192,7 +192,7 @@ def _joined(
     other_codes: NDArray,
     more: list[str] = (),  # type: ignore[assignment]
 ) -> tuple[NDArray[np.int32], list[str]]:
-    """Return the codes of both files, one behind the other, on the labels of either."""
+    """Return the codes of both files, concatenated and mapped to the union of their labels, and this union."""
     import pandas as pd
 
     place, names = dense_ids(pd.Series([*labels, *other_labels, *more], dtype=object))

@@ -21,7 +21,7 @@ from echodrift.analysis.statistics import median_survival
 from echodrift.policies.registry import build_policy
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.result import Result
-from echodrift.scenarios.study import RunOptions, run_study
+from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.sim.recommender import PolicyRecommender
 from hypothesis import given
 from hypothesis import strategies as st

@@ -18,9 +18,9 @@ from echodrift.errors import BadInput
 from echodrift.scenarios.design.draws import draws_table, unit_points
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import run_study
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
-from echodrift.scenarios.study import run_study
 from numpy.typing import NDArray
 from scipy.stats import qmc
 

@@ -16,10 +16,10 @@ from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import MODEL_VERSION, expand
 from echodrift.scenarios.execution.progress import _Counting
 from echodrift.scenarios.execution.worker import build
+from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.scenarios.storage import checkpoint_files as checkpoints
 from echodrift.scenarios.storage.checkpoint_files import FORMAT, Checkpoint, Keeping, Unusable, packed, read
 from echodrift.scenarios.storage.checkpoints import EVERY
-from echodrift.scenarios.study import RunOptions, run_study
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -50,7 +50,7 @@ class Told(_Counting):
     def __init__(self):
         self.said = []
 
-    def say(self, text):
+    def note(self, text):
         self.said.append(text)
 
 
@@ -369,7 +369,7 @@ KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
 from echodrift.cli import entry  # and all that a run imports: the children are forks
-import echodrift.scenarios.study, echodrift.scenarios.execution.build, echodrift.scenarios.result, pandas, pyarrow.parquet
+import echodrift.scenarios.runner, echodrift.scenarios.execution.build, echodrift.scenarios.result, pandas, pyarrow.parquet
 
 command, out, kills = sys.argv[1:-1], Path(sys.argv[sys.argv.index("--out") + 1]), int(sys.argv[-1])
 rng = random.Random(0)

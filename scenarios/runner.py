@@ -1,4 +1,4 @@
-"""Run a study: every arm, grid point and seed, in parallel, resumable, into a folder of results."""
+"""Run a study into a results folder: every arm, grid point and seed, in parallel; an interrupted study resumes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .design.grid import grid_points
 from .design.plan import expand, seeds_of, study_digest, with_seeds
 from .design.run import PlannedRun
 from .design.uncertainty import check_draws, design_notes
+from .execution.parallel import checked_jobs
 from .execution.pool import Backend, Workers, checked_backend
-from .execution.progress import Quiet
-from .execution.spread import checked_jobs
+from .execution.progress import Progress
 from .execution.worker import Task
 from .specs.data_files import input_files
 from .specs.study import Study
@@ -54,7 +54,7 @@ PACKAGES = (
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a study; the message says what was kept and how to go on."""
+    """Ctrl-C during a study; the message says what was saved and how to continue."""
 
     exit_code = ExitCode.INTERRUPTED
 
@@ -62,13 +62,13 @@ class Interrupted(KeyboardInterrupt):
 def check_runnable(study: Study) -> list[str]:
     """Check everything about a study that its schema cannot: every grid point builds, files are readable.
 
-    Returns notes about the files, for a person to read.
+    Returns notes about the files as sentences.
     """
     from ..analysis.measures import MEASURES
     from .execution.build import check_study
 
-    for key, named in (("measures", study.measures), ("primary", study.primary)):
-        for name in named:
+    for key, names in (("measures", study.measures), ("primary", study.primary)):
+        for name in names:
             # A measure split by group or community is named measure:label.
             if name.split(":")[0] not in MEASURES:
                 close = did_you_mean(name, MEASURES)
@@ -91,63 +91,63 @@ def default_folder(study: Study) -> Path:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a study is run, and what its manifest tells of that. The tables depend on `until` only.
+    """How a study is run, and what its manifest reports about that. Of these only `until` affects the tables.
 
-    Raises BadInput for options that make no sense or do not go together.
+    Raises BadInput for options that are invalid or contradict each other.
     """
 
     jobs: int = 1
     """Runs at a time; −1 for one per core (of a cluster: all it has)."""
     backend: Backend = "loky"
-    """Where runs are done: in processes (loky), in threads, or on workers of Dask or Ray."""
+    """Where runs are executed: in processes (loky), in threads, or on workers of Dask or Ray."""
     scheduler: str | None = None
     """Address of a running Dask or Ray cluster; without one, dask and ray start workers on this machine."""
     checkpoint_every: int = 0
-    """Rounds between checkpoints, from which an interrupted run goes on; 0 for none. None are written with a
-    scheduler, whose workers may sit elsewhere."""
+    """Rounds between checkpoints, from which an interrupted run resumes; 0 for none. None are written with a
+    scheduler, whose workers may be on other machines."""
     keep_state: bool = False
-    """Whether to keep the end of every run, so that a study with more rounds goes on from there."""
+    """Whether to keep the final state of every run, so that a study with more rounds continues from it."""
     timings: bool = False
-    """Whether to keep the seconds of each phase of every run; the manifest has their means per arm."""
+    """Whether to store the seconds of each phase of every run; the manifest has their means per arm."""
     until: Until | None = None
-    """Runs its study in batches of seeds, and stops when it is decided."""
-    progress: Quiet = field(default_factory=Quiet)
+    """Stopping rule: run the study in batches of seeds until it is decided."""
+    progress: Progress = field(default_factory=Progress)
     command: Sequence[str] = ()
-    """What was typed."""
+    """The command line."""
     changed: Sequence[str] = ()
-    """What options changed in the study as written."""
+    """What options changed in the study file."""
 
     def __post_init__(self) -> None:
         checked_jobs(self.jobs)
         checked_backend(self.backend, self.scheduler)
         checked_every(self.checkpoint_every, self.keep_state, self.scheduler)
 
-    def whole(self, study: Study) -> Study:
-        """Return the study with all the seeds that may be run."""
+    def full_study(self, study: Study) -> Study:
+        """Return the study with all seeds that may be run."""
         return self.until.study if self.until else study
 
 
 def run_study(study: Study, out: Path, options: RunOptions | None = None) -> Folder:
-    """Run what is not yet in `out` and write the tables there; return the folder.
+    """Execute the runs that are not yet in `out`, write the tables there, and return the folder.
 
-    The study, with all the seeds that may be run, has passed `check_runnable`. A run that fails becomes a row
-    with its error. The tables do not depend on jobs, backend or interruptions (wall times aside).
+    The study, with all seeds that may be run, must have passed `check_runnable`. A failed run becomes a row
+    with its error. The tables do not depend on jobs, backend or interruptions, except for wall times.
 
     Raises BadInput (nothing started), StorageError (finished runs are kept), ClusterError (the cluster is
     gone; finished runs are kept), Interrupted (Ctrl-C; finished runs are kept).
     """
     options = options or RunOptions()
     progress, until = options.progress, options.until
-    study = options.whole(study)
+    study = options.full_study(study)
     plan = whole = expand(study)
     folder = Folder(out)
     check_folder(folder, study)
     started = datetime.now(UTC)
     with Workers(options.backend, options.jobs, options.scheduler, whole) as workers, folder.locked():
-        # Once more, now that nobody else can change it.
+        # Checked again under the lock: another process may have changed the folder.
         there = check_folder(folder, study)
         for note in beforehand(there, study, plan, folder.path, folder.store):
-            progress.say(note)
+            progress.note(note)
         folder.begin(study, plan)
         bundler = Bundler(folder.store)
         place = (out / CHECKPOINTS).absolute()
@@ -188,7 +188,7 @@ def _fill(
     bundler: Bundler,
     keeping: Keeping | None,
 ) -> int:
-    """Complete `records` (key → record): take over what is finished, run the rest; return how many were run."""
+    """Fill `records` (key → record): load finished runs, execute the others, and return how many were executed."""
     progress = options.progress
     waiting: dict[str, PlannedRun] = {}
     for run in plan:
@@ -197,7 +197,7 @@ def _fill(
         record, damaged = store.inspect(run.key)
         if damaged:
             place = store.folder / run.key / damaged
-            progress.say(f"warning: {run.label}: {place} is damaged; it is run again")
+            progress.note(f"warning: {run.label}: {place} is damaged; it is run again")
         if record is not None and record.status == "ok":
             records[run.key] = record
         else:
@@ -206,15 +206,17 @@ def _fill(
     todo = [run for run, _ in prepared.todo]
     tasks = [Task(run, keeping, timed=options.timings) for run, keeping in prepared.todo]
     for note in prepared.notes:
-        progress.say(note)
+        progress.note(note)
     for record in records.values() if todo else ():
         bundler.add(record)
     with progress:
-        jobs = workers.at_once(todo, progress, records)
+        jobs = workers.jobs_for(todo, progress, records)
         progress.start(len(records) + len(todo), len(records), jobs, sum(map(prepared.left, todo)))
-        for record in workers.carried_out(tasks, store, jobs, progress):
-            told = jobs == 1 and workers.here
-            progress.run(0 if told else prepared.left(waiting[record.key]), record.status == "failed")
+        for record in workers.execute(tasks, store, jobs, progress):
+            reported = jobs == 1 and workers.is_local
+            progress.run_done(
+                0 if reported else prepared.left(waiting[record.key]), record.status == "failed"
+            )
             records[record.key] = record
             prepared.done(waiting[record.key])
             bundler.add(record)
@@ -270,13 +272,16 @@ def _version(package: str) -> str | None:
 
 
 def _notes(plan: Sequence[PlannedRun], records: Mapping[str, Any]) -> list[str]:
-    """Return what runs had to tell, once each; a warning names its arm, and other numbers do not make it another."""
+    """Return the notes of all runs without repetitions.
+
+    Warnings name their arm; those of an arm that differ only in numbers are given once.
+    """
     found: dict[tuple[str, str], str] = {}
     for run in plan:
         for note in records[run.key].notes:
             if note.startswith("warning: "):
-                told = f'warning: arm "{run.arm.name}": {note.removeprefix("warning: ")}'
-                found.setdefault((run.arm.name, re.sub(r"\d+", "#", note)), told)
+                text = f'warning: arm "{run.arm.name}": {note.removeprefix("warning: ")}'
+                found.setdefault((run.arm.name, re.sub(r"\d+", "#", note)), text)
             else:
                 found.setdefault(("", note), note)
     return list(found.values())
