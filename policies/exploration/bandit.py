@@ -59,7 +59,7 @@ class Bandit(Policy):
     sum carried along would end in other last bits after a checkpoint.
     """
 
-    # nothing to tune by held-out interactions: offline, exploration only costs
+    # Nothing to tune by held-out interactions: offline, exploration only costs.
     kind = "bandit"
 
     class Config(BaseConfig):
@@ -88,7 +88,7 @@ class Bandit(Policy):
         @field_validator("policy")
         @classmethod
         def _build(cls, spec: dict[str, Any]) -> dict[str, Any]:
-            # ValueError is what pydantic attaches to the name of the field
+            # ValueError is what pydantic attaches to the name of the field.
             try:
                 return spec_of(_factor_model(spec))
             except BadInput as error:
@@ -149,7 +149,7 @@ class Bandit(Policy):
         if self.model.cold_columns:
             of_users, cold = of_users.copy(), of_users[:, -1] == 1
             of_users[cold, width:learned] = 1
-            # nobody gets bestsellers; items without factors stay in their random order for everybody
+            # Nobody gets bestsellers; items without factors stay in their random order for everybody.
             of_users[:, -1], of_users[:, -2] = 0, 1
         return of_users, of_items, width
 
@@ -157,7 +157,7 @@ class Bandit(Policy):
         of_users, of_items, contexts = factors
         items, best = np.empty((users.size, n), np.int32), np.empty((users.size, n), np.float32)
         for rows, part in _blocks(users):
-            # the precision of a block's missing users is that of its first: they are thrown away
+            # The precision of a block's missing users is that of its first: they are thrown away.
             full = np.concatenate([part, np.repeat(part[:1], USER_BLOCK - part.size)])
             precision = posterior.precisions(observed, full, contexts, self.config.prior_precision)
             scores = posterior.widths(precision, contexts)

@@ -71,7 +71,7 @@ def draws(precision: NDArray[np.float64], key: np.uint64, users: IntArray) -> ND
     with blas_on_one_thread():
         root = np.linalg.cholesky(precision)
         noise = normals(key, users, precision.shape[1]).astype(np.float64)
-        # A = L Lᵀ, so L⁻ᵀ z has covariance A⁻¹
+        # A = L Lᵀ, so L⁻ᵀ z has covariance A⁻¹.
         return np.linalg.solve(root.transpose(0, 2, 1), noise[:, :, None])[:, :, 0]
 
 
@@ -82,7 +82,7 @@ def _precisions(indptr, indices, data, users, contexts, prior):
     for b in range(users.size):
         first, last = indptr[users[b]], indptr[users[b] + 1]
         if last > first:
-            # one product of gathered rows: several times faster than adding outer products
+            # One product of gathered rows: several times faster than adding outer products.
             rows = np.empty((last - first, dim))
             for at in range(first, last):
                 rows[at - first] = contexts[indices[at]] * np.sqrt(np.float64(data[at]))

@@ -26,7 +26,7 @@ def solve_by_blocks(indptr, indices, weights, which, rows, columns, values, ridg
     dim = columns.shape[1]
     block = min(block, dim)
     room = np.empty(longest * dim, np.float32)
-    # the smaller side of an exact solve, or a block: never more than this
+    # The smaller side of an exact solve, or a block: never more than this.
     side = min(longest, dim)
     square = np.empty(side * side, np.float32)
     scale = np.empty(dim, np.float32)

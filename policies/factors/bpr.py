@@ -88,7 +88,7 @@ def _draw(step, key, owner, places, first, size):
     u = owner[pair]
     start, high = first[u], first[u + 1]
     rank = np.int64((np.uint64(words[1]) * np.uint64(size - (high - start))) >> _SHIFT)
-    # the rank-th place that u left: step over those taken before it, instead of drawing until one is free
+    # The rank-th place that u left: step over those taken before it, instead of drawing until one is free.
     low = start
     while high - low > SHORT:
         middle = (low + high) >> 1

@@ -26,7 +26,7 @@ def solve_by_steps(indptr, indices, weights, which, rows, columns, values, ridge
     room = np.empty(longest * dim, np.float32)
     square = np.empty(FEW * FEW, np.float32)
     none = np.zeros(longest, np.float32)
-    # one by one: the compiler does not see that rows of one array are contiguous
+    # One by one: the compiler does not see that rows of one array are contiguous.
     scale = np.empty(dim, np.float32)
     residual, direction, image = np.empty_like(scale), np.empty_like(scale), np.empty_like(scale)
     for r in which:

@@ -44,11 +44,11 @@ class LeastSquaresPolicy(KeptFactors):
             users, items = (self.fresh(size, rng) for size in counts.shape)
             warm = False
         else:
-            # a sweep solves for users first and places newborn items by them: neither needs a draw
+            # A sweep solves for users first and places newborn items by them: neither needs a draw.
             users, items = (_grown(x, size) for x, size in zip((users, items), counts.shape, strict=True))
         with blas_on_one_thread():
             users, items = self.train(loss, users, items, warm, rng)
-        self.finite("raise regularization, or lower dim", users, items)
+        self.require_finite("raise regularization, or lower dim", users, items)
         self._users, self._items = users, items
 
     def fresh(self, size: int, rng: Generator) -> FloatArray:

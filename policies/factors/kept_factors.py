@@ -50,7 +50,7 @@ class KeptFactors(FactorPolicy):
         """Warn where there are more dimensions than data, or where regularization has left no factors."""
         if self._cold is None or self._users is None or self._items is None:
             return []
-        remarks = self.wider_than_log(self._cold.warm, self._cold.taken)
+        remarks = self.dim_warning(self._cold.warm, self._cold.taken)
         if collapsed(self._users[self._cold.warm], self._items):
             remarks.append(
                 f"warning: regularization = {self.config.regularization:g} is too strong for this log: all factors "
@@ -71,6 +71,6 @@ class KeptFactors(FactorPolicy):
         """Take over what `state` returned."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         self._users = np.array(state["users"]) if "users" in state else None
         self._items = np.array(state["items"]) if "items" in state else None

@@ -162,7 +162,7 @@ class ListMF(FactorPolicy):
             trained[: old["trained"].size] = old["trained"] > 0
             for name in known:
                 for part in (name, f"{name}.sums"):
-                    # an item that was not taken before has drawn parameters only: it starts afresh
+                    # An item that was not taken before has drawn parameters only: it starts afresh.
                     keep = slice(0, len(old[part])) if name == "users" else np.flatnonzero(trained)
                     out[part][keep] = old[part][keep]
         out["trained"] = (taken > 0).astype(np.float32)
@@ -203,7 +203,7 @@ class ListMF(FactorPolicy):
                     parameters["users"][rows], parameters["users.sums"][rows] = own, sums
         for name, array in compact.items():
             parameters[name][known] = array
-        self.finite("lower learning_rate", *parameters.values())
+        self.require_finite("lower learning_rate", *parameters.values())
         self._parameters = parameters
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
@@ -233,7 +233,7 @@ class ListMF(FactorPolicy):
             return self._cold.factors(None, None, users, seen.n_items)
         of_users, of_items, biases = (self._parameters[name] for name in ("users", "items", "biases"))
         known = self._parameters["trained"] > 0
-        # no score of a known item can be lower: |⟨w, h⟩| ≤ |w||h|
+        # No score of a known item can be lower: |⟨w, h⟩| ≤ |w||h|.
         reach = np.linalg.norm(of_users, axis=1).max() * np.linalg.norm(of_items[known], axis=1).max()
         items = np.zeros((seen.n_items, self.config.dim + 1), np.float32)
         items[:, -1] = biases[known].min() - reach - 1 - self._cold.ties(seen.n_items)
@@ -245,7 +245,7 @@ class ListMF(FactorPolicy):
         """Warn where there are more dimensions than data, or where regularization has left no factors."""
         if self._cold is None or not self._parameters:
             return []
-        remarks = self.wider_than_log(self._cold.warm, self._cold.taken)
+        remarks = self.dim_warning(self._cold.warm, self._cold.taken)
         users, items = self._parameters["users"][self._cold.warm], self._parameters["items"]
         if collapsed(users, items[self._cold.taken > 0]):
             remarks.append(
@@ -262,7 +262,7 @@ class ListMF(FactorPolicy):
         """Take over what `state` returned."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         names = [f"{name}{part}" for name in ("users", "items", "biases") for part in ("", ".sums")]
         self._parameters = {name: np.array(state[name]) for name in [*names, "trained"] if name in state}
 

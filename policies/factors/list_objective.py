@@ -93,7 +93,7 @@ def _fill(rows, n):
     """Turn rows of e_i = exp(s_i / temperature) into e_i / (e_i + c), c such that n places are filled."""
     for b in range(rows.shape[0]):
         row = rows[b]
-        # the n-th largest is e = 1, so that the root lies between these but for what the clipping cuts off
+        # The n-th largest is e = 1, so that the root lies between these but for what the clipping cuts off.
         low, high, at = -FARTHEST, FARTHEST, 0.0
         for _ in range(60):
             found, change = _places(row, row.dtype.type(np.exp(at)))
@@ -103,7 +103,7 @@ def _fill(rows, n):
                 low = at
             else:
                 high = at
-            # Newton on the logarithm of the sum, which is nearly a straight line; halving where it leaves
+            # Newton on the logarithm of the sum, which is nearly a straight line; halving where it leaves.
             step = at + np.log(found / n) * found / change if change > 0 else low
             at = step if low < step < high else 0.5 * (low + high)
         c = row.dtype.type(np.exp(at))

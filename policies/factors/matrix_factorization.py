@@ -86,7 +86,7 @@ class MatrixFactorization(KeptFactors):
         @model_validator(mode="before")
         @classmethod
         def _fill_in(cls, data: Any) -> Any:
-            # the configuration spells out what is used, so that a study file says it too
+            # The configuration spells out what is used, so that a study file says it too.
             defaults = _BY_MODEL["bpr" if data.get("model") == "bpr" else "als"]
             unset = [name for name in defaults if data.get(name) is None]
             return {**data, **{name: defaults[name] for name in unset}}
@@ -125,7 +125,7 @@ class MatrixFactorization(KeptFactors):
         if self.config.model == "als":
             with np.errstate(over="ignore"):  # shows as factors that are not finite, which is reported
                 weights = 1 + np.float32(self.config.confidence) * weights
-        # rows are sorted, so the library reorders nothing in the arrays shared with seen.counts
+        # Rows are sorted, so the library reorders nothing in the arrays shared with seen.counts.
         return sparse.csr_matrix((weights, counts.indices, counts.indptr), shape=counts.shape)
 
     def _factorize(self, matrix: sparse.csr_matrix, cold: ColdStart, rng: Generator) -> None:
@@ -146,7 +146,7 @@ class MatrixFactorization(KeptFactors):
                 als.sweep(matrix, transpose, users, items, config.regularization or 0.0)
         else:
             users, items = self._by_library(matrix, rng, users, items)
-        self.finite(self._remedy(), users, items)
+        self.require_finite(self._remedy(), users, items)
         self._users, self._items = users, items
 
     def _remedy(self) -> str:
@@ -154,7 +154,7 @@ class MatrixFactorization(KeptFactors):
         config = self.config
         if config.model == "als":
             return "raise regularization, or lower confidence or dim"
-        # a step multiplies what it touches by 1 − learning_rate·λ: beyond 2, λ itself makes factors grow
+        # A step multiplies what it touches by 1 − learning_rate·λ: beyond 2, λ itself makes factors grow.
         shrink = config.learning_rate * (config.regularization or 0.0)
         if shrink < 2:
             return "lower learning_rate"
@@ -195,7 +195,7 @@ class MatrixFactorization(KeptFactors):
         if users is not None and items is not None:
             model.iterations = self.config.refit_iterations
             model.user_factors, model.item_factors = users, items
-        # a failed fit leaves factors that are not finite, which the caller reports with the settings
+        # A failed fit leaves factors that are not finite, which the caller reports with the settings.
         with suppress(ModelFitError):
             model.fit(matrix, show_progress=False)
         return model.user_factors, model.item_factors
@@ -248,7 +248,7 @@ class MatrixFactorization(KeptFactors):
                 rows = self._fresh_rows(None, warm[users], rng)
                 rows[:, -1] = 1
                 self._ascend(own, self._cold, rows, self._items, self.config.iterations or 1, rng, False)
-                self.finite(self._remedy(), rows)
+                self.require_finite(self._remedy(), rows)
                 self._users[users] = rows
             else:
                 self._solve(matrix, users)

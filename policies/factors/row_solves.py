@@ -63,7 +63,7 @@ def half_sweep(
     values, vectors = eigenbasis(quadratic)
     columns = columns @ vectors
     longest = int(np.diff(matrix.indptr).max(initial=0))
-    # exact solves do not look at where a row was
+    # Exact solves do not look at where a row was.
     steps = longest > min(FEW, columns.shape[1]) if cg_steps else min(longest, columns.shape[1]) > block
     rows = rows @ vectors if steps else np.empty_like(rows)
     solve_rows(matrix, np.arange(rows.shape[0]), rows, columns, values, ridge, block, cg_steps)

@@ -101,7 +101,7 @@ class SpectralMF(LeastSquaresPolicy):
         target, by_spectrum = config.effective_rank, config.control == "spectrum"
         if target is not None and not by_spectrum:
             point = self._steered(loss, point, target, warm, rng)
-        self.finite("raise regularization, or lower dim", point.users, point.items)
+        self.require_finite("raise regularization, or lower dim", point.users, point.items)
         self._point, self._turn = point, None
         users, singular = point.users, singular_values(point.users, point.items)
         if target is not None and by_spectrum and singular.any():
@@ -148,7 +148,7 @@ class SpectralMF(LeastSquaresPolicy):
             else:
                 strong = rank, point.regularization
             if weak is None:
-                # directions that are gone need something to grow from
+                # Directions that are gone need something to grow from.
                 if point.regularization < WEAKEST * config.regularization:
                     break
                 step = np.clip((max(rank, 0.1) / target) ** 2, 0.1, 0.9)

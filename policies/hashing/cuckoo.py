@@ -94,13 +94,13 @@ class CuckooMap:
         return {"ids": self.ids, "map": self.rows, "seeds": self.seeds, "rehashes": np.array(self.rehashes)}
 
     @classmethod
-    def restored(cls, state: Mapping[str, NDArray[Any]]) -> CuckooMap:
+    def from_state(cls, state: Mapping[str, NDArray[Any]]) -> CuckooMap:
         """Return what `state` described."""
-        made = cls()
-        made.ids, made.rows = np.array(state["ids"]), np.array(state["map"])
-        made.seeds, made.rehashes = np.array(state["seeds"]), int(state["rehashes"])
-        made.size = int((made.rows >= 0).sum())
-        return made
+        restored = cls()
+        restored.ids, restored.rows = np.array(state["ids"]), np.array(state["map"])
+        restored.seeds, restored.rehashes = np.array(state["seeds"]), int(state["rehashes"])
+        restored.size = int((restored.rows >= 0).sum())
+        return restored
 
 
 @njit(cache=True)

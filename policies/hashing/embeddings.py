@@ -113,12 +113,17 @@ class Side:
         return {f"{self.name}.{name}": value for name, value in own.items()}
 
     @classmethod
-    def restored(cls, config: Settings, name: str, state: Mapping[str, NDArray[Any]]) -> Side:
+    def from_state(cls, config: Settings, name: str, state: Mapping[str, NDArray[Any]]) -> Side:
         """Return what `state` described."""
         own = {at.removeprefix(f"{name}."): value for at, value in state.items() if at.startswith(f"{name}.")}
-        made = cls(config, name, 1, np.random.default_rng(0))
-        made.ids, made.admitted = int(own["count"]), np.array(own["admitted"])
-        made.table.restore({at.removeprefix("table."): v for at, v in own.items() if at.startswith("table.")})
-        made.parameters.key = np.uint64(own["key"])
-        made.parameters.values, made.parameters.squares = np.array(own["values"]), np.array(own["squares"])
-        return made
+        restored = cls(config, name, 1, np.random.default_rng(0))
+        restored.ids, restored.admitted = int(own["count"]), np.array(own["admitted"])
+        restored.table.restore(
+            {at.removeprefix("table."): v for at, v in own.items() if at.startswith("table.")}
+        )
+        restored.parameters.key = np.uint64(own["key"])
+        restored.parameters.values, restored.parameters.squares = (
+            np.array(own["values"]),
+            np.array(own["squares"]),
+        )
+        return restored

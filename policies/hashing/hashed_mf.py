@@ -20,8 +20,8 @@ from .embeddings import Side
 from .id_tables import Admission
 from .logistic_mf import Parameters, train
 
-HAIR = 100.0
-"""`ColdStart.hairs`, which are for scores near 0, times this: ids that share a row are tied at scores of several
+TIE_SCALE = 100.0
+"""`ColdStart.tie_offsets`, which are for scores near 0, times this: ids that share a row are tied at scores of several
 units, where float32 keeps steps of 5e-7 apart."""
 _REMEDY = "lower learning_rate"  # Adagrad's steps are as long as it is, whatever regularization is
 
@@ -133,7 +133,7 @@ class HashedMF(FactorPolicy):
         passes = self.config.iterations if batch else self.config.refit_iterations
         item_rows = items.rows_of(seen.n_items)
         self._train(seen, entries, passes, users.parameters, users.rows_of(seen.n_users), item_rows, rng)
-        self.finite(_REMEDY, users.parameters.values, items.parameters.values)
+        self.require_finite(_REMEDY, users.parameters.values, items.parameters.values)
         self._of_users = users.parameters.of(users.rows_of(seen.n_users))
 
     def _online(self, log: Interactions, rng: Generator) -> Interactions:
@@ -156,7 +156,7 @@ class HashedMF(FactorPolicy):
         rng: Generator,
         **how: Any,
     ) -> None:
-        # what could have been shown: without retired items as negatives, their slots are not pushed down
+        # What could have been shown: without retired items as negatives, their slots are not pushed down.
         shown = seen.live.copy()
         shown[entries.item] = True
         train(
@@ -194,7 +194,7 @@ class HashedMF(FactorPolicy):
         guests.start(row_of[users, 0], users.astype(np.int64))
         item_rows = items.rows_of(seen.n_items)
         self._train(seen, own, self.config.iterations, guests, row_of, item_rows, rng, learn_items=False)
-        self.finite(_REMEDY, guests.values)
+        self.require_finite(_REMEDY, guests.values)
         grown = np.zeros((max(seen.n_users, len(self._of_users)), self.config.dim + 1), np.float32)
         grown[: len(self._of_users)] = self._of_users
         warm = np.zeros(len(grown), bool)
@@ -211,12 +211,12 @@ class HashedMF(FactorPolicy):
             return self._cold.factors(None, None, users, seen.n_items)
         items = self._sides()[1]
         of_items = np.insert(items.parameters.of(items.rows_of(seen.n_items)), self.config.dim + 1, 1, axis=1)
-        of_items[:, -2] += np.float32(HAIR) * self._cold.hairs(seen.n_items)
+        of_items[:, -2] += np.float32(TIE_SCALE) * self._cold.tie_offsets(seen.n_items)
         of_users = np.insert(self._of_users, self.config.dim, 1, axis=1)
         return self._cold.factors(of_users, of_items, users, seen.n_items)
 
     def log_lift(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Return f for the pairs users[j], items[j], as trained: without the hairs that part ties in a ranking."""
+        """Return f for the pairs users[j], items[j], as trained: without the tie_offsets that part ties in a ranking."""
         one, other = self._of_users[users], self._sides()[1]
         two = other.parameters.of(other.rows_of(int(items.max(initial=-1)) + 1))[items]
         return np.einsum("jd,jd->j", one[:, :-1], two[:, :-1]) + one[:, -1] + two[:, -1]
@@ -230,7 +230,7 @@ class HashedMF(FactorPolicy):
         if self._cold is None or self._users is None or self._items is None:
             return []
         said = [f"{self.kind}: {self._users.said()}; {self._items.said()}"]
-        return said + self.wider_than_log(self._cold.warm, self._cold.taken)
+        return said + self.dim_warning(self._cold.warm, self._cold.taken)
 
     def state(self) -> State:
         """Return tables, parameters with Adagrad's sums, the users as ranked, and where the last fit ended."""
@@ -245,10 +245,10 @@ class HashedMF(FactorPolicy):
         """Take over what `state` returned."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         self._until = int(state["until"])
         self._users = self._items = None
         if "of_users" in state:
             self._of_users = np.array(state["of_users"])
-            self._users = Side.restored(self.config, "users", state)
-            self._items = Side.restored(self.config, "items", state)
+            self._users = Side.from_state(self.config, "users", state)
+            self._items = Side.from_state(self.config, "items", state)

@@ -84,7 +84,7 @@ class ExactTable(IdTable):
         return {**self.map.state(), "free": self.free, "rows": np.array(self.rows)}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        self.map = CuckooMap.restored(state)
+        self.map = CuckooMap.from_state(state)
         self.free, self.rows = np.array(state["free"]), int(state["rows"])
 
 

@@ -68,14 +68,14 @@ class Ease(HistoryPolicy):
             inverse = self._inverted(self._columns, np.float64)
             mirror(inverse)
             self._share = _quadratic_forms(*_parts(self._columns), inverse)
-            self.finite(_REMEDY, self._share)
+            self.require_finite(_REMEDY, self._share)
             if self._share.max() >= 1:
                 raise self._too_weak()
         else:
             self._check_memory(4 * items**2, f"{items} × {items} matrix of items")
             inverse = self._inverted(active, np.float32)
             self._scale = inverse.diagonal().copy()
-            self.finite(_REMEDY, self._scale)
+            self.require_finite(_REMEDY, self._scale)
             mirror(inverse)
         self._inverse = inverse
 
@@ -86,7 +86,7 @@ class Ease(HistoryPolicy):
         gram(matrix, out)
         out[np.diag_indices(size)] += self.config.l2
         factorize, invert = lapack.get_lapack_funcs(("potrf", "potri"), dtype=kind)
-        # LAPACK counts along columns: the transpose, upper triangle, is the same memory and nothing is copied
+        # LAPACK counts along columns: the transpose, upper triangle, is the same memory and nothing is copied.
         with blas_on_one_thread():
             factor, failed = factorize(out.T, lower=0, clean=0, overwrite_a=1)
             if not failed:

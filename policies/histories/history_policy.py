@@ -86,7 +86,7 @@ class HistoryPolicy(Policy):
         if self._cold is None:
             raise PolicyError(f"{self.kind or type(self).__name__}: rank() before fit()")
         histories = self._histories(seen)
-        hairs, bestsellers = self._cold.hairs(seen.n_items), self._cold.bestsellers(seen.n_items)
+        tie_offsets, bestsellers = self._cold.tie_offsets(seen.n_items), self._cold.bestsellers(seen.n_items)
         items = np.empty((users.size, n), np.int32)
         best = np.empty((users.size, n), np.float32)
         scores = np.empty((min(self.block, users.size), seen.n_items), np.float32)
@@ -94,7 +94,7 @@ class HistoryPolicy(Policy):
             part = users[start : start + self.block]
             own, rows = histories[part], slice(start, start + part.size)
             known = scores[: part.size]
-            known[:] = hairs
+            known[:] = tie_offsets
             if own.nnz:
                 _put(self.respond(own, part), self._items, known)
             known[np.diff(own.indptr) == 0] = bestsellers
@@ -123,7 +123,7 @@ class HistoryPolicy(Policy):
         """Take over what `state` returned, and learn it again."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         self._items = np.flatnonzero(self._cold.taken > 0).astype(np.int32)
         parts = (np.array(state["data"]), np.array(state["indices"]), np.array(state["indptr"]))
         self._fitted = sparse.csr_matrix(parts, shape=(parts[2].size - 1, self._items.size))

@@ -46,7 +46,7 @@ class ItemKNN(HistoryPolicy):
         weighted = Weighting.of(by_item, self.config.weighting).apply(by_item)
         ids, similarities = nearest(weighted, self.config.neighbors, self.config.shrink)
         kept = as_csr(ids, similarities, by_item.shape[0])
-        # rows are what a history looks up: for candidate, the items that have it among their neighbors
+        # Rows are what a history looks up: for candidate, the items that have it among their neighbors.
         self._similarities = kept if self.config.neighbors_of == "history" else kept.T.tocsr()
 
     def memory(self, size: Size) -> float:

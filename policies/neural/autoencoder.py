@@ -27,7 +27,7 @@ class Autoencoder(NeuralPolicy):
 
     item_tables = ("input", "output", "output_bias")
     weighs_entries = True
-    # a Gaussian would take weights as targets, with the same precision for all
+    # A Gaussian would take weights as targets, with the same precision for all.
     weighs_when = {"binary": False, "likelihood": "multinomial"}
     space = {
         "dim": Choice((16, 32, 64, 128, 200)),
@@ -121,7 +121,7 @@ class Autoencoder(NeuralPolicy):
         table = self._weights["input"][: x.shape[1]]
         sums = np.zeros((-(-users.size // USER_BLOCK) * USER_BLOCK, table.shape[1]), np.float32)
         sums[: users.size] = x[:, : len(table)] @ table
-        # in blocks of one size: BLAS may pick another kernel, and with it other last bits, for another one
+        # In blocks of one size: BLAS may pick another kernel, and with it other last bits, for another one.
         with blas_on_one_thread():
             blocks = [
                 self.head(sums[at : at + USER_BLOCK] + self._weights["input_bias"])

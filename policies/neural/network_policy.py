@@ -95,7 +95,7 @@ class NeuralPolicy(FactorPolicy):
         training = Training(weights, _grown(self._moments, blank, tables) if warm else None)
         self.train(training, seen, rng, warm)
         weights, moments = training.result()
-        self.finite("lower learning_rate", *weights.values())
+        self.require_finite("lower learning_rate", *weights.values())
         self._weights, self._moments = weights, moments
 
     def training_memory(self, size: Size, columns: int, rows: int) -> float:
@@ -139,7 +139,7 @@ class NeuralPolicy(FactorPolicy):
         rows = np.zeros((users.size, width + 2), np.float32)
         rows[warm, :width] = of_users[warm]
         rows[:, width], rows[:, width + 1] = warm, ~warm
-        # below every score that a known item can get, and not so far that the order among them is rounded away
+        # Below every score that a known item can get, and not so far that the order among them is rounded away.
         reach = np.linalg.norm(rows[:, :width], axis=1).max(initial=0) * np.linalg.norm(table, axis=1).max()
         floor = bias[: known.size][known[: bias.size]].min(initial=0) - reach - 2
         items[~known, width] = floor + self._cold.ties(n_items)[~known]
@@ -163,7 +163,7 @@ class NeuralPolicy(FactorPolicy):
         """Take over what `state` returned."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         own = {name: np.array(array) for name, array in state.items() if name not in self._cold.state()}
         self._weights = {name[7:]: array for name, array in own.items() if name.startswith("weight.")}
         self._moments = {name: array for name, array in own.items() if not name.startswith("weight.")}

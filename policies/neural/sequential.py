@@ -139,7 +139,7 @@ class Sequential(NeuralPolicy):
         if self.config.loss == "full":
             return adam_step(transformer.full_loss, **shape), (known.astype(np.float32),)
         items = np.flatnonzero(known).astype(np.int32)
-        # with replacement, so that a small catalog does not change the sample's size and compile anew
+        # With replacement, so that a small catalog does not change the sample's size and compile anew.
         sample = rng.choice(items, self.config.negatives)
         others = np.float32(np.log(items.size / self.config.negatives))
         return adam_step(transformer.sampled_loss, **shape), (sample, others)

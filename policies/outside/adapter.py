@@ -75,10 +75,10 @@ class Adapted(Policy):
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
-        # built here, too, so that a wrong path or argument is told before anything starts
+        # Built here, too, so that a wrong path or argument is told before anything starts.
         with blas_on_one_thread():
             model = self._new(0)
-        # after the model's own libraries are loaded; OpenMP, too, adds up in another order with more threads
+        # After the model's own libraries are loaded; OpenMP, too, adds up in another order with more threads.
         self._threads = ThreadpoolController()
         self._model = type(model)
         self._how = protocol_for(model, self.config.protocol, self._path())
@@ -183,7 +183,7 @@ class Adapted(Policy):
         hidden = np.flatnonzero(~seen.live[: self._size])
         unborn = np.arange(seen.n_items, self._size)  # a model that came fitted may know of them
         hidden = np.concatenate([hidden, unborn]).astype(np.int32)
-        # so many of the model's items may be unavailable to a user: n more than that hold n available ones
+        # So many of the model's items may be unavailable to a user: n more than that hold n available ones.
         unavailable = (seen.blocked.rows(users)[:, : self._size] & seen.live[: self._size]).sum(axis=1)
         for group, anew in ((warm, False), (again, True)):
             if group.any():
@@ -247,7 +247,7 @@ def below(said: FloatArray, bestsellers: FloatArray) -> FloatArray:
     silent = np.isneginf(known)
     lowest = np.where(silent, np.inf, known).min(axis=1)
     lowest = np.where(np.isfinite(lowest), lowest, 0).astype(np.float32)
-    # steps in proportion to the scores, so that a float32 keeps them apart
+    # Steps in proportion to the scores, so that a float32 keeps them apart.
     step = np.maximum(np.abs(lowest), np.float32(1e-6))
     return np.where(silent, lowest[:, None] - step[:, None] * (1 + place / size), known)
 

@@ -89,7 +89,7 @@ class Client:
         try:
             connection.connect()
             line: socket.socket = connection.sock  # type: ignore[assignment]
-            # a socket's own timeout starts over with every byte, so that a trickle would never end
+            # A socket's own timeout starts over with every byte, so that a trickle would never end.
             watch = threading.Timer(max(0.0, timeout - (time.monotonic() - began)), _hang_up, (line, late))
             watch.daemon = True
             watch.start()

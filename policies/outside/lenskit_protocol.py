@@ -52,7 +52,7 @@ class LensKit(Protocol):
             history = ItemList(item_ids=taken[known[taken]], rating=often[known[taken]])
             said = score(self.pipeline, RecQuery(user_id=int(user), history_items=history), items)
             values = np.asarray(said.scores("numpy"), np.float64)
-            # LensKit's NaN: nothing to say of this item
+            # LensKit's NaN: nothing to say of this item.
             found[row] = np.where(np.isnan(values), -np.inf, values)
         return found
 

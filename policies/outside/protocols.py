@@ -68,11 +68,11 @@ class Implicit(Protocol):
         return not hasattr(self.model, "user_factors")
 
     def fit(self, counts: sparse.csr_matrix, seed: int) -> None:
-        # implicit goes on from the factors it has, and crashes where users or items have become fewer or more
+        # Implicit goes on from the factors it has, and crashes where users or items have become fewer or more.
         for name in ("user_factors", "item_factors", "_user_norms", "_item_norms", "_YtY", "_XtX"):
             if hasattr(self.model, name):
                 setattr(self.model, name, None)
-        # its plain neighbors take doubles only, without saying so
+        # Its plain neighbors take doubles only, without saying so.
         plain = (
             getattr(getattr(type(self.model), "fit", None), "__qualname__", "") == "ItemItemRecommender.fit"
         )

@@ -195,7 +195,7 @@ class Persona(ScorePolicy):
                         parameters, who, candidates, log_q, objective
                     )
                     training.step(parameters, self._sums, rows, columns, found, config.learning_rate, names)
-        self.finite("lower learning_rate", *parameters.values())
+        self.require_finite("lower learning_rate", *parameters.values())
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Draw and train these users' personas; items, maps and temperature stay."""
@@ -321,7 +321,7 @@ class Persona(ScorePolicy):
         """Take over what `state` returned."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         self._lengths = np.array(state["lengths"])
         self._parameters, self._sums, self._histories = None, {}, None
         if "drawn" in state:

@@ -262,7 +262,7 @@ def _attribute(
                 weight += w
                 for hit in range(cell_hits[cell], cell_hits[cell + 1]):
                     to_ties[hit_tie[hit]] += w * hit_takes[hit]
-            # in the arrays' own type, so that float32 stays vector code of full width
+            # In the arrays' own type, so that float32 stays vector code of full width.
             narrow[0] = weight
             w = narrow[0]
             other = of_items[item]

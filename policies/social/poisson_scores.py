@@ -59,7 +59,7 @@ def expected(
         )
     influence = np.ones(ties.friend.size)
     if not posterior.fixed:
-        # a tie that is new since the fit: as if nothing had been copied along it
+        # A tie that is new since the fit: as if nothing had been copied along it.
         shape, rate = posterior.ties.prior
         influence = shape / (rate + np.asarray(counts.sum(axis=1)).ravel()[ties.friend])
         here, there = same_ties(ties, fitted)
@@ -68,7 +68,7 @@ def expected(
     items = _mean(posterior.items, seen.n_items)
     untaken = np.ones(seen.n_items, bool)
     untaken[: cold.taken.size] = cold.taken == 0
-    # as of an item born just now: how long one was around untaken must not matter
+    # As of an item born just now: how long one was around untaken must not matter.
     items[untaken] = _mean(posterior.items, seen.n_items + 1)[-1] * (1 + UNTAKEN * order[untaken, None])
     floor = (posterior.floor * order).astype(np.float32)
     users = _mean(posterior.users, seen.n_users)

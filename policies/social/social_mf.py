@@ -87,14 +87,14 @@ class SocialMF(KeptFactors):
             self._users = self._items = None
             return
         warm = config.warm_start and self._users is not None
-        # the library's start, so that S = 0 follows its path
+        # The library's start, so that S = 0 follows its path.
         users = _started(self._users if warm else None, seen.n_users, config.dim, rng, self._cold.warm)
         items = _started(self._items if warm else None, seen.n_items, config.dim, rng, self._cold.taken > 0)
         transpose = matrix.T.tocsr()
         with blas_on_one_thread():
             for _ in range(config.refit_iterations if warm else config.iterations):
                 sweep(matrix, transpose, ties, users, items, config.regularization, config.social_weight)
-        self.finite("raise regularization, or lower confidence, social_weight or dim", users, items)
+        self.require_finite("raise regularization, or lower confidence, social_weight or dim", users, items)
         self._users, self._items = users, items
         self._cold.warm = self._cold.warm | users.any(axis=1)
 
@@ -148,6 +148,6 @@ def _started(
         out[: last.shape[0]] = last
     if rng is not None and used is not None:
         new = used & ~out.any(axis=1)
-        # drawn for all rows: the same numbers in the same places as in the library
+        # Drawn for all rows: the same numbers in the same places as in the library.
         out[new] = (rng.random((size, dim), dtype=np.float32) * np.float32(0.01))[new]
     return out

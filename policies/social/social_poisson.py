@@ -135,7 +135,7 @@ class SocialPoisson(ScorePolicy):
             else:
                 posterior = self._start(seen, ties, data, rng)
                 posterior.ascend(data, config.iterations, config.tolerance)
-        self.finite(
+        self.require_finite(
             "raise factor_shape or the rates of the priors",
             *(getattr(posterior, name).shape for name in _PARTS),
         )
@@ -213,13 +213,13 @@ class SocialPoisson(ScorePolicy):
                 seen, self._posterior, self._cold, ties, self._ties, counts, binary=self.config.binary
             )
         ready = self._ready
-        # always a whole block: BLAS may pick another kernel, and with it other last bits, for fewer rows
+        # Always a whole block: BLAS may pick another kernel, and with it other last bits, for fewer rows.
         rows = np.zeros((self.block, ready.users.shape[1]), np.float32)
         rows[: users.size] = ready.users[users]
         scores = (rows @ ready.items)[: users.size]
         scores += ready.floor
         told = ready.add_friends(users, scores)
-        # without factors, one's own history says nothing
+        # Without factors, one's own history says nothing.
         lost = ~told if self.config.mode == "sf" else ~(told | self._cold.is_warm(users))
         if lost.any():
             scores[lost] = self._cold.bestsellers(seen.n_items)
@@ -263,7 +263,7 @@ class SocialPoisson(ScorePolicy):
         self._posterior = self._ready = None
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         if "users_shape" in state:
             config = self.config
             factor = (config.factor_shape, config.factor_rate)

@@ -62,7 +62,7 @@ def test_the_cuckoo_map_grows_and_survives_cycles():
     big.insert(ids, ids.astype(np.int32))
     assert np.array_equal(big.lookup(ids), ids) and (big.lookup(ids + 200_000) == -1).all()
     assert MAX_LOAD / 2 < len(big) / big.rows.size <= MAX_LOAD
-    again = CuckooMap.restored(big.state())
+    again = CuckooMap.from_state(big.state())
     big.delete(ids[::2])
     assert len(big) == 100_000 and np.array_equal(again.lookup(ids), ids)
     assert np.array_equal(big.lookup(ids), np.where(ids % 2, ids, -1))
