@@ -16,9 +16,9 @@ def topic_profiles(
 
     p(g|u) = Σ_j w_j tag(i_j, g) / Σ_j w_j over the user's log entries j, so an item counts as often as
     it was taken (or, in a weighted log, as much as its entries weigh). `window`: only the last so many rounds.
-    `half_life`: w_j = 2^(−age / half_life), age in rounds; 1 without it. A user without entries in the window has the profile of all their history; one
-    without any history has the population's, the mean over all entries; where the log is empty, that is the
-    mean tag of the live catalog.
+    `half_life`: w_j = 2^(−age / half_life), age in rounds; 1 without it. A user without entries in the window
+    has the profile of all their history; one without any history has the population's, the mean over all entries;
+    if the log is empty, that is the mean tag of the live catalog.
     """
     log = seen.last(window)
     weights = np.ones(0)

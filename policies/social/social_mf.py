@@ -13,14 +13,14 @@ from scipy import sparse
 from ...config import Config as BaseConfig
 from ...machine import blas_on_one_thread
 from ..cold_start import ColdStart
-from ..factors.kept_factors import KeptFactors
+from ..factors.fitted_factors import FittedFactorPolicy
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
 from .social_als import CG_STEPS, sweep, update_users
 from .social_ties import social_ties
 
 
-class SocialMF(KeptFactors):
+class SocialMF(FittedFactorPolicy):
     """Matrix factorization (ALS) in which each user's factors are pulled to the mean of their friends'.
 
     score(u, i) = ⟨w_u, h_i⟩. Minimized:
