@@ -1,4 +1,4 @@
-"""What a linear bandit is unsure of: precisions of users over item factors, widths, and posterior draws."""
+"""Posterior of a linear bandit: users' precision matrices over item factors, widths, and posterior draws."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ...philox import normals
 from ..interactions import FloatArray, IntArray, Interactions, Observation, count_pairs
 
 ITEM_BLOCK = 1024
-"""Items whose products of factors are laid out at once."""
+"""Items whose products of factors are in memory at once."""
 
 
 def observations(seen: Observation, with_exposures: bool) -> sparse.csr_matrix:
     """Return (n_users, n_items) float32: how often a pair was observed, taken or not.
 
-    Every take counts once; with exposures, so does every show in the rounds of which slates are kept. A take
-    from such a slate is that show, not a second observation.
+    Every take counts once; with exposures, so does every show in rounds with stored slates. A take from such a
+    slate is the same observation as its show.
     """
     if not with_exposures or not seen.exposures:
         return seen.counts
@@ -82,7 +82,7 @@ def _precisions(indptr, indices, data, users, contexts, prior):
     for b in range(users.size):
         first, last = indptr[users[b]], indptr[users[b] + 1]
         if last > first:
-            # One product of gathered rows: several times faster than adding outer products.
+            # One product of gathered rows is several times faster than adding outer products.
             rows = np.empty((last - first, dim))
             for at in range(first, last):
                 rows[at - first] = contexts[indices[at]] * np.sqrt(np.float64(data[at]))
