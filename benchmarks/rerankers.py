@@ -17,7 +17,7 @@ from echodrift.policies.interactions import Blocked, Friends, Interactions, Obse
 from echodrift.policies.profiles import topic_profiles
 from echodrift.policies.registry import build_reranker
 from echodrift.policies.rerankers.consumption_values import gain_table
-from echodrift.policies.rerankers.proportional import EQUAL
+from echodrift.policies.rerankers.proportional import TIE_TOLERANCE
 from threadpoolctl import threadpool_limits
 
 BLOCK = 2000
@@ -137,7 +137,7 @@ def proportional(scores: Array, tags: Array, p: Array, n: int) -> Array:
     def value() -> Array:
         quotient = np.where(left > 0, p / (2 * seats + 1), -1)
         # Among ties the first, independent of rounding.
-        turn = (quotient >= quotient.max(axis=1, keepdims=True) * (1 - EQUAL)).argmax(axis=1)
+        turn = (quotient >= quotient.max(axis=1, keepdims=True) * (1 - TIE_TOLERANCE)).argmax(axis=1)
         at = np.arange(len(turn))
         return relevance * tags[at, :, turn] * quotient[at, turn][:, None]
 

@@ -1,4 +1,4 @@
-"""From fields as a person wrote them to a component's configuration, or one line on what is wrong."""
+"""Validation of a component's configuration: fields in, `Config` out, or one line on what is wrong."""
 
 from __future__ import annotations
 

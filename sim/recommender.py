@@ -17,7 +17,7 @@ from ..config import Config
 from ..errors import PolicyError
 from ..policies.base import LogTransform, Policy, Reranker
 from ..policies.interactions import Observation
-from ..policies.rerankers.candidates import followed
+from ..policies.rerankers.candidates import append_rest
 from ..policies.validation import validate_ranking
 from .oracles import oracle_items, oracle_slates
 from .state import State, add_prefix, select_prefix
@@ -115,7 +115,7 @@ class PolicyRecommender(Recommender):
             length = depth if reranker.rescores else min(n, depth)
             reranked = reranker.rerank(ranking, seen, length, rng)
             validate_ranking(reranked, seen, users, length)
-            ranking = followed(reranked, ranking, depth) if length < depth else reranked
+            ranking = append_rest(reranked, ranking, depth) if length < depth else reranked
         for reranker in self.rerankers:
             reranker.shown(seen, users, ranking.items)
         return ranking.items

@@ -35,7 +35,7 @@ def check_policy(
     from rich.console import Console
     from rich.text import Text
 
-    from ...policies.outside.http_client import ServiceAway
+    from ...policies.outside.http_client import ServiceUnavailable
     from ...policies.testing.words import CLAUSES, OTHER
 
     word, cls, clauses = _resolve(component)
@@ -72,7 +72,7 @@ def check_policy(
         console.print(Text(f"         what happened: {text}"))
         if not isinstance(error, AssertionError | EchodriftError):
             crashes[text] = name
-        if isinstance(error, ServiceAway):
+        if isinstance(error, ServiceUnavailable):
             console.print(Text("         the other clauses were not tried: they would ask the same service"))
             break
         console.print(Text(f"         what to do:    {remedy}"))

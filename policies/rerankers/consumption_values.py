@@ -1,4 +1,4 @@
-"""What several items of a topic are worth to somebody who consumes the k best, and how slots should be shared."""
+"""Expected value of several items of a topic to a user who consumes the k best, as gains per additional item."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def gain_table(
         gains = empirical_gains(sample or [1.0], n, consumed)
     else:
         gains = np.diff(satisfaction(values, n, consumed, 0.5, tail))
-    # V is concave; what rounding adds to a later item must not bring it before an earlier one
+    # V is concave; rounding must not make a later item gain more than an earlier one.
     return np.tile(np.minimum.accumulate(gains), (topics, 1))
 
 
 def success_gains(chances: ArrayLike, consumed: int) -> NDArray[np.float64]:
     """Return (n,) what each of n independent items adds to E[min(k, successes)]: chance·P(fewer than k before it).
 
-    Not as a difference of two values, which would be rounding only once nearly every slate succeeds.
+    A difference of two values would be mostly rounding error once nearly every slate succeeds.
     """
     chances = np.asarray(chances, np.float64)
-    fewer = np.zeros(consumed)  # how likely exactly j < k successes are so far
+    fewer = np.zeros(consumed)  # probability of exactly j < k successes so far
     fewer[0] = 1.0
     gains = np.empty(chances.size)
     for a, chance in enumerate(chances):
@@ -58,7 +58,7 @@ def success_gains(chances: ArrayLike, consumed: int) -> NDArray[np.float64]:
 
 
 def empirical_gains(sample: ArrayLike, n: int, consumed: int) -> NDArray[np.float64]:
-    """Return (n,) the same for draws, with replacement, from the non-negative `sample`.
+    """Return (n,) what each of n draws, with replacement, from the non-negative `sample` adds to E[k best].
 
     E[k best] = Σ_j (x_j − x_{j−1})·E[min(k, draws of at least x_j)], x ascending and x_0 = 0.
     """

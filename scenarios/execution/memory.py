@@ -168,7 +168,7 @@ def _need(spec: dict[str, Any], size: _Size) -> _Need:
     kind = spec["kind"]
     if kind in REFERENCE_ARMS:
         oracle = BLOCK * size.items * (4 * (size.tastes + 3) + 1)
-        return _Need(size.little if kind == "organic" else oracle, counts_log=False)
+        return _Need(size.small_tables if kind == "organic" else oracle, counts_log=False)
     try:
         policy = build_policy(spec)
         need = _Need(float(policy.memory(size)), bool(policy.counts_log), int(policy.library_bytes))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from echodrift.policies.base import Ranking
 from echodrift.policies.registry import build_policy, build_reranker
-from echodrift.policies.rerankers.candidates import followed
+from echodrift.policies.rerankers.candidates import append_rest
 from echodrift.policies.testing.example import example_observation
 from echodrift.sim.recommender import PolicyRecommender
 from echodrift.sim.streams import Streams
@@ -110,7 +110,7 @@ def test_what_follows_by_lists(order, found, picked, depth):
     built = np.array([chosen + [-1] * (4 - len(chosen))] * 2, np.int32)
     users = np.zeros(2, np.int32)
     own = np.where(built >= 0, built + 100, -np.inf).astype(np.float32)
-    got = followed(Ranking(users, built, own), Ranking(users, before, scores), depth)
+    got = append_rest(Ranking(users, built, own), Ranking(users, before, scores), depth)
     rest = [i for i in order[:found] if i not in chosen]
     wanted = (chosen + rest + [-1] * depth)[:depth]
     assert got.items.tolist() == [wanted] * 2

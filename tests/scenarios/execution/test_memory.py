@@ -128,7 +128,7 @@ def test_a_policy_that_cannot_be_built_counts_as_a_usual_one(monkeypatch: pytest
         raise BadInput("no jax")
 
     before = guess({"kind": "sequential"})
-    monkeypatch.setattr(jax_runtime, "require", refuse)
+    monkeypatch.setattr(jax_runtime, "require_jax", refuse)
     assert MIB < guess({"kind": "sequential"}) < before
 
 
