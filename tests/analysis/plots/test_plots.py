@@ -146,7 +146,7 @@ def test_nothing_at_all_gives_a_figure_that_says_so(said):
 @pytest.mark.parametrize(("seeds", "rounds"), [(1, 1), (1, 30), (5, 1), (2, 2)])
 def test_one_seed_or_one_round_still_gives_figures(drawn_texts, seeds, rounds):
     for figure in every_figure(["a", "b"], seeds, rounds):
-        assert len(plots.render(figure, "png")) > 1000
+        assert len(plots.render(figure, "png", 60)) > 1000
     frame = table(["a", "b"], seeds, rounds)
     figure = plots.long_horizon(frame, ["welfare"])
     bands = [c for c in figure.axes[0].collections if isinstance(c, PolyCollection)]

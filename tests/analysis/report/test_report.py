@@ -343,7 +343,7 @@ def test_points_of_a_grid_are_compared_each_on_its_own(tmp_path, undrawn):
 
 
 @pytest.mark.slow
-def test_a_large_grid_keeps_to_the_primary_measures(tmp_path):
+def test_a_large_grid_keeps_to_the_primary_measures(tmp_path, undrawn):
     study = synthetic(tmp_path, ["a", "b"], seeds=2, rounds=12, grid={"x.y": list(range(9))}, measures=FEW)
     build_report(study)
     names = {path.stem for path in (study / "figures").glob("*.png")}

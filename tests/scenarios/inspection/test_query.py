@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,20 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return go(tmp_path_factory.mktemp("done") / "it's [a] *", failing)
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same study without a run that fails."""
+    return go(tmp_path_factory.mktemp("fresh") / "out")
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of 12 runs 7 were begun, in bundles of two; to be read only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundles, "RUNS", 2)
+        return half(tmp_path_factory.mktemp("bundled") / "out")
+
+
 @pytest.fixture(params=[250, 2])
 def unfinished(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of 12 runs 7 were begun; with runs one by one, and in bundles of two."""
@@ -107,8 +122,8 @@ def test_a_finished_study_answers_as_pandas_does(done: Path) -> None:
     assert asked.note == "" and result.query("from runs where status = 'failed'")["seed"].tolist() == [2, 2]
 
 
-def test_an_unfinished_study_answers_with_the_runs_that_are_done(unfinished: Path, tmp_path: Path) -> None:
-    asked, whole = Query(unfinished), Result(go(tmp_path / "whole", failing))
+def test_an_unfinished_study_answers_with_the_runs_that_are_done(unfinished: Path, done: Path) -> None:
+    asked, whole = Query(unfinished), Result(done)
     order = ["arm", "behavior.reinforcement", "seed"]
     for name, more in (("rounds", ["round"]), ("lorenz", ["when"])):
         there = getattr(whole, name)
@@ -131,27 +146,26 @@ def test_an_unfinished_study_answers_with_the_runs_that_are_done(unfinished: Pat
 )
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_bundle_changes_no_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
+    bundled: Path, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, damage: str
 ) -> None:
     monkeypatch.setattr(bundles, "RUNS", 2)
-    folder = half(tmp_path / "out")
+    folder = tmp_path / "out"
+    shutil.copytree(bundled, folder)
     sqls = [f"select * from {table} order by all" for table in ("rounds", "runs")]
-    before = [Query(folder).table(sql) for sql in sqls]
+    before = [Query(bundled).table(sql) for sql in sqls]
     path = folder / "runs/bundles" / name
     path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes()[:-9])
     for sql, table in zip(sqls, before, strict=True):
         assert Query(folder).table(sql).to_pandas().equals(table.to_pandas())
     go(folder)
-    assert (folder / "rounds.parquet").read_bytes() == (
-        go(tmp_path / "fresh") / "rounds.parquet"
-    ).read_bytes()
+    assert (folder / "rounds.parquet").read_bytes() == (fresh / "rounds.parquet").read_bytes()
 
 
-def test_runs_in_bundles_are_not_opened_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_in_bundles_are_not_opened_one_by_one(bundled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "RUNS", 2)
-    folder, opened, peek = half(tmp_path / "out"), set(), RunStore.peek
+    opened, peek = set(), RunStore.peek
     monkeypatch.setattr(RunStore, "peek", lambda store, key: opened.add(key) or peek(store, key))
-    assert Query(folder).table("select count(*) n from runs").to_pylist() == [{"n": 7}]
+    assert Query(bundled).table("select count(*) n from runs").to_pylist() == [{"n": 7}]
     assert len(opened) == 1
 
 
