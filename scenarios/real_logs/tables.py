@@ -83,8 +83,9 @@ class Table:
         position: 1-based column where there is no header, 0 for none. Raises BadInput when `named` is not there.
         """
         if named is not None:
-            if named in self.names or key is None:
+            if named in self.names:
                 return named
+            key = key or self.key
             raise key.wrong(
                 f'{key} = "{named}": {self.path} has no such column.{did_you_mean(named, self.names)} '
                 f"Its columns are: {', '.join(self.names)}."
