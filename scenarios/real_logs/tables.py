@@ -88,8 +88,9 @@ class Table:
         `configured`, for the message. Raises BadInput when the configured column does not exist.
         """
         if configured is not None:
-            if configured in self.names or key is None:
+            if configured in self.names:
                 return configured
+            key = key or self.key
             raise key.wrong(
                 f'{key} = "{configured}": {self.path} has no such column.{did_you_mean(configured, self.names)} '
                 f"Its columns are: {', '.join(self.names)}."
