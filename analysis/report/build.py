@@ -71,7 +71,7 @@ def _build(results: Results) -> Path:
             (title, tables.setup_rows(results, key))
             for title, key in (("World", "world"), ("Behavior", "behavior"), ("Platform", "platform"))
         ],
-        stopped=tables.told(results.manifest),
+        stopped=tables.describe_stopping(results.manifest),
         sensitivity=_sensitivity(results),
         gate=report_verdict.gate_section(results),
         sections=SECTIONS,

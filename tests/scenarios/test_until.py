@@ -16,7 +16,7 @@ from echodrift.analysis.gate.lines import Line
 from echodrift.analysis.gate.sequential import compare_of, sequential_compare
 from echodrift.analysis.plots import draw
 from echodrift.analysis.report import build as report
-from echodrift.analysis.report.tables import told
+from echodrift.analysis.report.tables import describe_stopping
 from echodrift.analysis.results import read_results
 from echodrift.analysis.statistics import confidence_sequence
 from echodrift.errors import BadInput
@@ -364,7 +364,7 @@ def test_looks_are_not_forgotten_when_the_seeds_are_set_afterwards(
     found = answer(results)
     assert found.verdicts[0].method == "confidence sequence"
     assert "after looks at 8, 12 seeds, then run on with a set number of seeds" in str(found)
-    assert "Run on with a set number of seeds." in told(manifest)
+    assert "Run on with a set number of seeds." in describe_stopping(manifest)
     wide = compare_of(manifest)(results.runs, "a", ["welfare"]).iloc[0]
     plain = compare_of({})(results.runs, "a", ["welfare"]).iloc[0]
     assert wide["high"] - wide["low"] > 1.2 * (plain["high"] - plain["low"])

@@ -280,7 +280,7 @@ def test_the_report_shows_the_switch_and_both_effects(tmp_path):
 def test_every_grid_point_is_told_with_its_own_switch(tmp_path):
     import echodrift as ed
     from echodrift.analysis.report.interactive_data import page_data
-    from echodrift.analysis.report.switches import told
+    from echodrift.analysis.report.switches import switch_sections
     from echodrift.analysis.results import read_results
 
     late = [{"round": 3, "rerank": [{"kind": "calibrated", "candidates": 40}], "users": 0.5}]
@@ -306,7 +306,7 @@ def test_every_grid_point_is_told_with_its_own_switch(tmp_path):
     for point, (candidates, first) in zip(
         results.points, [(40, 2), (40, 5), ("all", 2), ("all", 5)], strict=True
     ):
-        (page,) = told(results, point)
+        (page,) = switch_sections(results, point)
         assert page["changes"][0].startswith(f"Round {first} on") and page["everybody"] == "MF · 100 %"
         assert results.arms_at(point.values)[1]["switch"][0]["rerank"][0]["candidates"] == candidates
         assert change_rounds(results, ["MF"], point.values) == [first]
