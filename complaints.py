@@ -10,7 +10,7 @@ from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from .errors import did_you_mean
-from .keys import Step, written
+from .keys import Step, format_key
 from .wording import short, toml
 
 KINDS = {
@@ -38,7 +38,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     """Return one line per mistake: where, dotted key, what was wrong and what is allowed."""
     lines = []
     for way, text in complaints(error, model):
-        lines.append(": ".join(part for part in (where, written(way), text) if part))
+        lines.append(": ".join(part for part in (where, format_key(way), text) if part))
     return "\n".join(lines)
 
 
@@ -53,7 +53,7 @@ def complaints(error: ValidationError, model: type[BaseModel]) -> list[tuple[lis
         text = _text(detail, model)
         if detail["type"].startswith("union_tag"):
             way = [*way, "kind"]
-        texts = found.setdefault(written(way), (way, [], detail))[1]
+        texts = found.setdefault(format_key(way), (way, [], detail))[1]
         if text not in texts:
             texts.append(text)
     return [(way, _joined(texts, detail)) for way, texts, detail in found.values()]

@@ -1,4 +1,4 @@
-"""The base of every configuration: frozen, validated, documented, and a round trip through TOML."""
+"""The base class of all configuration models: frozen, validated, documented, and readable from and writable to TOML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .errors import BadInput
 
 
 class Config(BaseModel):
-    """Frozen, keyword-only, strict about unknown keys; docstrings under fields reach the JSON Schema."""
+    """A pydantic model that is frozen and rejects unknown keys; docstrings under fields appear in the JSON Schema."""
 
     model_config = ConfigDict(
         frozen=True,

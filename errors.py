@@ -1,4 +1,4 @@
-"""Errors that a person can act on, and the exit codes they map to."""
+"""Errors whose message tells users what to fix, and the exit codes of the command line."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the command line answers to the shell (table in docs/exit-codes.md)."""
+    """Exit codes of the command line (table in docs/exit-codes.md)."""
 
     OK = 0
     BUG = 1
     """An error that echodrift did not foresee; `--debug` shows the traceback."""
     BAD_INPUT = 2
-    """A wrong key, value, file or name: nothing was started, nothing was written."""
+    """A wrong key, value, file or name: nothing was started or written."""
     GATE_FAILED = 3
     GATE_UNDECIDED = 4
     RUN_FAILED = 5
-    """The study finished, but at least one of its runs is a row with an error."""
+    """The study finished, but at least one of its runs failed and is recorded with its error."""
     STORAGE = 6
-    """The output folder cannot be written: read-only, full, or it holds another study."""
+    """The output folder cannot be used: read-only, full, or it contains another study."""
     INTERRUPTED = 130
-    """Ctrl-C: finished runs are kept and the same command goes on from there."""
+    """Ctrl-C: finished runs are kept, and the same command continues from there."""
 
 
 class EchodriftError(Exception):
-    """Base of all errors that carry one clear message for a person.
+    """Base of all errors that carry one clear message for the user.
 
-    The message says what was wrong, where (file, key, row), what is allowed, and what to type.
+    The message states what is wrong, where (file, key, row), what is allowed, and what to type.
     """
 
     exit_code = ExitCode.BAD_INPUT
@@ -45,7 +45,7 @@ class StorageError(EchodriftError):
 
 
 class ClusterError(EchodriftError):
-    """A cluster that went away in mid-study, or got a worker that does not go with it; finished runs are kept."""
+    """A cluster that was lost during a study, or a worker that does not match the client; finished runs are kept."""
 
     exit_code = ExitCode.RUN_FAILED
 
@@ -57,7 +57,7 @@ class PolicyError(EchodriftError):
 
 
 def was_interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an exception: compiled code gives it back as the cause of a SystemError."""
+    """Return whether Ctrl-C caused an exception: compiled code reports it as the cause of a SystemError."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Dotted keys into a study: `behavior.reinforcement`, `arms[MF].policy.dim`, `world.groups[0].share`."""
+"""Dotted keys that address values in a study, such as `behavior.reinforcement` or `arms[MF].policy.dim`."""
 
 from __future__ import annotations
 
@@ -9,48 +9,49 @@ from typing import Any
 from .errors import BadInput, did_you_mean
 
 Step = str | int
+"""One step of a path: a table key or a list index."""
 
 _NAME = re.compile(r"[^.\[\]]+")
 _NUMBER = re.compile(r"\[(\d{1,6})\]")
 
 
-def steps(data: Any, key: str) -> list[Step]:
-    """Return the way through `data` that a dotted key names.
+def parse_key(data: Any, key: str) -> list[Step]:
+    """Return the path through `data` that a dotted key names.
 
     A bracket picks an element of a list: by its `name` (an arm, a group), else by its number from 0.
-    Tables on the way need not exist yet; list elements must. What follows `grid.`,
+    Tables on the path need not exist yet; list elements must. What follows `grid.`,
     `zip[0].` or `uncertainty.priors.` is one key, dots included. Raises BadInput, without saying which file
     or option the key came from.
     """
-    way: list[Step] = []
+    path: list[Step] = []
     here, rest = data, key
     while True:
-        if way in (["grid"], ["uncertainty", "priors"]) or len(way) == 2 and way[0] == "zip":
-            return [*way, rest]
+        if path in (["grid"], ["uncertainty", "priors"]) or len(path) == 2 and path[0] == "zip":
+            return [*path, rest]
         match = _NAME.match(rest)
         if match is None:
             raise BadInput(
                 f'"{key}" is not a dotted key; write it like behavior.reinforcement or arms[MF].policy.dim'
             )
         if not isinstance(here, dict):
-            raise BadInput(f'"{key}": {written(way)} is not a table, so it has no key "{match[0]}"')
-        way.append(match[0])
+            raise BadInput(f'"{key}": {format_key(path)} is not a table, so it has no key "{match[0]}"')
+        path.append(match[0])
         here, rest = here.get(match[0], {}), rest[match.end() :]
         while rest.startswith("["):
-            index, rest = _element(here, rest, key, way)
-            way.append(index)
+            index, rest = _element(here, rest, key, path)
+            path.append(index)
             here = here[index]
         if not rest:
-            return way
+            return path
         if not rest.startswith(".") or len(rest) == 1:
-            raise BadInput(f'"{key}" is not a dotted key: "{rest}" was not expected after {written(way)}')
+            raise BadInput(f'"{key}" is not a dotted key: "{rest}" was not expected after {format_key(path)}')
         rest = rest[1:]
 
 
-def spread(data: Any, key: str) -> list[str]:
-    """Return the keys that a key with `arms[*]` stands for: one for every arm that has a value there.
+def expand_key(data: Any, key: str) -> list[str]:
+    """Return the keys that a key with `arms[*]` stands for: one for each arm that has a value there.
 
-    A key without it stands for itself. Raises BadInput where no arm has one.
+    A key without `[*]` stands for itself. Raises BadInput if no arm has a value there.
     """
     name, star, rest = key.partition("[*]")
     if not star:
@@ -59,7 +60,7 @@ def spread(data: Any, key: str) -> list[str]:
     if not isinstance(elements, list):
         raise BadInput(f'"{key}": {name} is not a list, so it has no elements to pick with [*]')
     keys = [f"{name}[{number}]{rest}" for number in range(len(elements))]
-    found = [one for one in keys if _has(data, one)]
+    found = [element_key for element_key in keys if _has(data, element_key)]
     if not found:
         raise BadInput(f'"{key}": none of {name} has a value there')
     return found
@@ -67,21 +68,23 @@ def spread(data: Any, key: str) -> list[str]:
 
 def _has(data: Any, key: str) -> bool:
     try:
-        way = steps(data, key)
+        path = parse_key(data, key)
     except BadInput:
         return False
-    for step in way:
+    for step in path:
         if isinstance(data, dict) and step not in data:
             return False
         data = data[step]
     return True
 
 
-def _element(here: Any, rest: str, key: str, way: list[Step]) -> tuple[int, str]:
+def _element(here: Any, rest: str, key: str, path: list[Step]) -> tuple[int, str]:
     if not isinstance(here, list):
-        raise BadInput(f'"{key}": {written(way)} is not a list, so it has no elements to pick with [ ]')
+        raise BadInput(f'"{key}": {format_key(path)} is not a list, so it has no elements to pick with [ ]')
     names = {
-        part["name"]: i for i, part in enumerate(here) if isinstance(part, dict) and _text(part.get("name"))
+        part["name"]: i
+        for i, part in enumerate(here)
+        if isinstance(part, dict) and _is_nonempty_text(part.get("name"))
     }
     for name in sorted(names, key=len, reverse=True):
         if rest.startswith(f"[{name}]"):
@@ -96,30 +99,30 @@ def _element(here: Any, rest: str, key: str, way: list[Step]) -> tuple[int, str]
         else "none, it is empty"
     )
     raise BadInput(
-        f'"{key}": {written(way)} has no element [{wanted}]; it has {choices}.{did_you_mean(wanted, names)}'
+        f'"{key}": {format_key(path)} has no element [{wanted}]; it has {choices}.{did_you_mean(wanted, names)}'
     )
 
 
-def _text(value: Any) -> bool:
+def _is_nonempty_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def assign(data: dict[str, Any], key: str, value: Any) -> list[Step]:
-    """Put a value where a dotted key points, making tables on the way; return that way."""
-    way = steps(data, key)
+def set_value(data: dict[str, Any], key: str, value: Any) -> list[Step]:
+    """Set the value that a dotted key names, creating missing tables; return the path."""
+    path = parse_key(data, key)
     here: Any = data
-    for step in way[:-1]:
+    for step in path[:-1]:
         here = here.setdefault(step, {}) if isinstance(step, str) else here[step]
     if isinstance(here, dict | list):
-        here[way[-1]] = value  # type: ignore[index]
-        return way
-    raise BadInput(f'"{key}": {written(way[:-1])} is not a table')
+        here[path[-1]] = value  # type: ignore[index]
+        return path
+    raise BadInput(f'"{key}": {format_key(path[:-1])} is not a table')
 
 
-def written(way: Sequence[Step]) -> str:
-    """Return steps as a dotted key: `arms[2].policy.dim`."""
+def format_key(path: Sequence[Step]) -> str:
+    """Return a path as a dotted key: `arms[2].policy.dim`."""
     out = ""
-    for step in way:
+    for step in path:
         out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
     return out
 
@@ -137,7 +140,7 @@ def differences(one: Any, other: Any, way: tuple[Step, ...] = ()) -> Iterator[tu
             yield from differences(first, second, (*way, number))
     elif one != other:
         # a key such as "[MF]" is an element by its name
-        yield written(way).replace(".[", "["), one, other
+        yield format_key(way).replace(".[", "["), one, other
 
 
 def _tables(value: Any) -> bool:

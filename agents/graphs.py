@@ -1,4 +1,4 @@
-"""Draw the social graph that a generated world asks for, through networkx."""
+"""Draw the social graph of a generated world with networkx, or read it from an edge list."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .social_graph import SocialGraph, draw_influence, from_pairs
 def draw_graph(
     config: GraphConfig, community: NDArray[np.int32], spread: float, rng: np.random.Generator
 ) -> SocialGraph:
-    """Return the ties between users. community (users,) matters to the stochastic block model only.
+    """Return the ties between users. community (users,) is used by the stochastic block model only.
 
-    On the Watts–Strogatz ring users stand in order of their ids, and so do communities: neighbors are
-    mostly of one community.
+    On the Watts–Strogatz ring users are ordered by id, and so are communities: neighbors mostly belong to
+    the same community.
     """
     users = community.size
     check_graph(config, users)
@@ -57,7 +57,7 @@ def _pairs(config, community, rng) -> tuple[NDArray[np.int32], NDArray[np.int32]
 
 
 def _block_model(config: StochasticBlock, community, rng):
-    """Return the ties of networkx's stochastic block model, with its nodes put back in order of user id."""
+    """Return the ties of networkx's stochastic block model, with its nodes mapped back to user ids."""
     import networkx as nx
 
     members = [np.flatnonzero(community == c) for c in np.unique(community)]
@@ -75,7 +75,7 @@ def _block_model(config: StochasticBlock, community, rng):
 
 
 def check_graph(config: GraphConfig, users: int) -> None:
-    """Raise BadInput where a graph does not fit the number of users, or its file cannot be used."""
+    """Raise BadInput if a graph does not fit the number of users, or its file cannot be used."""
     if isinstance(config, EdgeList):
         _read_pairs(config.path, users)
     if isinstance(config, WattsStrogatz) and users > 1 and config.degree >= users:
@@ -121,6 +121,6 @@ def _read_pairs(path: str, users: int) -> tuple[NDArray[np.int32], NDArray[np.in
             )
         pairs.append(pair)
     if not pairs:
-        raise BadInput(f"world.graph.path: {file} holds no ties; it needs two columns of user numbers.")
+        raise BadInput(f"world.graph.path: {file} contains no ties; it needs two columns of user numbers.")
     array = np.array(pairs, dtype=np.int32)
     return array[:, 0], array[:, 1]

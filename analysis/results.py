@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import BadInput
-from ..keys import assign, spread
+from ..keys import expand_key, set_value
 from .saltelli import independent_rows
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ class Results:
         study = {"arms": deepcopy(self.study["arms"])}
         for key, value in values.items():
             if key.startswith("arms["):
-                for each in spread(study, key):
-                    assign(study, each, _as_written(self.study, key, value))
+                for each in expand_key(study, key):
+                    set_value(study, each, _as_written(self.study, key, value))
         return study["arms"]
 
     def _more(self, name: str, columns: list[str]) -> pd.DataFrame:

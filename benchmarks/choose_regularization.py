@@ -22,7 +22,7 @@ from echodrift.scenarios.execution.build import build_simulation
 from echodrift.scenarios.offline import ranking_metrics
 from echodrift.scenarios.offline.protocol.splits import Split, divide
 from echodrift.scenarios.specs.overrides import parse_set
-from echodrift.sim.loop import Now
+from echodrift.sim.loop import RoundState
 from threadpoolctl import threadpool_limits
 
 SEEDS = range(1000, 1005)
@@ -34,7 +34,7 @@ def first_log(study, seed: int) -> Observation:
     """Return the platform's observation at round 0."""
     arm = Arm(name="organic", policy={"kind": "organic"})
     simulation, _ = build_simulation(study.model_copy(update={"rounds": 1}), arm, seed)
-    now = Now(0)
+    now = RoundState(0)
     simulation.observe(now)
     return now.seen
 

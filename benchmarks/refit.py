@@ -29,7 +29,7 @@ from echodrift.policies.interactions import Observation
 from echodrift.policies.registry import build_policy, kinds
 from echodrift.scenarios.execution.build import build_simulation
 from echodrift.scenarios.specs.overrides import parse_set
-from echodrift.sim.loop import Now
+from echodrift.sim.loop import RoundState
 from threadpoolctl import threadpool_limits
 
 AFTER = 5
@@ -46,7 +46,7 @@ def worlds(study, seed: int) -> tuple[Observation, Observation, np.ndarray]:
     simulation, _ = build_simulation(study.model_copy(update={"rounds": 2 * AFTER + 1}), arm, seed)
 
     def seen() -> Observation:
-        now = Now(simulation.round)
+        now = RoundState(simulation.round)
         simulation.observe(now)
         return now.seen
 

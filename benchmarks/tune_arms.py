@@ -30,7 +30,7 @@ from echodrift.scenarios.offline.score import carry_out
 from echodrift.scenarios.offline.search import draw
 from echodrift.scenarios.offline.specs import Contender
 from echodrift.scenarios.specs.overrides import parse_set
-from echodrift.sim.loop import Now
+from echodrift.sim.loop import RoundState
 from echodrift.sim.recommender import REFERENCE_ARMS
 
 SEED = 1000
@@ -45,7 +45,7 @@ def first_log(study, seed: int) -> Observation:
     """Return the platform's observation at round 0."""
     arm = Arm(name="organic", policy={"kind": "organic"})
     simulation, _ = build_simulation(study.model_copy(update={"rounds": 1}), arm, seed)
-    now = Now(0)
+    now = RoundState(0)
     simulation.observe(now)
     return now.seen
 

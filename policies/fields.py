@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ..complaints import complaints
 from ..config import Config, plain
 from ..errors import BadInput
-from ..keys import written
+from ..keys import format_key
 
 C = TypeVar("C", bound=Config)
 
@@ -24,6 +24,6 @@ def validated(kind: str, config: type[C], fields: Mapping[str, Any]) -> C:
         return config(**given)
     except ValidationError as error:
         wrong = "; ".join(
-            ": ".join(filter(None, [written(way), text])) for way, text in complaints(error, config)
+            ": ".join(filter(None, [format_key(way), text])) for way, text in complaints(error, config)
         )
         raise BadInput(f"{kind}: {wrong}") from None

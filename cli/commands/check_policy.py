@@ -167,13 +167,13 @@ def _file(module: Any) -> str:
 
 
 def _fields(changes: list[str] | None) -> dict[str, Any]:
-    from ...keys import assign
+    from ...keys import set_value
     from ...scenarios.specs.overrides import parse_set
 
     fields: dict[str, Any] = {}
     for text in changes or []:
         _, key, value = parse_set(text)
-        assign(fields, key, value)
+        set_value(fields, key, value)
     return fields
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ...analysis.results import design_keys as keys_of
 from ...config import plain
 from ...errors import BadInput, did_you_mean
-from ...keys import Step, assign, spread, steps
+from ...keys import Step, expand_key, parse_key, set_value
 from ..specs.study import Study
 from ..specs.validation import validate
 from .switches import refreshed
@@ -57,9 +57,9 @@ def grid_points(study: Study, label: str = "study") -> list[tuple[dict[str, Any]
         point = {key: value for part in parts for key, value in part.items()}
         data = plain(base, label)
         placed = [
-            (assign(data, each, plain(value, label)), f"{_where(study, label, key)} = {value!r}")
+            (set_value(data, each, plain(value, label)), f"{_where(study, label, key)} = {value!r}")
             for key, value in point.items()
-            for each in spread(base, key)
+            for each in expand_key(base, key)
         ]
         points.append((point, refreshed(validate(Study, data, label, placed))))
     return points
@@ -91,7 +91,7 @@ def _check(study: Study, base: dict[str, Any], label: str) -> None:
     for written, key, values in _entries(study, label):
         where = f"{label}: {written}"
         try:
-            found = [steps(base, each) for each in spread(base, key)]
+            found = [parse_key(base, each) for each in expand_key(base, key)]
         except BadInput as error:
             wrong.append(f"{where}: {error}")
             continue

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...disk import input_digest, json_digest
-from ...keys import assign
+from ...keys import set_value
 from ...wording import slug
 from ..model_version import MODEL_VERSION
 from ..specs.data_files import input_files
@@ -70,7 +70,7 @@ def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
     for key, path in input_files(study).items():
         if path not in digests:
             digests[path] = input_digest(Path(path))
-        assign(data, key, f"sha256 {digests[path]}")
+        set_value(data, key, f"sha256 {digests[path]}")
     # The world is made for the widest slate of the study, so that all arms live in the same one.
     described = arm.model_dump(mode="json")
     for name in ("transform", "switch"):

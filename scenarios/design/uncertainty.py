@@ -9,7 +9,7 @@ from typing import Any
 from ...analysis.sensitivity.priors import describe_prior
 from ...config import plain
 from ...errors import BadInput
-from ...keys import assign, spread
+from ...keys import expand_key, set_value
 from ...wording import counted, short, toml
 from ..specs.overrides import Override
 from ..specs.study import LogConfig, Study
@@ -122,9 +122,9 @@ def with_values(point: Study) -> Callable[[Mapping[str, Any], Callable[[str], st
     def put(values: Mapping[str, Any], told: Callable[[str], str]) -> Study:
         data = json.loads(text)  # the fastest copy
         placed = [
-            (assign(data, each, plain(value, key)), told(key))
+            (set_value(data, each, plain(value, key)), told(key))
             for key, value in values.items()
-            for each in spread(base, key)
+            for each in expand_key(base, key)
         ]
         study = refreshed(validate(Study, data, "", placed))
         spell_out(study, "", placed)

@@ -25,9 +25,9 @@ from ...policies.registry import build_log_transform, build_policy, build_rerank
 from ...sim import checkpoint
 from ...sim.loop import Simulation
 from ...sim.platform import Platform
-from ...sim.recommender import REFERENCE_ARMS, NoRecommender, Recommended, Recommender
+from ...sim.recommender import REFERENCE_ARMS, NoRecommender, PolicyRecommender, Recommender
 from ...sim.schedule import STREAM, Schedule, Switch
-from ...sim.state import State, part, under
+from ...sim.state import State, add_prefix, select_prefix
 from ...sim.streams import Streams
 from ...sim.switching import Switching
 from ..design.plan import widest_slate
@@ -78,13 +78,13 @@ class Run:
         simulation = checkpoint.state(self.simulation)
         if simulation is None:
             return None
-        return under("simulation", simulation) | under("recorder", self.recorder.state())
+        return add_prefix("simulation", simulation) | add_prefix("recorder", self.recorder.state())
 
     def restore(self, kept: State) -> None:
         """Take over what `state` returned, as the run of the same study before its first round."""
         with blas_on_one_thread():
-            checkpoint.restore(self.simulation, part("simulation", kept))
-            self.recorder.restore(part("recorder", kept))
+            checkpoint.restore(self.simulation, select_prefix("simulation", kept))
+            self.recorder.restore(select_prefix("recorder", kept))
 
 
 def _treated(simulation: Simulation, arm: Arm) -> dict[str, NDArray[np.bool_]]:
@@ -92,7 +92,7 @@ def _treated(simulation: Simulation, arm: Arm) -> dict[str, NDArray[np.bool_]]:
     recommender, share = simulation.recommender, tested_share(arm)
     if share is None or not isinstance(recommender, Switching):
         return {}
-    treated = recommender.schedule.drawn(share)
+    treated = recommender.schedule.users_in_share(share)
     if treated.all() or not treated.any():
         return {}
     return {"treated=yes": treated, "treated=no": ~treated}
@@ -135,21 +135,23 @@ def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, lis
     world, history, notes = build_world(study, streams)
     if arm.switch:
         recommender = build_switching(arm, platform.slate, world.users, streams)
-    twin = None
+    paired = None
     if platform.learn_from == "organic":
         # A world of its own, from the same streams: what happens there never touches the arm's.
-        twin_world, twin_history, _ = build_world(study, Streams(seed))
+        paired_world, paired_history, _ = build_world(study, Streams(seed))
         plain = platform.model_copy(update={"learn_from": "all"})
-        twin = Simulation(
-            twin_world,
+        paired = Simulation(
+            paired_world,
             plain,
             NoRecommender(),
             Streams(seed),
             study.rounds,
-            twin_history,
+            paired_history,
             warmup_slate=warmup_slate,
         )
-    return Simulation(world, platform, recommender, streams, study.rounds, history, twin, warmup_slate), notes
+    return Simulation(
+        world, platform, recommender, streams, study.rounds, history, paired, warmup_slate
+    ), notes
 
 
 def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | None, list[str]]:
@@ -263,8 +265,8 @@ def build_switching(arm: Arm, slate: int, users: Users, streams: Streams) -> Swi
             if policy["kind"] in REFERENCE_ARMS:
                 choices[model, number] = first = first or _recommender(policy, [], [])
                 continue
-            built = first.policy if isinstance(first, Recommended) else build_policy(policy)
-            made = Recommended(built, [build_reranker(spec) for spec in rerank], transforms)
+            built = first.policy if isinstance(first, PolicyRecommender) else build_policy(policy)
+            made = PolicyRecommender(built, [build_reranker(spec) for spec in rerank], transforms)
             first = first or made
             choices[model, number] = made
     schedule = Schedule(tuple(switches), users, streams.key(STREAM))
@@ -289,7 +291,7 @@ def _recommender(
     kind = fields.get("kind")
     if kind in REFERENCE_ARMS:
         return _reference_arm(kind, fields, rerank)
-    return Recommended(
+    return PolicyRecommender(
         build_policy(fields), [build_reranker(spec) for spec in rerank], _transforms(transform)
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...agents.settings import WorldConfig
 from ...config import plain
 from ...errors import BadInput
-from ...keys import Step, assign
+from ...keys import Step, set_value
 from .study import LogConfig
 
 Override = tuple[str, str, Any]
@@ -51,7 +51,7 @@ def put_over(data: dict[str, Any], overrides: Iterable[Override], label: str) ->
     placed: list[tuple[list[Step], str]] = []
     for option, key, value in overrides:
         try:
-            placed.append((assign(data, key, plain(value, option)), option))
+            placed.append((set_value(data, key, plain(value, option)), option))
         except BadInput as error:
             raise BadInput(f"{option}: {error}") from None
     _check_kind_of_world(before, data.get("world"), placed, label)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from ...complaints import complaints
 from ...errors import BadInput
-from ...keys import Step, written
+from ...keys import Step, format_key
 from .study import Study
 
 
@@ -39,7 +39,7 @@ def _line(
 ) -> str:
     """Return a mistake with what it came from: the last option that can be behind it, else the file."""
     options = [option for to, option in placed if _is_behind(to, way, text)]
-    key = _by_name(way, data) if options else written(way)
+    key = _by_name(way, data) if options else format_key(way)
     return ": ".join(part for part in (options[-1] if options else label, key, text) if part)
 
 
@@ -62,8 +62,8 @@ def _by_name(way: list[Step], data: dict[str, Any]) -> str:
     if len(way) > 1 and way[0] == "arms" and isinstance(arms, list) and isinstance(way[1], int):
         arm = arms[way[1]]
         if isinstance(arm, dict) and isinstance(arm.get("name"), str):
-            return written([f"arms[{arm['name']}]", *way[2:]])
-    return written(way)
+            return format_key([f"arms[{arm['name']}]", *way[2:]])
+    return format_key(way)
 
 
 def in_arm(

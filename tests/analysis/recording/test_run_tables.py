@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.analysis.plots.survival import median_times
-from echodrift.analysis.recording.deciles import DECILES, MOST_ROWS, NEWBORN, DecileRecord, popularity_deciles
-from echodrift.analysis.recording.network import MOST_USERS, NetworkRecord
+from echodrift.analysis.recording.deciles import DECILES, MAX_ROWS, NEWBORN, DecileRecord, popularity_deciles
+from echodrift.analysis.recording.network import MAX_USERS, NetworkRecord
 from echodrift.analysis.recording.recorder import Recorder
-from echodrift.analysis.recording.taste_survival import MOST_ROWS as MOST_TASTE_ROWS
+from echodrift.analysis.recording.taste_survival import MAX_ROWS as MAX_TASTE_ROWS
 from echodrift.analysis.recording.taste_survival import TasteRecord
 from echodrift.analysis.results import read_results, rows_at
 from echodrift.analysis.statistics import median_survival
@@ -61,7 +61,7 @@ class Witness:
 def watched(make_simulation, everything):
     """A run with arrivals in which everything drifts, its recorder, and what a witness saw of it."""
     simulation = make_simulation(
-        Recommended(build_policy({"kind": "popularity"}), []),
+        PolicyRecommender(build_policy({"kind": "popularity"}), []),
         horizon=ROUNDS,
         behavior={**everything, "reinforcement": 0.2, "disappointment": 0.1},
         arrivals=2.0,
@@ -111,11 +111,11 @@ def test_rows_of_a_long_run_are_sums_of_rounds_and_lose_nothing(rounds, catalog,
         record.add(t, shown[t], taken[t], live[t])
     table = pd.DataFrame(record.table())
     starts = sorted(set(table["round"]))
-    assert len(starts) <= MOST_ROWS and starts[0] == 0
+    assert len(starts) <= MAX_ROWS and starts[0] == 0
     of = popularity_deciles(popularity, items)
     widths = table.drop_duplicates("round")["rounds"].to_numpy()
     assert widths.sum() == rounds and (np.cumsum(widths)[:-1] == np.array(starts)[1:]).all()
-    assert len(starts) > MOST_ROWS // 2 or len(starts) == rounds
+    assert len(starts) > MAX_ROWS // 2 or len(starts) == rounds
     for row in table.itertuples():
         part = slice(row.round, row.round + row.rounds)
         mine = of == row.decile
@@ -197,7 +197,7 @@ def test_long_runs_keep_the_first_and_the_last_round_of_every_taste(rounds, seed
         record.add(t)
     table = pd.DataFrame(record.table())
     kept = list(dict.fromkeys(table["round"]))
-    assert kept[0] == 0 and kept[-1] == rounds - 1 and len(kept) <= MOST_TASTE_ROWS + 1
+    assert kept[0] == 0 and kept[-1] == rounds - 1 and len(kept) <= MAX_TASTE_ROWS + 1
     assert sorted(set(table["taste"])) == [1, 2, 3]
     assert table.groupby("taste")["users"].first().tolist() == [
         2,
@@ -246,7 +246,7 @@ def test_of_a_large_world_a_thousand_users_are_listed_and_all_ties_counted(make_
     tables = NetworkRecord(world).tables()
     users = pd.DataFrame(tables["network_users"])
     listed = users.loc[users["when"] == "start", "user"]
-    assert len(listed) == MOST_USERS and listed.is_unique and listed.max() >= 2490
+    assert len(listed) == MAX_USERS and listed.is_unique and listed.max() >= 2490
     ties = pd.DataFrame(tables["network_ties"])
     assert set(ties.groupby(["when", "by"])["ties"].sum()) == {world.graph.ties}
 

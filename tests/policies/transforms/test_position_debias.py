@@ -215,14 +215,14 @@ def test_in_the_loop_the_estimate_is_nearer_to_shuffled_slates_than_takes_per_ra
     from echodrift.policies.registry import build_policy
     from echodrift.sim.loop import Simulation
     from echodrift.sim.platform import Platform
-    from echodrift.sim.recommender import Recommended
+    from echodrift.sim.recommender import PolicyRecommender
     from echodrift.sim.streams import Streams
 
     streams = Streams(3)
     world = generate(WorldConfig(users=600, items=600, topics=24), Behavior(), streams, 30, 10)
     platform = Platform(slate=10, warmup=60, retrain_every=5)
     model = {"kind": "matrix_factorization", "dim": 8, "regularization": 30.0}
-    recommender = Recommended(build_policy({"kind": "bandit", "epsilon": epsilon, "policy": model}))
+    recommender = PolicyRecommender(build_policy({"kind": "bandit", "epsilon": epsilon, "policy": model}))
     simulation = Simulation(world, platform, recommender, streams, 30)
     for _ in range(25):
         now = simulation.step()
@@ -234,7 +234,7 @@ def test_in_the_loop_the_estimate_is_nearer_to_shuffled_slates_than_takes_per_ra
     taken, rng = np.zeros(10), default_rng(0)
     for seed in range(60):
         mixed = np.ascontiguousarray(rng.permuted(slates, axis=1))
-        choices = visit(world, now.round, users, mixed, ChoiceKeys.of(Streams(1000 + seed)))
+        choices = visit(world, now.round, users, mixed, ChoiceKeys.from_streams(Streams(1000 + seed)))
         taken += np.bincount(choices.ranks[choices.taken >= 0] - 1, minlength=10)
     truth = taken / taken[0]
     assert np.abs(found - truth).mean() < np.abs(rate / rate[0] - truth).mean()
