@@ -1,4 +1,4 @@
-"""Sets of pairs (row, column) as a bit each: an array (rows, ceil(columns / 8)) of bytes, lowest bit first."""
+"""Sets of (row, column) pairs as bit matrices: byte arrays (rows, ceil(columns / 8)), lowest bit first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def no_bits(rows: int, columns: int) -> Bits:
 
 @njit(cache=True, inline="always")
 def is_set(bits, row, column):
-    """Return whether the pair's bit is set; compiled into the loops that ask."""
+    """Return whether the bit of a pair is set; inlined into the calling loops."""
     return (bits[row, column >> 3] >> (column & 7)) & 1 != 0
 
 

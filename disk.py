@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the hashes that tell whether one was changed."""
+"""Atomic file writes: a file appears complete or not at all. Also file hashes and the errors of failed writes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def json_digest(value: Any) -> str:
 
 
 TEMPORARY = ".unfinished-"
-"""Start of the names of files and folders that are being written."""
+"""Prefix of the names of files and folders that are still being written."""
 
 
 _COUNTER = itertools.count()
@@ -53,7 +53,7 @@ def temporary_for(place: Path) -> Path:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and wait until the disk has it."""
+    """Write a new file and wait until it is on disk (fsync)."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -61,7 +61,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write a new file; raises StorageError and leaves nothing behind when it cannot be written."""
+    """Write a new file; raise StorageError and leave nothing behind if it cannot be written."""
     try:
         write_synced(path, data)
     except OSError as error:
@@ -70,7 +70,7 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def move_in(path: Path, place: Path) -> None:
-    """Put a finished file in its place in one step; raises StorageError."""
+    """Move a finished file to its final path in one atomic step; raise StorageError on failure."""
     try:
         os.replace(path, place)
         sync_folder(place.parent)
@@ -99,13 +99,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:
-    """Return the StorageError for a path that could not be written: what is wrong, then what to do."""
+    """Return the StorageError for a path that could not be written: the reason, then what to do."""
     what = "Choose another folder with --out."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         why = "the disk is full"
         what = "Make room (or choose another folder with --out)."
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        why = "it is read-only or belongs to somebody else"
+        why = "it is read-only or belongs to another user"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST):
         why = "a file is in the way"
         what = "Move it away, or choose another folder with --out."

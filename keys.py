@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .errors import BadInput, did_you_mean
-
-Step = str | int
+from .errors import BadInput, Way, did_you_mean
+from .wording import format_key
 
 _NAME = re.compile(r"[^.\[\]]+")
 _NUMBER = re.compile(r"\[(\d{1,6})\]")
 
 
-def steps(data: Any, key: str) -> list[Step]:
+def parse_key(data: Any, key: str) -> Way:
     """Return the way through `data` that a dotted key names.
 
     A bracket picks an element of a list: by its `name` (an arm, a group), else by its number from 0.
@@ -22,18 +21,18 @@ def steps(data: Any, key: str) -> list[Step]:
     `zip[0].` or `uncertainty.priors.` is one key, dots included. Raises BadInput, without saying which file
     or option the key came from.
     """
-    way: list[Step] = []
+    way: list[str | int] = []
     here, rest = data, key
     while True:
         if way in (["grid"], ["uncertainty", "priors"]) or len(way) == 2 and way[0] == "zip":
-            return [*way, rest]
+            return *way, rest
         match = _NAME.match(rest)
         if match is None:
             raise BadInput(
                 f'"{key}" is not a dotted key; write it like behavior.reinforcement or arms[MF].policy.dim'
             )
         if not isinstance(here, dict):
-            raise BadInput(f'"{key}": {written(way)} is not a table, so it has no key "{match[0]}"')
+            raise BadInput(f'"{key}": {format_key(way)} is not a table, so it has no key "{match[0]}"')
         way.append(match[0])
         here, rest = here.get(match[0], {}), rest[match.end() :]
         while rest.startswith("["):
@@ -41,13 +40,13 @@ def steps(data: Any, key: str) -> list[Step]:
             way.append(index)
             here = here[index]
         if not rest:
-            return way
+            return tuple(way)
         if not rest.startswith(".") or len(rest) == 1:
-            raise BadInput(f'"{key}" is not a dotted key: "{rest}" was not expected after {written(way)}')
+            raise BadInput(f'"{key}" is not a dotted key: "{rest}" was not expected after {format_key(way)}')
         rest = rest[1:]
 
 
-def spread(data: Any, key: str) -> list[str]:
+def expand_key(data: Any, key: str) -> list[str]:
     """Return the keys that a key with `arms[*]` stands for: one for every arm that has a value there.
 
     A key without it stands for itself. Raises BadInput where no arm has one.
@@ -67,7 +66,7 @@ def spread(data: Any, key: str) -> list[str]:
 
 def _has(data: Any, key: str) -> bool:
     try:
-        way = steps(data, key)
+        way = parse_key(data, key)
     except BadInput:
         return False
     for step in way:
@@ -77,9 +76,9 @@ def _has(data: Any, key: str) -> bool:
     return True
 
 
-def _element(here: Any, rest: str, key: str, way: list[Step]) -> tuple[int, str]:
+def _element(here: Any, rest: str, key: str, way: Sequence[str | int]) -> tuple[int, str]:
     if not isinstance(here, list):
-        raise BadInput(f'"{key}": {written(way)} is not a list, so it has no elements to pick with [ ]')
+        raise BadInput(f'"{key}": {format_key(way)} is not a list, so it has no elements to pick with [ ]')
     names = {
         part["name"]: i for i, part in enumerate(here) if isinstance(part, dict) and _text(part.get("name"))
     }
@@ -96,7 +95,7 @@ def _element(here: Any, rest: str, key: str, way: list[Step]) -> tuple[int, str]
         else "none, it is empty"
     )
     raise BadInput(
-        f'"{key}": {written(way)} has no element [{wanted}]; it has {choices}.{did_you_mean(wanted, names)}'
+        f'"{key}": {format_key(way)} has no element [{wanted}]; it has {choices}.{did_you_mean(wanted, names)}'
     )
 
 
@@ -104,27 +103,19 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def assign(data: dict[str, Any], key: str, value: Any) -> list[Step]:
+def set_value(data: dict[str, Any], key: str, value: Any) -> Way:
     """Put a value where a dotted key points, making tables on the way; return that way."""
-    way = steps(data, key)
+    way = parse_key(data, key)
     here: Any = data
     for step in way[:-1]:
         here = here.setdefault(step, {}) if isinstance(step, str) else here[step]
     if isinstance(here, dict | list):
         here[way[-1]] = value  # type: ignore[index]
         return way
-    raise BadInput(f'"{key}": {written(way[:-1])} is not a table')
+    raise BadInput(f'"{key}": {format_key(way[:-1])} is not a table')
 
 
-def written(way: Sequence[Step]) -> str:
-    """Return steps as a dotted key: `arms[2].policy.dim`."""
-    out = ""
-    for step in way:
-        out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
-    return out
-
-
-def differences(one: Any, other: Any, way: tuple[Step, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
+def differences(one: Any, other: Any, way: Way = ()) -> Iterator[tuple[str, Any, Any]]:
     """Give every dotted key in which two plain structures differ, with both values; None where there is none.
 
     Tables are compared key by key, and lists of tables of the same length one by one.
@@ -136,8 +127,7 @@ def differences(one: Any, other: Any, way: tuple[Step, ...] = ()) -> Iterator[tu
         for number, (first, second) in enumerate(zip(one, other, strict=True)):
             yield from differences(first, second, (*way, number))
     elif one != other:
-        # a key such as "[MF]" is an element by its name
-        yield written(way).replace(".[", "["), one, other
+        yield format_key(way), one, other
 
 
 def _tables(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What the machine has and how much of it a run takes: cores, threads of numerical libraries, free memory."""
+"""Threads of numerical libraries, and free memory of the machine or container."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ THREADS = (
     "VECLIB_MAXIMUM_THREADS",
 )
 _LOCK = threading.Lock()
-_under_way = 0
+_active = 0
 _undo: dict[str, Any] = {}
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep numerical libraries to one thread, those already loaded and those still to come.
+    """Limit numerical libraries to one thread, those already loaded and those loaded later.
 
-    Several threads may be inside at once: what counts for the whole process (BLAS, the environment) is
-    put back when the last one leaves; what counts for one thread (OpenMP, numba) when that one does.
+    Several threads may be inside at once. Settings of the whole process (BLAS, the environment) are
+    restored when the last thread leaves, settings of one thread (OpenMP, numba) when that thread does.
     """
     import numba
     from threadpoolctl import threadpool_limits
 
     _enter()
-    masked = numba.get_num_threads()
+    before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
         with threadpool_limits(1, user_api="openmp"):
             yield
     finally:
-        numba.set_num_threads(masked)
+        numba.set_num_threads(before)
         _leave()
 
 
 def _enter() -> None:
-    global _under_way
+    global _active
     from threadpoolctl import threadpool_limits
 
     with _LOCK:
-        _under_way += 1
-        if _under_way == 1:
+        _active += 1
+        if _active == 1:
             _undo["environment"] = {name: os.environ.get(name) for name in THREADS}
             os.environ.update(dict.fromkeys(THREADS, "1"))
             _undo["limits"] = threadpool_limits(1)
 
 
 def _leave() -> None:
-    global _under_way
+    global _active
     with _LOCK:
-        _under_way -= 1
-        if _under_way:
+        _active -= 1
+        if _active:
             return
         _undo.pop("limits").restore_original_limits()
         for name, value in _undo.pop("environment").items():
@@ -74,7 +74,7 @@ def _leave() -> None:
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Finding the loaded libraries takes milliseconds; setting their thread count takes microseconds."""
+    """Return the cached controller: it takes milliseconds to find the libraries, microseconds to limit them."""
     import scipy.linalg  # noqa: F401  loads scipy's own BLAS before the controller looks for libraries
     from threadpoolctl import ThreadpoolController
 
@@ -82,24 +82,24 @@ def _controller() -> ThreadpoolController:
 
 
 def blas_on_one_thread() -> AbstractContextManager[Any]:
-    """Return a context in which BLAS uses one thread, so that sums come out the same everywhere."""
+    """Return a context manager in which BLAS uses one thread, so that sums are the same on every machine."""
     return _controller().limit(limits=1, user_api="blas")
 
 
 def free_bytes() -> int:
-    """Return the bytes that can still be had: of the machine, or of the container where it has a limit."""
+    """Return the free memory in bytes: of the machine, or of the container if its limit is lower."""
     import psutil
 
     machine = psutil.virtual_memory().available
-    return max(min([machine, *group_room(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]), 0)
+    return max(min([machine, *cgroup_free_bytes(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]), 0)
 
 
-def group_room(own: Path, root: Path) -> list[int]:
-    """Return the bytes that each memory limit on this process leaves, in versions 1 and 2 of Linux' control groups.
+def cgroup_free_bytes(own: Path, root: Path) -> list[int]:
+    """Return the free bytes under each memory limit of this process, in versions 1 and 2 of Linux' control groups.
 
     own: the file that lists the groups of this process; root: the folder where groups are mounted. A limit
-    holds for everything below it, so all groups on the way up count. File cache that the system can drop at
-    once counts as free.
+    applies to everything below it, so all parent groups count. File cache that the system can drop
+    immediately counts as free.
     """
     found = []
     try:
@@ -121,14 +121,14 @@ def group_room(own: Path, root: Path) -> list[int]:
             try:
                 limit = int((group / names[0]).read_text())
                 used = int((group / names[1]).read_text())
-            except (OSError, ValueError):  # no such group, or "max": no limit
+            except (OSError, ValueError):  # No such group, or "max" for no limit.
                 continue
             found.append(limit - max(used - _statistic(group / "memory.stat", names[2]), 0))
     return found
 
 
 def _statistic(file: Path, name: str) -> int:
-    """Return a number of memory.stat; 0 where there is none."""
+    """Return a number from memory.stat; 0 if it is missing."""
     try:
         lines = file.read_text().splitlines()
     except OSError:
@@ -137,5 +137,5 @@ def _statistic(file: Path, name: str) -> int:
 
 
 def gibibytes(size: float) -> str:
-    """Return a number of bytes for a person."""
+    """Return a number of bytes as text in GiB or MiB."""
     return f"{size / 2**30:.1f} GiB" if size >= 0.1 * 2**30 else f"{size / 2**20:.1f} MiB"

@@ -2,8 +2,8 @@
 
 Philox-4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3"
 (SC 2011). The key belongs to (seed, decision name); the counter is (slot // 4, user, round, 0), and
-slot % 4 picks one of the four 32-bit words. No state, no order of calls: arms, slate sizes, other
-users, workers and resumption cannot change a draw. About 15 ns per draw.
+slot % 4 picks one of the four 32-bit words. There is no state and no call order, so arms, slate sizes, other
+users, workers and resuming a run cannot change a draw. About 15 ns per draw.
 """
 
 from __future__ import annotations

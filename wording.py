@@ -1,11 +1,11 @@
-"""Words for the screen and for file names."""
+"""Format text for messages and file names: counts, TOML values, components, slugs."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 
@@ -20,12 +20,12 @@ def counted(count: int, noun: str) -> str:
 
 
 def short(text: str, most: int = 60) -> str:
-    """Return a text of at most so many characters, its end cut off where it is longer."""
+    """Return a text cut to at most `most` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def toml(value: Any) -> str:
-    """Return a value as TOML writes it on one line; None, which TOML does not have, is "nothing"."""
+    """Return a value as TOML on one line; None, which TOML does not have, is "nothing"."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -41,23 +41,31 @@ def toml(value: Any) -> str:
         return f"{{ {settings(value)} }}" if value else "{}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml, value)) + "]"
-    # TOML refuses DEL in text, JSON does not mind
+    # TOML does not allow DEL in text, but JSON does.
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def toml_key(key: str) -> str:
-    """Return a key as TOML writes it, in quotes where it needs them."""
+    """Return a TOML key, quoted if necessary."""
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml(key)
 
 
 def unquoted(value: Any) -> str:
-    """Return a value as TOML writes it, but text without quotes."""
+    """Return a value as TOML, but text without quotes."""
     return value if isinstance(value, str) else toml(value)
 
 
 def settings(fields: Mapping[str, Any]) -> str:
-    """Return `dim = 16, model = "als"`."""
+    """Return fields as `dim = 16, model = "als"`."""
     return ", ".join(f"{toml_key(key)} = {toml(value)}" for key, value in fields.items())
+
+
+def format_key(way: Sequence[str | int]) -> str:
+    """Return steps into a study as a dotted key: `arms[2].policy.dim`; an element by its name is a step "[MF]"."""
+    text = ""
+    for step in way:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text and step[:1] != "[" else step
+    return text
 
 
 def component(spec: Mapping[str, Any], hidden: Container[str] = ()) -> str:

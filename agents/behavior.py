@@ -1,4 +1,4 @@
-"""How people behave: the visit and the drift. Every effect has its own rate; zero switches it off."""
+"""Settings of user behavior: how users visit and how their tastes drift. Each effect has a rate; 0 turns it off."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ..config import Config
+from ..errors import WrongFields
 
 
 class Behavior(Config):
@@ -19,13 +20,13 @@ class Behavior(Config):
     outside_sd: float = Field(default=0.5, ge=0)
     """Spread of v_0 over users."""
     attention: float = Field(default=0.85, gt=0)
-    """Cascade: probability to go on from one rank to the next (at most 1). Power: exponent of r^−η."""
+    """Cascade: probability of continuing from one rank to the next (at most 1). Power: exponent of r^−η."""
     attention_sd: float = Field(default=0.05, ge=0)
     """Spread of attention over users (clipped to its range)."""
     examination: Literal["cascade", "power"] = "cascade"
     """P(rank r is reached) = attention^(r−1) (cascade) or r^−attention (power)."""
     appetite: int = Field(default=2, ge=1, le=32)
-    """Most items taken in one visit; people consume only a few."""
+    """Maximum number of items taken in a visit."""
     appetite_spread: int = Field(default=0, ge=0, le=16)
     """A user's appetite is uniform on appetite ± spread, at least 1."""
     activity: float = Field(default=0.5, ge=0.02, le=1)
@@ -33,17 +34,17 @@ class Behavior(Config):
     activity_sd: float = Field(default=0.15, ge=0)
     """Spread of activity over users (clipped to [0.02, 1])."""
     organic: float = Field(default=0.1, ge=0, le=1)
-    """Share of visits off the slate."""
+    """Share of visits that bypass the recommender's slate."""
     organic_popularity: float = Field(default=0.5, ge=0, le=2)
-    """b: an organic visit sees items with probability ∝ (1 + times taken)^b; 0 is blind."""
+    """b: an organic visit sees items with probability ∝ (1 + times taken)^b; 0 ignores popularity."""
     repeat: Annotated[int, Field(ge=0)] | Literal["never"] = 0
     """Rounds before a user may take the same item again; 0 = at once, "never" = once only."""
     reinforcement: float = Field(default=0.02, ge=0, lt=1)
     """ρ: a satisfied visit moves the shares toward its taste, s ← s + ρ(e_z − s)."""
     disappointment: float = Field(default=0.02, ge=0, lt=1)
-    """ρ₋: an unsatisfied visit moves them away, bounded so that no share turns negative."""
+    """ρ₋: an unsatisfied visit moves the shares away from its taste, bounded so that no share turns negative."""
     movement: float = Field(default=0.01, ge=0, lt=1)
-    """δ: a taste moves toward each item it took, a ← (1 − δ)a + δx."""
+    """δ: a taste moves toward each item taken with it, a ← (1 − δ)a + δx."""
     fatigue: float = Field(default=0.0, ge=0)
     """Loss of value per unit of recent exposure to the item's topics."""
     fatigue_recovery: float = Field(default=0.2, gt=0, le=1)
@@ -51,7 +52,7 @@ class Behavior(Config):
     social: float = Field(default=0.0, ge=0)
     """Value added when all (influence-weighted) friends took the item recently."""
     word_of_mouth: float = Field(default=0.0, ge=0, le=1)
-    """Probability per visit of also taking an item that a friend took recently, whatever its taste."""
+    """Probability per visit of also taking an item that a friend took recently, whatever the visit's taste."""
     memory: int = Field(default=20, ge=1, le=200)
     """Rounds for which friends' consumption counts as recent."""
     rewiring: float = Field(default=0.0, ge=0, le=1)
@@ -59,7 +60,10 @@ class Behavior(Config):
 
     @model_validator(mode="after")
     def _attention_fits(self) -> Behavior:
-        check_attention(self.attention, self.examination, "attention")
+        try:
+            check_attention(self.attention, self.examination, "attention")
+        except ValueError as error:
+            raise WrongFields(str(error), "attention", "examination") from None
         return self
 
 

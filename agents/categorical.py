@@ -1,4 +1,4 @@
-"""Topic weights, and draws from weights by inversion."""
+"""Power-law topic weights, and categorical sampling by inversion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def topic_weights(topics: int, skew: float) -> NDArray[np.float64]:
     return weights / weights.sum()
 
 
-def pick(weights: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
+def sample_categorical(weights: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return categorical draws by inversion: weights (n, m) or (m,), draws (n,) in (0, 1)."""
     cumulative = np.cumsum(np.broadcast_to(weights, (draws.size, weights.shape[-1])), axis=1)
     return (cumulative < draws[:, None] * cumulative[:, -1:]).sum(axis=1)

@@ -1,4 +1,4 @@
-"""Draw a world: catalog, population and ties, every part from its own named stream."""
+"""Generate a synthetic world: catalog, population and social ties, each part from its own random stream."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from ..errors import BadInput
 from .behavior import Behavior, check_attention
-from .categorical import pick, topic_weights
+from .categorical import sample_categorical, topic_weights
 from .creators import Randomness, check_creators
 from .graphs import check_graph, draw_graph
 from .items import Items
 from .lifetimes import Lifetimes, draw_lifetimes
-from .production import lay_out
+from .production import build_creators
 from .settings import Group, WorldConfig
 from .users import Users
 from .values import fill_demand_and_target
@@ -20,20 +20,20 @@ from .world import World
 
 
 def generate(config: WorldConfig, behavior: Behavior, streams: Randomness, horizon: int, slate: int) -> World:
-    """Return the world of one seed, laid out for `horizon` rounds of slates of `slate` items.
+    """Return the world of one seed, allocated for `horizon` rounds of slates of `slate` items.
 
     Topic t has weight π_t ∝ t^−topic_skew. Items: mixture (1 − blend)·e_t + blend·Dirichlet(0.05), quality
-    N(0, quality_sd²). Users: see `draw_users`; providers who make items: see `agents.creators`. Source:
-    DESIGN §3.
+    N(0, quality_sd²). Users: see `draw_users`; providers who make items: see `agents.creators`. The model is
+    described in docs/model.md.
     """
     check_world(config, behavior, slate, horizon)
-    # Where creators make the new items, births and retirements are decided round by round.
+    # If creators make the new items, births and retirements are decided round by round.
     turnover = config if config.creators is None else config.model_copy(update={"retirements": 0.0})
     items = draw_items(config, draw_lifetimes(turnover, config.items, horizon, slate, streams), streams)
     users = draw_users(config, behavior, streams)
     creators = None
     if config.creators is not None:
-        items, creators = lay_out(config, items, users, horizon, slate, streams)
+        items, creators = build_creators(config, items, users, horizon, slate, streams)
     graph = draw_graph(config.graph, users.community, config.influence_spread, streams("graph"))
     key = streams.key("world.idiosyncrasy")
     world = World(behavior, items, users, graph, config.idiosyncrasy, key, creators)
@@ -42,48 +42,51 @@ def generate(config: WorldConfig, behavior: Behavior, streams: Randomness, horiz
 
 
 def check_world(config: WorldConfig, behavior: Behavior, slate: int, horizon: int | None = None) -> None:
-    """Raise BadInput for what only shows when fields are held against each other or against files.
+    """Raise BadInput for settings that contradict each other or the files they name.
 
-    horizon: rounds of the study; with it, what creators could make is held against `most_items`.
+    horizon: rounds of the study; if given, the number of items that creators could make is checked against
+    `most_items`.
     """
     if slate > config.items:
         raise BadInput(
             f"platform.slate = {slate} is larger than the catalog (world.items = {config.items}). "
-            f"Set platform.slate to at most {config.items}."
+            f"Set platform.slate to at most {config.items}.",
+            about=["platform.slate", "world.items"],
         )
-    for group in config.groups:
+    for place, group in enumerate(config.groups):
         try:
             check_attention(
                 group.attention or 0.0, behavior.examination, f"world.groups[{group.name}].attention"
             )
         except ValueError as error:
-            raise BadInput(str(error)) from None
+            about = [("world", "groups", place, "attention"), ("behavior", "examination")]
+            raise BadInput(str(error), about=about) from None
     check_graph(config.graph, config.users)
     if config.creators is not None and horizon is not None:
         check_creators(config, config.creators, horizon)
 
 
-def draw_items(config: WorldConfig, lives: Lifetimes, streams: Randomness) -> Items:
-    """Return the catalog and all newborn items; `demand` and `niche` are still to be filled."""
-    total, topics = lives.birth.size, config.topics
+def draw_items(config: WorldConfig, lifetimes: Lifetimes, streams: Randomness) -> Items:
+    """Return the catalog and all items born later; `demand` and `niche` are filled afterwards."""
+    total, topics = lifetimes.birth.size, config.topics
     pi = topic_weights(topics, config.topic_skew)
-    primary = pick(pi, streams("items.topic").random(total))
+    primary = sample_categorical(pi, streams("items.topic").random(total))
     mixture = config.blend * streams("items.blend").dirichlet(np.full(topics, 0.05), total)
     mixture[np.arange(total), primary] += 1 - config.blend
-    read = primary.copy()
+    tag_topic = primary.copy()
     if topics > 1:
         wrong = streams("items.tag_noise").random(total) < config.tag_noise
         shift = 1 + streams("items.wrong_tag").integers(0, topics - 1, total)
-        read[wrong] = (primary[wrong] + shift[wrong]) % topics
+        tag_topic[wrong] = (primary[wrong] + shift[wrong]) % topics
     return Items(
         topics=mixture.astype(np.float32),
         quality=(config.quality_sd * streams("items.quality").standard_normal(total)).astype(np.float32),
-        provider=pick(topic_weights(config.providers, 1.0), streams("items.provider").random(total)).astype(
-            np.int32
-        ),
-        birth=lives.birth,
-        retirement=lives.retirement,
-        tag=np.eye(topics, dtype=np.float32)[read],
+        provider=sample_categorical(
+            topic_weights(config.providers, 1.0), streams("items.provider").random(total)
+        ).astype(np.int32),
+        birth=lifetimes.birth,
+        retirement=lifetimes.retirement,
+        tag=np.eye(topics, dtype=np.float32)[tag_topic],
         catalog=config.items,
         demand=np.zeros(total),
         niche=np.zeros(total, bool),
@@ -91,14 +94,16 @@ def draw_items(config: WorldConfig, lives: Lifetimes, streams: Randomness) -> It
 
 
 def draw_users(config: WorldConfig, behavior: Behavior, streams: Randomness) -> Users:
-    """Return the population: K tastes each, every one focused on one topic, with shares dominant first.
+    """Return the population: K tastes per user, each focused on one topic, with shares in descending order.
 
     The topics of a user's tastes are drawn without replacement, each with probability `homophily` from
     the community's own topic distribution, a Dirichlet draw around π, else from π (or the group's skew).
     """
     count, topics = config.users, config.topics
     groups = config.groups or [Group(name="everyone", share=1.0)]
-    group = pick(np.array([g.share for g in groups]), streams("users.group").random(count)).astype(np.int32)
+    group = sample_categorical(
+        np.array([g.share for g in groups]), streams("users.group").random(count)
+    ).astype(np.int32)
     community = (np.arange(count, dtype=np.int64) * config.communities // count).astype(np.int32)
     shares = _shares(config, groups, group, streams)
     width = shares.shape[1]
@@ -145,16 +150,16 @@ def draw_users(config: WorldConfig, behavior: Behavior, streams: Randomness) -> 
 
 
 def clip_attention(attention: NDArray[np.float64], behavior: Behavior) -> NDArray[np.float32]:
-    """Return attention (users,) inside its range: a probability in a cascade, an exponent otherwise."""
+    """Return attention (users,) clipped to its range: a probability in a cascade, an exponent otherwise."""
     most = 1.0 if behavior.examination == "cascade" else 20.0
     return np.clip(attention, 0.01, most).astype(np.float32)
 
 
 def _shares(config: WorldConfig, groups: list[Group], group, streams: Randomness) -> NDArray[np.float32]:
-    """Return (users, K) shares, dominant first, zero where a group has fewer tastes than another."""
+    """Return (users, K) shares in descending order; 0 for tastes that a group does not have."""
     lists = [config.taste_shares if g.taste_shares is None else g.taste_shares for g in groups]
     width = max(config.tastes if chosen == "dirichlet" else len(chosen) for chosen in lists)
-    # Gammas of a stream per taste, so that one taste more leaves the others' draws alone.
+    # One stream per taste, so that adding a taste does not change the draws of the others.
     gammas = [
         streams("users.shares", k).gamma(config.taste_concentration, size=group.size)
         for k in range(config.tastes)
@@ -171,21 +176,21 @@ def _shares(config: WorldConfig, groups: list[Group], group, streams: Randomness
 
 
 def _tastes(config: WorldConfig, pi, own, homophily, width: int, streams: Randomness) -> NDArray[np.float32]:
-    """Return (users, width, topics): (1 − focus) of Dirichlet(1) plus `taste_focus` on a topic of its own."""
+    """Return (users, width, topics): (1 − focus)·Dirichlet(1), plus `taste_focus` on the taste's own topic."""
     count, topics = pi.shape
     tastes = np.empty((count, width, topics), np.float32)
     free = np.ones((count, topics))
     rows = np.arange(count)
     for k in range(width):
-        # A stream per taste, so that one taste more leaves the others' draws alone.
+        # One stream per taste, so that adding a taste does not change the draws of the others.
         tastes[:, k] = (1 - config.taste_focus) * streams("users.taste_rest", k).dirichlet(
             np.ones(topics), count
         )
         source, draw = streams("users.taste_topic", k).random((count, 2)).T
         weights = np.where((source < homophily)[:, None], own, pi) * free
-        # A community so narrow that its topics are used up falls back to all topics that are left.
+        # If the topics of a narrow community are used up, fall back to all remaining topics.
         weights = np.where(weights.sum(axis=1, keepdims=True) > 1e-12, weights, pi * free)
-        topic = pick(weights, draw)
+        topic = sample_categorical(weights, draw)
         tastes[rows, k, topic] += config.taste_focus
         free[rows, topic] = 0
     return tastes

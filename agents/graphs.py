@@ -1,4 +1,4 @@
-"""Draw the social graph that a generated world asks for, through networkx."""
+"""Draw the social graph of a generated world with networkx, or read it from an edge list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadInput
+from ..errors import BadInput, Mistake
 from .settings import (
     BarabasiAlbert,
     EdgeList,
@@ -24,10 +24,10 @@ from .social_graph import SocialGraph, draw_influence, from_pairs
 def draw_graph(
     config: GraphConfig, community: NDArray[np.int32], spread: float, rng: np.random.Generator
 ) -> SocialGraph:
-    """Return the ties between users. community (users,) matters to the stochastic block model only.
+    """Return the ties between users. community (users,) is used by the stochastic block model only.
 
-    On the Watts–Strogatz ring users stand in order of their ids, and so do communities: neighbors are
-    mostly of one community.
+    On the Watts–Strogatz ring users are ordered by id, and so are communities: neighbors mostly belong to
+    the same community.
     """
     users = community.size
     check_graph(config, users)
@@ -57,7 +57,7 @@ def _pairs(config, community, rng) -> tuple[NDArray[np.int32], NDArray[np.int32]
 
 
 def _block_model(config: StochasticBlock, community, rng):
-    """Return the ties of networkx's stochastic block model, with its nodes put back in order of user id."""
+    """Return the ties of networkx's stochastic block model, with its nodes mapped back to user ids."""
     import networkx as nx
 
     members = [np.flatnonzero(community == c) for c in np.unique(community)]
@@ -75,18 +75,20 @@ def _block_model(config: StochasticBlock, community, rng):
 
 
 def check_graph(config: GraphConfig, users: int) -> None:
-    """Raise BadInput where a graph does not fit the number of users, or its file cannot be used."""
+    """Raise BadInput if a graph does not fit the number of users, or its file cannot be used."""
     if isinstance(config, EdgeList):
         _read_pairs(config.path, users)
     if isinstance(config, WattsStrogatz) and users > 1 and config.degree >= users:
         raise BadInput(
             f"world.graph.degree = {config.degree} needs more than {config.degree} users, but world.users = "
-            f"{users}. Lower the degree or raise world.users."
+            f"{users}. Lower the degree or raise world.users.",
+            about=["world.graph", "world.users"],
         )
     if isinstance(config, BarabasiAlbert | PowerlawCluster) and users > 1 and config.attach >= users:
         raise BadInput(
             f"world.graph.attach = {config.attach} needs more than {config.attach} users, but world.users = "
-            f"{users}. Lower attach or raise world.users."
+            f"{users}. Lower attach or raise world.users.",
+            about=["world.graph", "world.users"],
         )
 
 
@@ -95,11 +97,9 @@ def _read_pairs(path: str, users: int) -> tuple[NDArray[np.int32], NDArray[np.in
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise BadInput(f"world.graph.path: cannot read {file}: {error.strerror}.") from None
+        raise _unreadable(f"cannot read {file}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise BadInput(
-            f"world.graph.path: {file} is not a text file; it needs two columns of user numbers."
-        ) from None
+        raise _unreadable(f"{file} is not a text file; it needs two columns of user numbers.") from None
     lines = text.splitlines()
     delimiter = "\t" if lines and "\t" in lines[0] else ","
     pairs = []
@@ -117,10 +117,15 @@ def _read_pairs(path: str, users: int) -> tuple[NDArray[np.int32], NDArray[np.in
         if not (0 <= min(pair) and max(pair) < users):
             raise BadInput(
                 f"{file}, row {number}: user {max(pair) if max(pair) >= users else min(pair)} does not exist; "
-                f"users are numbered 0 to {users - 1} (world.users = {users})."
+                f"users are numbered 0 to {users - 1} (world.users = {users}).",
+                about=["world.graph.path", "world.users"],
             )
         pairs.append(pair)
     if not pairs:
-        raise BadInput(f"world.graph.path: {file} holds no ties; it needs two columns of user numbers.")
+        raise _unreadable(f"{file} holds no ties; it needs two columns of user numbers.")
     array = np.array(pairs, dtype=np.int32)
     return array[:, 0], array[:, 1]
+
+
+def _unreadable(text: str) -> BadInput:
+    return BadInput(Mistake(text, ("world", "graph", "path")))

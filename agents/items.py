@@ -1,4 +1,4 @@
-"""The catalog: what every item truly is, when it is born and when it retires."""
+"""The catalog: the true topics and quality of every item, and the rounds in which it is born and retires."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEWBORN_BLOCK = 256
-"""Items born after round 0 that are multiplied at once, counted from the first of them."""
+"""Block size of matrix products over items born after round 0."""
 NEVER = np.iinfo(np.int32).max
-"""Retirement round of an item that stays, and birth round of one that is not made yet."""
+"""Retirement round of an item that never retires, and birth round of one that has not been made yet."""
 
 
 @dataclass
 class Items:
-    """Struct of arrays over all items that live at some time of the run; ids are in order of birth.
+    """Struct of arrays over all items that exist at some time during the run; ids are in order of birth.
 
-    Rows are laid out for the whole horizon at the start, so ids and draws never shift; an item exists
-    for anyone only from its birth round on. Where creators decide what is made, the rows of items still
-    to come are zeros with birth `NEVER` and provider −1, and are filled in order (`agents.creators`).
+    Rows are allocated for the whole horizon at the start, so ids and draws never shift; an item exists
+    only from its birth round on. If creators make the new items, rows of future items are zeros with birth
+    `NEVER` and provider −1, and are filled in order (`agents.production`).
     """
 
     topics: NDArray[np.float32]
     """(items, topics) true topic mixture; rows sum to one."""
     quality: NDArray[np.float32]
-    """(items,) utility that every user agrees on, in Gumbel noise units."""
+    """(items,) utility that all users agree on, in Gumbel noise units."""
     provider: NDArray[np.int32]
-    """(items,) who made it."""
+    """(items,) id of the provider who made it."""
     birth: NDArray[np.int32]
     """(items,) first round in which it can be shown; the round-0 catalog is born at the start of the warm-up."""
     retirement: NDArray[np.int32]
-    """(items,) first round in which it can no longer be shown; `NEVER` if it stays."""
+    """(items,) first round in which it can no longer be shown; `NEVER` if it never retires."""
     tag: NDArray[np.float32]
-    """(items, topics) what the platform reads; rows sum to one."""
+    """(items, topics) the topics that the platform observes; rows sum to one."""
     catalog: int
     """Size of the round-0 catalog: the items 0…catalog−1."""
     demand: NDArray[np.float64]
@@ -49,16 +49,16 @@ class Items:
         return self.topics.shape[0]
 
     @cached_property
-    def provided(self) -> bool:
-        """Whether providers say more than item ids: some provider has two items of the round-0 catalog."""
+    def has_providers(self) -> bool:
+        """Whether providers tell more than item ids: some provider has two or more items in the round-0 catalog."""
         first = self.provider[: self.catalog]
         return np.unique(first).size < first.size
 
-    def products(self, rows: NDArray[np.float32], n: int, first: int = 0) -> NDArray[np.float32]:
+    def topic_products(self, rows: NDArray[np.float32], n: int, first: int = 0) -> NDArray[np.float32]:
         """Return (len(rows), n − first): rows (m, topics) · true topics of the items first…n−1.
 
-        first: 0 or at least `catalog`. What is born later is multiplied in blocks of one size: how a matrix
-        product rounds depends on its shape, and no item may depend on how many are still to come.
+        first: 0 or at least `catalog`. Items born after round 0 are multiplied in blocks of a fixed size: the rounding
+        of a matrix product depends on its shape, and values must not depend on how many items come later.
         """
         catalog = min(n, self.catalog)
         start = rows @ self.topics[:catalog].T if first == 0 else np.empty((len(rows), 0), np.float32)
@@ -73,10 +73,10 @@ class Items:
             out[:, at - first : at - first + size] = (rows @ block.T)[:, :size]
         return out
 
-    def born(self, round: int) -> int:
-        """Return how many items exist by a round: ids below it."""
+    def n_born(self, round: int) -> int:
+        """Return how many items have been born by a round; their ids are below this number."""
         return int(np.searchsorted(self.birth, round, side="right"))
 
     def live(self, round: int) -> NDArray[np.bool_]:
-        """Return (items,) true where an item can be shown in a round."""
+        """Return (items,): true if an item can be shown in a round."""
         return (self.birth <= round) & (self.retirement > round)

@@ -1,4 +1,4 @@
-"""When items are born and when they retire: the same for every arm of a seed."""
+"""Item turnover: in which rounds items are born and retire, the same for every arm of a seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CATALOG_BIRTH = -(2**20)
 
 
 class Turnover(Protocol):
-    """The fields of a world that say how its catalog changes."""
+    """The fields of a world configuration that control item turnover."""
 
     @property
     def arrivals(self) -> float: ...
@@ -37,7 +37,7 @@ def draw_lifetimes(config: Turnover, catalog: int, horizon: int, slate: int, str
     """Return births and retirements over rounds 0…horizon−1.
 
     Arrivals per round are Poisson; retirements equal them ("match") or are Poisson with their own mean.
-    "oldest" retires by age, the round-0 catalog in random order; "random" retires anyone. The catalog
+    "oldest" retires by age, with the round-0 catalog in random order; "random" retires any item. The catalog
     never shrinks below one slate.
     """
     birth = [np.full(catalog, CATALOG_BIRTH, np.int32)]
@@ -54,14 +54,14 @@ def draw_lifetimes(config: Turnover, catalog: int, horizon: int, slate: int, str
     retirement = np.full(born.size, NEVER, np.int32)
     if not leavers.any():
         return Lifetimes(born, retirement)
-    # Drawn in order of id, so it does not depend on the horizon.
+    # Drawn in order of id, so that it does not depend on the horizon.
     order = streams("items.retire_order").random(born.size)
     for round in np.flatnonzero(leavers):
-        retire(config, int(round), int(leavers[round]), slate, born, retirement, order, streams)
+        retire_items(config, int(round), int(leavers[round]), slate, born, retirement, order, streams)
     return Lifetimes(born, retirement)
 
 
-def retire(
+def retire_items(
     config: Turnover,
     round: int,
     leavers: int,
@@ -71,9 +71,9 @@ def retire(
     order: NDArray[np.float64],
     streams,
 ) -> None:
-    """Let items leave in a round, in place: none that is born in it, and never below one slate.
+    """Retire items in a round, in place: none that is born in it, and never below one slate.
 
-    order: (items,) a random number per item, which decides among items of one age.
+    order: (items,) a random number per item, which breaks ties between items of the same age.
     """
     live = np.flatnonzero((born < round) & (retirement == NEVER))
     newborn = int((born == round).sum())
@@ -83,6 +83,6 @@ def retire(
     if config.retire == "oldest":
         first = np.lexsort((order[live], born[live]))
     else:
-        # Anew every round: with one order for all time the unlucky would die as soon as they are born.
+        # Redrawn every round: with one fixed order, items early in it would retire as soon as they are born.
         first = np.argsort(streams("items.retire", round).random(born.size)[live], kind="stable")
     retirement[live[first[:leave]]] = round

@@ -1,7 +1,7 @@
-"""What creators do: make items near what is shown, stop when starved, and enter.
+"""The actions of content creators each round: they make items, stop for lack of exposure, and enter.
 
-Production is the same in every arm of a seed as long as providers meet the same fate: every draw is a function
-of (seed, decision, round, provider, slot).
+Every draw is a function of (seed, decision, round, provider, slot), so production is the same in all arms of a
+seed as long as providers have the same history.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtri
 
 from ..philox import uniform, uniforms
-from .categorical import pick, topic_weights
-from .creators import Creators, Randomness, _refuse
+from .categorical import sample_categorical, topic_weights
+from .creators import Creators, Randomness, check_item_limit
 from .items import NEVER, Items
-from .lifetimes import CATALOG_BIRTH, retire
+from .lifetimes import CATALOG_BIRTH, retire_items
 from .settings import WorldConfig
 from .users import Users
 from .values import fill_newborn_demand
@@ -31,16 +31,16 @@ DIRICHLET = 0.05
 
 
 _BLOCK = 4096
-"""Items whose chances with all providers are held at once."""
+"""Number of items per block when items are assigned to providers; bounds memory."""
 
 
-def lay_out(
+def build_creators(
     config: WorldConfig, items: Items, users: Users, horizon: int, slate: int, streams: Randomness
 ) -> tuple[Items, Creators]:
-    """Return the catalog with rows for all that could be made, its items given to providers, and the providers.
+    """Return the catalog, with rows for all items that could be made and providers assigned, and the creators.
 
     Home topics are drawn from π. An item of the round-0 catalog belongs to provider p with probability
-    ∝ w_p ⟨position_p, x_i⟩, w_p ∝ 1/(p + 1): sizes keep their heavy tail, and providers have a niche.
+    ∝ w_p ⟨own_p, x_i⟩, w_p ∝ 1/(p + 1): sizes keep their heavy tail, and each provider has a niche.
     """
     assert config.creators is not None
     entries = [np.full(config.providers, CATALOG_BIRTH, np.int32)]
@@ -50,7 +50,7 @@ def lay_out(
     entered = np.concatenate(entries)
     creators = Creators(
         config=config,
-        answers=config.creators,
+        creator_config=config.creators,
         streams=streams,
         horizon=horizon,
         slate=slate,
@@ -62,31 +62,33 @@ def lay_out(
         normalizer=np.zeros(users.shares.shape),
         made=config.items,
     )
-    _settle(creators, np.arange(config.providers), creators.pi)
+    _draw_home_topics(creators, np.arange(config.providers), creators.pi)
     rows = creators.capacity()
-    _refuse(creators.answers, horizon, rows)
-    items.provider[:] = _owners(creators, items, streams("items.provider").random(len(items)))
-    return _with_rows(items, rows), creators
+    check_item_limit(creators.creator_config, horizon, rows)
+    items.provider[:] = _assign_providers(creators, items, streams("items.provider").random(len(items)))
+    return _with_empty_rows(items, rows), creators
 
 
-def _settle(creators: Creators, providers: NDArray[np.integer], weights: NDArray[np.float64]) -> None:
+def _draw_home_topics(
+    creators: Creators, providers: NDArray[np.integer], weights: NDArray[np.float64]
+) -> None:
     """Draw home topics."""
     draws = uniforms(creators.streams.key("creators.home"), 0, providers.astype(np.int32), 1)[:, 0]
-    creators.home[providers] = pick(weights, draws)
+    creators.home[providers] = sample_categorical(weights, draws)
 
 
-def _owners(creators: Creators, items: Items, draws: NDArray[np.float64]) -> NDArray[np.int32]:
-    positions = creators.positions(np.arange(creators.founders))
-    sizes = topic_weights(creators.founders, 1.0)
+def _assign_providers(creators: Creators, items: Items, draws: NDArray[np.float64]) -> NDArray[np.int32]:
+    own = creators.own_topics(np.arange(creators.n_founders))
+    sizes = topic_weights(creators.n_founders, 1.0)
     owners = np.empty(len(items), np.int32)
     for start in range(0, len(items), _BLOCK):
         part = slice(start, start + _BLOCK)
-        owners[part] = pick(items.topics[part] @ positions.T * sizes, draws[part])
+        owners[part] = sample_categorical(items.topics[part] @ own.T * sizes, draws[part])
     return owners
 
 
-def _with_rows(items: Items, rows: int) -> Items:
-    """Return the items followed by rows for those still to be made."""
+def _with_empty_rows(items: Items, rows: int) -> Items:
+    """Return the items followed by empty rows for items that may be made later."""
 
     def grown(array: NDArray, fill) -> NDArray:
         return np.concatenate([array, np.full((rows, *array.shape[1:]), fill, array.dtype)])
@@ -112,69 +114,73 @@ def respond(
     taken: NDArray[np.int32],
     heard: NDArray[np.int32],
 ) -> None:
-    """Let providers answer to a round: slates (B, n), takes (B, m), word of mouth (w,); −1 where empty.
+    """Let providers respond to a round: slates (B, n), takes (B, m), word of mouth (w,); −1 where empty.
 
-    In this order: what each got is remembered; who starved for `patience` rounds stops; new ones enter;
-    all active ones make the items of the next round; as many old ones retire as configured.
+    In this order: the feedback of each provider is recorded; those starved for `patience` rounds stop; new ones
+    enter; all active ones make the items of the next round; old items retire as configured.
     """
     got = (
-        slates.ravel() if creators.answers.feedback == "exposure" else np.concatenate([taken.ravel(), heard])
+        slates.ravel()
+        if creators.creator_config.feedback == "exposure"
+        else np.concatenate([taken.ravel(), heard])
     )
     counts = np.bincount(got[got >= 0], minlength=len(world.items))
-    _remember(world.items, creators, counts)
-    _starve(world.items, creators, counts, round)
+    _update_success(world.items, creators, counts)
+    _stop_starved(world.items, creators, counts, round)
     if round + 1 < creators.horizon:
-        get_ready(world, creators, round + 1)
+        prepare_round(world, creators, round + 1)
 
 
-def get_ready(world: World, creators: Creators, round: int) -> None:
-    """Let providers enter, make the items of a round and retire as many old ones as configured."""
-    _settle_entrants(creators, round)
-    born = _make(world, creators, round)
-    _retire(world.items, creators, round, born)
+def prepare_round(world: World, creators: Creators, round: int) -> None:
+    """Let providers enter, make the items of a round, and retire old items as configured."""
+    _draw_entrant_topics(creators, round)
+    born = _make_items(world, creators, round)
+    _retire_items(world.items, creators, round, born)
 
 
-def _remember(items: Items, creators: Creators, counts: NDArray[np.int64]) -> None:
+def _update_success(items: Items, creators: Creators, counts: NDArray[np.int64]) -> None:
     shown, topics = np.flatnonzero(counts), creators.config.topics
     cells = items.provider[shown, None] * np.int64(topics) + np.arange(topics)
     weights = counts[shown, None] * items.topics[shown].astype(np.float64)
     new = np.bincount(cells.ravel(), weights.ravel(), creators.success.size)
-    creators.success *= 1 - 1 / creators.answers.memory
+    creators.success *= 1 - 1 / creators.creator_config.memory
     creators.success += new.reshape(creators.success.shape)
 
 
-def _starve(items: Items, creators: Creators, counts: NDArray[np.int64], round: int) -> None:
+def _stop_starved(items: Items, creators: Creators, counts: NDArray[np.int64], round: int) -> None:
     filled = creators.made
     got = np.bincount(items.provider[:filled], counts[:filled], len(creators))
     active = creators.active(round)
-    starving = active & (got < creators.answers.threshold)
+    starving = active & (got < creators.creator_config.threshold)
     creators.hungry[:] = np.where(starving, creators.hungry + 1, 0)
-    creators.left[starving & (creators.hungry >= creators.answers.patience)] = round + 1
+    creators.left[starving & (creators.hungry >= creators.creator_config.patience)] = round + 1
 
 
-def _settle_entrants(creators: Creators, round: int) -> None:
+def _draw_entrant_topics(creators: Creators, round: int) -> None:
     new = np.flatnonzero(creators.entered == round)
-    part, got = creators.answers.imitation, creators.success.sum(axis=0)
-    # Added up in order, so that it does not depend on how many rounds providers are laid out for.
+    part, got = creators.creator_config.imitation, creators.success.sum(axis=0)
+    # Summed in order of id, so that it does not depend on the number of rounds that providers are allocated for.
     weights, total = creators.pi, got.sum()
     if part and total > 0:
         weights = (1 - part) * weights + part * got / total
-    _settle(creators, new, weights)
+    _draw_home_topics(creators, new, weights)
 
 
-def _make(world: World, creators: Creators, round: int) -> int:
-    """Fill the rows of the items born in a round, in order of provider and slot, and return how many."""
+def _make_items(world: World, creators: Creators, round: int) -> int:
+    """Fill the rows of the items born in a round, in order of provider and slot; return their number."""
     config, items, keys = creators.config, world.items, creators.streams.key
     providers = np.flatnonzero(creators.active(round))
-    counts = creators.productions(round, providers)
+    counts = creators.production_counts(round, providers)
     owner = np.repeat(providers, counts)
     slot = np.arange(owner.size) - np.repeat(np.cumsum(counts) - counts, counts)
 
     def draws(decision: str, width: int = 1) -> NDArray[np.float64]:
         return _draws(keys(f"creators.{decision}"), round, owner, slot, width)
 
-    primary = pick(np.repeat(creators.aims(providers), counts, axis=0), draws("topic")[:, 0])
-    # A Dirichlet draw is independent gammas over their sum; each gamma by inversion of one uniform.
+    primary = sample_categorical(
+        np.repeat(creators.next_topics(providers), counts, axis=0), draws("topic")[:, 0]
+    )
+    # A Dirichlet draw is independent gammas over their sum; each gamma comes from inverting one uniform.
     gammas = gammaincinv(DIRICHLET, draws("blend", config.topics))
     mixture = config.blend * gammas / gammas.sum(axis=1, keepdims=True)
     mixture[np.arange(owner.size), primary] += 1 - config.blend
@@ -197,7 +203,7 @@ def _make(world: World, creators: Creators, round: int) -> int:
     return owner.size
 
 
-def _retire(items: Items, creators: Creators, round: int, born: int) -> None:
+def _retire_items(items: Items, creators: Creators, round: int, born: int) -> None:
     config, streams = creators.config, creators.streams
     leavers = born
     if config.retirements != "match":
@@ -205,7 +211,7 @@ def _retire(items: Items, creators: Creators, round: int, born: int) -> None:
     if leavers:
         filled = creators.made
         order = streams("items.retire_order").random(filled)
-        retire(
+        retire_items(
             config, round, leavers, creators.slate,
             items.birth[:filled], items.retirement[:filled], order, streams,
         )  # fmt: skip
@@ -213,7 +219,7 @@ def _retire(items: Items, creators: Creators, round: int, born: int) -> None:
 
 @njit(cache=True)
 def _draws(key, round, owners, slots, width):
-    """Return (n, width) draws: item slots[j] of provider owners[j] has the slots slots[j]·width … of its own."""
+    """Return (n, width) draws: row j uses the counters slots[j]·width, slots[j]·width + 1, … of provider owners[j]."""
     out = np.empty((owners.size, width))
     for j in range(owners.size):
         for w in range(width):

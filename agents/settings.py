@@ -1,12 +1,13 @@
-"""The fields of a generated world: catalog, population, graph, groups."""
+"""Settings of a generated world: catalog, population, social graph, groups and creators."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ..config import Config
+from ..errors import Way, WrongFields
 
 
 class WattsStrogatz(Config):
@@ -70,20 +71,20 @@ GraphConfig = Annotated[
 
 
 class Group(Config):
-    """A part of the population with values of its own; what is omitted comes from the world or the behavior."""
+    """A part of the population with its own values; omitted fields default to those of the world or the behavior."""
 
     name: str = Field(min_length=1)
     """Label in split measures and plots."""
     share: float = Field(gt=0, le=1)
     """Part of the users."""
     taste_shares: list[float] | None = None
-    """As `world.taste_shares`, at most as many tastes."""
+    """As `world.taste_shares`, with at most as many tastes."""
     topic_skew: float | None = Field(default=None)
-    """As `world.topic_skew` for the topics of this group's tastes; 0 = all topics alike, negative = rare topics first."""
+    """As `world.topic_skew`, for this group's tastes; 0 = all topics equal, below 0 = rare topics first."""
     homophily: float | None = Field(default=None, ge=0, le=1)
     """As `world.homophily`."""
     quality_weight: float = Field(default=1.0)
-    """How much commonly agreed quality counts; below 1 for lovers of the niche."""
+    """Weight of item quality in the value of an item; below 1 for groups that prefer niche items."""
     activity: float | None = Field(default=None, ge=0.02, le=1)
     """As `behavior.activity`."""
     attention: float | None = Field(default=None, gt=0)
@@ -95,28 +96,28 @@ class Group(Config):
 
 
 class CreatorConfig(Config):
-    """Providers who answer to what they get: they make items near what is shown, leave when starved, and enter."""
+    """Providers who respond to feedback: they make items like those that are shown, leave when starved, and enter."""
 
     production: float = Field(default=0.05, ge=0, le=10)
     """New items per active provider and round (mean of a Poisson)."""
     adapt: float = Field(default=0.5, ge=0, le=1)
-    """Weight of the topics that lately got a provider exposure, against the provider's own, in what it makes next."""
+    """Weight of the topics that lately brought a provider exposure, against its own topics, in what it makes next."""
     feedback: Literal["exposure", "consumption"] = "exposure"
-    """What providers answer to: slots on slates, or items taken (word of mouth included)."""
+    """What providers respond to: slots on slates, or items taken (word of mouth included)."""
     memory: int = Field(default=20, ge=1)
-    """Rounds that providers look back; an older round fades by 1 − 1/memory with each round."""
+    """How many rounds providers look back; with each round, older rounds fade by the factor 1 − 1/memory."""
     threshold: float = Field(default=5.0, ge=0)
-    """A provider starves in a round that brings it fewer slots (or takes) than this, over all its items."""
+    """A provider starves in a round if all its items together get fewer slots (or takes) than this."""
     patience: int = Field(default=10, ge=1)
-    """Rounds in a row of starving after which a provider stops for good; its items stay."""
+    """Consecutive rounds of starving after which a provider stops for good; its items stay."""
     entry: float = Field(default=0.5, ge=0)
     """New providers per round (mean of a Poisson); each brings at least one item."""
     imitation: float = Field(default=0.0, ge=0, le=1)
-    """Weight of the topics that lately got anybody exposure, against π, in the home topic of a new provider."""
+    """Weight of the topics that lately got exposure from any provider, against π, in a new provider's home topic."""
     specialty: float = Field(default=0.7, ge=0, lt=1)
-    """Part of a provider's own position that is its home topic; the rest is spread like π."""
+    """Weight of the home topic in a provider's own topics; the rest is spread like π."""
     most_items: int = Field(default=20_000, ge=0, le=10_000_000)
-    """Most items that may be made in a run. A world in which providers could make more, if all of them stayed to
+    """Maximum number of items made in a run. A world in which providers could make more, if all of them stayed to
     the end, is refused."""
 
 
@@ -132,72 +133,78 @@ class WorldConfig(Config):
     topic_skew: float = Field(default=1.0, ge=0)
     """Topic t has weight π_t ∝ t^−topic_skew in the catalog and in tastes."""
     blend: float = Field(default=0.2, ge=0, le=1)
-    """Part of an item's mixture that is not its primary topic."""
+    """Part of an item's topic mixture that is not its primary topic."""
     quality_sd: float = Field(default=1.0, ge=0)
     """Spread of item quality."""
     providers: int = Field(default=200, ge=1)
-    """Number of providers; items are spread over them with a heavy tail."""
+    """Number of providers; the number of items per provider has a heavy tail."""
     tag_noise: float = Field(default=0.1, ge=0, le=1)
-    """Probability that the platform's tag of an item names a wrong topic."""
+    """Probability that the tag that the platform observes for an item names a wrong topic."""
     idiosyncrasy: float = Field(default=0.5, ge=0)
-    """Spread of the fixed user-item effect outside any low-rank structure."""
+    """Standard deviation of the fixed user-item effect outside any low-rank structure."""
     taste_shares: list[float] | Literal["dirichlet"] = [0.6, 0.3, 0.1]
-    """Shares of a user's tastes, largest first (they are normalized), or drawn from a Dirichlet and sorted."""
+    """Shares of a user's tastes, largest first (normalized to 1), or "dirichlet": drawn from a Dirichlet and sorted."""
     tastes: int = Field(default=3, ge=1, le=16)
-    """Number of tastes, when the shares are drawn."""
+    """Number of tastes, if the shares are drawn."""
     taste_concentration: float = Field(default=1.0, gt=0)
-    """Parameter of that Dirichlet."""
+    """Concentration parameter of that Dirichlet."""
     taste_focus: float = Field(default=0.85, gt=0, le=1)
-    """Weight of a taste's own topic; the rest is spread by a Dirichlet over all topics."""
+    """Weight of a taste's own topic; the rest is a Dirichlet draw over all topics."""
     communities: int = Field(default=8, ge=1)
     """Number of communities of equal expected size."""
     community_focus: float = Field(default=0.3, gt=0)
-    """Dirichlet concentration (times topics × π) of a community's topics; small = communities far apart."""
+    """Dirichlet concentration (times topics × π) of a community's topics; small = communities differ more."""
     homophily: float = Field(default=0.7, ge=0, le=1)
-    """Probability that a taste's topic comes from the user's community instead of from π."""
+    """Probability that a taste's topic is drawn from the user's community instead of from π."""
     graph: GraphConfig = WattsStrogatz()
-    """Who knows whom; ties form inside communities first for Watts–Strogatz (neighbors on the ring)."""
+    """The social graph; with Watts–Strogatz most ties are inside communities (neighbors on the ring)."""
     influence_spread: float = Field(default=0.5, ge=0)
-    """Spread (of the log) of influence over ties; 0 = all friends count the same."""
+    """Standard deviation of the logarithm of influence over ties; 0 = all friends count equally."""
     groups: list[Group] = []
     """Populations mixed by share; empty = one population."""
     arrivals: float = Field(default=0.0, ge=0)
     """New items per round (mean of a Poisson)."""
     retirements: Literal["match"] | float = "match"
-    """Items that leave per round: as many as arrive, or a mean of their own."""
+    """Items that retire per round: as many as arrive ("match"), or the mean of a Poisson."""
     retire: Literal["oldest", "random"] = "oldest"
-    """Which items leave."""
+    """Which items retire."""
     creators: CreatorConfig | None = None
-    """Providers who make the new items and leave when starved; without this table providers do nothing."""
+    """Providers who make the new items and leave when starved; without this table, providers do nothing."""
 
     @model_validator(mode="after")
     def _consistent(self) -> WorldConfig:
         if self.creators is not None and self.arrivals:
-            raise ValueError(
+            raise WrongFields(
                 f"arrivals = {self.arrivals:g} and world.creators both make new items. Set arrivals to 0 and the rate "
-                "by creators.production, or remove [world.creators]"
+                "by creators.production, or remove [world.creators]",
+                "arrivals",
+                "creators",
             )
         if self.groups:
             total = sum(group.share for group in self.groups)
             if abs(total - 1) > 1e-6:
-                raise ValueError(f"the shares of world.groups add up to {total:g}; they must add up to 1")
+                text = f"the shares of world.groups add up to {total:g}; they must add up to 1"
+                raise WrongFields(text, *(("groups", place, "share") for place in range(len(self.groups))))
             names = [group.name for group in self.groups]
             if len(set(names)) < len(names):
-                raise ValueError("two of world.groups have the same name")
-        for shares in [self.taste_shares, *(group.taste_shares for group in self.groups)]:
+                twice = [place for place, name in enumerate(names) if names.count(name) > 1]
+                text = "two of world.groups have the same name"
+                raise WrongFields(text, *(("groups", place, "name") for place in twice))
+        own: list[tuple[Way, Any]] = [(("taste_shares",), self.taste_shares)]
+        own += [(("groups", i, "taste_shares"), group.taste_shares) for i, group in enumerate(self.groups)]
+        for way, shares in own:
             if isinstance(shares, list):
                 if not shares or min(shares) <= 0:
-                    raise ValueError("taste_shares must be a list of positive numbers, largest first")
+                    raise WrongFields("taste_shares must be a list of positive numbers, largest first", way)
                 if sorted(shares, reverse=True) != shares:
-                    raise ValueError(
-                        "taste_shares must be in descending order: dominant first, minority last"
-                    )
+                    text = "taste_shares must be in descending order: dominant first, minority last"
+                    raise WrongFields(text, way)
                 if len(shares) > self.topics:
-                    raise ValueError(
-                        f"{len(shares)} taste_shares need at least as many topics (topics = {self.topics})"
-                    )
+                    text = f"{len(shares)} taste_shares need at least as many topics (topics = {self.topics})"
+                    raise WrongFields(text, way, "topics")
         if self.taste_shares == "dirichlet" and self.tastes > self.topics:
-            raise ValueError(f"tastes = {self.tastes} needs at least as many topics (topics = {self.topics})")
+            text = f"tastes = {self.tastes} needs at least as many topics (topics = {self.topics})"
+            raise WrongFields(text, "taste_shares", "tastes", "topics")
         if isinstance(self.retirements, float) and self.retirements < 0:
-            raise ValueError("retirements must be 0 or more items per round")
+            raise WrongFields("retirements must be 0 or more items per round", "retirements")
         return self

@@ -1,4 +1,4 @@
-"""Who follows whom, how strongly, and how ties rewire."""
+"""The social graph: which users follow which, and with how much influence."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ class SocialGraph:
 
     @property
     def ties(self) -> int:
+        """Number of directed ties."""
         return int(self.indices.size)
 
 
 def from_pairs(
     source: NDArray[np.int32], target: NDArray[np.int32], users: int, *, directed: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return (indptr, indices) of the ties source → target (and back, unless directed), each once, no self-ties."""
+    """Return (indptr, indices) of the distinct ties source → target (and back, unless directed), without self-ties."""
     if not directed:
         source, target = np.concatenate([source, target]), np.concatenate([target, source])
     ties = np.unique(source.astype(np.int64) * users + target)

@@ -1,4 +1,4 @@
-"""Users as Mesa agents: views of one row of the arrays, and the step of one person."""
+"""Users as Mesa agents: each is a view of one row of the population arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .world import World
 
 
 class _Row:
-    """A descriptor that reads and writes one user's row of an array of `Users`."""
+    """A descriptor that reads and writes one user's row of an array in `Users`."""
 
     def __init__(self, doc: str) -> None:
         self.__doc__ = doc
@@ -38,19 +38,19 @@ class User(mesa.Agent):
     works on. `row` is the user id of logs and tables (Mesa's `unique_id` counts from 1).
     """
 
-    tastes = _Row("(K, topics) today's tastes.")
+    tastes = _Row("(K, topics) current tastes.")
     shares = _Row("(K,) share of demand of each taste; sums to one.")
     neutral = _Row("(K,) shares in the neutral shadow.")
     tastes_start = _Row("(K, topics) tastes at round 0.")
-    shares_start = _Row("(K,) shares at round 0, dominant first.")
-    n_tastes = _Row("How many tastes.")
+    shares_start = _Row("(K,) shares at round 0, in descending order.")
+    n_tastes = _Row("Number of tastes.")
     community = _Row("Number of the community.")
     group = _Row("Number of the group.")
     activity = _Row("Probability of a visit in a round.")
-    attention = _Row("Probability to go on to the next rank.")
-    appetite = _Row("Most items taken in a visit.")
+    attention = _Row("Probability of continuing to the next rank.")
+    appetite = _Row("Maximum number of items taken in a visit.")
     outside = _Row("Value of taking nothing.")
-    quality_weight = _Row("How much commonly agreed quality counts.")
+    quality_weight = _Row("Weight of item quality.")
     fatigue = _Row("(topics,) recent exposure.")
     target = _Row("(topics,) calibrated target.")
 
@@ -66,5 +66,5 @@ class User(mesa.Agent):
         return graph.indices[graph.indptr[self.row] : graph.indptr[self.row + 1]]
 
     def visit(self, round: int, slate: np.ndarray, keys: ChoiceKeys) -> Visit:
-        """Meet a slate alone: the executable reference of the vectorized visit. Changes nothing."""
+        """Return this user's visit to a slate, by the reference implementation in plain Python. Changes nothing."""
         return visit_one(self.world, round, self.row, slate, keys)

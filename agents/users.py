@@ -1,4 +1,4 @@
-"""The population: several tastes per user, their shares, and what drifts."""
+"""The population: several tastes per user with their shares of demand, and the parameters of each user's behavior."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 class Users:
     """Struct of arrays over users. K is the largest number of tastes; unused tastes have share 0.
 
-    Tastes keep their names by the shares at round 0: column `dominant` was largest, `minority` smallest.
+    Tastes are named by their shares at round 0: the dominant one (column 0) was largest, `minority` smallest.
     """
 
     tastes: NDArray[np.float32]
@@ -20,13 +20,13 @@ class Users:
     shares: NDArray[np.float32]
     """(users, K) share of demand; rows sum to one; drift moves them."""
     neutral: NDArray[np.float32]
-    """(users, K) the neutral shadow of `shares`: the same draws, every taste served equally well."""
+    """(users, K) the neutral shadow of `shares`: the same draws, but every taste served equally well."""
     tastes_start: NDArray[np.float32]
     """(users, K, topics) tastes at round 0."""
     shares_start: NDArray[np.float32]
-    """(users, K) shares at round 0, dominant first."""
+    """(users, K) shares at round 0, in descending order."""
     n_tastes: NDArray[np.int32]
-    """(users,) how many tastes each has, 1…K."""
+    """(users,) number of tastes of each user, 1…K."""
     community: NDArray[np.int32]
     """(users,)"""
     group: NDArray[np.int32]
@@ -35,13 +35,13 @@ class Users:
     activity: NDArray[np.float32]
     """(users,) probability of a visit in a round."""
     attention: NDArray[np.float32]
-    """(users,) probability to go on from one rank to the next, or the exponent η of r^−η."""
+    """(users,) probability of continuing from one rank to the next, or the exponent η of r^−η."""
     appetite: NDArray[np.int32]
-    """(users,) most items taken in a visit, ≥ 1."""
+    """(users,) maximum number of items taken in a visit, ≥ 1."""
     outside: NDArray[np.float32]
     """(users,) v_0: value of taking nothing, in Gumbel noise units."""
     quality_weight: NDArray[np.float32]
-    """(users,) how much the quality that all agree on counts for this user; 1 by default."""
+    """(users,) weight of item quality for this user; 1 by default."""
     fatigue: NDArray[np.float32]
     """(users, topics) recent exposure to each topic."""
     target: NDArray[np.float32]

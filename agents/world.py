@@ -1,4 +1,4 @@
-"""The world of one run: catalog, population, ties, and what has happened to them so far."""
+"""The hidden state of one run: catalog, population, social ties, and what users have taken so far."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .social_graph import SocialGraph
 from .users import Users
 
 _CACHED_PAIRS = 2**25
-"""Most user-item pairs whose idiosyncrasy is kept in memory (128 MiB); beyond, it is drawn anew."""
+"""Maximum number of user-item pairs whose idiosyncrasy is cached (128 MiB); for more, it is redrawn each time."""
 
 
 @dataclass
@@ -33,12 +33,12 @@ class World:
     idiosyncrasy_key: np.uint64
     """Key of its counter-based draws, so that it needs no memory (`echodrift.philox.normal`)."""
     creators: Creators | None = None
-    """Providers who make the new items; None where they do nothing."""
+    """Providers who make the new items; None if providers do nothing."""
     taken: NDArray[np.int64] = field(init=False)
     """(items,) how often each item has been taken so far, warm-up included."""
     recent: NDArray[np.int32] = field(init=False)
-    """(users, memory × takes_per_round) ring of items taken in the last rounds, −1 where empty;
-    round t writes the block (t mod memory)."""
+    """(users, memory × takes_per_round) ring buffer of items taken in the last rounds, −1 where empty;
+    round t writes block t mod memory."""
 
     def __post_init__(self) -> None:
         self.taken = np.zeros(len(self.items), np.int64)
@@ -54,7 +54,7 @@ class World:
         start = (round % self.behavior.memory) * self.takes_per_round
         return self.recent[:, start : start + self.takes_per_round]
 
-    def remember(
+    def record_takes(
         self,
         round: int,
         users: NDArray[np.int32],
@@ -62,7 +62,7 @@ class World:
         heard_users: NDArray[np.int32],
         heard_items: NDArray[np.int32],
     ) -> None:
-        """Count what was taken in a round, and let friends see it for `memory` rounds.
+        """Record what was taken in a round, so that friends see it for `memory` rounds.
 
         taken (B, m): items that `users` (B,) took, −1 where fewer. heard_items (w,): what `heard_users` (w,)
         took by word of mouth, one each.
@@ -75,13 +75,13 @@ class World:
         block[heard_users, -1] = heard_items
 
     def idiosyncrasies(self, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
-        """Return the fixed effects (len(users), n_items) of the items 0…n_items−1."""
+        """Return the fixed user-item effects (len(users), n_items) of the items 0…n_items−1."""
         if len(self.users) * len(self.items) <= _CACHED_PAIRS:
             return self._all_idiosyncrasies[users, :n_items]
         return np.float32(self.idiosyncrasy) * normals(self.idiosyncrasy_key, users, n_items)
 
-    def some_idiosyncrasies(self, users: NDArray[np.int32], first: int, last: int) -> NDArray[np.float32]:
-        """Return the fixed effects (len(users), last − first) of the items first…last−1."""
+    def idiosyncrasies_between(self, users: NDArray[np.int32], first: int, last: int) -> NDArray[np.float32]:
+        """Return the fixed user-item effects (len(users), last − first) of the items first…last−1."""
         return np.float32(self.idiosyncrasy) * _normals_between(self.idiosyncrasy_key, users, first, last)
 
     @cached_property

@@ -1,19 +1,22 @@
-"""A study's folder read back: the tables, the study as run, the manifest; one grid point at a time."""
+"""Read the results in a study's folder: its tables, the study as run, and the manifest, by grid point."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from ..errors import BadInput
-from ..keys import assign, spread
-from .saltelli import independent
+from ..keys import expand_key, set_value
+from .saltelli import independent_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +27,7 @@ END = 20
 
 @dataclass(frozen=True)
 class Point:
-    """One grid point: its values and its part of the tables."""
+    """One grid point: its values and its rows of the tables."""
 
     number: int
     """1, 2, … in the order of the grid."""
@@ -37,21 +40,21 @@ class Point:
 
     @property
     def label(self) -> str:
-        """The point in words: key = value, key = value."""
+        """The point as text: key = value, key = value."""
         return ", ".join(f"{key} = {value}" for key, value in self.values.items())
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a study left in its folder.
+    """The results of a study, as read from its folder.
 
-    Of a Saltelli design the tables here have the independent rows alone, replicates averaged
-    (`analysis.saltelli`): what intervals may rest on.
+    For a Saltelli design the tables contain only the independent rows, averaged over replicates
+    (`analysis.saltelli`), since only these are valid for intervals.
     """
 
     folder: Path
     study: dict[str, Any]
-    """`study.toml` as run, every default spelled out."""
+    """`study.toml` as run, with all defaults."""
     manifest: dict[str, Any]
     rounds: pd.DataFrame
     runs: pd.DataFrame
@@ -59,7 +62,7 @@ class Results:
 
     @cached_property
     def arms(self) -> list[str]:
-        """Names in the order of the study."""
+        """Names of the arms in the order of the study."""
         named = [arm["name"] for arm in self.study["arms"]]
         return named + [name for name in dict.fromkeys(self.runs["arm"]) if name not in named]
 
@@ -70,7 +73,7 @@ class Results:
 
     @property
     def primary(self) -> list[str]:
-        """Measures named beforehand."""
+        """Measures named in advance, for which verdicts are not adjusted."""
         return list(self.study.get("primary", []))
 
     @property
@@ -86,7 +89,7 @@ class Results:
 
     @cached_property
     def every_run(self) -> pd.DataFrame:
-        """`runs` with all rows of a Saltelli design, of which `runs` has the independent ones alone."""
+        """As `runs`, but with all rows of a Saltelli design, not only the independent ones."""
         return _table(self.folder / "runs.parquet", ["arm", *self.grid, "seed", "status"])
 
     @cached_property
@@ -119,26 +122,22 @@ class Results:
         return self._more("network_ties", ["when", "by", "one", "other", "ties"])
 
     def arms_at(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the arms as they are at a grid point, given by the values that its rows have in the tables."""
+        """Return the arms with their settings at a grid point, given its values as in the tables."""
         study = {"arms": deepcopy(self.study["arms"])}
         for key, value in values.items():
             if key.startswith("arms["):
-                for each in spread(study, key):
-                    assign(study, each, _as_written(self.study, key, value))
+                for each in expand_key(study, key):
+                    set_value(study, each, _as_written(self.study, key, value))
         return study["arms"]
 
-    def at(self, table: pd.DataFrame, point: Point) -> pd.DataFrame:
-        """Return the rows of a table that belong to a grid point."""
-        return _at(table, point.values)
-
     def _more(self, name: str, columns: list[str]) -> pd.DataFrame:
-        """A table that folders of older versions lack: empty there."""
+        """Return a table that folders of older versions lack; empty there."""
         table = _table(self.folder / f"{name}.parquet", ["arm", *self.grid, "seed", *columns], optional=True)
-        return independent(table, self.study.get("uncertainty"), self.grid, name)
+        return independent_rows(table, self.study.get("uncertainty"), self.grid, name)
 
     @cached_property
     def points(self) -> list[Point]:
-        """The grid points, in the order in which the runs list them; one without values when there is no grid."""
+        """The grid points, in the order of the runs table; a single one without values if there is no grid."""
         runs = self._with_ends()
         if not self.grid:
             return [Point(1, {}, self.rounds, runs, self.lorenz)]
@@ -146,23 +145,21 @@ class Results:
         points = []
         for number, row in enumerate(found.itertuples(index=False), 1):
             values = dict(zip(self.grid, row, strict=True))
-            parts = [_at(table, values) for table in (self.rounds, runs, self.lorenz)]
+            parts = [rows_at(table, values) for table in (self.rounds, runs, self.lorenz)]
             points.append(Point(number, values, *parts))
         return points
 
     @cached_property
     def span(self) -> int:
-        """Rounds that comparisons average over: the last `END`, or all of a shorter study."""
+        """Number of rounds that comparisons average over: the last `END`, or all of a shorter study."""
         ran = self.rounds["round"].max() + 1 if len(self.rounds) else self.study.get("rounds", END)
         return int(min(END, ran))
 
     def _with_ends(self) -> pd.DataFrame:
-        """Runs with every measure's mean over the last `END` rounds of the run, NaN left out."""
+        """Return the runs with every measure's mean over the last `END` rounds of the run, NaN left out."""
         keys = ["arm", *self.grid, "seed"]
         runs = self.runs.drop(columns=[name for name in self.measures if name in self.runs.columns])
-        last = self.rounds.groupby(keys, sort=False)["round"].transform("max")
-        tail = self.rounds[self.rounds["round"] > last - END]
-        return runs.merge(tail.groupby(keys, sort=False)[self.measures].mean().reset_index(), "left", keys)
+        return runs.merge(means(self.rounds, keys, self.measures, END), "left", keys)
 
 
 def design_keys(study: dict[str, Any]) -> list[str]:
@@ -171,7 +168,7 @@ def design_keys(study: dict[str, Any]) -> list[str]:
 
 
 def _as_written(study: dict[str, Any], key: str, value: Any) -> Any:
-    """Return a value of a design key as the study has it: a column of mixed types holds text."""
+    """Return a value of a design key as the study has it; columns of mixed types are stored as text."""
     lists = [study.get("grid") or {}, *(study.get("zip") or ())]
     known = [each for values in lists for each in values.get(key, ())]
     return next(
@@ -179,15 +176,54 @@ def _as_written(study: dict[str, Any], key: str, value: Any) -> Any:
     )
 
 
-def _at(table: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
-    """Rows of one grid point."""
+def rows_at(table: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows with these values of design keys."""
     for key, value in values.items():
         table = table[table[key] == value]
     return table
 
 
+def means(rounds: pd.DataFrame, keys: Sequence[str], measures: Sequence[str], last: int) -> pd.DataFrame:
+    """Return the mean of every run over its last `last` rounds in the table, NaN left out: keys, then measures."""
+    by = list(keys)
+    end = rounds.groupby(by, sort=False)["round"].transform("max")
+    tail = rounds[rounds["round"] > end - last]
+    return tail.groupby(by, sort=False)[list(measures)].mean().reset_index()
+
+
+def cubes(
+    rounds: pd.DataFrame,
+    measures: Sequence[str],
+    arms: Sequence[str],
+    seeds: ArrayLike,
+    bins: int,
+    *,
+    width: int = 1,
+    first: int = 0,
+) -> Iterator[NDArray[np.float64]]:
+    """Yield each measure as (arms, bins, seeds): every run averaged over bins of `width` rounds, NaN if missing.
+
+    first: round in which the first bin begins. Other arms, seeds and rounds are ignored.
+    """
+    import pandas as pd
+
+    arm = pd.Index(arms).get_indexer(pd.Index(rounds["arm"]))
+    seed = pd.Index(np.asarray(seeds)).get_indexer(pd.Index(rounds["seed"]))
+    place = (rounds["round"].to_numpy(np.int64) - first) // width
+    ours = (arm >= 0) & (seed >= 0) & (place >= 0) & (place < bins)
+    shape = (len(arms), bins, len(np.asarray(seeds)))
+    size = int(np.prod(shape))
+    at = np.asarray(np.ravel_multi_index((arm[ours], place[ours], seed[ours]), shape))
+    for name in measures:
+        values = rounds[name].to_numpy(np.float64, na_value=np.nan)[ours]
+        seen = np.isfinite(values)
+        count = np.bincount(at[seen], minlength=size)
+        total = np.bincount(at[seen], values[seen], minlength=size)
+        yield np.divide(total, count, out=np.full(size, np.nan), where=count > 0).reshape(shape)
+
+
 def read_results(folder: Path) -> Results:
-    """Read a study's folder; BadInput says which file is missing or cannot be read."""
+    """Read a study's folder; BadInput names a file that is missing or cannot be read."""
     folder = Path(folder)
     for name in ("study.toml", "runs.parquet", "rounds.parquet"):
         if not (folder / name).is_file():
@@ -204,8 +240,8 @@ def read_results(folder: Path) -> Results:
     grid = design_keys(study)
 
     def table(name: str, *columns: str, optional: bool = False) -> pd.DataFrame:
-        whole = _table(folder / f"{name}.parquet", ["arm", *grid, "seed", *columns], optional)
-        return independent(whole, study.get("uncertainty"), grid, name)
+        rows = _table(folder / f"{name}.parquet", ["arm", *grid, "seed", *columns], optional)
+        return independent_rows(rows, study.get("uncertainty"), grid, name)
 
     return Results(
         folder=folder,
@@ -220,7 +256,7 @@ def read_results(folder: Path) -> Results:
 
 
 def _table(path: Path, keys: list[str], optional: bool = False) -> pd.DataFrame:
-    """A parquet file with the columns `keys`; without rows, or without an optional file, an empty table with them."""
+    """Read a parquet file with the columns `keys`; without rows, or if an optional file is missing, an empty table."""
     import pandas as pd
 
     table = pd.DataFrame() if optional and not path.is_file() else _read(path, pd.read_parquet)

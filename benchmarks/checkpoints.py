@@ -1,10 +1,10 @@
-"""What a checkpoint costs: time to write one, time to go on from one, and its size.
+"""Measure what a checkpoint costs: the time to write it, the time to resume from it, and its size.
 
     python benchmarks/checkpoints.py             the default study's worlds, after its 150 rounds
     python benchmarks/checkpoints.py --large     10,000 users × 10,000 items with a million entries in the log
 
-Prints one line per arm: rounds done, entries in the log, milliseconds of a round, of taking the state and of writing
-it (median of five), of going on from it (build and warm-up apart), and megabytes.
+Prints one line per arm: rounds done, entries in the log, milliseconds of a round, of capturing the state and writing
+it (medians of five) and of restoring it (without build and warm-up), and megabytes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ENTRIES = 1_000_000
 
 
 def cost(run: PlannedRun, most_entries: int) -> str:
-    """Step a run, then keep its state and go on from it; return one line."""
+    """Step a run, then write a checkpoint and restore it; return one line of the output."""
     built = build_run(run.study, run.arm, run.world_seed)
     began, done = time.perf_counter(), 0
     while done < built.rounds and len(built.simulation.log) < most_entries:

@@ -1,4 +1,4 @@
-"""One command as a process of its own: wall time, processor time, peak memory."""
+"""Run a command in a separate process and measure its wall time, processor time and peak memory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_NUM_THRE
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process took, from its start to its end."""
+    """The cost of one process, from start to end."""
 
     wall: float
-    """Seconds on the clock."""
+    """Seconds of wall time."""
     processor: float
     """Seconds of processor time, user and system, over all threads."""
     peak: float
@@ -27,9 +27,9 @@ class Cost:
 
 
 def run(command: Sequence[str], extra: Mapping[str, str] | None = None, per_round: bool = False) -> Cost:
-    """Run a command in an empty folder and return its cost; a failing command ends the benchmark with its output.
+    """Run a command in an empty folder and return its cost; if it fails, the benchmark ends with its output.
 
-    per_round: the times are not the process's but the two numbers on the last line that it prints.
+    per_round: take the two times from the last line that the command prints, not from the process.
     """
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         start = time.perf_counter()
@@ -40,14 +40,14 @@ def run(command: Sequence[str], extra: Mapping[str, str] | None = None, per_roun
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
-        told = output.read().decode(errors="replace")
+        text = output.read().decode(errors="replace")
         if process.returncode:
-            raise SystemExit(f"{' '.join(command)}\nended with {process.returncode}:\n{told[-3000:]}")
-    # ru_maxrss is in KiB on Linux and in bytes on macOS
+            raise SystemExit(f"{' '.join(command)}\nended with {process.returncode}:\n{text[-3000:]}")
+    # ru_maxrss is in KiB on Linux and in bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     peak = usage.ru_maxrss * unit / 1e6
     if per_round:
-        wall, processor = map(float, told.splitlines()[-1].split())
+        wall, processor = map(float, text.splitlines()[-1].split())
         return Cost(wall, processor, peak)
     return Cost(wall, usage.ru_utime + usage.ru_stime, peak)
 
@@ -55,7 +55,7 @@ def run(command: Sequence[str], extra: Mapping[str, str] | None = None, per_roun
 def median(
     command: Sequence[str], repeats: int, extra: Mapping[str, str] | None = None, per_round: bool = False
 ) -> Cost:
-    """Median of each figure over `repeats` runs."""
+    """Return the median of each figure over `repeats` runs."""
     costs = [run(command, extra, per_round) for _ in range(repeats)]
     return Cost(
         *(statistics.median(getattr(cost, name) for cost in costs) for name in ("wall", "processor", "peak"))

@@ -1,13 +1,12 @@
-"""Choose a factor model's regularization for each dimension on the log that the platform starts with.
+"""Choose the regularization of ALS for each dimension by grid search on the log that the platform starts with.
 
     python benchmarks/choose_regularization.py default
     python benchmarks/choose_regularization.py movielens --set world.log=… --set world.items=…
 
-A comparison of dimensions at one common regularization says nothing: what suits 64 dimensions starves 8,
-and the other way round. So for each dimension every value is fitted on 80 % of each user's items in the
-log from before round 0 (the organic warm-up, or the real log) and asked to rank the other 20 % among all
-items not in the training part; NDCG@10, mean over seeds that no study uses. What it prints is what the
-library studies say about themselves.
+Dimensions cannot be compared at the same regularization: the best value for 64 dimensions is a bad one for 8,
+and vice versa. So for each dimension, every value is fitted on 80 % of each user's items in the log from
+before round 0 (the organic warm-up, or the real log) and evaluated by ranking the other 20 % among all items
+not in the training part: NDCG@10, mean over seeds that no study uses. The library studies quote the output.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from echodrift.scenarios.execution.build import build_simulation
 from echodrift.scenarios.offline import ranking_metrics
 from echodrift.scenarios.offline.protocol.splits import Split, divide
 from echodrift.scenarios.specs.overrides import parse_set
-from echodrift.sim.loop import Now
+from echodrift.sim.loop import RoundState
 from threadpoolctl import threadpool_limits
 
 SEEDS = range(1000, 1005)
@@ -32,10 +31,10 @@ CONFIDENCE = (1.0, 3.0, 10.0, 30.0)
 
 
 def first_log(study, seed: int) -> Observation:
-    """Return what the platform sees at round 0."""
+    """Return the platform's observation at round 0."""
     arm = Arm(name="organic", policy={"kind": "organic"})
     simulation, _ = build_simulation(study.model_copy(update={"rounds": 1}), arm, seed)
-    now = Now(0)
+    now = RoundState(0)
     simulation.observe(now)
     return now.seen
 
@@ -77,7 +76,7 @@ def main() -> None:
         f"{study.name}: {len(parts[0][0].log)} entries to train on, popularity NDCG@10 {np.mean(popular):.4f}"
     )
     for dim in options.dims:
-        found = []
+        results = []
         for confidence in CONFIDENCE:
             for regularization in REGULARIZATION:
                 fields = {"dim": dim, "confidence": confidence, "regularization": regularization}
@@ -85,14 +84,14 @@ def main() -> None:
                     ndcg(fitted("matrix_factorization", train, **fields), train, held)
                     for train, held in parts
                 ]
-                found.append((float(np.mean(scores)), confidence, regularization))
+                results.append((float(np.mean(scores)), confidence, regularization))
                 error = np.std(scores) / np.sqrt(len(scores))
                 print(
                     f"  dim {dim}  confidence {confidence:g}  regularization {regularization:g}"
                     f"  NDCG@10 {np.mean(scores):.4f} ± {error:.4f}",
                     flush=True,
                 )
-        best = max(found)
+        best = max(results)
         print(
             f"dim {dim}: best confidence = {best[1]:g}, regularization = {best[2]:g} (NDCG@10 {best[0]:.4f})"
         )

@@ -1,18 +1,18 @@
-"""Does weighting a self-selected log help on items that people were shown at random? On Coat, as found.
+"""Does weighting a self-selected log help on items that people were shown at random? Tested on the Coat data.
 
     python benchmarks/coat_debias.py [--data ../shared/data/coat] [--seeds 5] [--resamples 2000]
 
 Coat (Schnabel, Swaminathan, Singh, Chandak and Joachims, ICML 2016): 290 people rated 24 coats that they picked
-and 16 that were drawn at random for them, out of 300. A coat rated LIKED or more is one that is taken. Policies
-learn from the picked coats that were taken; each then orders the random 16 of every person (without those that
-the person had picked too), and the order is judged by which of them were taken: NDCG@5, and AUC, the share of
-(taken, not taken) pairs in the right order. People without both kinds among their random coats are left out, so
+and 16 that were drawn at random for them, out of 300. A coat counts as taken if its rating is at least LIKED.
+Policies learn from the picked coats that were taken. Each then ranks the random 16 of every person (without those
+that the person had picked too), and the ranking is judged by which of them were taken: NDCG@5, and AUC, the share
+of (taken, not taken) pairs in the right order. People whose random coats are not of both kinds are left out, so
 that every row is about the same people and pairs.
 
 Weights: `none`; `selection_debias` with two exponents; `published`, the inverse of the propensities that come
 with the data, which were estimated with features of people and coats, clipped and normalized in the same way.
-The settings of every row are those that do best on held-out picked coats when learned with the row's weights (what
-is held out counts alike: a platform has no random sample to choose by). Intervals: 95 %, bootstrap over people;
+The settings of every row are the best on held-out picked coats when fitted with the row's weights. Held-out coats
+have equal weights, since a platform has no random sample to choose by. Intervals: 95 %, bootstrap over people;
 differences are paired by person.
 """
 
@@ -62,13 +62,13 @@ class Coat:
 
     @classmethod
     def read(cls, folder: Path) -> Coat:
-        """Read the three tables; random coats that the person had picked too are taken out."""
+        """Read the three tables; random coats that the person had also picked are left out."""
         picked, random = (np.loadtxt(folder / f"{name}.ascii", int) for name in ("train", "test"))
         return cls(picked, np.where(picked > 0, 0, random), np.loadtxt(folder / "propensities.ascii"))
 
 
 def observation(taken: np.ndarray, hidden: np.ndarray | None = None) -> Observation:
-    """Return what a platform sees of `taken` (people, coats); `hidden` pairs cannot be ranked."""
+    """Return the observation of a log `taken` (people, coats); `hidden` pairs are not ranked."""
     user, item = (ids.astype(np.int32) for ids in np.nonzero(taken))
     n_users, n_items = taken.shape
     none = np.zeros(user.size, np.int16)
@@ -82,7 +82,7 @@ def observation(taken: np.ndarray, hidden: np.ndarray | None = None) -> Observat
 
 
 def weighted(seen: Observation, how: str, propensities: np.ndarray) -> Observation:
-    """Return the observation to learn from."""
+    """Return the observation to fit on: the log with the given kind of weights."""
     if how == "none":
         return seen
     if how == "published":
@@ -93,8 +93,8 @@ def weighted(seen: Observation, how: str, propensities: np.ndarray) -> Observati
     return build_log_transform({"kind": "selection_debias", "exponent": exponent}).prepare(seen)
 
 
-def places(spec: dict, learned: Observation, seen: Observation, seed: int) -> np.ndarray:
-    """Return (people, coats) the place of every coat in each person's ranking."""
+def ranks(spec: dict, learned: Observation, seen: Observation, seed: int) -> np.ndarray:
+    """Return (people, coats) the position of every coat in each person's ranking, from 0."""
     policy = build_policy(spec)
     policy.fit(learned, default_rng([seed, 1]))
     users = np.arange(seen.n_users, dtype=np.int32)
@@ -105,12 +105,12 @@ def places(spec: dict, learned: Observation, seen: Observation, seed: int) -> np
     return out
 
 
-def judged(place: np.ndarray, asked: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Return (people, 2): NDCG@CUT and AUC of the asked coats in the order of their places; NaN without both kinds."""
-    out = np.full((len(place), 2), np.nan)
-    for u in range(len(place)):
-        own = np.flatnonzero(asked[u])
-        hits = taken[u, own[np.argsort(place[u, own], kind="stable")]].astype(float)
+def metrics_by_person(rank: np.ndarray, candidates: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Return (people, 2): NDCG@CUT and AUC of the candidates in the order of their ranks; NaN without both kinds."""
+    out = np.full((len(rank), 2), np.nan)
+    for u in range(len(rank)):
+        own = np.flatnonzero(candidates[u])
+        hits = taken[u, own[np.argsort(rank[u, own], kind="stable")]].astype(float)
         good, bad = hits.sum(), (1 - hits).sum()
         if good == 0 or bad == 0:
             continue
@@ -120,17 +120,17 @@ def judged(place: np.ndarray, asked: np.ndarray, taken: np.ndarray) -> np.ndarra
     return out
 
 
-def chosen_settings(coat: Coat, grid: list[dict], how: str) -> dict:
+def choose_settings(coat: Coat, grid: list[dict], how: str) -> dict:
     """Return the settings with the best NDCG@CUT on a fifth of the picked coats that were taken."""
     if len(grid) == 1:
         return grid[0]
     taken = coat.picked >= LIKED
     held = taken & (default_rng(5).random(taken.shape) < 0.2)
     seen = observation(taken & ~held, hidden=taken & ~held)
-    learned, asked = weighted(seen, how, coat.propensities), ~(taken & ~held)
+    learned, candidates = weighted(seen, how, coat.propensities), ~(taken & ~held)
 
     def quality(spec: dict) -> float:
-        return float(np.nanmean(judged(places(spec, learned, seen, 0), asked, held)[:, 0]))
+        return float(np.nanmean(metrics_by_person(ranks(spec, learned, seen, 0), candidates, held)[:, 0]))
 
     return max(grid, key=quality)
 
@@ -141,10 +141,10 @@ def compare(coat: Coat, policies: list[str], seeds: int) -> tuple[dict, dict]:
     found, settings = {}, {}
     for name in policies:
         for how in WEIGHTS if name != "random" else ("none",):
-            settings[name, how] = chosen_settings(coat, GRIDS[name], how)
+            settings[name, how] = choose_settings(coat, GRIDS[name], how)
             learned = weighted(seen, how, coat.propensities)
-            runs = [places(settings[name, how], learned, seen, seed) for seed in range(seeds)]
-            each = [judged(place, coat.random > 0, coat.random >= LIKED) for place in runs]
+            runs = [ranks(settings[name, how], learned, seen, seed) for seed in range(seeds)]
+            each = [metrics_by_person(rank, coat.random > 0, coat.random >= LIKED) for rank in runs]
             found[name, how] = np.mean(each, axis=0)
     return found, settings
 

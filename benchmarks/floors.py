@@ -1,11 +1,11 @@
-"""The same loops as bare numpy: no framework, no measures, no drift, no records. What the hardware asks for at least.
+"""The benchmark loops in bare numpy, without framework, measures, drift or records: a lower bound for the time.
 
     python floors.py popularity --users 1000 --items 1000 --rounds 100
     python floors.py mf --users 1000 --items 1000 --rounds 100 --factors 10
 
-A visit is the one of echodrift: an intent, a cascade over the slate, up to two items that beat the
-outside option. The MF floor refits every round by two sweeps of dense implicit-feedback ALS.
-With `--per-round` the last line is the mean wall and processor seconds of a round, after a first one.
+A visit is that of echodrift: an intent, a cascade over the slate, and up to two items that beat the
+outside option. The MF floor is refitted every round by two sweeps of dense implicit-feedback ALS.
+With `--per-round`, the last line has the mean wall and processor seconds of a round, without the first.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class World:
 
 
 def visit(world: World, slates: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Every user meets one slate (users, n); returns who took what."""
+    """Let every user visit one slate (users, n); return who took what."""
     users, n = slates.shape
     intents = np.searchsorted(SHARES.cumsum()[:-1], rng.random(users))
     tastes = world.tastes[np.arange(users), intents]
@@ -50,13 +50,13 @@ def visit(world: World, slates: np.ndarray, rng: np.random.Generator) -> tuple[n
 
 
 def top(scores: np.ndarray, n: int) -> np.ndarray:
-    """The n best columns of every row, best first."""
+    """Return the n best columns of every row, best first."""
     best = np.argpartition(scores, -n, axis=-1)[..., -n:]
     return np.take_along_axis(best, np.argsort(-np.take_along_axis(scores, best, -1), axis=-1), -1)
 
 
 def popularity(world: World, rounds: int, slate: int, rng: np.random.Generator) -> Iterator[None]:
-    """Show everyone what was taken most."""
+    """Show everyone the items that were taken most."""
     counts = np.zeros(len(world.quality))
     for _ in range(rounds):
         best = top(counts + 1e-6 * rng.random(counts.size), slate)
@@ -66,7 +66,7 @@ def popularity(world: World, rounds: int, slate: int, rng: np.random.Generator) 
 
 
 def solve(counts: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """One half sweep of ALS: factors of the rows of `counts` given the factors of its columns."""
+    """Return the factors of the rows of `counts` given those of its columns: half a sweep of ALS."""
     size, dim = other.shape
     squares = np.einsum("if,ig->ifg", other, other).reshape(size, dim * dim)
     grams = (CONFIDENCE * (counts @ squares)).reshape(-1, dim, dim) + other.T @ other
@@ -78,7 +78,7 @@ def solve(counts: np.ndarray, other: np.ndarray) -> np.ndarray:
 def factorization(
     world: World, rounds: int, slate: int, factors: int, rng: np.random.Generator
 ) -> Iterator[None]:
-    """Refit dense ALS on all counts every round, show everyone their best."""
+    """Refit dense ALS on all counts every round and show everyone their best items."""
     users, items = len(world.tastes), len(world.quality)
     counts = np.zeros((users, items), dtype=np.float32)
     user_factors = rng.standard_normal((users, factors)).astype(np.float32) * 0.1
@@ -101,20 +101,20 @@ def main() -> None:
     parser.add_argument("--slate", type=int, default=10)
     parser.add_argument("--factors", type=int, default=10)
     parser.add_argument("--per-round", action="store_true")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     rng = np.random.default_rng(1)
-    world = World(asked.users, asked.items, rng)
-    rounds = asked.rounds + asked.per_round
-    if asked.policy == "popularity":
-        loop = popularity(world, rounds, asked.slate, rng)
+    world = World(options.users, options.items, rng)
+    rounds = options.rounds + options.per_round
+    if options.policy == "popularity":
+        loop = popularity(world, rounds, options.slate, rng)
     else:
-        loop = factorization(world, rounds, asked.slate, asked.factors, rng)
-    if asked.per_round:
+        loop = factorization(world, rounds, options.slate, options.factors, rng)
+    if options.per_round:
         next(loop)
     wall, processor = time.perf_counter(), time.process_time()
     for _ in loop:
         pass
-    print((time.perf_counter() - wall) / asked.rounds, (time.process_time() - processor) / asked.rounds)
+    print((time.perf_counter() - wall) / options.rounds, (time.process_time() - processor) / options.rounds)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""Monolith's claims about ID tables (M1–M4), tried on logs whose probabilities are known.
+"""Test the claims of Monolith about tables of id embeddings (M1–M4) on logs with known probabilities.
 
     python benchmarks/hash_claims.py [--seeds 12] [--only m1 m2 m3 m4]
 
 Users and items have planted factors: P(i | u) is a softmax of tastes and popularity, so AUC and loss are
-exact expectations under the truth, not estimates from a held-out sample; only logs, keys and training vary
-by seed. Every table is trained by the same trainer with the same settings (`FIELDS`, chosen for the exact
+exact expectations under the truth, not estimates from a held-out sample; only logs, keys and training depend
+on the seed. Every table is trained by the same trainer with the same settings (`FIELDS`, chosen for the exact
 table on seeds that are not used here). Differences are paired by seed; ± is half a 95 % t interval.
 
-M1  AUC of a collision-free table minus that of a table with M rows, by load n/M; same-budget arm: the
-    collision-free table with so few (or many) dimensions that it has as many parameters.
-M2  who is hurt: AUC of an item's impressions and excess logistic loss of the item, by decile of item frequency.
-M3  an admission threshold: rows saved, AUC of all users and of the tenth with the fewest entries.
-M4  ids that come, go and return: rows, AUC and that of returning users by expire_after; and what a new item
-    pays for a row that is reused without reset.
+M1  AUC of a collision-free table minus that of a table with M rows, by load n/M; with the same budget: the
+    collision-free table with the number of dimensions that gives it as many parameters.
+M2  who loses: AUC of an item's impressions and excess logistic loss of the item, by decile of item frequency.
+M3  admission thresholds: rows saved, AUC of all users and of the tenth of users with the fewest entries.
+M4  churn of ids: rows, AUC, and AUC of returning users, by expire_after; and the loss of a new item whose
+    row is reused without reset.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def draw(rng, chance, user):
 
 
 def observe(user, item, when, users, items, now, live=None):
-    """Return the observation of a log."""
+    """Return the observation of a log at round `now`."""
     zeros = np.zeros(user.size, np.int16)
     log = Interactions(
         user.astype(np.int32), item.astype(np.int32), when.astype(np.int32), zeros, zeros.astype(np.int8)
@@ -93,19 +93,19 @@ def sharing(rows):
 
 
 def all_scores(policy, users, items):
-    """Return f of users × items."""
+    """Return the scores f (users, items)."""
     one, two = np.meshgrid(users, items, indexing="ij")
     pairs = one.ravel().astype(np.int32), two.ravel().astype(np.int32)
     return policy.log_lift(*pairs).reshape(one.shape).astype(np.float64)
 
 
 def shares_below(scores):
-    """Return for each score the share of its row's other scores that are lower, ties half: the AUC as a positive."""
+    """Return for each score the share of lower scores among the others of its row, ties half: its AUC as a positive."""
     return (stats.rankdata(scores, axis=1) - 1) / (scores.shape[1] - 1)
 
 
 def excess_loss(scores, chance, k=8):
-    """Return (users, items) expected logistic loss above that of the truth, per draw of a uniform item."""
+    """Return (users, items) expected logistic loss in excess of the truth's, per draw of a uniform item."""
     truth = np.log(chance.shape[1] * chance)
 
     def loss(f):
@@ -115,20 +115,20 @@ def excess_loss(scores, chance, k=8):
 
 
 class Table:
-    """Numbers by row and column, one per seed, printed as mean ± half an interval."""
+    """Numbers by row and column, one per seed; printed as mean ± half a 95 % interval."""
 
     def __init__(self, title):
-        self.title, self.found = title, defaultdict(lambda: defaultdict(list))
+        self.title, self.cells = title, defaultdict(lambda: defaultdict(list))
 
     def add(self, row, **columns):
         for name, value in columns.items():
-            self.found[row][name].append(value)
+            self.cells[row][name].append(value)
 
     def show(self, digits=4):
         print(f"\n{self.title}")
-        names = list(next(iter(self.found.values())))
+        names = list(next(iter(self.cells.values())))
         print("| | " + " | ".join(names) + " |\n|---|" + "---:|" * len(names))
-        for row, columns in self.found.items():
+        for row, columns in self.cells.items():
             cells = [self._cell(np.array(columns[name], float), digits) for name in names]
             print(f"| {row} | " + " | ".join(cells) + " |", flush=True)
 
@@ -142,7 +142,7 @@ class Table:
 
 
 def world(seed, users=USERS, items=ITEMS, entries=ENTRIES):
-    """Return (observation, truth, generator): users differ in activity (log-normal)."""
+    """Return (observation, probabilities, generator) of a world with log-normal activity."""
     rng = np.random.default_rng(seed)
     chance = softmax(logits(rng, users, items))
     activity = rng.lognormal(0, 1, users)
@@ -152,7 +152,7 @@ def world(seed, users=USERS, items=ITEMS, entries=ENTRIES):
 
 
 def auc(policy, chance):
-    """Return (users,) the expected AUC."""
+    """Return (users,) the expected AUC under the true probabilities."""
     return (
         chance * shares_below(all_scores(policy, np.arange(chance.shape[0]), np.arange(chance.shape[1])))
     ).sum(axis=1)
@@ -243,7 +243,7 @@ def m2(seeds):
         for group in range(10):
             add(deciles, str(group + 1), decile == group)
         add(deciles, "all", decile >= 0)
-        most = np.zeros(rows.max() + 1, int)  # the most frequent in each row
+        most = np.zeros(rows.max() + 1, int)  # frequency of the most frequent item of each row
         np.maximum.at(most, rows, frequency)
         for name, half in (("rare", decile < 5), ("frequent", decile >= 5)):
             add(partners, f"{name}, alone", half & ~shares)
@@ -338,7 +338,7 @@ def m4(seeds, every=3, warm=30):
                 ranks = shares_below(all_scores(policy, np.flatnonzero(here[now]), at))
                 own = chance[here[now]]
                 found.append((own * ranks).sum(axis=1).mean())
-                # back for at least one round before the fit, so that their return is in the log
+                # Users who returned at least one round before the fit, so that their return is in the log.
                 lately = (back[now] & back[now - 1])[here[now]]
                 if lately.any():
                     returned.append((own[lately] * ranks[lately]).sum(axis=1).mean())
@@ -369,7 +369,7 @@ def m4(seeds, every=3, warm=30):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Try Monolith's claims on planted logs.")
+    parser = argparse.ArgumentParser(description="Test the claims of Monolith on planted logs.")
     parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--only", nargs="+", default=["m1", "m2", "m3", "m4"])
     options = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Cost of the measures: CPU milliseconds per round and per measure, everyone active, slate 10, 3 tastes, 24 topics.
+"""Measure the cost of each measure in CPU milliseconds per round: all users active, slate 10, 3 tastes, 24 topics.
 
     python benchmarks/measures.py            1,000 × 1,000 and 10,000 × 10,000 users × items
-    python benchmarks/measures.py 2000 4000  one size of your own
+    python benchmarks/measures.py 2000 4000  a size of your choice
 
-Panel measures run every 5 rounds; their cost is spread over the rounds. Measures that look back share
-one window, so the sum of the lines is more than the cost of all measures together.
+Panel measures run every 5 rounds; their cost is averaged over the rounds. Measures that look back share
+a window, so the sum of the lines is more than the cost of all measures together.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from echodrift.analysis.measures.testing import random_round, random_setup, rand
 
 ROUNDS = 40
 REPEATS = 3
-"""Passes over the rounds."""
+"""Number of passes over the rounds."""
 STRETCH = 5
-"""Rounds in which every panel measure runs once."""
+"""Number of consecutive rounds in which every panel measure runs once."""
 
 
 def milliseconds(setup, columns, rounds) -> float:
-    """Return the CPU time per round of the fastest 5 rounds in a row, with full windows and compiled kernels.
+    """Return the CPU time per round of the fastest 5 consecutive rounds, with full windows and compiled kernels.
 
-    The fastest, since other work on the machine only ever adds.
+    The minimum is used because other work on the machine can only add time.
     """
     return min(_fastest_stretch(build(setup, columns), rounds) for _ in range(REPEATS))
 
@@ -38,7 +38,7 @@ def _fastest_stretch(measures, rounds) -> float:
         began = time.thread_time()
         measures.update(round)
         spent.append(time.thread_time() - began)
-        # Rounds cache their counts; every measurement pays for its own.
+        # Rounds cache their counts, but every measure should be charged for its own.
         for cached in ("shown_counts", "taken_counts", "live", "slots", "takes", "visit_weights"):
             round.__dict__.pop(cached, None)
     stretches = [sum(spent[first : first + STRETCH]) for first in range(20, len(spent) - STRETCH + 1)]
@@ -46,7 +46,7 @@ def _fastest_stretch(measures, rounds) -> float:
 
 
 def measure_size(users: int, items: int) -> None:
-    """Print one table."""
+    """Print the table of one size."""
     rng = np.random.default_rng(0)
     world = random_world(rng, users, items, topics=24, tastes=3, communities=8, degree=10)
     world.users.n_tastes[:] = 3

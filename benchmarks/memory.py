@@ -1,10 +1,10 @@
-"""Peak memory of real runs beside what echodrift guesses beforehand.
+"""Compare the peak memory of real runs with the estimate that echodrift makes before they start.
 
     python benchmarks/memory.py            all cases (about 4 minutes)
     python benchmarks/memory.py ease tall  some of them
 
-Every case is one run in a process of its own. Guessed and measured are the highest resident set of the
-process; shared libraries count in both. The last column is guess / measured.
+Every case is one run in a separate process. Both figures are the highest resident set of the process, shared
+libraries included. The last column splits the estimate, without libraries, into its parts.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CASES: dict[str, dict[str, Any]] = {
         "policy": {"kind": "sequential", "iterations": 1},
         "rounds": 2,
     },
-    # the formula was settled on the cases above; these were added afterwards
+    # The formula was chosen on the cases above; the following ones were added afterwards.
     "friends": {
         "world": {"users": 3000, "items": 5000},
         "policy": {"kind": "social_poisson", "dim": 32, "iterations": 5},
@@ -81,14 +81,14 @@ def study(case: dict[str, Any]) -> dict[str, Any]:
     return {**BASE, **rest, "arms": [{"name": "arm", "policy": case["policy"]}]}
 
 
-def one(case: dict[str, Any]) -> None:
-    """Do the run of a case in this process and print guess and peak in bytes."""
+def run_case(case: dict[str, Any]) -> None:
+    """Execute the run of a case in this process and print the estimate and the peak in bytes."""
     from echodrift.scenarios.design.load import load_study
     from echodrift.scenarios.execution.build import build_run
     from echodrift.scenarios.execution.memory import estimate
 
-    of = load_study(study(case))
-    run = build_run(of, of.arms[0], 0)
+    loaded = load_study(study(case))
+    run = build_run(loaded, loaded.arms[0], 0)
     for _ in range(run.rounds):
         run.step()
     import pandas as pd
@@ -96,13 +96,13 @@ def one(case: dict[str, Any]) -> None:
     pd.DataFrame(run.recorder.rows)
     run.tables()
     peak = peak_of_this_process()
-    print(json.dumps({**estimate(of, of.arms[0]).__dict__, "peak": peak}))
+    print(json.dumps({**estimate(loaded, loaded.arms[0]).__dict__, "peak": peak}))
 
 
 def peak_of_this_process() -> int:
-    """Highest resident set in bytes since this program began.
+    """Return the highest resident set, in bytes, since this program started.
 
-    Not ru_maxrss where that can be helped: on Linux it begins with the size of the process that forked.
+    On Linux, ru_maxrss is not used, since it starts with the size of the process that forked.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -116,26 +116,25 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("cases", nargs="*")
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.one:
-        one(CASES[asked.one])
+    options = parser.parse_args()
+    if options.one:
+        run_case(CASES[options.one])
         return
-    unknown = sorted(set(asked.cases) - set(CASES))
+    unknown = sorted(set(options.cases) - set(CASES))
     if unknown:
-        raise SystemExit(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+        raise SystemExit(f"no case {', '.join(unknown)}; the cases are {', '.join(CASES)}")
     print("| case | guessed, MiB | measured, MiB | guess / measured | without libraries |")
     print("|---|---:|---:|---:|---:|")
-    for name in asked.cases or CASES:
-        told = subprocess.run(
+    for name in options.cases or CASES:
+        process = subprocess.run(
             [sys.executable, __file__, "--one", name], capture_output=True, text=True, check=False
         )
-        if told.returncode:
-            raise SystemExit(told.stderr)
-        found = json.loads(told.stdout.splitlines()[-1])
-        peak, libraries = found.pop("peak"), found.pop("libraries")
-        inner = sum(found.values())
-        guess = libraries + inner
-        parts = ", ".join(f"{part} {size / 2**20:.0f}" for part, size in found.items())
+        if process.returncode:
+            raise SystemExit(process.stderr)
+        sizes = json.loads(process.stdout.splitlines()[-1])
+        peak, libraries = sizes.pop("peak"), sizes.pop("libraries")
+        guess = libraries + sum(sizes.values())
+        parts = ", ".join(f"{part} {size / 2**20:.0f}" for part, size in sizes.items())
         print(
             f"| {name} | {guess / 2**20:.0f} | {peak / 2**20:.0f} | {guess / peak:.2f} | {parts} |",
             flush=True,

@@ -1,4 +1,4 @@
-"""T-RECS 0.2.1 in a Python 3.8 environment of its own; where that cannot be had, the reason why."""
+"""Install T-RECS 0.2.1 into a separate Python 3.8 environment, or return the reason why that is impossible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REQUIREMENTS = HERE / "trecs_peer" / "requirements.txt"
 
 
 def find_python() -> str | None:
-    """A working Python 3.8: $TRECS_PYTHON, python3.8 on the path, or one of pyenv's."""
+    """Return a working Python 3.8: $TRECS_PYTHON, python3.8 on the path, or one of pyenv; None without one."""
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     pyenv = sorted(str(path) for path in root.glob("versions/3.8.*/bin/python"))
     for candidate in (os.environ.get("TRECS_PYTHON"), shutil.which("python3.8"), *pyenv):
@@ -34,7 +34,7 @@ def _is_38(python: str) -> bool:
 
 
 def prepare() -> tuple[str | None, str]:
-    """Return the environment's interpreter, or None and the reason."""
+    """Return the interpreter of the environment, installing it if needed; or None and the reason."""
     python = FOLDER / "bin" / "python"
     if _works(python):
         return str(python), ""
@@ -59,7 +59,7 @@ def prepare() -> tuple[str | None, str]:
 def _works(python: Path) -> bool:
     if not python.exists():
         return False
-    # importing T-RECS writes a log into the working folder
+    # Importing T-RECS writes a log into the working folder.
     command = [str(python), "-c", "import trecs.models"]
     done = subprocess.run(command, check=False, capture_output=True, cwd=FOLDER)
     return done.returncode == 0

@@ -1,14 +1,14 @@
-"""Do several personas follow several tastes? Claims A1–A3 about AMP-CF, on worlds with planted tastes.
+"""Do several personas per user match several tastes? Claims A1–A3 about AMP-CF, on worlds with planted tastes.
 
     python benchmarks/persona_claims.py --seeds 10
 
 Each user takes items of m of twelve planted tastes, in unequal shares, the popular items of a taste more
 often; one item in ten comes from anywhere. A fifth of each user's items is held out. Models with K = 1, 2, 4
-personas have the same total number of parameters (users, items and attention maps: the dimension makes up
-for it) and are trained with regularization and passes chosen for Recall@10 on seeds that the comparison does
-not use, on users with two tastes. Reported: paired differences to K = 1 over seeds with 95 % t intervals, in
+personas have the same total number of parameters (users, items and attention maps; the dimension is chosen
+accordingly). Regularization and the number of passes are chosen for Recall@10 on seeds that the comparison does
+not use, on users with two tastes. Reported: paired differences from K = 1 over seeds, with 95 % t intervals, in
 
-- TDD, Taste Distribution Distance. The paper's formula is not public; this definition is OURS: items are
+- TDD, Taste Distribution Distance. The paper's formula is not public; this definition is our own: items are
   embedded by a truncated SVD of the positive pointwise mutual information of co-consumption (no compared
   model involved), k-means makes 12 taste clusters, and TDD is the mean over users of the total variation
   between the cluster histograms of the history and of the recommended ten;
@@ -35,7 +35,7 @@ BUDGET = 24
 VARIANTS = [(1, 1.0, False), (2, 1.0, False), (2, 1.0, True), (4, 1.0, False), (4, 1.0, True)]
 """(personas, temperature, learned)."""
 GRID = list(product((0.03, 0.1, 0.3), (15, 40)))
-"""(regularization, passes) that every variant is tuned over."""
+"""(regularization, passes): the settings that every variant is tuned over."""
 
 
 def world(shares: tuple[float, ...], seed: int) -> tuple[Observation, np.ndarray]:
@@ -47,7 +47,7 @@ def world(shares: tuple[float, ...], seed: int) -> tuple[Observation, np.ndarray
         for taste, share in zip(rng.permutation(TASTES), shares, strict=False):
             own = slice(taste * PER_TASTE, (taste + 1) * PER_TASTE)
             chances[user, own] += 0.9 * share * appeal / appeal.sum()
-    # the items with the largest log chance + Gumbel noise are a draw without replacement
+    # The items with the largest log probability plus Gumbel noise are a draw without replacement.
     order = np.argsort(-(np.log(chances) + rng.gumbel(size=chances.shape)), axis=1)[:, :TAKEN]
     held = np.zeros((USERS, ITEMS), bool)
     np.put_along_axis(held, rng.permuted(order, axis=1)[:, : TAKEN // 5], True, axis=1)
@@ -65,7 +65,7 @@ def world(shares: tuple[float, ...], seed: int) -> tuple[Observation, np.ndarray
 
 
 def taste_clusters(seen: Observation, seed: int) -> np.ndarray:
-    """Return (ITEMS,) the cluster of each item, from co-consumption alone."""
+    """Return (ITEMS,) the cluster of each item, computed from co-consumption alone."""
     taken = sparse.csr_matrix(seen.counts > 0, dtype=float)
     together = (taken.T @ taken).toarray()
     np.fill_diagonal(together, 0)
@@ -81,7 +81,7 @@ def taste_clusters(seen: Observation, seed: int) -> np.ndarray:
 
 
 def dimension(personas: int) -> int:
-    """Return the dimension with which the total number of parameters is closest to the budget's."""
+    """Return the dimension whose total number of parameters is closest to that of K = 1 with `BUDGET` dimensions."""
 
     def size(k: int, d: int) -> int:
         return USERS * k * d + ITEMS * (d + 1) + (2 * d * d if k > 1 else 0)
@@ -121,36 +121,38 @@ def interval(values: np.ndarray) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Personas against one vector at equal size.")
+    parser = argparse.ArgumentParser(
+        description="Several personas against one vector per user, at equal size."
+    )
     parser.add_argument("--seeds", type=int, default=10)
     seeds = range(parser.parse_args().seeds)
     tuning = [(*world(SHARES["2 uneven"], seed), seed) for seed in (1000, 1001)]
-    nothing = np.zeros(ITEMS, int)
+    no_clusters = np.zeros(ITEMS, int)
     chosen = {}
     for variant in VARIANTS:
         recall = {
             choice: np.mean(
-                [measured(seen, held, nothing, variant, choice, s)[1] for seen, held, s in tuning]
+                [measured(seen, held, no_clusters, variant, choice, s)[1] for seen, held, s in tuning]
             )
             for choice in GRID
         }
         chosen[variant] = max(recall, key=recall.__getitem__)
         print(f"K, temperature, learned = {variant}: dim {dimension(variant[0])}, tuned to {chosen[variant]}")
     for name, shares in SHARES.items():
-        found: dict = {variant: [] for variant in VARIANTS}
+        results: dict = {variant: [] for variant in VARIANTS}
         for seed in seeds:
             seen, held = world(shares, seed)
             clusters = taste_clusters(seen, seed)
             for variant in VARIANTS:
-                found[variant].append(measured(seen, held, clusters, variant, chosen[variant], seed))
-        base = np.array(found[VARIANTS[0]])
+                results[variant].append(measured(seen, held, clusters, variant, chosen[variant], seed))
+        base = np.array(results[VARIANTS[0]])
         means = ", ".join(
             f"{what} {value:.4f}"
             for what, value in zip(("TDD", "Recall", "HR"), base.mean(axis=0), strict=True)
         )
         print(f"\n{name}: K = 1 has {means}")
         for variant in VARIANTS[1:]:
-            difference = np.array(found[variant]) - base
+            difference = np.array(results[variant]) - base
             label = f"K = {variant[0]}, {'learned' if variant[2] else 'temperature 1'}"
             columns = zip(("TDD", "Recall", "HR"), difference.T, strict=True)
             print(

@@ -1,7 +1,7 @@
-"""Ranking against the bare matrix product: score, mask what was consumed, keep the top 20.
+"""Compare ranking (score, mask consumed items, keep the top 20) with the bare matrix product.
 
 20,000 users × 20,000 items × 32 dimensions, float32, one thread. Prints seconds and their ratio;
-the target is at most 3. Both sides use the same blocks, so the ratio is the cost of selection.
+the target is at most 3. Both sides use the same blocks, so the ratio shows the cost of selection.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from echodrift.policies.topk import ITEM_BLOCK, USER_BLOCK, top_k_factors
 from threadpoolctl import threadpool_limits
 
 CONSUMED = 100
-"""Items that each user has taken already."""
+"""Number of items that each user has already taken."""
 
 
 def bare_product(of_users: np.ndarray, of_items: np.ndarray) -> float:
-    """Return the seconds of U @ V.T alone, block by block, results thrown away."""
+    """Return the seconds of U @ V.T alone, block by block, discarding the results."""
     buffer = np.empty((USER_BLOCK, ITEM_BLOCK), np.float32)
     start = time.perf_counter()
     for row in range(0, of_users.shape[0], USER_BLOCK):
@@ -37,7 +37,7 @@ def measure(users: int, items: int, dim: int, n: int, repeats: int = 3) -> dict[
     of_items = rng.standard_normal((items, dim), np.float32)
     blocked = Blocked(users, items)
     who = np.repeat(np.arange(users, dtype=np.int32), CONSUMED)
-    # what people take is what they like: the mask must cover items that would make the list
+    # People take what they like, so the mask must cover items that would otherwise be ranked high.
     liked, _ = top_k_factors(
         of_users, of_items, np.arange(users, dtype=np.int32), CONSUMED // 2, np.ones(items, bool), blocked
     )
@@ -57,7 +57,7 @@ def measure(users: int, items: int, dim: int, n: int, repeats: int = 3) -> dict[
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--items", type=int, default=20_000)
@@ -65,13 +65,13 @@ def main() -> None:
     parser.add_argument("--top", type=int, default=20)
     options = parser.parse_args()
     with threadpool_limits(1):
-        got = measure(options.users, options.items, options.dim, options.top)
+        result = measure(options.users, options.items, options.dim, options.top)
     print(
         f"ranking {options.users:,} users x {options.items:,} items x {options.dim} dimensions, top {options.top}"
     )
-    print(f"  bare product  {got['product']:.2f} s")
-    print(f"  ranking       {got['ranking']:.2f} s")
-    print(f"  ratio         {got['ratio']:.2f}  (target: at most 3)")
+    print(f"  bare product  {result['product']:.2f} s")
+    print(f"  ranking       {result['ranking']:.2f} s")
+    print(f"  ratio         {result['ratio']:.2f}  (target: at most 3)")
 
 
 if __name__ == "__main__":

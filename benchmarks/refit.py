@@ -1,13 +1,13 @@
-"""What a refit in the loop costs: warm, after 5 more rounds, against a fit from scratch on the same log.
+"""Measure the cost of a refit in the loop: warm, after 5 more rounds, against a fit from scratch on the same log.
 
     python benchmarks/refit.py                                  every kind with its defaults, the default study
     python benchmarks/refit.py movielens --set world.log=… --policy kind=ials,dim=64 --policy kind=ease
     python benchmarks/refit.py default --set world.users=5000 --seeds 3
 
-For every seed a world runs without a recommender: the log at round 0 is fitted (cold), five rounds later the
-same policy is fitted again (warm) and a new one on the same log (cold), and both rank for everybody. What
-people take in the five rounds after that, nobody's slates in the way, is what NDCG@10 is measured on.
-Processor seconds of one thread, the better of two passes, so that compiling does not count.
+For every seed, a world runs without a recommender. A policy is fitted on the log at round 0 (cold); five rounds
+later it is fitted again (warm), a new one is fitted on the same log (cold), and both rank items for everyone.
+NDCG@10 is measured on what people take in the five rounds after that, which no recommendation influenced.
+Times are processor seconds of one thread, the better of two passes, so that compiling does not count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-# jax is given one thread too; it reads this when it is imported
+# Limit jax to one thread too; it reads this when it is imported.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
 import numpy as np
@@ -29,11 +29,11 @@ from echodrift.policies.interactions import Observation
 from echodrift.policies.registry import build_policy, kinds
 from echodrift.scenarios.execution.build import build_simulation
 from echodrift.scenarios.specs.overrides import parse_set
-from echodrift.sim.loop import Now
+from echodrift.sim.loop import RoundState
 from threadpoolctl import threadpool_limits
 
 AFTER = 5
-"""Rounds between two fits, and rounds of consumption to be predicted."""
+"""Rounds between the two fits, and rounds of consumption to predict."""
 REPEATS = 2
 FIRST_SEED = 2000
 """Seeds that no study uses."""
@@ -41,12 +41,12 @@ NOT_LEARNED = {"random", "popularity", "organic", "oracle_item", "oracle_slate"}
 
 
 def worlds(study, seed: int) -> tuple[Observation, Observation, np.ndarray]:
-    """Return what the platform sees at rounds 0 and 5, and (users, items) bool: what is taken in rounds 5 to 9."""
+    """Return the observations at rounds 0 and 5, and (users, items) bool: what is taken in rounds 5 to 9."""
     arm = Arm(name="organic", policy={"kind": "organic"})
     simulation, _ = build_simulation(study.model_copy(update={"rounds": 2 * AFTER + 1}), arm, seed)
 
     def seen() -> Observation:
-        now = Now(simulation.round)
+        now = RoundState(simulation.round)
         simulation.observe(now)
         return now.seen
 
@@ -73,6 +73,7 @@ def ndcg(lists: np.ndarray, wanted: np.ndarray, n: int = 10) -> float:
 
 
 def seconds(work) -> float:
+    """Return the processor seconds of a call."""
     began = time.process_time()
     work()
     return time.process_time() - began
@@ -81,23 +82,23 @@ def seconds(work) -> float:
 def measure(spec: dict, first: Observation, second: Observation, wanted: np.ndarray) -> dict[str, float]:
     """Return the costs and qualities of one kind on one world."""
     users = np.arange(second.n_users, dtype=np.int32)
-    found: dict[str, list[float]] = {"cold": [], "warm": [], "rank": []}
-    of_kept = of_new = np.empty((users.size, 0), np.int32)
+    times: dict[str, list[float]] = {"cold": [], "warm": [], "rank": []}
+    warm_lists = cold_lists = np.empty((users.size, 0), np.int32)
     for _ in range(REPEATS):
         kept, new = build_policy(spec), build_policy(spec)
         kept.fit(first, np.random.default_rng(1))
-        found["warm"].append(seconds(lambda kept=kept: kept.fit(second, np.random.default_rng(2))))
-        found["cold"].append(seconds(lambda new=new: new.fit(second, np.random.default_rng(2))))
+        times["warm"].append(seconds(lambda kept=kept: kept.fit(second, np.random.default_rng(2))))
+        times["cold"].append(seconds(lambda new=new: new.fit(second, np.random.default_rng(2))))
         began = time.process_time()
-        of_kept = kept.rank(second, users, 10, np.random.default_rng(3)).items
-        found["rank"].append((time.process_time() - began) / users.size * 1e6)
-        of_new = new.rank(second, users, 10, np.random.default_rng(3)).items
-    costs = {name: min(values) for name, values in found.items()}
-    return {**costs, "ndcg_warm": ndcg(of_kept, wanted), "ndcg_cold": ndcg(of_new, wanted)}
+        warm_lists = kept.rank(second, users, 10, np.random.default_rng(3)).items
+        times["rank"].append((time.process_time() - began) / users.size * 1e6)
+        cold_lists = new.rank(second, users, 10, np.random.default_rng(3)).items
+    costs = {name: min(values) for name, values in times.items()}
+    return {**costs, "ndcg_warm": ndcg(warm_lists, wanted), "ndcg_cold": ndcg(cold_lists, wanted)}
 
 
 def parse_policy(text: str) -> dict:
-    """`kind=ials,dim=64` → {"kind": "ials", "dim": 64}; values as in JSON, or plain words."""
+    """Return {"kind": "ials", "dim": 64} for `kind=ials,dim=64`; values are JSON or plain words."""
     spec = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
@@ -135,7 +136,7 @@ def main() -> None:
     for spec in specs:
         try:
             each = [measure(spec, *case) for case in cases]
-        except EchodriftError as error:  # the others' lines are still worth having
+        except EchodriftError as error:  # The lines of the other policies are still useful.
             print(f"| {spec} | {type(error).__name__}: {str(error)[:200]} |", flush=True)
             continue
         mean = {name: float(np.mean([one[name] for one in each])) for name in each[0]}

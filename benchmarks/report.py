@@ -1,13 +1,13 @@
-"""Seconds that the report of a study takes, on invented tables: 5 arms × 20 seeds × 1,000 rounds × 25 measures.
+"""Measure the time of a study's report, on synthetic tables: 5 arms × 20 seeds × 1,000 rounds × 25 measures.
 
     python benchmarks/report.py
     python benchmarks/report.py --arms 3 --seeds 5 --rounds 150
     python benchmarks/report.py --interactive          also interactive.html
-    python benchmarks/report.py --keep out/invented    leave the folder there, to look at the page
+    python benchmarks/report.py --keep out/invented    keep the folder, to look at the page
 
-Each curve falls or rises from a shared start to its arm's own level, with noise that hangs together over
-rounds, as measures of a simulated platform do. Printed: wall and processor seconds of a whole
-`echodrift report` (imports included) in a process of its own, then where the time goes in this one.
+Each curve falls or rises from a common start to the level of its arm, with autocorrelated noise, like the
+measures of a simulated platform. Prints wall and processor seconds of `echodrift report` (imports included) in a
+separate process, then a profile of one report in this process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import pandas as pd
 from scipy.signal import lfilter
 
 MEASURES = {
-    # name: (start, lowest end, highest end, noise, evaluated every so many rounds)
+    # name: (start, lowest end, highest end, noise, rounds between evaluations)
     "niche_exposure": (0.35, 0.04, 0.75, 0.01, 1),
     "niche_consumed": (0.32, 0.03, 0.6, 0.02, 1),
     "niche_demand": (0.40, 0.36, 0.41, 0.001, 1),
@@ -56,12 +56,12 @@ MEASURES = {
     "intra_user_diversity": (0.7, 0.3, 0.72, 0.004, 5),
 }
 PRIMARY = ["niche_consumed", "minority_hit_rate", "community_gap", "welfare"]
-HANGING_TOGETHER = 0.7
-"""Autocorrelation of the noise from one round to the next."""
+AUTOCORRELATION = 0.7
+"""Correlation of the noise of consecutive rounds."""
 
 
 def write_study(folder: Path, arms: int = 5, seeds: int = 20, rounds: int = 1000) -> Path:
-    """Write the tables of a finished study; the same numbers at every call."""
+    """Write the tables of a finished study; every call writes the same numbers."""
     rng = np.random.default_rng(5)
     names = ["organic", *(f"recommender {i}" for i in range(1, arms))]
     per_round = np.arange(rounds)
@@ -76,9 +76,9 @@ def write_study(folder: Path, arms: int = 5, seeds: int = 20, rounds: int = 1000
         level = np.repeat(low + (high - low) * place, seeds) + 0.06 * (high - low) * rng.normal(
             size=len(keys)
         )
-        shocks = noise * np.sqrt(1 - HANGING_TOGETHER**2) * rng.normal(size=(len(keys), rounds))
+        shocks = noise * np.sqrt(1 - AUTOCORRELATION**2) * rng.normal(size=(len(keys), rounds))
         values = level[:, None] + (start - level[:, None]) * np.exp(-per_round / 120)
-        values = values + np.asarray(lfilter([1.0], [1.0, -HANGING_TOGETHER], shocks, axis=1))
+        values = values + np.asarray(lfilter([1.0], [1.0, -AUTOCORRELATION], shocks, axis=1))
         values[:, per_round % every != 0] = np.nan
         table[measure] = values.ravel()
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def _write_lorenz(folder: Path, keys: pd.MultiIndex, rng: np.random.Generator) -
 
 
 def _write_others(folder: Path, keys: pd.MultiIndex, rounds: int, rng: np.random.Generator) -> None:
-    """Deciles, lasting tastes and the network, as many rows as a study of that size has."""
+    """Write deciles, surviving tastes and the network, with as many rows as in a real study of that size."""
     deciles, tastes, users, ties = [], [], [], []
     stride = -(-rounds // 64)
     for arm, seed in keys:
@@ -176,13 +176,13 @@ def _write_others(folder: Path, keys: pd.MultiIndex, rounds: int, rng: np.random
                         }
                     )
                 )
-    for name, found in {
+    for name, frames in {
         "deciles": deciles,
         "tastes": tastes,
         "network_users": users,
         "network_ties": ties,
     }.items():
-        pd.concat(found, ignore_index=True).to_parquet(folder / f"{name}.parquet")
+        pd.concat(frames, ignore_index=True).to_parquet(folder / f"{name}.parquet")
 
 
 def _manifest(folder: Path, runs: int) -> dict[str, Any]:
@@ -193,8 +193,8 @@ def _manifest(folder: Path, runs: int) -> dict[str, Any]:
     return {"study": "An invented study", "runs": runs, "failed": 0, "notes": [], "hashes": hashes}
 
 
-def whole(folder: Path, interactive: bool) -> None:
-    """`echodrift report` as a person types it."""
+def time_command(folder: Path, interactive: bool) -> None:
+    """Time `echodrift report` as a command."""
     command = [sys.executable, "-c", "from echodrift.cli import main; main()", "report", str(folder)]
     command += ["--interactive"] if interactive else []
     before, began = _children(), time.perf_counter()
@@ -211,8 +211,8 @@ def _children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def parts(folder: Path) -> None:
-    """Where the time goes, by a profile of one report in this process."""
+def profile_report(folder: Path) -> None:
+    """Print the functions that take the most time, by a profile of one report in this process."""
     import cProfile
     import pstats
 
@@ -244,11 +244,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--interactive", action="store_true")
     parser.add_argument("--keep", type=Path, help="folder for the tables and the page")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = write_study(asked.keep or Path(scratch) / "study", asked.arms, asked.seeds, asked.rounds)
-        whole(folder, asked.interactive)
-        parts(folder)
+        folder = write_study(
+            options.keep or Path(scratch) / "study", options.arms, options.seeds, options.rounds
+        )
+        time_command(folder, options.interactive)
+        profile_report(folder)
         for path in [folder / "report.html", folder / "interactive.html"]:
             if path.exists():
                 print(f"{path.stat().st_size / 1e6:7.1f} MB {path.name}")

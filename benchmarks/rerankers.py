@@ -1,8 +1,8 @@
-"""Rerankers against plain numpy: seconds, and nanoseconds per user, candidate and slot, one thread.
+"""Compare the rerankers with plain numpy: seconds, and nanoseconds per user, candidate and slot, in one thread.
 
-100,000 users × 100 candidates × 24 topics to slates of 10. The reference is the same method in whole-array numpy,
-blocked over users to bound memory; where it picks other slates, the share of rows is printed.
-Targets: calibrated greedy under 4 s, MMR and DPP under 6 s. Times are of the processor, histories and tags included.
+The case is 100,000 users × 100 candidates × 24 topics and slates of 10. The reference is the same method in
+whole-array numpy, in blocks of users to limit memory; the last column is the share of slates that differ from it.
+Targets: calibrated greedy under 4 s, MMR and DPP under 6 s. Times are processor times, histories and tags included.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from echodrift.policies.interactions import Blocked, Friends, Interactions, Obse
 from echodrift.policies.profiles import topic_profiles
 from echodrift.policies.registry import build_reranker
 from echodrift.policies.rerankers.consumption_values import gain_table
-from echodrift.policies.rerankers.proportional import EQUAL
+from echodrift.policies.rerankers.proportional import TIE_TOLERANCE
 from threadpoolctl import threadpool_limits
 
 BLOCK = 2000
-"""Users that the reference handles at once."""
+"""Users in a block of the reference."""
 Array = np.ndarray
 
 
-def made_up(users: int, items: int, topics: int, depth: int) -> tuple[Ranking, Observation]:
-    """Return candidates and an observation: tags of one topic or two, 20 entries of history per user."""
+def synthetic(users: int, items: int, topics: int, depth: int) -> tuple[Ranking, Observation]:
+    """Return candidates and an observation: tags of one or two topics, 20 entries of history per user."""
     rng = np.random.default_rng(0)
     tags = np.eye(topics, dtype=np.float32)[rng.integers(0, topics, items)]
     mixed = rng.random(items) < 0.3
@@ -43,9 +43,7 @@ def made_up(users: int, items: int, topics: int, depth: int) -> tuple[Ranking, O
         Friends(np.zeros(users + 1, np.int64), np.empty(0, np.int32)),
     )  # fmt: skip
     first = rng.integers(0, items, (users, 1))
-    candidates = (
-        first + np.arange(depth) * 37
-    ) % items  # all different where 37 and the items share no divisor
+    candidates = (first + np.arange(depth) * 37) % items  # distinct if 37 does not divide the number of items
     scores = -np.sort(-rng.normal(size=(users, depth)).astype(np.float32), axis=1)
     return Ranking(np.arange(users, dtype=np.int32), candidates.astype(np.int32), scores), seen
 
@@ -64,7 +62,7 @@ def blocks(ranking: Ranking, seen: Observation) -> Iterator[tuple[slice, Array, 
 def greedy(
     scores: Array, n: int, value: Callable[[], Array], chosen: Callable[[Array, Array], None]
 ) -> Array:
-    """Return (B, n) columns: each step the largest `value`, then `chosen(rows, columns)`."""
+    """Return (B, n) columns: in each step the one with the largest `value`, then call `chosen(rows, columns)`."""
     everyone = np.arange(len(scores))
     free = np.ones(scores.shape, bool)
     picks = np.empty((len(scores), n), np.int64)
@@ -76,7 +74,7 @@ def greedy(
 
 
 def calibrated(scores: Array, tags: Array, p: Array, n: int) -> Array:
-    """The greedy of Steck 2018, weight 0.5, alpha 0.01."""
+    """Greedy calibration (Steck 2018), weight 0.5, alpha 0.01."""
     mass = np.zeros(p.shape)
     weight = np.where(p > 0, p, 0)
 
@@ -132,14 +130,14 @@ def xquad(scores: Array, tags: Array, p: Array, n: int) -> Array:
 
 
 def proportional(scores: Array, tags: Array, p: Array, n: int) -> Array:
-    """PM-2 with focus 1: Sainte-Laguë; every topic has candidates to the end here."""
+    """PM-2 with focus 1: Sainte-Laguë; here no topic runs out of candidates."""
     relevance, seats = 0.01 + 0.99 * scores, np.zeros(p.shape)
     left = (tags > 0).sum(axis=1)
 
     def value() -> Array:
         quotient = np.where(left > 0, p / (2 * seats + 1), -1)
-        # among equal ones the first, whatever rounding says
-        turn = (quotient >= quotient.max(axis=1, keepdims=True) * (1 - EQUAL)).argmax(axis=1)
+        # Among ties the first, independent of rounding.
+        turn = (quotient >= quotient.max(axis=1, keepdims=True) * (1 - TIE_TOLERANCE)).argmax(axis=1)
         at = np.arange(len(turn))
         return relevance * tags[at, :, turn] * quotient[at, turn][:, None]
 
@@ -181,21 +179,21 @@ METHODS = {
     "calibrated, flow": ({"solver": "flow"}, None),
     "mmr, by takers": ({"similarity": "taken"}, None),
 }
-"""Label → fields (the kind is the label up to the comma), and the reference."""
+"""Label → fields and reference; the kind is the label up to the comma."""
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--items", type=int, default=5000)
     parser.add_argument("--topics", type=int, default=24)
     parser.add_argument("--candidates", type=int, default=100)
     parser.add_argument("--slots", type=int, default=10)
-    parser.add_argument("--reference-users", type=int, default=4000, help="of them, for the numpy reference")
-    parser.add_argument("--only", default="", help="labels that start so")
+    parser.add_argument("--reference-users", type=int, default=4000, help="users for the numpy reference")
+    parser.add_argument("--only", default="", help="labels that start with this text")
     options = parser.parse_args()
-    ranking, seen = made_up(options.users, options.items, options.topics, options.candidates)
+    ranking, seen = synthetic(options.users, options.items, options.topics, options.candidates)
     some = min(options.reference_users, options.users)
     small = Ranking(ranking.users[:some], ranking.items[:some], ranking.scores[:some])
     print(

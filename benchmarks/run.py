@@ -1,13 +1,13 @@
-"""Speed and memory: echodrift beside bare numpy and beside T-RECS, in one session on one machine.
+"""Compare speed and memory of echodrift with bare numpy and with T-RECS, in one session on one machine.
 
     python benchmarks/run.py                 # about 10 minutes, most of it the peer's
     python benchmarks/run.py --no-peer       # echodrift and the floors only
     python benchmarks/run.py --large         # also 100,000 users × 20,000 items
     python benchmarks/run.py --peer-10k      # also the peer at 10,000 × 10,000 (12 GB, a minute per round)
 
-Seconds are wall time of whole processes (or of a round, where it says so), medians over the repeats;
-compare ratios, not seconds. In brackets: processor time, which other work on the machine disturbs less.
-What each case contains, and figures from one machine: benchmarks/README.md.
+Seconds are wall time of whole processes (or of a round, where stated), medians over the repeats; compare
+ratios, not seconds. Processor times, which other work on the machine disturbs less, are in parentheses.
+benchmarks/README.md describes the cases and has figures from one machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SWEEPS = 2
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; peer and floor are missing where they were not run."""
+    """One line of the table; peer and floor are None where they were not run."""
 
     case: str
     ours: child.Cost
@@ -41,23 +41,23 @@ class Row:
     floor: child.Cost | None = None
 
 
-def ours(arguments: list[str], repeats: int = 1, per_round: bool = False) -> child.Cost:
+def run_echodrift(arguments: list[str], repeats: int = 1, per_round: bool = False) -> child.Cost:
     return child.median([sys.executable, str(HERE / "study.py"), *arguments], repeats, per_round=per_round)
 
 
-def floor(arguments: list[str], repeats: int = 1, per_round: bool = False) -> child.Cost:
+def run_floor(arguments: list[str], repeats: int = 1, per_round: bool = False) -> child.Cost:
     command = [sys.executable, str(HERE / "floors.py"), *arguments]
     return child.median(command, repeats, child.ONE_THREAD, per_round)
 
 
-def theirs(python: str | None, arguments: list[str], per_round: bool = False) -> child.Cost | None:
+def run_peer(python: str | None, arguments: list[str], per_round: bool = False) -> child.Cost | None:
     return child.run([python, str(peer.LOOP), *arguments], per_round=per_round) if python else None
 
 
-def loops(asked: argparse.Namespace, python: str | None) -> list[Row]:
-    """The simulation cases."""
+def loops(options: argparse.Namespace, python: str | None) -> list[Row]:
+    """Run the simulation cases and return their lines."""
     rows = []
-    s1 = [*S1, "--rounds", str(asked.rounds)]
+    s1 = [*S1, "--rounds", str(options.rounds)]
     same = ["--sweeps", str(SWEEPS)]
     for title, policy, sweeps in (
         ("S1, popularity", "popularity", []),
@@ -65,28 +65,30 @@ def loops(asked: argparse.Namespace, python: str | None) -> list[Row]:
         ("S1, MF 10, each side's own default sweeps", "mf", []),
     ):
         case = [policy, *s1, *sweeps]
-        bare = floor([policy, *s1], asked.repeats) if policy == "popularity" or sweeps else None
-        rows.append(Row(title, ours(case, asked.repeats), theirs(python, case), bare))
+        bare = run_floor([policy, *s1], options.repeats) if policy == "popularity" or sweeps else None
+        rows.append(Row(title, run_echodrift(case, options.repeats), run_peer(python, case), bare))
         announce(rows[-1])
     case = ["popularity", *TEN_THOUSAND, "--per-round", "--rounds"]
     one = [*case, "1", "--warmup", "0"]
     rows.append(
         Row(
             "10,000 × 10,000, per round",
-            ours([*case, "10"], per_round=True),
-            theirs(python if asked.peer_10k else None, one, per_round=True),
-            floor([*case, "10"], per_round=True),
+            run_echodrift([*case, "10"], per_round=True),
+            run_peer(python if options.peer_10k else None, one, per_round=True),
+            run_floor([*case, "10"], per_round=True),
         )
     )
     announce(rows[-1])
-    if asked.large:
-        rows.append(Row("100,000 × 20,000, MF 32, 20 rounds", ours([*LARGE, "--retrain-every", "5"])))
+    if options.large:
+        rows.append(
+            Row("100,000 × 20,000, MF 32, 20 rounds", run_echodrift([*LARGE, "--retrain-every", "5"]))
+        )
         announce(rows[-1])
     return rows
 
 
 def startup(times: int = 10) -> list[tuple[str, float]]:
-    """Seconds of starting, the best of several; `import` is what it adds to an empty interpreter."""
+    """Return start-up seconds, the best of several; those of the import are in addition to an empty interpreter."""
 
     def best(*command: str) -> float:
         return min(child.run(command).wall for _ in range(times))
@@ -101,8 +103,8 @@ def startup(times: int = 10) -> list[tuple[str, float]]:
 
 def announce(row: Row) -> None:
     sides = [("echodrift", row.ours), ("T-RECS", row.peer), ("floor", row.floor)]
-    told = "; ".join(f"{name} {seconds(cost)} s, {cost.peak:,.0f} MB" for name, cost in sides if cost)
-    print(f"{row.case}: {told}", flush=True)
+    text = "; ".join(f"{name} {seconds(cost)} s, {cost.peak:,.0f} MB" for name, cost in sides if cost)
+    print(f"{row.case}: {text}", flush=True)
 
 
 def seconds(cost: child.Cost) -> str:
@@ -114,7 +116,7 @@ def ratio(more: child.Cost, less: child.Cost) -> str:
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: case, seconds, peak memory, ratio to the peer, ratio to the floor; processor time in brackets."""
+    """Return Markdown: case, seconds, peak memory, ratios to peer and floor; processor times in parentheses."""
     lines = [
         "| case | seconds | peak MB | T-RECS: seconds | peak MB | times faster | floor: seconds | times the floor |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
@@ -145,16 +147,16 @@ def main() -> None:
     parser.add_argument("--no-peer", action="store_true", help="leave T-RECS out")
     parser.add_argument("--peer-10k", action="store_true", help="run T-RECS at 10,000 × 10,000 too")
     parser.add_argument("--large", action="store_true", help="run 100,000 users × 20,000 items too")
-    asked = parser.parse_args()
+    options = parser.parse_args()
 
     print(f"before: {machine()}")
-    python, why = (None, "left out") if asked.no_peer else peer.prepare()
+    python, why = (None, "left out") if options.no_peer else peer.prepare()
     if python is None:
         print(f"the peer is skipped: {why}")
     print("compiling once, not counted …", flush=True)
     for policy in ("popularity", "mf"):
-        ours([policy, "--users", "200", "--items", "200", "--rounds", "2"])
-    rows = loops(asked, python)
+        run_echodrift([policy, "--users", "200", "--items", "200", "--rounds", "2"])
+    rows = loops(options, python)
     print(f"\n{table(rows)}\n")
     for name, seconds in startup():
         print(f"{name}: {seconds:.3f} s")

@@ -1,17 +1,17 @@
-"""When does it pay to model friends as sources of items, and when as people with similar tastes?
+"""When does it help to model friends as sources of items, and when as people with similar tastes?
 
     python benchmarks/social_claims.py [--seeds 10] [--users 300] [--items 500]
 
 Chaney, Blei and Eliassi-Rad (RecSys 2015) explain takes by tastes and by copying (social_poisson, mode spf);
 SocialMF pulls the factors of friends together. Copying should win where friends have different tastes, and
-lose to plain methods where nobody copies. Here both are planted: a take is a copy of something that a friend
-took before (friends count by a heterogeneous influence) with probability `copied`; of a user's friends a
-share `homophily` has the user's own favorite topic, the others are drawn at random. Nobody takes an item twice.
+lose to plain methods where nobody copies. Both are planted here: with probability `copied`, a user takes an item
+that a friend took before (friends are weighted by a heterogeneous influence); a share `homophily` of a user's
+friends has the same favorite topic, the others are drawn at random. Nobody takes an item twice.
 
-The last fifth of the rounds is to be ranked from the rounds before. Every method's settings are chosen in
-every cell of the table by mean NCRR over three worlds that the table does not contain; the rows marked
-"paper" have the priors of the paper. NCRR: Σ_{i taken} 1/rank_i over its maximum, all items not taken before
-being ranked, mean over users with takes to be ranked.
+The takes of the last fifth of the rounds are ranked from the rounds before. The settings of every method are
+chosen for every cell of the table by mean NCRR over three worlds that are not in the table; the rows marked
+"paper" have the priors of the paper. NCRR is Σ_{i taken} 1/rank_i divided by its maximum, where all items not
+taken before are ranked; mean over users with takes in the last fifth.
 """
 
 from __future__ import annotations
@@ -134,16 +134,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--users", type=int, default=300)
     parser.add_argument("--items", type=int, default=500)
-    given = parser.parse_args()
-    sizes = (given.users, given.items)
-    print(f"{given.users} users, {given.items} items, {given.seeds} seeds; NCRR")
+    options = parser.parse_args()
+    sizes = (options.users, options.items)
+    print(f"{options.users} users, {options.items} items, {options.seeds} seeds; NCRR")
     print(f"{'homophily':>9} {'copied':>7} " + " ".join(f"{name:>11}" for name in METHODS))
     table = {}
     for homophily, copied in product(HOMOPHILY, COPIED):
         tried = results(copied, homophily, TUNING, sizes, METHODS)
         chosen = {name: [METHODS[name][int(values.mean(axis=1).argmax())]] for name, values in tried.items()}
         cell = {
-            name: v[0] for name, v in results(copied, homophily, range(given.seeds), sizes, chosen).items()
+            name: v[0] for name, v in results(copied, homophily, range(options.seeds), sizes, chosen).items()
         }
         table[homophily, copied] = cell
         print(

@@ -1,9 +1,9 @@
-"""How fast a folder with many runs is: made up here, then read, collected, asked and looked at.
+"""Measure how fast a folder with many runs is: write synthetic runs, then read, collect and query them.
 
     python benchmarks/store.py [RUNS] [FOLDER]
 
-10,000 runs of 100 rounds × 25 measures by default, about 1 GB. Nothing is simulated. Prints seconds of wall time
-and of CPU time for each step.
+By default 10,000 runs of 100 rounds × 25 measures, about 1 GB. Nothing is simulated. Prints the seconds of wall
+time and of CPU time of each step.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def timed(what: str) -> Iterator[None]:
     )
 
 
-def made(path: Path, count: int) -> tuple[Folder, list]:
+def write_runs(path: Path, count: int) -> tuple[Folder, list]:
+    """Write `count` synthetic runs; return the folder, and the study and its plan."""
     arms = [{"name": f"arm {n}", "policy": {"kind": ("random", "organic")[n % 2]}} for n in range(ARMS)]
     study = load_study({"name": "many", "rounds": ROUNDS, "seeds": count // ARMS, "arms": arms})
     plan, folder, rng = expand(study), Folder(path), np.random.default_rng(0)
@@ -60,10 +61,10 @@ def made(path: Path, count: int) -> tuple[Folder, list]:
 
 
 def main(count: int, path: Path) -> None:
-    # The disk's own speed is not what is measured.
+    # The speed of the disk is not what is measured.
     os.fsync = lambda handle: None
     with timed(f"write {count:,} runs, with bundles"):
-        folder, (study, plan) = made(path, count)
+        folder, (study, plan) = write_runs(path, count)
     with timed("status"):
         status(path)
     with timed("query of rounds, unfinished"):

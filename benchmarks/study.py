@@ -1,10 +1,10 @@
-"""One echodrift run of the size of a benchmark case, through the public API, in this process.
+"""Run one benchmark case with echodrift, through the public API, in this process.
 
     python study.py popularity --users 1000 --items 1000 --rounds 100
     python study.py mf --users 1000 --items 1000 --rounds 100 --factors 10 --retrain-every 1
     python study.py popularity --users 10000 --items 10000 --rounds 10 --per-round
 
-With `--per-round` the last line is the mean wall and processor seconds of a round, after a first one.
+With `--per-round`, the last line has the mean wall and processor seconds of a round, without the first.
 Every user visits in every round and all default measures are on; everything else is the default.
 """
 
@@ -19,43 +19,47 @@ from typing import Any
 import echodrift as ed
 
 
-def study(asked: argparse.Namespace) -> dict[str, Any]:
-    """The study file of the case, as a dict."""
+def study(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the study of the case, as a dict."""
     policy: dict[str, Any] = {"kind": "popularity"}
-    if asked.policy == "mf":
-        policy = {"kind": "matrix_factorization", "dim": asked.factors}
-        if asked.sweeps:
-            policy["refit_iterations"] = asked.sweeps
+    if options.policy == "mf":
+        policy = {"kind": "matrix_factorization", "dim": options.factors}
+        if options.sweeps:
+            policy["refit_iterations"] = options.sweeps
     return {
         "name": "benchmark",
-        "rounds": asked.rounds,
+        "rounds": options.rounds,
         "seeds": 1,
-        "world": {"users": asked.users, "items": asked.items},
+        "world": {"users": options.users, "items": options.items},
         "behavior": {"activity": 1.0, "activity_sd": 0.0},
-        "platform": {"slate": asked.slate, "retrain_every": asked.retrain_every, "warmup": asked.warmup},
-        "arms": [{"name": asked.policy, "policy": policy}],
+        "platform": {
+            "slate": options.slate,
+            "retrain_every": options.retrain_every,
+            "warmup": options.warmup,
+        },
+        "arms": [{"name": options.policy, "policy": policy}],
     }
 
 
-def whole(asked: argparse.Namespace) -> None:
-    """A study from its dict to its tables."""
+def run_study(options: argparse.Namespace) -> None:
+    """Run the study, from its dict to its tables."""
     with tempfile.TemporaryDirectory() as folder:
-        result = ed.run(study(asked), out=Path(folder) / "out", jobs=1)
+        result = ed.run(study(options), out=Path(folder) / "out", jobs=1)
         runs = result.runs
         if len(runs) != 1 or runs["status"].iloc[0] != "ok":
             raise SystemExit(f"the run failed:\n{runs.to_string()}")
-        if len(result.rounds) != asked.rounds:
-            raise SystemExit(f"{len(result.rounds)} rows for {asked.rounds} rounds")
+        if len(result.rounds) != options.rounds:
+            raise SystemExit(f"{len(result.rounds)} rows for {options.rounds} rounds")
 
 
-def per_round(asked: argparse.Namespace) -> None:
-    """One round more than asked for; the first, which learns the warm-up, is not timed."""
-    loop = ed.loop(study(asked), rounds=asked.rounds + 1)
+def per_round(options: argparse.Namespace) -> None:
+    """Time single rounds; the first round, which learns from the warm-up, is run in addition and not timed."""
+    loop = ed.loop(study(options), rounds=options.rounds + 1)
     loop.step()
     wall, processor = time.perf_counter(), time.process_time()
-    for _ in range(asked.rounds):
+    for _ in range(options.rounds):
         loop.step()
-    print((time.perf_counter() - wall) / asked.rounds, (time.process_time() - processor) / asked.rounds)
+    print((time.perf_counter() - wall) / options.rounds, (time.process_time() - processor) / options.rounds)
 
 
 def main() -> None:
@@ -75,8 +79,8 @@ def main() -> None:
     parser.add_argument("--retrain-every", type=int, default=1)
     parser.add_argument("--warmup", type=int, default=15)
     parser.add_argument("--per-round", action="store_true")
-    asked = parser.parse_args()
-    (per_round if asked.per_round else whole)(asked)
+    options = parser.parse_args()
+    (per_round if options.per_round else run_study)(options)
 
 
 if __name__ == "__main__":

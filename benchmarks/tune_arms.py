@@ -3,11 +3,12 @@
     python benchmarks/tune_arms.py my_study.toml --trials 12
     python benchmarks/tune_arms.py lastfm --set world.log=… --set world.social=… --only "MF 8"
 
-Untuned arms say nothing about methods. So each arm's policy is fitted on 80 % of every user's distinct items
-in the log from before round 0 (the warm-up of a generated world, or the real log) and asked to rank the
-other 20 % among all items that the user has not taken: NDCG@10, mean over splits with seeds that no study uses.
-The search is that of `echodrift tune`: trial 0 is the policy's own defaults (with `dim` and whatever else --fix names
-as the arm has it), trial i's settings depend on i only. What it prints can be pasted into the study.
+A comparison of untuned arms says nothing about the methods. So each arm's policy is fitted on 80 % of every
+user's distinct items in the log from before round 0 (the warm-up of a generated world, or the real log) and
+evaluated by ranking the other 20 % among all items that the user has not taken: NDCG@10, mean over splits with
+seeds that no study uses. The search is that of `echodrift tune`: trial 0 uses the policy's defaults (with `dim` and
+the other fields of --fix as in the arm); the settings of trial i depend on i only. The output can be pasted into
+the study.
 """
 
 from __future__ import annotations
@@ -21,30 +22,30 @@ from echodrift import Arm, load_study
 from echodrift.policies.interactions import Blocked, Observation
 from echodrift.policies.registry import policy_class
 from echodrift.scenarios.execution.build import build_simulation
-from echodrift.scenarios.execution.spread import spread
+from echodrift.scenarios.execution.parallel import run_parallel
 from echodrift.scenarios.offline.inline_toml import write_option
 from echodrift.scenarios.offline.metric_list import parse_metrics
 from echodrift.scenarios.offline.protocol.task import Task
-from echodrift.scenarios.offline.score import carry_out
+from echodrift.scenarios.offline.score import evaluate_policy
 from echodrift.scenarios.offline.search import draw
 from echodrift.scenarios.offline.specs import Contender
 from echodrift.scenarios.specs.overrides import parse_set
-from echodrift.sim.loop import Now
+from echodrift.sim.loop import RoundState
 from echodrift.sim.recommender import REFERENCE_ARMS
 
 SEED = 1000
-"""The first of the seeds that are tuned on; studies count from 0."""
+"""First of the seeds for tuning; those of studies start at 0."""
 SHARE = 0.2
 METRICS = "ndcg@10,recall@20,arp@10,coverage@10"
-NAMED = ("dim", "mode", "table", "load", "model", "likelihood", "personas", "list_weight")
-"""Fields that tell arms apart rather than tune them."""
+FIXED_FIELDS = ("dim", "mode", "table", "load", "model", "likelihood", "personas", "list_weight")
+"""Fields that distinguish arms and are therefore not tuned."""
 
 
 def first_log(study, seed: int) -> Observation:
-    """Return what the platform sees at round 0."""
+    """Return the platform's observation at round 0."""
     arm = Arm(name="organic", policy={"kind": "organic"})
     simulation, _ = build_simulation(study.model_copy(update={"rounds": 1}), arm, seed)
-    now = Now(0)
+    now = RoundState(0)
     simulation.observe(now)
     return now.seen
 
@@ -67,20 +68,20 @@ def held_out(seen: Observation, seed: int) -> Task:
     users, counts = np.unique(out // seen.n_items, return_counts=True)
     return Task(
         seed=seed,
-        fit=fit,
+        train=fit,
         seen=fit,
-        fold=np.empty(0, np.int32),
+        fold_in_users=np.empty(0, np.int32),
         users=users.astype(np.int32),
         indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         relevant=(out % seen.n_items).astype(np.int32),
         cases=None,
-        labels=[str(one) for one in users],
+        labels=[str(user) for user in users],
         notes=(),
     )
 
 
 def trials_of(arm, trials: int, fixed: set[str]) -> list[dict]:
-    """Return the specs to try for an arm: its fixed fields, and settings drawn from the policy's own space."""
+    """Return the specs to try for an arm: its fixed fields, and settings drawn from the search space of the policy."""
     kept = {key: value for key, value in arm.policy.items() if key == "kind" or key in fixed}
     space = {
         name: where for name, where in policy_class(kept["kind"]).space_for(kept).items() if name not in kept
@@ -93,13 +94,16 @@ def trials_of(arm, trials: int, fixed: set[str]) -> list[dict]:
 def judge(job):
     """Return (arm, spec, mean of each metric over the tasks, fit seconds, error)."""
     name, spec, tasks = job
-    asked = parse_metrics(METRICS)
-    found = [carry_out(task, Contender(name, spec), asked) for task in tasks]
-    error = next((one.error for one in found if one.status != "ok"), "")
+    metrics = parse_metrics(METRICS)
+    scores = [evaluate_policy(task, Contender(name, spec), metrics) for task in tasks]
+    error = next((score.error for score in scores if score.status != "ok"), "")
     if error:
         return name, spec, None, 0.0, error
-    means = {one.label: float(np.mean([each.values[one.label].value for each in found])) for one in asked}
-    return name, spec, means, float(np.mean([one.fit_seconds for one in found])), ""
+    means = {
+        metric.label: float(np.mean([score.values[metric.label].value for score in scores]))
+        for metric in metrics
+    }
+    return name, spec, means, float(np.mean([score.fit_seconds for score in scores])), ""
 
 
 def main() -> None:
@@ -109,14 +113,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--only", nargs="+", help="arms by name; all when omitted")
-    parser.add_argument("--fix", nargs="*", default=list(NAMED), help="fields to leave as the arm has them")
+    parser.add_argument("--fix", nargs="*", default=list(FIXED_FIELDS), help="fields to leave as in the arm")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", help="JSON lines of all trials")
     options = parser.parse_args()
     study = load_study(options.study, [parse_set(text) for text in options.overrides])
     tasks = [held_out(first_log(study, SEED + i), SEED + i) for i in range(options.splits)]
     print(
-        f"{study.name}: {len(tasks[0].fit.log):,} entries to train on, {tasks[0].relevant.size:,} pairs held out"
+        f"{study.name}: {len(tasks[0].train.log):,} entries to train on, {tasks[0].relevant.size:,} pairs held out"
     )
     arms = [arm for arm in study.arms if arm.policy["kind"] not in REFERENCE_ARMS and not arm.rerank]
     arms = [arm for arm in arms if not options.only or arm.name in options.only]
@@ -124,7 +128,7 @@ def main() -> None:
         (arm.name, spec, tasks) for arm in arms for spec in trials_of(arm, options.trials, set(options.fix))
     ]
     best: dict[str, tuple] = {}
-    for _, (name, spec, means, seconds, error) in spread(
+    for _, (name, spec, means, seconds, error) in run_parallel(
         jobs, judge, lambda job: (job[0], job[1], None, 0, "killed"), options.jobs
     ):
         line = f"{means['ndcg@10']:.4f}" if means else f"failed: {error}"

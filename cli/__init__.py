@@ -1,4 +1,4 @@
-"""The command line. A command is a file; everything heavy is imported inside the command that needs it."""
+"""The command line. Every command has its own file and imports heavy libraries only when it runs."""
 
 from .entry import app, main
 

@@ -1,4 +1,4 @@
-"""What can be put into a study, and what a study amounts to, in plain text."""
+"""Texts of `list`, `describe` and `check`: available components, a study in detail, and warnings about a study."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..scenarios.specs.uncertainty import Uncertainty
 from ..wording import component, counted, toml
 
 Row = tuple[str, str]
-"""Name, one line about it."""
+"""(name, one-line description)."""
 
 FEW_DRAWS = 64
-"""Below this sensitivity indices are rough (`analysis.sensitivity`)."""
+"""Minimum draws for sensitivity indices that are not just rough (`analysis.sensitivity`)."""
 FEW_SEEDS = 20
-"""Below this a comparison rests on little."""
+"""Minimum seeds for a comparison with narrow intervals."""
 
 
 def policies() -> list[Row]:
-    """Return the policies, the reference arms last."""
+    """Return the policies, then the reference arms."""
     from ..policies.registry import kinds, policy_class
     from ..sim.recommender import REFERENCE_ARMS
 
@@ -50,17 +50,17 @@ def transforms() -> list[Row]:
 
 
 def measures() -> list[Row]:
-    """Return the measures, which are columns of the tables, with unit, range and direction."""
+    """Return the measures with unit, range and direction."""
     from ..analysis.measures import catalog
 
     rows = []
     for column in catalog():
         unit = f" [{column.unit}]" if column.unit else ""
-        good = "" if column.better == "neither" else f", {column.better} is better"
+        direction = "" if column.better == "neither" else f", {column.better} is better"
         rows.append(
             (
                 column.name,
-                f"{column.title}{unit}, {_bound(column.low)} to {_bound(column.high)}{good} ({column.family})",
+                f"{column.title}{unit}, {_bound(column.low)} to {_bound(column.high)}{direction} ({column.family})",
             )
         )
     return rows
@@ -71,7 +71,7 @@ def _bound(value: float) -> str:
 
 
 def studies() -> list[Row]:
-    """Return the studies of the library with their questions."""
+    """Return the studies of the library with their titles."""
     rows = []
     for name, path in library().items():
         try:
@@ -81,12 +81,12 @@ def studies() -> list[Row]:
     return rows
 
 
-def _first_line(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").split("\n")[0]
+def _first_line(component: object) -> str:
+    return (inspect.getdoc(component) or "").split("\n")[0]
 
 
 def describe(study: Study) -> str:
-    """Return what a study does: question, arms, grid, runs, world, size of the results, every setting."""
+    """Return a study in detail: title, arms, grid, runs, world, size of the results, every setting."""
     plan = expand(study)
     seeds = seeds_of(study)
     lines = [study.name, ""]
@@ -95,10 +95,10 @@ def describe(study: Study) -> str:
     lines += ["Arms"]
     reference = study.reference or study.arms[0].name
     for arm in study.arms:
-        then = "".join(f", then {component(reranker)}" for reranker in arm.rerank)
-        own = "".join(f", platform.{key} = {toml(value)}" for key, value in arm.platform.items())
+        rerankers = "".join(f", then {component(reranker)}" for reranker in arm.rerank)
+        overrides = "".join(f", platform.{key} = {toml(value)}" for key, value in arm.platform.items())
         mark = "  (reference)" if arm.name == reference else ""
-        lines.append(f"  {arm.name}: {component(arm.policy)}{then}{own}{mark}")
+        lines.append(f"  {arm.name}: {component(arm.policy)}{rerankers}{overrides}{mark}")
     if study.grid:
         lines += ["", "Grid (every combination)"]
         lines += [f"  {key} = {', '.join(map(toml, values))}" for key, values in study.grid.items()]
@@ -134,7 +134,7 @@ def describe(study: Study) -> str:
 
 
 def _settings(study: Study) -> list[str]:
-    """Return the lines of the study as TOML without its description, which stands above, and an empty grid."""
+    """Return the study as lines of TOML without its description, which is printed above, and without an empty grid."""
     lines = dump(study).splitlines()
     return [
         line
@@ -161,7 +161,7 @@ def _megabytes(size: float) -> str:
 
 
 def warnings(study: Study) -> list[str]:
-    """Return what is allowed but makes conclusions weak, one sentence each."""
+    """Return settings that are allowed but make conclusions weak, one sentence each."""
     found = []
     seeds = len(seeds_of(study))
     if study.uncertainty and study.uncertainty.design == "saltelli":
@@ -172,7 +172,7 @@ def warnings(study: Study) -> list[str]:
         )
     if study.uncertainty and study.uncertainty.design == "draws" and seeds < FEW_DRAWS:
         found.append(
-            f"{counted(seeds, 'draw')} from the priors: {FEW_DRAWS} or more where it is asked which assumption decides"
+            f"{counted(seeds, 'draw')} from the priors: {FEW_DRAWS} or more to find out which assumptions matter"
         )
     if len(study.arms) == 1:
         found.append("one arm: there is nothing to compare it with; an organic arm shows what the loop adds")
@@ -186,7 +186,7 @@ def warnings(study: Study) -> list[str]:
 
 
 def _small_design(config: Uncertainty) -> Iterable[str]:
-    """Count what intervals and indices rest on, which is not the number of seeds: pairs of draws, and replicates."""
+    """Warn about few pairs of draws or replicates, on which intervals and indices rest here instead of seeds."""
     from ..analysis.sensitivity.pairs import FEWEST_PAIRS
 
     if config.base < FEWEST_PAIRS:
@@ -195,7 +195,7 @@ def _small_design(config: Uncertainty) -> Iterable[str]:
             f"base = {FEWEST_PAIRS} at least"
         )
     if config.replicates == 1:
-        yield "replicates = 1: noise cannot be told from what the keys do; replicates = 2 or more"
+        yield "replicates = 1: noise cannot be separated from the effects of the keys; replicates = 2 or more"
 
 
 def _short_runs(study: Study) -> Iterable[str]:
@@ -206,7 +206,7 @@ def _short_runs(study: Study) -> Iterable[str]:
 
 
 def _too_many_dimensions(study: Study) -> Iterable[str]:
-    """Tell beforehand what does not depend on what happens in a run: no log is larger than the world."""
+    """Warn about models with more dimensions than the world has users or items: no log can be larger."""
     world = study.world
     if not isinstance(world, WorldConfig):
         return
@@ -225,7 +225,7 @@ def _too_many_dimensions(study: Study) -> Iterable[str]:
 
 
 def _policies_in(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give a policy and those inside it, such as the model of a bandit."""
+    """Yield a policy and those nested in it, such as the model of a bandit."""
     yield fields
     for value in fields.values():
         if isinstance(value, dict) and "kind" in value:

@@ -1,4 +1,4 @@
-"""What a policy, reference arm, reranker or log transform does, and each of its fields, in plain text."""
+"""Help text of a policy, reference arm, reranker or log transform: what it does, and each of its fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..wording import toml
 
 
 def describe_component(kind: str) -> str | None:
-    """Return what a component does and each of its fields; None if there is no such kind."""
+    """Return the help text of a component; None if there is no such kind."""
     from ..policies.registry import kinds, log_transform_class, policy_class, reranker_class
     from ..sim.recommender import REFERENCE_ARMS
 
@@ -34,8 +34,8 @@ def describe_component(kind: str) -> str | None:
     return None
 
 
-def everything() -> list[str]:
-    """Return all kinds that can be described by name."""
+def kinds_with_help() -> list[str]:
+    """Return all kinds that have a help text."""
     from ..policies.registry import kinds
     from ..sim.recommender import REFERENCE_ARMS
 
@@ -47,7 +47,7 @@ def _page(title: str, component: object, config: type[BaseModel]) -> str:
     for name, field in config.model_fields.items():
         bounds = " and ".join(f"{word} {value}" for word, value in _bounds_of(field))
         kind = inspect.formatannotation(field.annotation).replace("typing.", "").replace("Literal", "one of ")
-        default = "needed" if field.is_required() else f"default {toml(field.default)}"
+        default = "required" if field.is_required() else f"default {toml(field.default)}"
         if not field.is_required() and field.default is None:
             default = "may be omitted"
         lines.append(f"  {name}  ({kind}{', ' + bounds if bounds else ''}; {default})")

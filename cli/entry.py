@@ -20,7 +20,8 @@ from .commands.run import report, run
 from .commands.status import status
 from .commands.tune import tune
 from .guard import guarded
-from .messages import say
+from .messages import print_stderr
+from .option_groups import expand_options
 from .usage import Commands
 
 EPILOG = (
@@ -53,7 +54,7 @@ for name, command in (
     ("evaluate", evaluate),
     ("tune", tune),
 ):
-    app.command(name)(guarded(command))
+    app.command(name)(guarded(expand_options(command)))
 
 
 def _version(value: bool) -> None:
@@ -75,14 +76,14 @@ def _root(
 
 def main() -> None:
     """Entry point of the `echodrift` command."""
-    # Numerical libraries read these when they are loaded, which has not happened yet: runs use one
+    # Numerical libraries read these when they are loaded, which has not happened yet. Runs use one
     # thread each, so that results do not depend on the number of cores.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
-    # a class of your own, in a file beside you, can be named wherever a kind is asked for
+    # A class in a file of the current directory can be named wherever a kind is expected.
     sys.path.append("")
     try:
         app()
     except KeyboardInterrupt:
-        say("Stopped.")
+        print_stderr("Stopped.")
         sys.exit(int(ExitCode.INTERRUPTED))

@@ -1,4 +1,4 @@
-"""What becomes of errors: one clear message and an exit code."""
+"""Turn exceptions of commands into one clear message and an exit code."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from typing import Any
 import typer
 
 from ..errors import EchodriftError, ExitCode, was_interrupted
-from .messages import say
+from .messages import print_stderr
 
 
 def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
-    """Turn errors into one clear message and an exit code."""
+    """Wrap a command: report errors as one clear message and exit with their code."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **options: Any) -> None:
         try:
             code = command(*args, **options) or ExitCode.OK
         except KeyboardInterrupt as stop:
-            say(str(stop) or "Stopped.")
+            print_stderr(str(stop) or "Stopped.")
             code = ExitCode.INTERRUPTED
         except BrokenPipeError:
-            # The reader of a pipe (say `head`) has left; there is nobody to tell.
+            # The reader of a pipe (such as `head`) has closed it, so there is nobody to report to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = ExitCode.OK
         except Exception as error:
             if was_interrupted(error):
-                say("Stopped.")
+                print_stderr("Stopped.")
                 raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
             if options.get("debug"):
                 raise
             if isinstance(error, EchodriftError):
-                say("error: " + "\n       ".join(str(error).splitlines()))
+                print_stderr("error: " + "\n       ".join(str(error).splitlines()))
                 code = error.exit_code
             else:
-                say(f"error: {type(error).__name__}: {error}".splitlines()[0])
-                say("This was not foreseen; run again with --debug to see where it happened.")
+                print_stderr(f"error: {type(error).__name__}: {error}".splitlines()[0])
+                print_stderr("This was not foreseen; run again with --debug to see where it happened.")
                 code = ExitCode.BUG
         raise typer.Exit(int(code))
 

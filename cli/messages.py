@@ -1,4 +1,4 @@
-"""What commands say on stderr, so that stdout can be piped on."""
+"""Messages of commands. They go to stderr, so that stdout can be piped."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import sys
 from pathlib import Path
 
 
-def say(text: str) -> None:
+def print_stderr(text: str) -> None:
     """Write a line to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
-def tell_under_way(folder: Path) -> None:
-    """Say on stderr that the tables in a folder are of a study that is not finished, where it is so."""
-    from ..scenarios.inspection.survey import under_way
+def print_unfinished_note(folder: Path) -> None:
+    """Write a note to stderr if the tables in a folder belong to an unfinished study."""
+    from ..scenarios.inspection.folder_state import unfinished_note
 
-    note = under_way(folder)
+    note = unfinished_note(folder)
     if note:
-        tell([note])
+        print_notes([note])
 
 
-def tell(notes: list[str]) -> None:
+def print_notes(notes: list[str]) -> None:
     """Write notes and warnings to stderr."""
     for note in notes:
-        say(note if note.startswith("warning: ") else f"note: {note}")
+        print_stderr(note if note.startswith("warning: ") else f"note: {note}")

@@ -1,4 +1,4 @@
-"""The answer to a query as text, CSV, JSON or Parquet."""
+"""The result of a query as text, CSV, JSON or Parquet."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ..scenarios.storage.folder import MANIFEST, RUNS, TABLES
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMS = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
+FORMATS = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
 
 
-def form_of(csv: bool, as_json: bool, parquet: Path | None, out: Path | None) -> str:
-    """Return "csv", "json", "parquet" or "text", by options and else by the name of the file."""
-    asked = [name for name, wanted in (("csv", csv), ("json", as_json), ("parquet", parquet)) if wanted]
-    if len(asked) > 1:
-        raise BadInput(f"--{asked[0]} and --{asked[1]}: choose one of them")
+def output_format(csv: bool, as_json: bool, parquet: Path | None, out: Path | None) -> str:
+    """Return "csv", "json", "parquet" or "text", from the options or else from the file name."""
+    chosen = [name for name, wanted in (("csv", csv), ("json", as_json), ("parquet", parquet)) if wanted]
+    if len(chosen) > 1:
+        raise BadInput(f"--{chosen[0]} and --{chosen[1]}: choose one of them")
     if parquet is not None and out is not None:
         raise BadInput("--parquet and --out both name a file: choose one of them")
-    if asked:
-        return asked[0]
-    return FORMS.get(out.suffix.lower(), "text") if out is not None else "text"
+    if chosen:
+        return chosen[0]
+    return FORMATS.get(out.suffix.lower(), "text") if out is not None else "text"
 
 
-def refuse_own(folder: Path, target: Path) -> None:
-    """Raise BadInput for a file that belongs to the results, and for a place where no file can be."""
+def refuse_result_file(folder: Path, target: Path) -> None:
+    """Raise BadInput for a file that belongs to the results, and for a path where no file can be written."""
     own = {f"{name}.parquet" for name in (*TABLES, "draws")} | {MANIFEST, "study.toml"}
     place, inside = Path(os.path.realpath(folder)), Path(os.path.realpath(target))
     if (inside.parent == place and inside.name in own) or place / RUNS in inside.parents:
@@ -65,7 +65,7 @@ def as_bytes(table: pa.Table, form: str) -> bytes:
 
 
 def _rows(table: pa.Table) -> Iterable[dict[str, Any]]:
-    """Give rows; of two columns with one name the later gets a number."""
+    """Return rows; of two columns with the same name the later gets a number."""
     return table.rename_columns(_unique(table.column_names)).to_pylist()
 
 
@@ -111,8 +111,8 @@ def _jsonable(value: Any) -> Any:
 
 
 def text_of(table: pa.Table) -> str:
-    """Return a table as aligned text, every value whole."""
-    rows = [[_whole(value) for value in row.values()] for row in _rows(table)]
+    """Return a table as aligned text with values in full."""
+    rows = [[_full_text(value) for value in row.values()] for row in _rows(table)]
     heads = table.column_names
     numbers = [
         str(field.type).startswith(("int", "uint", "float", "double", "decimal")) for field in table.schema
@@ -127,10 +127,10 @@ def text_of(table: pa.Table) -> str:
     )
 
 
-def _whole(value: Any) -> str:
+def _full_text(value: Any) -> str:
     return "" if value is None else " ".join(str(_plain(value)).splitlines())
 
 
 def short(value: Any) -> str:
-    """Return a value for a terminal: numbers with six digits."""
-    return f"{value:.6g}" if isinstance(value, float) else _whole(value)
+    """Return a value for a terminal, numbers with six digits."""
+    return f"{value:.6g}" if isinstance(value, float) else _full_text(value)

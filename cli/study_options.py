@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,14 +15,74 @@ StudyArgument = Annotated[
 Set = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Put over the study, e.g. world.users=500 (repeat as needed)."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key of the study, e.g. world.users=500 (repeat as needed).",
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Interactive = Annotated[
+    bool, typer.Option("--interactive", help="Also write interactive.html: hover, arm toggles; offline.")
+]
+
+
+class Backend(StrEnum):
+    """Where runs are executed."""
+
+    loky = "loky"
+    threading = "threading"
+    dask = "dask"
+    ray = "ray"
+
+
+class Stop(StrEnum):
+    """When a study stops before its last seed."""
+
+    decided = "decided"
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """Options of `run` and `gate`."""
+
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of results; out/<name of the study> when omitted.")
+    ] = None
+    jobs: Annotated[int, typer.Option(help="Runs at a time; -1 = one per core.")] = -1
+    backend: Annotated[
+        Backend, typer.Option(help="Processes (loky), threads, or workers of Dask or Ray.")
+    ] = Backend.loky
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Join a running Dask or Ray cluster, e.g. tcp://10.0.0.5:8786."),
+    ] = None
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds.")] = None
+    rounds: Annotated[int | None, typer.Option(help="Rounds of every run.")] = None
+    until: Annotated[
+        Stop | None,
+        typer.Option(
+            help="decided: run seeds in batches until the gate, or the primary measures, are decided."
+        ),
+    ] = None
+    max_seeds: Annotated[
+        int | None, typer.Option(help="With --until: most seeds to run; the study's own number when omitted.")
+    ] = None
+    checkpoint_every: Annotated[
+        int, typer.Option(help="Rounds after which a run leaves a checkpoint to go on from; 0 = never.")
+    ] = 250
+    keep_state: Annotated[
+        bool, typer.Option("--keep-state", help="Keep the end of every run, to go on with more rounds later.")
+    ] = False
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Time the phases of a round; print and keep them per arm.")
+    ] = False
+    changes: Set = None
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False
+    interactive: Interactive = False
 
 
 def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: int | None = None) -> list[Any]:
-    """Return what options put over a study."""
+    """Return the changes that options make to a study."""
     from ..scenarios.specs.overrides import parse_set
 
     overrides = [parse_set(text) for text in changes or []]
@@ -30,30 +93,28 @@ def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: in
     return overrides
 
 
-def checked(study: Any, overrides: list[Any], source: str) -> list[str]:
-    """Check a study beyond its schema; a mistake names the option that wrote its key, or the file."""
+def check_beyond_schema(study: Any, overrides: list[Any], source: str) -> list[str]:
+    """Check what the schema cannot; errors name the option that set the key, or the file."""
     from ..scenarios.design.changes import told_where
-    from ..scenarios.study import check_runnable
+    from ..scenarios.runner import check_runnable
 
-    with told_where(source, overrides):
+    with told_where(source, overrides, study):
         return check_runnable(study)
 
 
-def decidable(study: Any, overrides: list[Any], source: str, most: int | None = None) -> None:
-    """Refuse a study whose gate no run of it can decide; a mistake names the option that wrote its key, or the file."""
+def check_gate_decidable(study: Any, overrides: list[Any], source: str, most: int | None = None) -> None:
+    """Raise BadInput if no run can decide the gate; errors name the option that set the key, or the file."""
     from ..scenarios.design.changes import told_where
     from ..scenarios.design.check_gate import check_decidable
 
-    with told_where(source, overrides):
+    with told_where(source, overrides, study):
         check_decidable(study, most)
 
 
-def stopping(
-    rule: str | None, study: Any, overrides: list[Any], source: str, seeds: int | None, most: int | None
-) -> Any:
-    """Return how a study stops before its last seed; a mistake names the option that wrote its key, or the file."""
+def stopping_rule(options: StudyOptions, study: Any, overrides: list[Any], source: str) -> Any:
+    """Return the stopping rule, if any; errors name the option that set the key, or the file."""
     from ..scenarios.design.changes import told_where
     from ..scenarios.until import until_of
 
-    with told_where(source, overrides):
-        return until_of(rule, study, seeds, most)
+    with told_where(source, overrides, study):
+        return until_of(options.until, study, options.seeds, options.max_seeds)

@@ -1,4 +1,4 @@
-"""Values of options that cannot be read, in the words of everything else that is wrong."""
+"""Messages for invalid option values, worded like all other error messages."""
 
 from __future__ import annotations
 
@@ -11,36 +11,31 @@ from ..errors import did_you_mean
 
 
 class Commands(TyperGroup):
-    """The commands; a wrong value is told as a study's are, whatever library found it."""
+    """The group of commands; an invalid value is reported like one in a study."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run what was typed."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            error.message = in_words(error)
+            error.message = explain(error)
             raise
 
 
-def in_words(error: typer.BadParameter) -> str:
-    """Return what is wrong with the value of an option: what it must be, what it is, the closest that is allowed."""
+def explain(error: typer.BadParameter) -> str:
+    """Return what an option must be, what it is, and the closest allowed value."""
     cause: Any = error.__cause__
     if not hasattr(cause, "errors"):
         return error.message
-    from ..scenarios.specs.complaints import KINDS
+    from ..complaints import KINDS
 
     detail = cause.errors()[0]
-    given = detail.get("input")
-    choices = list(getattr(getattr(error.param, "type", None), "choices", ()) or _named(error.message))
+    value = detail.get("input")
+    described = getattr(error.param, "type_descriptor", None) or getattr(error.param, "type", None)
+    choices = [str(getattr(choice, "value", choice)) for choice in getattr(described, "choices", None) or ()]
     if detail["type"] in KINDS:
-        return f"must be {KINDS[detail['type']]}, but is {given!r}."
+        return f"must be {KINDS[detail['type']]}, but is {value!r}."
     if choices:
         allowed = " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
-        return f"must be {allowed}, but is {given!r}.{did_you_mean(str(given), choices)}"
+        return f"must be {allowed}, but is {value!r}.{did_you_mean(str(value), choices)}"
     return error.message.removeprefix("Value error, ")
-
-
-def _named(message: str) -> list[str]:
-    """Return the choices that "'x' is not one of 'a', 'b'." names."""
-    _, found, after = message.partition(" is not one of ")
-    return after.rstrip(".").replace("'", "").split(", ") if found else []

@@ -1,4 +1,4 @@
-"""Models of other libraries in the loop: refitted by echodrift, handed over as they are, or from a function."""
+"""Run models of other libraries in the loop: refitted by echodrift, used as they are, or made by a function."""
 
 import echodrift as ed
 import numpy as np
@@ -8,12 +8,12 @@ from scipy import sparse
 
 
 def neighbors():
-    """Return a model: what a function of yours does that loads one from a file."""
+    """Return a model; your own function may as well load one from a file."""
     return CosineRecommender(K=20)
 
 
 class House:
-    """A model with fit and recommend of its own: everybody gets what the house sells most."""
+    """A model with its own `fit` and `recommend`: everyone gets the bestsellers of the house."""
 
     def fit(self, user_items):
         self.best = np.argsort(-np.asarray(user_items.sum(axis=0)).ravel(), kind="stable")
@@ -23,7 +23,7 @@ class House:
 
 
 def main():
-    # fitted elsewhere, on the same users and items: asked as it is, never trained again
+    # This model was fitted elsewhere on the same users and items. It is used as it is and never refitted.
     house = House()
     house.fit(sparse.random(200, 300, 0.1, "csr", random_state=1))
     adapted(house, "house")
@@ -44,12 +44,12 @@ def main():
         },
         "neighbors": {"kind": "adapter", "model": "fitted_model:neighbors"},
     }
-    print("kept:", ", ".join(ed.check_policy("adapter", model="fitted_model:neighbors")))
+    print("checks passed:", ", ".join(ed.check_policy("adapter", model="fitted_model:neighbors")))
     result = ed.run(
         "default",
         rounds=10,
         seeds=1,
-        jobs=1,  # "house" is known in this process only
+        jobs=1,  # "house" is registered in this process only
         set={
             "world.users": 200,
             "world.items": 300,

@@ -1,4 +1,4 @@
-"""A recommender as a service, in 40 lines: bestsellers. Start: python examples/http_server.py [PORT]"""
+"""A bestseller recommender as an HTTP service, in 40 lines. Start: python examples/http_server.py [PORT]"""
 
 import json
 import sys
@@ -6,35 +6,35 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 RUNS = {}
-"""What is known of each run: its log, how many items there are, and which have retired."""
+"""The state of each run: items taken, number of items, items that are not live, and the bestsellers."""
 
 
 class Service(BaseHTTPRequestHandler):
     def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/reset":
-            RUNS[asked["run"]] = {"log": [], "n_items": 0, "not_live": [], "order": []}
-        if asked["run"] not in RUNS:
-            return self.answer(409, {"error": "unknown run"})
+            RUNS[request["run"]] = {"log": [], "n_items": 0, "not_live": [], "order": []}
+        if request["run"] not in RUNS:
+            return self.reply(409, {"error": "unknown run"})
         calls = {"/observe": self.observe, "/fit": self.fit, "/recommend": self.recommend}
-        self.answer(200, calls.get(self.path, lambda run, asked: {})(RUNS[asked["run"]], asked))
+        self.reply(200, calls.get(self.path, lambda run, request: {})(RUNS[request["run"]], request))
 
-    def observe(self, run, asked):
-        run["n_items"], run["not_live"] = asked["n_items"], asked["not_live"]
-        # a repeated call writes the same entries to the same place
-        run["log"][asked["first"] :] = asked["interactions"]["item"]
+    def observe(self, run, request):
+        run["n_items"], run["not_live"] = request["n_items"], request["not_live"]
+        # A repeated call writes the same entries to the same positions.
+        run["log"][request["first"] :] = request["interactions"]["item"]
 
-    def fit(self, run, asked):
+    def fit(self, run, request):
         run["order"] = [item for item, _ in Counter(run["log"]).most_common()]
 
-    def recommend(self, run, asked):
-        known, retired = [*run["order"], *range(run["n_items"])], set(run["not_live"])
-        order = [item for item in dict.fromkeys(known) if item not in retired]
-        hidden = [set(blocked) for blocked in asked["blocked"]]
-        items = [[item for item in order if item not in one][: asked["n"]] for one in hidden]
-        return {"users": asked["users"], "items": items}
+    def recommend(self, run, request):
+        ranking, not_live = [*run["order"], *range(run["n_items"])], set(run["not_live"])
+        live = [item for item in dict.fromkeys(ranking) if item not in not_live]
+        blocked = map(set, request["blocked"])
+        items = [[item for item in live if item not in own][: request["n"]] for own in blocked]
+        return {"users": request["users"], "items": items}
 
-    def answer(self, status, body):
+    def reply(self, status, body):
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))

@@ -1,4 +1,4 @@
-"""A running service in the loop: starts http_server.py beside it, checks it, and runs it against popularity."""
+"""Run a service in the loop: start http_server.py, check it, and compare it with popularity."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def main():
     try:
         assert server.stdout is not None
         url = server.stdout.readline().split()[-1]
-        print("kept:", ", ".join(ed.check_policy("http", url=url)))
+        print("checks passed:", ", ".join(ed.check_policy("http", url=url)))
         result = ed.run(
             "default",
             rounds=10,

@@ -1,4 +1,4 @@
-"""A recommender of your own as a class: checked against the contract, then run beside popularity."""
+"""Write your own recommender as a class, check it against the contract, and compare it with popularity."""
 
 import echodrift as ed
 import numpy as np
@@ -8,31 +8,31 @@ from pydantic import Field
 
 
 class RecentConfig(Config):
-    """Each field has its bounds, and says what it means in a docstring under it."""
+    """Settings of the policy; each field has bounds, and a docstring below it that explains it."""
 
     rounds: int = Field(default=5, ge=1)
-    """How far back to count."""
+    """Number of past rounds to count."""
 
 
 class Recent(ScorePolicy):
-    """Ranks items by how often they were taken in the last rounds; ties go by a draw at the fit."""
+    """Rank items by how often they were taken in the last rounds; ties are broken at random in `fit`."""
 
     Config = RecentConfig
     config: RecentConfig
 
     def fit(self, seen, rng):
         self.taken = np.bincount(seen.last(self.config.rounds).item, minlength=seen.n_items)
-        # randomness comes from rng alone, which makes a run repeatable
+        # Use no other source of randomness than rng, so that runs are reproducible.
         self.taken = self.taken + rng.random(seen.n_items)
 
     def scores(self, seen, users, rng):
         row = np.zeros(seen.n_items, np.float32)
-        row[: self.taken.size] = self.taken  # items born since the fit come last
+        row[: self.taken.size] = self.taken  # items that are newer than the fit come last
         return np.tile(row, (len(users), 1))
 
 
 def main():
-    print("kept:", ", ".join(ed.check_policy(Recent, rounds=3)))
+    print("checks passed:", ", ".join(ed.check_policy(Recent, rounds=3)))
     result = ed.run(
         "default",
         rounds=10,

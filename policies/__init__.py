@@ -1,6 +1,6 @@
-"""The platform: what it has seen, and what it shows. It cannot read a user's true tastes.
+"""The platform's side of the loop: policies, rerankers and log transforms, and the observations they work on.
 
-Names are imported when they are first used.
+Nothing in here can read a user's true tastes. Names are imported when they are first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contracts between the loop and anything that ranks: Policy, Reranker, LogTransform."""
+"""The base classes of everything that ranks in the simulation loop: Policy, Reranker, LogTransform."""
 
 from __future__ import annotations
 
@@ -58,31 +58,31 @@ class Policy(Component, ABC):
     """Ranks items for users from what the platform has observed."""
 
     space: ClassVar[SearchSpace] = {}
-    """What `echodrift tune` tries for it when not told otherwise."""
+    """What `echodrift tune` tries by default."""
     gives_scores: bool = True
-    """False where its scores say nothing but the order: rerankers that weigh scores are then refused."""
+    """False if only the order of its scores means anything; rerankers that weigh scores are then refused."""
     weighs_entries: ClassVar[bool] = False
-    """Whether fractional counts mean in its loss that entries of the log count more or less than others.
+    """Whether its loss treats fractional counts as weights of log entries.
 
-    Asked by `transforms.weights.check_transforms`. False where it works on single entries, or needs whole counts.
+    Checked by `transforms.weights.check_transforms`. False if it works on single entries, or needs whole counts.
     """
     weighs_when: ClassVar[Mapping[str, Any]] = {}
-    """The values that fields must have for this, e.g. `{"binary": False}`; with others, weights would be lost."""
+    """Field values that this requires, e.g. `{"binary": False}`; with other values, weights would be lost."""
     reads_tags: ClassVar[bool] = False
-    """Whether it looks at `seen.tags`: offline evaluation learns topics from a log only for those who do."""
+    """Whether it reads `seen.tags`: offline evaluation learns topics from a log only for policies that do."""
     counts_log: ClassVar[bool] = True
     """Whether it counts the log into a matrix of users × items (`seen.counts`), which takes memory of its own."""
     library_bytes: ClassVar[int] = 0
-    """Memory of libraries that it loads and other policies do not."""
+    """Memory of libraries that only this policy loads."""
 
     @classmethod
     def space_for(cls, fields: Mapping[str, Any]) -> SearchSpace:
-        """Return what to try for a policy with these fields given; `space`, unless they call for another."""
+        """Return the search space for a policy with these fields; `space`, unless they call for another."""
         return cls.space
 
     @classmethod
     def learns_weights(cls, fields: Mapping[str, Any]) -> str | None:
-        """Return None if it learns from weighted entries with these fields; else why not, as half a sentence."""
+        """Return None if it learns from weighted entries with these fields, otherwise the reason as a clause."""
         if not cls.weighs_entries:
             return "works on single entries or whole counts, for which there are no weights"
         given = cls.Config(**fields).model_dump()
@@ -98,28 +98,28 @@ class Policy(Component, ABC):
 
     @abstractmethod
     def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
-        """Return the best n items for each user, only available ones, none twice."""
+        """Return the best n available items for each user, without duplicates."""
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
-        """Place users whose history in `seen.log` the last fit has not seen; what is known of items stays.
+        """Learn about users whose history in `seen.log` the last fit has not seen; leave items unchanged.
 
         `users` (B,) are not cold in the next `rank`. Nobody else's ranking changes. A policy that reads
-        histories when it ranks has nothing to do here and says so by an empty method. PolicyError: it cannot.
+        histories when it ranks overrides this with an empty method. PolicyError: it cannot place new users.
         """
         raise PolicyError(
             f"{self.kind or type(self).__name__} cannot rank for users that it was not fitted on: it has no fold_in()"
         )
 
     def memory(self, size: Size) -> float:
-        """Return about how many bytes it takes at most in a run of this size; decides how many runs fit side by side.
+        """Return its approximate peak bytes in a run of this size; limits how many runs execute in parallel.
 
-        That is what it has learned, and what training and ranking need beside it; not the log, nor its counts
-        (`counts_log`). Unless a class says otherwise: factors of `dim` dimensions, and a dense block of scores.
+        Include what it has learned and what training and ranking need besides; exclude the log and its counts
+        (`counts_log`). Default: factors of `dim` dimensions, and a dense block of scores.
         """
         return size.factors(dimensions(self.config)) + size.dense_scores
 
-    def finite(self, remedy: str, *arrays: NDArray[Any]) -> None:
-        """Raise PolicyError with the settings and what to change if training has left NaN or infinity."""
+    def require_finite(self, remedy: str, *arrays: NDArray[Any]) -> None:
+        """Raise PolicyError with the settings and the remedy if training left NaN or infinite values."""
         if not all(np.isfinite(array).all() for array in arrays):
             raise PolicyError(
                 f"training of {self.kind or type(self).__name__} ended in NaN or infinite values: {remedy}. "
@@ -130,11 +130,11 @@ class Policy(Component, ABC):
         return settings(self.config.model_dump(mode="json", exclude_none=True))
 
     def remarks(self) -> list[str]:
-        """Return what a user should know about the last fit, in sentences; "warning: …" reaches the report."""
+        """Return sentences about the last fit for the user; "warning: …" reaches the report."""
         return []
 
-    def wider_than_log(self, warm: NDArray[np.bool_], taken: NDArray[Any]) -> list[str]:
-        """Return the remark that `dim` exceeds what the last fit learned from, if so: see `ColdStart` for both."""
+    def dim_warning(self, warm: NDArray[np.bool_], taken: NDArray[Any]) -> list[str]:
+        """Return a warning if `dim` exceeds the users or items of the last fit; see `ColdStart` for both arrays."""
         dim, users, items = self.config.model_dump()["dim"], np.count_nonzero(warm), np.count_nonzero(taken)
         if dim <= min(users, items):
             return []
@@ -146,11 +146,11 @@ class Policy(Component, ABC):
 
     @property
     def keeps_state(self) -> bool:
-        """Whether it has a state() and a restore() of its own, so that its runs can have checkpoints."""
+        """Whether it overrides state() and restore(), so that its runs can have checkpoints."""
         return all(getattr(type(self), name) is not getattr(Policy, name) for name in ("state", "restore"))
 
     def state(self) -> State | None:
-        """Return what a checkpoint must keep (arrays only); None: the run restarts from round 0."""
+        """Return what a checkpoint must store (arrays only); None: an interrupted run restarts from round 0."""
         return None
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -186,12 +186,12 @@ class FactorPolicy(Policy):
     """A policy whose score is an inner product of user and item factors; ranking takes the fast path."""
 
     cold_columns: ClassVar[Literal[0, 2]] = 0
-    """2 where the last columns of `factors` are those of `ColdStart.factors`: no traits of users and items."""
+    """2 if the last columns of `factors` are those that `ColdStart.factors` adds, which are not learned."""
     bias_columns: int = 0
-    """How many columns before those hold biases: 1 for every user with history, or 1 for every item."""
+    """Number of bias columns before those: the users' side is 1 for users with history, or the items' side is 1."""
 
     def memory(self, size: Size) -> float:
-        """Return the bytes of its factors: scores are ranked in small blocks."""
+        """Return the bytes of its factors; scores take little, since they are ranked in small blocks."""
         return size.factors(dimensions(self.config))
 
     @abstractmethod
@@ -207,7 +207,7 @@ class FactorPolicy(Policy):
 
 
 class Reranker(Component, ABC):
-    """Turns one ranking into another, usually shorter one."""
+    """Turns one ranking into another, usually a shorter one."""
 
     @property
     def uses_scores(self) -> bool:
@@ -216,9 +216,9 @@ class Reranker(Component, ABC):
 
     @property
     def rescores(self) -> bool:
-        """Whether it only gives each item a new score: then it hands on as many as a reranker behind it wants.
+        """Whether it only assigns new scores: then it returns as many items as the next reranker wants.
 
-        Others build a slate of the length that people see; what it left follows in its old order.
+        Other rerankers build a slate of the length that people see; the items left over follow in their old order.
         """
         return False
 
@@ -232,14 +232,14 @@ class Reranker(Component, ABC):
         """Return n of the ranked items per user, in the order to show them."""
 
     def shown(self, seen: Observation, users: IntArray, slates: IntArray) -> None:
-        """Take note of the slates (B, n) that these users were shown this round, −1 where one was shorter.
+        """Record the slates (B, n) that these users were shown this round; −1 pads shorter ones.
 
-        Called once a round, after the last reranker, for the users whom this one served. Whoever remembers
-        nothing from round to round has nothing to do here.
+        Called once a round, after the last reranker, for the users that this one served. A reranker without
+        memory from round to round need not override it.
         """
 
     def state(self) -> State:
-        """Return what a checkpoint must keep (arrays only); nothing where all is in the observation."""
+        """Return what a checkpoint must store (arrays only); empty if the observation holds everything."""
         return {}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -259,8 +259,8 @@ class LogTransform(Component, ABC):
 
     @abstractmethod
     def prepare(self, seen: Observation) -> Observation:
-        """Return the observation that the policy is fitted on; a new one, the one given stays as it is."""
+        """Return a new observation for the policy to be fitted on; leave the given one unchanged."""
 
     def remarks(self) -> list[str]:
-        """Return what a user should know about the last `prepare`, in sentences; "warning: …" reaches the report."""
+        """Return sentences about the last `prepare` for the user; "warning: …" reaches the report."""
         return []

@@ -1,4 +1,4 @@
-"""Two yardsticks: chance, and the same bestsellers for everybody."""
+"""Two baselines: random rankings, and the same most popular items for everybody."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Random(Policy):
         return Ranking(users, items, np.where(items >= 0, fall, np.float32(-np.inf)))
 
     def memory(self, size: Size) -> float:
-        """Return little: there is nothing to keep."""
-        return size.little
+        """Return the bytes of a few small arrays: there is nothing to store."""
+        return size.small_tables
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
-        """Do nothing: histories play no role."""
+        """Do nothing: rankings do not depend on histories."""
 
     def state(self) -> State:
-        """Return nothing: there is nothing to remember."""
+        """Return an empty state: there is nothing to remember."""
         return {}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -63,7 +63,7 @@ class Popularity(Policy):
     """The most taken items first, the same order for everybody; equal counts in random order.
 
     The random order among equal counts is drawn anew at every fit and covers items born later, which
-    stand at count 0. Score: the count, plus a number below 1 for the tie. Cost: O(log + items log items)
+    have count 0. Score: the count, plus a number below 1 for the tie. Cost: O(log + items log items)
     per fit, O(n) per user.
     """
 
@@ -90,7 +90,7 @@ class Popularity(Policy):
         self._key = tie_key(rng)
 
     def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
-        """Walk down the one order past what is not available to a user."""
+        """Take the first n items of the shared order that are available to each user."""
         if self._counts is None:
             raise PolicyError("popularity: rank() before fit()")
         scores = tie_order(self._key, seen.n_items) * tie_width(self._counts)
@@ -99,8 +99,8 @@ class Popularity(Policy):
         return Ranking(users, *top_k_shared(scores, users, n, seen.live, seen.blocked))
 
     def memory(self, size: Size) -> float:
-        """Return little: one order of the items."""
-        return size.little
+        """Return the bytes of one order of the items."""
+        return size.small_tables
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Do nothing: everybody gets the same order."""
@@ -117,7 +117,7 @@ class Popularity(Policy):
 
 @njit(cache=True)
 def _draw(key, users, live, bits, items):
-    """Fill the rows of `items` by rejection; where little is left, by shuffling what is left."""
+    """Fill the rows of `items` by rejection sampling; where few items are left, by shuffling those."""
     n = items.shape[1]
     taken = np.full(live.size, -1, np.int64)
     for b in range(users.size):

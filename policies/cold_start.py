@@ -1,4 +1,4 @@
-"""What a learned policy does where its log says nothing: users without history, items that nobody took."""
+"""Fallbacks of learned policies where the log says nothing: users without history, items that nobody took."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIE = 1e-6
 class ColdStart:
     """Bestsellers for users without history; a random order, drawn at fit, for items that nobody took.
 
-    Kept beside a method's own parameters: `policy.fit` makes it, rankings ask it, `state` includes it.
+    A policy creates one in `fit`, uses it in `rank`, and includes it in `state`.
     """
 
     def __init__(self, counts: sparse.csr_matrix, rng: Generator) -> None:
@@ -37,13 +37,13 @@ class ColdStart:
         return tie_order(self.key, n_items).astype(np.float32)
 
     def bestsellers(self, n_items: int) -> FloatArray:
-        """Return (n_items,) how often each item was taken, plus a number below 1 for the tie."""
+        """Return (n_items,) how often each item was taken, plus a number below 1 that breaks ties."""
         scores = self.ties(n_items) * np.float32(tie_width(self.taken))
         scores[: self.taken.size] += self.taken
         return scores
 
-    def hairs(self, n_items: int) -> FloatArray:
-        """Return (n_items,) the random order as numbers within ±TIE/2, to put under scores that are equal."""
+    def tie_offsets(self, n_items: int) -> FloatArray:
+        """Return (n_items,) the random order as numbers within ±TIE/2, to add to equal scores."""
         return np.float32(TIE) * (self.ties(n_items) - np.float32(0.5))
 
     def is_warm(self, users: IntArray) -> NDArray[np.bool_]:
@@ -67,9 +67,9 @@ class ColdStart:
     ) -> tuple[FloatArray, FloatArray]:
         """Return factors of `users` and of n_items items with two more columns, for a `FactorPolicy`.
 
-        `of_users` (n_users, d) and `of_items` (items at fit, d) are what was learned, or None for nothing.
-        A user with history gets (w_u, 1, 0), one without (0, 0, 1); an item (h_i, a hair where h_i = 0, its
-        place among the bestsellers).
+        `of_users` (n_users, d) and `of_items` (items at fit, d) are the learned factors, or None for nothing.
+        A user with history gets (w_u, 1, 0), one without (0, 0, 1); an item gets (h_i, its tie offset where
+        h_i = 0, its score among the bestsellers).
         """
         width = 0 if of_items is None else of_items.shape[1]
         items = np.zeros((n_items, width + 2), np.float32)
@@ -80,7 +80,7 @@ class ColdStart:
             return rows, items
         items[: of_items.shape[0], :width] = of_items
         unknown = ~items[:, :width].any(axis=1)
-        items[unknown, -2] = self.hairs(n_items)[unknown]
+        items[unknown, -2] = self.tie_offsets(n_items)[unknown]
         warm = self.is_warm(users)
         rows[warm, :width] = of_users[users[warm]]
         rows[:, -2], rows[:, -1] = warm, ~warm
@@ -91,9 +91,9 @@ class ColdStart:
         return {"taken": self.taken, "warm": self.warm, "key": np.array(self.key)}
 
     @classmethod
-    def restored(cls, state: Mapping[str, NDArray[Any]]) -> ColdStart:
-        """Return what `state` described; other names in it are ignored."""
-        made = cls.__new__(cls)
-        made.taken, made.warm = np.array(state["taken"]), np.array(state["warm"])
-        made.key = np.uint64(state["key"])
-        return made
+    def from_state(cls, state: Mapping[str, NDArray[Any]]) -> ColdStart:
+        """Return the instance that `state` describes; other names in it are ignored."""
+        restored = cls.__new__(cls)
+        restored.taken, restored.warm = np.array(state["taken"]), np.array(state["warm"])
+        restored.key = np.uint64(state["key"])
+        return restored

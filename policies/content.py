@@ -28,8 +28,8 @@ class Content(FactorPolicy):
     score(u, i) = Σ_g p(g|u)·tag(i, g) + popularity·log(1 + taken_i)/log(1 + max taken) + 1e-4·tie_i.
 
     p(g|u) is the profile of the user's history (`profiles.topic_profiles`); a user without history has the
-    population's. Tags are few and alike, so most items tie on topics: popularity orders them, and a random
-    order drawn at every fit decides among the equally popular. Cost: O(log·tags) per fit, ranking as a
+    population's. There are few distinct tags, so most items tie on topics: popularity orders them, and a
+    random order drawn at every fit decides among the equally popular. Cost: O(log·tags) per fit, ranking as a
     factor model with topics + 1 dimensions.
     """
 
@@ -74,8 +74,8 @@ class Content(FactorPolicy):
         return of_users, of_items
 
     def memory(self, size: Size) -> float:
-        """Return little: a profile per user."""
-        return size.little
+        """Return the bytes of one profile per user."""
+        return size.small_tables
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Average the tags of these users' histories."""

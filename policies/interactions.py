@@ -1,4 +1,4 @@
-"""What the platform has seen: the interaction log, exposures, tags and visible ties, never the truth."""
+"""What the platform can observe: the interaction log, exposures, tags and visible ties; never true tastes."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Interactions:
 
 
 class InteractionLog:
-    """A growing log: appends are amortized, `view()` is a read-only window on what is there."""
+    """A growing log: appends take amortized O(1) per entry, `view()` gives read-only access without a copy."""
 
     _types = (np.int32, np.int32, np.int32, np.int16, np.int8)
 
@@ -166,8 +166,8 @@ class Blocked:
 def count_pairs(log: Interactions, n_users: int, n_items: int) -> sparse.csr_matrix:
     """Return (n_users, n_items) float32: how often each user took each item; rows sorted by item.
 
-    Where entries have weights, their sum; entries of weight 0 leave no trace, as if they were not there.
-    Two counting sorts: about four times faster than scipy's way from pairs to compressed rows.
+    If entries have weights, the sum of weights; entries of weight 0 are ignored.
+    Two counting sorts: about four times faster than scipy's conversion of pairs to compressed rows.
     """
     if log.weight is None:
         indptr, indices, data = _count_pairs(log.user, log.item, n_users, n_items)
@@ -199,7 +199,7 @@ def _weigh_pairs(user, item, weight, n_users, n_items):
     for j in range(user.size):
         first[user[j] + 1] += 1
     first = np.cumsum(first)
-    # equal pairs come one after the other here, so a row is merged while it is filled
+    # Equal pairs come one after the other here, so a row is merged while it is filled.
     indices, data = np.empty(user.size, np.int32), np.empty(user.size, np.float32)
     filled = first[:-1].copy()
     for j in by_item:
@@ -242,7 +242,7 @@ class Observation:
     log: Interactions
     """What the policy may learn from (see `platform.learn_from`)."""
     tags: FloatArray
-    """(n_items, topics) what the platform reads off each item; rows sum to one, and may be wrong."""
+    """(n_items, topics) the topics that the platform assigns to each item; rows sum to 1, and may be wrong."""
     live: NDArray[np.bool_]
     """(n_items,) false once an item has retired."""
     blocked: Blocked
@@ -253,7 +253,7 @@ class Observation:
     frozen: bool = False
     """Whether `log` ends before round 0 for good (`platform.learn_from = "warmup"`)."""
     providers: IntArray | None = None
-    """(n_items,) who made each item, read-only; None where nobody made more than one."""
+    """(n_items,) the provider of each item, read-only; None where nobody made more than one."""
 
     @cached_property
     def counts(self) -> sparse.csr_matrix:
@@ -262,7 +262,7 @@ class Observation:
 
     @property
     def learned_until(self) -> int:
-        """First round that `log` cannot hold: the present, or 0 where the log is frozen. Windows end here."""
+        """First round after the end of `log`: the present, or 0 if the log is frozen. Windows end here."""
         return 0 if self.frozen else self.round
 
     @cached_property

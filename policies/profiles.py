@@ -1,4 +1,4 @@
-"""What a user's history says about topics: the profile p(g|u) that content and calibration use."""
+"""Topic profiles p(g|u) of users, computed from their histories; content and calibration use them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def topic_profiles(
     """Return (n_users, topics): the mean tag of what each user took; rows sum to one.
 
     p(g|u) = Σ_j w_j tag(i_j, g) / Σ_j w_j over the user's log entries j, so an item counts as often as
-    it was taken (or, in a weighted log, as much as its entries weigh). `window`: only the last so many rounds. `half_life`: w_j = 2^(−age / half_life), age in
-    rounds; 1 without it. A user without entries in the window has the profile of all their history; one
-    without any history has the population's, the mean over all entries; where the log is empty, that is the
-    mean tag of the live catalog.
+    it was taken (or, in a weighted log, as much as its entries weigh). `window`: only the last so many rounds.
+    `half_life`: w_j = 2^(−age / half_life), age in rounds; 1 without it. A user without entries in the window
+    has the profile of all their history; one without any history has the population's, the mean over all entries;
+    if the log is empty, that is the mean tag of the live catalog.
     """
     log = seen.last(window)
     weights = np.ones(0)
     if half_life is not None:
-        # the log is in time order, so the newest entry sets the scale and nothing underflows to 0/0
+        # The log is in time order, so the newest entry sets the scale and nothing underflows to 0/0.
         newest = log.round[-1] if len(log) else 0
         weights = np.exp2((log.round.astype(np.float64) - newest) / half_life)
     if log.weight is not None:

@@ -1,7 +1,7 @@
-"""From `kind = "…"` in a study file to the component it names.
+"""Registry of components: from `kind = "…"` in a study file to the class it names.
 
-Built-in kinds are a table and are imported when first asked for, so listing them costs nothing. Other
-people's kinds come from the entry-point groups `echodrift.policies`, `echodrift.rerankers` and
+Built-in kinds are listed in a table and imported on first use, so listing them costs nothing. Third-party
+kinds come from the entry-point groups `echodrift.policies`, `echodrift.rerankers` and
 `echodrift.log_transforms`, from `@register("kind")`, or directly as `kind = "package.module:Class"`.
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar
 
+from ..config import plain
 from ..errors import BadInput, did_you_mean
 from .base import Component, LogTransform, Policy, Reranker
-from .fields import plain
 
 Category = Literal["policies", "rerankers", "log_transforms"]
 T = TypeVar("T", bound=type[Component])
@@ -24,7 +24,7 @@ _BASES: dict[str, type[Component]] = {
     "rerankers": Reranker,
     "log_transforms": LogTransform,
 }
-_WORDS = {"policies": "policy", "rerankers": "reranker", "log_transforms": "log transform"}
+_LABELS = {"policies": "policy", "rerankers": "reranker", "log_transforms": "log transform"}
 _BUILT_IN: dict[str, dict[str, str]] = {
     "policies": {
         "adapter": "outside.adapter:Adapter",
@@ -77,9 +77,9 @@ def kinds(category: Category = "policies") -> list[str]:
 
 
 def register(kind: str) -> Callable[[T], T]:
-    """Class decorator: make a policy, reranker or log transform known by a kind in this process.
+    """Class decorator: register a policy, reranker or log transform under a kind in this process.
 
-    Worker processes of a study import nothing by themselves: for studies use an entry point, or
+    Worker processes of a study do not import your modules: for studies use an entry point, or
     `kind = "package.module:Class"`.
     """
 
@@ -90,7 +90,7 @@ def register(kind: str) -> Callable[[T], T]:
         known = _REGISTERED[category].get(kind)
         same = known is not None and _path(known) == _path(component)
         if kind in _BUILT_IN[category] or (known is not None and not same):
-            raise BadInput(f'there is already a {_WORDS[category]} of kind "{kind}"; choose another name')
+            raise BadInput(f'there is already a {_LABELS[category]} of kind "{kind}"; choose another name')
         component.kind = kind
         _REGISTERED[category][kind] = component
         return component
@@ -129,7 +129,7 @@ def build_log_transform(spec: Mapping[str, Any]) -> LogTransform:
 
 
 def spec_of(component: Component) -> dict[str, Any]:
-    """Return the spec that builds an equal component; every default spelled out, unset fields left out."""
+    """Return the spec that builds an equal component; defaults are included, unset fields (None) are not."""
     cls = type(component)
     known = _find_name(cls)
     fields = component.config.model_dump(mode="json", exclude_none=True)
@@ -137,15 +137,15 @@ def spec_of(component: Component) -> dict[str, Any]:
 
 
 def _build(category: str, spec: Mapping[str, Any]) -> Component:
-    word = _WORDS[category]
+    label = _LABELS[category]
     if not isinstance(spec, Mapping):
         raise BadInput(
-            f'a {word} is written as a table, e.g. {{ kind = "{_example(category)}" }}; got {spec!r}'
+            f'a {label} is written as a table, e.g. {{ kind = "{_example(category)}" }}; got {spec!r}'
         )
     fields = dict(spec)
     if "kind" not in fields:
-        raise BadInput(f"a {word} needs a kind. Allowed: {', '.join(kinds(category))}")  # type: ignore[arg-type]
-    kind = plain(fields.pop("kind"), f"the kind of a {word}")
+        raise BadInput(f"a {label} needs a kind. Allowed: {', '.join(kinds(category))}")  # type: ignore[arg-type]
+    kind = plain(fields.pop("kind"), f"the kind of a {label}")
     return _find(category, kind)(**fields)
 
 
@@ -155,7 +155,7 @@ def _example(category: str) -> str:
 
 def _find(category: str, kind: str) -> type[Component]:
     if not isinstance(kind, str):
-        raise BadInput(f"the kind of a {_WORDS[category]} is a name, got {kind!r}")
+        raise BadInput(f"the kind of a {_LABELS[category]} is a name, got {kind!r}")
     if ":" in kind:
         return _checked(category, kind, _import(*kind.split(":", 1), kind=kind))
     if kind in _BUILT_IN[category]:
@@ -169,7 +169,7 @@ def _find(category: str, kind: str) -> type[Component]:
         return _checked(category, kind, _import(*target.split(":", 1), kind=kind))
     allowed = kinds(category)  # type: ignore[arg-type]
     raise BadInput(
-        f'there is no {_WORDS[category]} of kind "{kind}".{did_you_mean(kind, allowed)} '
+        f'there is no {_LABELS[category]} of kind "{kind}".{did_you_mean(kind, allowed)} '
         f'Allowed: {", ".join(allowed) or "none built in"}; or "package.module:Class" for one of your own'
     )
 
@@ -201,7 +201,7 @@ def _checked(category: str, kind: str, found: Any) -> type[Component]:
     base = _BASES[category]
     if not (isinstance(found, type) and issubclass(found, base)):
         raise BadInput(
-            f'kind "{kind}" is not a {_WORDS[category]}: it must be a class derived from '
+            f'kind "{kind}" is not a {_LABELS[category]}: it must be a class derived from '
             f"echodrift.policies.{base.__name__}, got {found!r}"
         )
     if not hasattr(found, "kind"):
@@ -217,7 +217,7 @@ def _category(component: type[Component]) -> str:
 
 
 def _find_name(cls: type[Component]) -> str | None:
-    """Return the kind under which this very class is known, without importing anything new."""
+    """Return the kind under which this class is registered, without importing anything new."""
     category = _category(cls)
     name = getattr(cls, "kind", "")
     if name in _BUILT_IN[category]:

@@ -1,4 +1,4 @@
-"""What can be tuned about a policy, and in what range: declared beside it, read by `echodrift tune`."""
+"""Search spaces for tuning: the ranges that a policy declares for its fields and `echodrift tune` searches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`: evenly on a log scale, or evenly with log=False; whole=True rounds them."""
+    """Numbers from `low` to `high`, log-uniform, or uniform with log=False; whole=True rounds them."""
 
     low: float
     high: float
@@ -39,4 +39,4 @@ class Choice:
 
 
 SearchSpace = dict[str, Range | Choice]
-"""Field of the policy's configuration → where to look for it."""
+"""Field of the policy's configuration → the values to search."""

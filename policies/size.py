@@ -1,4 +1,4 @@
-"""How large a run grows, and what the usual parts of a policy take of its memory."""
+"""The size of a run, and estimates of the memory that the usual parts of a policy take."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 BLOCK = 256
 """Users that dense policies score at once."""
 DIM = 64
-"""Dimensions of a policy that does not say how many it has."""
+"""Dimensions to assume for a policy without a field `dim`."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a run grows: what estimates of a policy's memory need."""
+    """The size of a run at its end, from which a policy's memory is estimated."""
 
     users: int
     items: int
-    """All that will ever live."""
+    """All items that will ever exist."""
     topics: int
     entries: float
-    """Log entries at the end, about."""
+    """Approximate number of log entries at the end."""
 
     @property
-    def little(self) -> int:
-        """Bytes of a few numbers per item, and one per user and topic."""
+    def small_tables(self) -> int:
+        """Bytes of a few numbers per item, and of one per user and topic."""
         return 20 * self.items + 8 * self.users * self.topics
 
     @property
@@ -38,6 +38,6 @@ class Size:
 
 
 def dimensions(config: Any) -> float:
-    """Return the field `dim` of a policy's configuration; `DIM` where it is no number, or there is none."""
+    """Return the field `dim` of a policy's configuration; `DIM` if it is missing or not a number."""
     dim = getattr(config, "dim", None)
     return dim if isinstance(dim, int | float) else DIM

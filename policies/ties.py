@@ -1,4 +1,4 @@
-"""Random order among items that a method cannot tell apart: by id, the oldest would always win."""
+"""Random tie-breaking among items of equal score; breaking ties by id would always favor the oldest."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def tie_order(key: np.uint64, n_items: int) -> NDArray[np.float64]:
 
 
 def tie_width(counts: NDArray[Any]) -> float:
-    """Return what draws in (0, 1) are multiplied with so that they part equal counts and reorder no others.
+    """Return the scale for draws in (0, 1) that, added to counts, break ties and change no other order.
 
-    1 for whole counts. Where weights make them fractions, their smallest gap (of two that differ by more than
-    a millionth of the largest).
+    1 for whole counts. If weights make them fractions, the smallest gap between two counts that differ by more
+    than a millionth of the largest.
     """
     if counts.size == 0 or (counts == np.floor(counts)).all():
         return 1.0

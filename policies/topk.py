@@ -1,15 +1,14 @@
-"""The fast path from scores to ranked items: bounded selection over blocks, unavailable items masked.
+"""Fast top-k selection: from scores or factors to ranked available items, block by block.
 
 Every function returns `items` (B, n) int32 and `scores` (B, n) float32, best first, ties to the lower
 id, −1 and −inf where fewer than n items are available. A score of −inf means "never show". NaN and
 +inf raise PolicyError. One thread; block sizes are constants, so the same call gives the same bits, and a
-score does not depend on how many others are ranked in it. Its last bit may depend on the row of the block that it
-is computed in: on AVX2 machines OpenBLAS rounds some rows in another order than others.
+score does not depend on how many other users are ranked in it. Its last bit may depend on its row in the block: on
+AVX2 machines OpenBLAS sums some rows in a different order than others.
 
-Cost: scores are compared 64 at a time with the row's threshold, the n-th best of what was seen when
-its buffer was last full (a comparison that the compiler turns into vector instructions); only what
-beats it is looked up in the mask and put into the buffer. A full buffer is cut back to its best n, which
-happens about log2(items / n) times in a row.
+Cost: scores are compared 64 at a time with the row's threshold, the n-th best score when its buffer was
+last full (the compiler vectorizes this comparison); only scores above it are checked for availability and
+put into the buffer. A full buffer is reduced to its best n, which happens about log2(items / n) times per row.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from ..machine import blas_on_one_thread
 from .interactions import Blocked, FloatArray, IntArray
 
 USER_BLOCK = 64
-"""Rows of the matrix product. The last block is filled up with zeros: BLAS may pick another kernel, and
-with it other last bits, for another number of rows."""
+"""Rows of the matrix product. The last block is padded with zeros: for another number of rows BLAS may pick
+another kernel, which rounds differently."""
 ITEM_BLOCK = 2048
 """Columns of the matrix product: a block of scores (512 KiB) stays in the cache until it is scanned."""
 CHUNK = 64
@@ -70,7 +69,7 @@ def top_k_factors(
     items, best = _empty(users.size, n)
     kept = _Buffers(USER_BLOCK, n)
     block = np.empty(USER_BLOCK * min(ITEM_BLOCK, live.size), np.float32)
-    # an overflow shows as a score that scan() refuses with a message of its own
+    # scan() reports overflows with a message of its own.
     with blas_on_one_thread(), np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, users.size, USER_BLOCK):
             rows = slice(start, min(start + USER_BLOCK, users.size))
@@ -89,9 +88,9 @@ def top_k_factors(
 def top_k_shared(
     scores: NDArray[Any], users: NDArray[Any], n: int, live: NDArray[np.bool_], blocked: Blocked
 ) -> TopK:
-    """Keep the best n available items of one order, `scores` (n_items,), that holds for everybody.
+    """Keep the best n available items by `scores` (n_items,) that are the same for everybody.
 
-    The order is that of the scores as given (float64 keeps more of them apart); what comes back is float32.
+    Items are ordered by the scores as given (float64 distinguishes more of them); returned scores are float32.
     """
     scores = np.asarray(scores)
     users = np.ascontiguousarray(users, np.int32)
@@ -107,7 +106,7 @@ def top_k_shared(
 
 
 class _Buffers:
-    """The best scores so far of some rows, while blocks of scores come by in ascending item id."""
+    """Best scores so far of a block of rows, while blocks of scores arrive in ascending item id."""
 
     def __init__(self, rows: int, n: int) -> None:
         self.n = n
@@ -123,7 +122,7 @@ class _Buffers:
     def scan(
         self, scores: FloatArray, first: int, users: IntArray, live: NDArray[np.bool_], bits: Any
     ) -> None:
-        """Take in the scores of the items from `first` on; row b of `scores` belongs to users[b]."""
+        """Add the scores of the items from `first` on; row b of `scores` belongs to users[b]."""
         if self.n == 0:
             return
         words = scores.view(np.uint32)
@@ -157,7 +156,7 @@ def _not_a_score(where: str) -> str:
 def _any_beats(chunk, threshold):
     """Return whether one of CHUNK scores beats the threshold, or is NaN."""
     found = np.uint32(0)
-    # a whole word per lane, an unsigned index and a constant length: in this form it becomes vector code
+    # The compiler vectorizes this form only: a whole word per lane, an unsigned index and a constant length.
     for j in range(CHUNK):
         found |= np.uint32(0) if chunk[np.uint64(j)] <= threshold else np.uint32(0xFFFFFFFF)
     return found != 0
@@ -220,7 +219,7 @@ def _scan(scores, words, first, users, live, bits, n, keys, sizes, thresholds):
             if stop - start == CHUNK and not _any_beats(row[start:stop], threshold):
                 continue
             count = 0
-            for j in range(start, stop):  # without branches: a wrong guess costs more than the store
+            for j in range(start, stop):  # branchless: a misprediction costs more than the store
                 hits[count] = j
                 count += not (row[j] <= threshold)
             for h in range(count):

@@ -1,4 +1,4 @@
-"""Is a ranking one that a policy may return? Fast enough to ask in every round of a run."""
+"""Validation of the rankings that policies return, fast enough for every round of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RULES = (
     "item {item} is in its cool-down for this user: rank only items in seen.available(users)",
     "item {item} is listed twice",
     "the score of item {item} is {score}: scores of ranked items are finite numbers; a policy that only knows "
-    + "an order hands on minus the rank and sets gives_scores = False",
+    + "an order returns minus the rank as score and sets gives_scores = False",
 )
 
 

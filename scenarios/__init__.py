@@ -1,1 +1,1 @@
-"""What to try: studies, the runs they expand into, and the folders their results stand in."""
+"""Studies: how they are specified, the runs they expand into, and the folders that keep their results."""

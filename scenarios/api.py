@@ -14,12 +14,12 @@ from .design.load import load_study
 from .design.plan import seeds_of
 from .design.uncertainty import at_seed
 from .execution.pool import Backend
-from .execution.progress import progress as _progress
+from .execution.progress import progress_display
 from .result import Result
+from .runner import RunOptions, check_runnable, run_study
 from .specs.overrides import Override
 from .specs.study import Study
 from .storage.checkpoints import EVERY, checked_every
-from .study import check_runnable, run_study
 from .until import until_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def run(
     progress: bool = False,
     checkpoint_every: int = EVERY,
     keep_state: bool = False,
+    timings: bool = False,
 ) -> Result:
     """Run a study and return its results.
 
@@ -55,33 +56,35 @@ def run(
     runs seeds in batches until the gate, or the primary measures, are decided, max_seeds at most (the
     study's own number when omitted). A run that fails is a row of `.failed`, not an exception.
     checkpoint_every: rounds between checkpoints of a run in `out`, 0 for none. keep_state: keep the end of
-    every run, so that a study with more rounds goes on from there (docs/long-runs.md).
+    every run, so that a study with more rounds goes on from there (docs/long-runs.md). timings: keep the
+    seconds of each phase; `.manifest["timings"]` has their means per arm.
 
     Raises BadInput before anything is started, StorageError where results cannot be written.
     """
     placed = overrides(rounds, seeds, set)
     chosen = load_study(study, placed)
     checked_every(checkpoint_every, keep_state)
-    with told_where(study, placed):
+    with told_where(study, placed, chosen):
         stop = until_of(until, chosen, seeds, max_seeds)
+    options = RunOptions(
+        jobs=jobs,
+        backend=backend,
+        scheduler=scheduler,
+        # nobody comes back to a temporary folder
+        checkpoint_every=0 if out is None else checkpoint_every,
+        keep_state=keep_state and out is not None,
+        timings=timings,
+        until=stop,
+        progress=progress_display(progress),
+        changed=changed(study, placed, chosen),
+    )
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
-        with told_where(study, placed):
-            check_runnable(stop.study if stop else chosen)
-        run_study(
-            chosen,
-            place,
-            jobs=jobs,
-            backend=backend,
-            scheduler=scheduler,
-            progress=_progress(progress),
-            # nobody comes back to a temporary folder
-            checkpoint_every=checkpoint_every if temporary is None else 0,
-            keep_state=keep_state and temporary is None,
-            changed=changed(study, placed, chosen),
-            until=stop,
-        )
+        whole = options.full_study(chosen)
+        with told_where(study, placed, whole):
+            check_runnable(whole)
+        run_study(chosen, place, options)
     except KeyboardInterrupt:
         if temporary is None:
             raise
@@ -97,7 +100,7 @@ def gate(study: AnyStudy = "default", **options: Any) -> Answer:
     """
     placed = overrides(options.get("rounds"), options.get("seeds"), options.get("set"))
     chosen = load_study(study, placed)
-    with told_where(study, placed):
+    with told_where(study, placed, chosen):
         stop = until_of(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
         check_decidable(chosen, stop.most if stop else None)
     return run(study, **options).gate()

@@ -96,11 +96,11 @@ class Result:
 
     def _independent(self, name: str) -> pd.DataFrame:
         """A table without the rows of a Saltelli design that share draws with others, replicates averaged."""
-        from ..analysis.saltelli import independent
+        from ..analysis.saltelli import independent_rows
 
         uncertainty = self.study.uncertainty
         described = None if uncertainty is None else uncertainty.model_dump(mode="json")
-        return independent(getattr(self, name), described, design_keys(self.study), name)
+        return independent_rows(getattr(self, name), described, design_keys(self.study), name)
 
     @cached_property
     def draws(self) -> pd.DataFrame | None:
@@ -195,7 +195,7 @@ class Result:
 
         Raises BadInput where the study has none.
         """
-        from .gate import judge_folder
+        from .gate_results import judge_folder
 
         return judge_folder(self.folder)
 

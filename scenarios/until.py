@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..disk import write_atomically
-from ..errors import BadInput
+from ..errors import BadInput, Mistake
 from ..wording import counted
 from .design.check_gate import check_decidable
 from .design.plan import seeds_of
-from .execution.progress import Quiet
+from .execution.progress import Progress
 from .specs.study import Study
 
 FIRST = 8
@@ -74,7 +74,7 @@ class Until:
             "stopped": self._why,
         }
 
-    def parts(self, folder: Path, progress: Quiet) -> Iterator[Study]:
+    def parts(self, folder: Path, progress: Progress) -> Iterator[Study]:
         """Give the study with the seeds of each batch in turn; its tables are in `folder` when the next is asked for."""
         self._seen = []
         for count in looks(self.most):
@@ -85,29 +85,29 @@ class Until:
             if self._why:
                 return
 
-    def _look(self, folder: Path, count: int, progress: Quiet) -> None:
+    def _look(self, folder: Path, count: int, progress: Progress) -> None:
         """Judge the tables and write down what came of it."""
         from ..analysis.gate.questions import questions
         from ..analysis.results import read_results
 
         asked = questions(read_results(folder))
         self._open = [question.name for question in asked if not question.decided]
-        fails = [question.name for question in asked if question.settles]
+        fails = [question.name for question in asked if question.decides_all]
         self._decided = not self._open or bool(fails)
         failed = any(question.failed for question in asked)
-        stuck = [question for question in asked if question.stuck]
+        stuck = [question for question in asked if question.blocked]
         if failed:
             self._why = "runs failed"
         elif self._decided:
             self._why = "decided"
         elif stuck:
-            self._why = f"the gate can no longer pass: {stuck[0].name}: {stuck[0].stuck}"
+            self._why = f"the gate can no longer pass: {stuck[0].name}: {stuck[0].blocked}"
         elif count == self.most:
             self._why = "most seeds reached"
         done = len(asked) - len(self._open)
         left = f" (open: {_some(self._open)})" if self._open else ""
         left += f"; {_some(fails)} FAILs, which decides the whole" if fails and self._open else ""
-        progress.say(
+        progress.note(
             f"after {counted(count, 'seed')}: {done} of {counted(len(asked), 'question')} decided{left}"
         )
         manifest = folder / "manifest.json"
@@ -144,9 +144,8 @@ def _check(study: Study, most: int, is_own: bool) -> None:
     least = first_look(study.gate.level if study.gate else 0.95)
     if is_own and most < least:
         more = "List more" if isinstance(study.seeds, list) else "Type --max-seeds 200 in place of it"
-        raise BadInput(
-            f"seeds: {most} is too few for --until decided: a confidence sequence is no interval below {least} seeds. {more}"
-        )
+        text = f"{most} is too few for --until decided: a confidence sequence is no interval below {least} seeds. {more}"
+        raise BadInput(Mistake(text, ("seeds",)))
     if isinstance(most, bool) or not isinstance(most, int) or not least <= most <= 100_000:
         raise BadInput(
             f"--max-seeds {most!r}: must be {least} to 100000; a confidence sequence is no interval below {least} seeds"

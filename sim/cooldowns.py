@@ -1,4 +1,4 @@
-"""Cool-downs: items that a user took lately and is not shown or told of again for a while."""
+"""Cool-downs: for a number of rounds after taking an item, a user is not shown it again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..policies.interactions import Blocked, InteractionLog, Interactions
 
 
 def start_cooldowns(blocked: Blocked, behavior: Behavior, taken: Interactions) -> None:
-    """Block the pairs that were just taken; with `repeat = 0` everything may be taken again at once."""
+    """Block the user-item pairs that were just taken; with `repeat = 0` an item may be taken again at once."""
     if behavior.repeat:
         blocked.set(taken.user, taken.item)
 
 
 def end_cooldowns(blocked: Blocked, behavior: Behavior, log: InteractionLog, round: int) -> None:
-    """Free the pairs whose cool-down ends with a round: those taken `repeat` + 1 rounds before."""
+    """Unblock the pairs whose cool-down ends in a round: those taken `repeat` + 1 rounds before."""
     if behavior.repeat in (0, "never"):
         return
     entries = log.view()

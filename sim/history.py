@@ -1,4 +1,4 @@
-"""A real log as what happened before round 0: it takes the place of the warm-up."""
+"""Import a real log as the history before round 0; it replaces the warm-up."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .cooldowns import start_cooldowns
 
 
 def import_history(history: Interactions, world: World, log: InteractionLog, blocked: Blocked) -> None:
-    """Log a real log's interactions, let the world remember them, and start the cool-downs they leave."""
+    """Add a real log's interactions to the log and the world, and start the cool-downs that are still running."""
     log.append(history.user, history.item, history.round, history.rank, history.source)
     world.taken += np.bincount(history.item, minlength=len(world.items))
-    _remember_recent(world, history)
+    _fill_recent(world, history)
     repeat = world.behavior.repeat
     if repeat == "never":
         start_cooldowns(blocked, world.behavior, history)
@@ -21,8 +21,8 @@ def import_history(history: Interactions, world: World, log: InteractionLog, blo
         start_cooldowns(blocked, world.behavior, history.where(history.round >= -repeat))
 
 
-def _remember_recent(world: World, history: Interactions) -> None:
-    """Write the last rounds of a log into `world.recent`: of each user and round, the latest that fit."""
+def _fill_recent(world: World, history: Interactions) -> None:
+    """Write the last rounds of a log into `world.recent`: per user and round, the latest takes that fit."""
     memory, width = world.behavior.memory, world.takes_per_round
     late = history.round >= -memory
     user, item, round = history.user[late], history.item[late], history.round[late]

@@ -1,7 +1,7 @@
-"""The loop: one world and one platform, closed round after round.
+"""The feedback loop: a simulation of one world and one recommender, round by round.
 
-`Simulation.PHASES` is the order of a round. Everything that happens in echodrift happens in one of them, and each
-phase is the method of that name below, in that order.
+`Simulation.PHASES` lists the phases of a round in order. Each phase is the method of that name, defined below in the
+same order.
 """
 
 from __future__ import annotations
@@ -32,40 +32,40 @@ from .visible_ties import read_only, visible_ties
 
 
 @dataclass
-class Now:
+class RoundState:
     """The round in progress; each phase fills in its part."""
 
     round: int
     users: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     """(B,) visitors, ascending."""
     organic: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
-    """(B,) visits off the slate."""
+    """(B,) visits that bypass the recommender's slate."""
     slates: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
     """(B, slate)"""
     lengths: NDArray[np.int32] | None = None
-    """(B,) slots of each slate, where they differ."""
+    """(B,) number of slots of each slate; None if all have the same."""
     choices: Choices = field(init=False)
-    """What happened in the visits (from the choose phase on)."""
+    """The outcome of the visits (from the choose phase on)."""
     heard_users: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    """(w,) who took an item that a friend told of (from the hear phase on)."""
+    """(w,) users who took an item by word of mouth (from the hear phase on)."""
     heard_items: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    """(w,) the items."""
+    """(w,) the items that they took."""
     seen: Observation = field(init=False)
     """What the platform sees (from the observe phase on)."""
 
 
 class Simulation:
-    """One run: a world, a recommender, and what the platform has seen.
+    """One run: a world, a recommender, and what the platform has observed.
 
     Args:
-        world: the hidden truth at round 0 (see `agents.generate`, `scenarios.real_logs.twin`).
-        platform: slate length, refits, what is learned from.
-        recommender: what fills the slates.
+        world: the hidden state at round 0 (see `agents.generate`, `scenarios.real_logs.twin`).
+        platform: slate length, refits, and the log to learn from.
+        recommender: fills the slates.
         streams: all randomness of the run.
-        horizon: most rounds the world is laid out for.
-        history: a real log seen before round 0; it replaces the warm-up.
-        twin: the paired organic simulation, needed when `platform.learn_from` is "organic".
-        warmup_slate: slate length of the warm-up, the same for every arm; the platform's own when omitted.
+        horizon: maximum number of rounds; the world is allocated for them.
+        history: a real log from before round 0; it replaces the warm-up.
+        paired: the paired organic simulation, needed when `platform.learn_from` is "organic".
+        warmup_slate: slate length of the warm-up, the same for every arm; the platform's own if omitted.
     """
 
     PHASES = (
@@ -89,7 +89,7 @@ class Simulation:
         streams: Streams,
         horizon: int,
         history: Interactions | None = None,
-        twin: Simulation | None = None,
+        paired: Simulation | None = None,
         warmup_slate: int | None = None,
     ) -> None:
         self.world = world
@@ -105,9 +105,9 @@ class Simulation:
         self.observers: list = []
         """Objects with `observe(simulation, now)`, called in the measure phase."""
         self.seconds = dict.fromkeys(self.PHASES, 0.0)
-        """Wall time that each phase has taken so far; that of a paired world is in `record`, which steps it."""
+        """Wall time of each phase so far; `record` includes that of a paired simulation, which it steps."""
         self._keys = {name: streams.key(name) for name in _DECISIONS}
-        self._choice_keys = ChoiceKeys.of(streams)
+        self._choice_keys = ChoiceKeys.from_streams(streams)
         self._known_tags = np.empty((0, 0), np.float32)
         self._everyone = np.arange(len(world.users), dtype=np.int32)
         if history is not None:
@@ -115,21 +115,21 @@ class Simulation:
         else:
             self._warm_up(warmup_slate or platform.slate)
         if platform.learn_from == "organic":
-            if twin is None:
+            if paired is None:
                 raise BadInput('platform.learn_from = "organic" needs the paired organic simulation')
-            self.learning: LearningLog = OrganicLog(self.log, twin)
-            self.twin: Simulation | None = twin
+            self.learning: LearningLog = OrganicLog(self.log, paired)
+            self.paired: Simulation | None = paired
         else:
             self.learning = LearningLog(self.log, platform.learn_from)
-            self.twin = None
+            self.paired = None
 
-    def step(self) -> Now:
+    def step(self) -> RoundState:
         """Run one round through all phases and return what happened in it."""
         if self.round >= self.horizon:
             raise BadInput(
-                f"this world is laid out for {self.horizon} rounds; build it with more (rounds = …)"
+                f"this world is allocated for {self.horizon} rounds; build it with more (rounds = …)"
             )
-        now = Now(self.round)
+        now = RoundState(self.round)
         with blas_on_one_thread():
             for phase in self.PHASES:
                 began = time.perf_counter()
@@ -138,18 +138,18 @@ class Simulation:
         self.round += 1
         return now
 
-    def arrive(self, now: Now) -> None:
-        """End cool-downs and let people decide who visits, on or off the slate."""
+    def arrive(self, now: RoundState) -> None:
+        """End cool-downs and draw who visits, with or without the recommender."""
         end_cooldowns(self.blocked, self.world.behavior, self.log, now.round)
         who = uniforms(self._keys["visit.active"], now.round % 2**32, self._everyone, 2)
         now.users = self._everyone[who[:, 0] < self.world.users.activity]
         off = ~self.recommender.serves(now.round, now.users)
         now.organic = off | (who[now.users, 1] < self.world.behavior.organic)
 
-    def observe(self, now: Now) -> None:
-        """Put together what the platform may see: nothing of it refers to hidden state."""
+    def observe(self, now: RoundState) -> None:
+        """Build what the platform may see, with no reference to hidden state."""
         items = self.world.items
-        born = items.born(now.round)
+        born = items.n_born(now.round)
         now.seen = Observation(
             round=now.round,
             n_users=len(self.world.users),
@@ -161,7 +161,7 @@ class Simulation:
             friends=self.friends(),
             exposures=tuple(self.learning.exposures(self.exposures)),
             frozen=self.platform.learn_from == "warmup",
-            providers=read_only(items.provider[:born]) if items.provided else None,
+            providers=read_only(items.provider[:born]) if items.has_providers else None,
         )
         for purge in self.recommender.purges(now.round):
             self.learning.rewrite(purge.prepare(now.seen).log, now.round)
@@ -169,22 +169,22 @@ class Simulation:
             now.seen = replace(now.seen, log=self.learning.view(), exposures=shown)
 
     def _tags(self, born: int) -> NDArray[np.float32]:
-        """Return a copy of the born items' tags, made anew only when there are new ones."""
+        """Return a copy of the born items' tags, renewed only when there are new items."""
         if len(self._known_tags) != born:
             self._known_tags = self.world.items.tag[:born].copy()
             self._known_tags.flags.writeable = False
         return self._known_tags
 
-    def fit(self, now: Now) -> None:
-        """Refit when due: at round 0 and every `retrain_every` rounds; a frozen log is learned once."""
+    def fit(self, now: RoundState) -> None:
+        """Refit when due: at round 0 and every `retrain_every` rounds; a frozen log is learned from once."""
         if self.platform.learn_from == "warmup":
             due = now.round == 0
         else:
             due = self.recommender.refit_due(now.round, self.platform.retrain_every)
-        self.recommender.follow(now.seen, self.streams, due)
+        self.recommender.prepare_round(now.seen, self.streams, due)
 
-    def recommend(self, now: Now) -> None:
-        """Fill every visitor's slate: from the recommender, or with what an organic visit finds."""
+    def recommend(self, now: RoundState) -> None:
+        """Fill every visitor's slate: from the recommender, or with the items of an organic visit."""
         n = self.platform.slate
         served = ~now.organic
         slates = np.empty((0, n), np.int32)
@@ -198,11 +198,11 @@ class Simulation:
         if now.organic.any():
             now.slates[now.organic, :n] = self._organic_slates(now.round, now.users[now.organic])
 
-    def choose(self, now: Now) -> None:
+    def choose(self, now: RoundState) -> None:
         """Let visitors examine their slates and take what they want."""
         now.choices = visit(self.world, now.round, now.users, now.slates, self._choice_keys)
 
-    def hear(self, now: Now) -> None:
+    def hear(self, now: RoundState) -> None:
         """Word of mouth: take items that friends took lately."""
         now.heard_users, now.heard_items = word_of_mouth(
             self.world,
@@ -213,22 +213,22 @@ class Simulation:
             self._keys["word_of_mouth"],
         )
 
-    def measure(self, now: Now) -> None:
-        """Show the round to the observers, with the world as people acted on it."""
+    def measure(self, now: RoundState) -> None:
+        """Show the round to the observers, with the world as users acted on it."""
         for observer in self.observers:
             observer.observe(self, now)
 
-    def record(self, now: Now) -> None:
-        """Log what was taken and shown, start cool-downs, and let the world remember."""
+    def record(self, now: RoundState) -> None:
+        """Log what was taken and shown, start cool-downs, and record takes in the world."""
         before = len(self.log)
         self._log_takes(now)
         if self.exposures.maxlen:
             shown = (read_only(array) for array in (now.users, now.slates, now.organic))
             self.exposures.append(Exposures(now.round, *shown))
-        self.learning.follow(now.round, len(self.log) - before)
+        self.learning.grow(now.round, len(self.log) - before)
 
-    def drift(self, now: Now) -> None:
-        """Let people change: shares and their neutral shadow, tastes, fatigue, ties."""
+    def drift(self, now: RoundState) -> None:
+        """Let users change: shares and their neutral shadow, tastes, fatigue, ties."""
         choices, world = now.choices, self.world
         if now.users.size:
             shares = world.users.shares[now.users].astype(np.float64)
@@ -242,14 +242,14 @@ class Simulation:
         drift_fatigue(world, now.users, now.slates, now.lengths)
         rewire(world, now.round, self._keys["rewire"])
 
-    def create(self, now: Now) -> None:
-        """Let providers answer to what they got: some stop, some enter, and the next round's items are made."""
+    def create(self, now: RoundState) -> None:
+        """Let providers respond: some stop, some enter, and the next round's items are made."""
         creators = self.world.creators
         if creators is not None:
             respond(self.world, creators, now.round, now.slates, now.choices.taken, now.heard_items)
 
     def extra_visits(self, round: int, turn: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return (users, items) of further organic visits in a round that change nobody; turn = 1, 2, …"""
+        """Return (users, items) of extra organic visits in a round that change no user; turn = 1, 2, …"""
         who = uniforms(self.streams.key(f"extra.{turn}.active"), round % 2**32, self._everyone, 1)
         users = self._everyone[who[:, 0] < self.world.users.activity]
         keys = ChoiceKeys(
@@ -271,9 +271,9 @@ class Simulation:
         )
 
     def _warm_up(self, slate: int) -> None:
-        """Organic rounds before round 0, with drift off: the platform's first log, the same for every arm."""
+        """Run the organic rounds before round 0, with drift off: the platform's first log, the same for every arm."""
         for round in range(-self.platform.warmup, 0):
-            now = Now(round)
+            now = RoundState(round)
             self.arrive(now)
             now.organic = np.ones(now.users.size, bool)
             now.slates = self._organic_slates(round, now.users, slate)
@@ -281,15 +281,15 @@ class Simulation:
             self.hear(now)
             self._log_takes(now)
 
-    def _log_takes(self, now: Now) -> None:
-        """Log what was taken in a round, let the world remember it, and start its cool-downs."""
+    def _log_takes(self, now: RoundState) -> None:
+        """Log what was taken in a round, record it in the world, and start its cool-downs."""
         before = len(self.log)
         rows, columns = np.nonzero(now.choices.taken >= 0)
         source = np.where(now.organic[rows], np.int8(Source.ORGANIC), np.int8(Source.SLATE))
         items, ranks = now.choices.taken[rows, columns], now.choices.ranks[rows, columns]
         self.log.append(now.users[rows], items, now.round, ranks, source)
         self.log.append(now.heard_users, now.heard_items, now.round, 0, Source.SOCIAL)
-        self.world.remember(now.round, now.users, now.choices.taken, now.heard_users, now.heard_items)
+        self.world.record_takes(now.round, now.users, now.choices.taken, now.heard_users, now.heard_items)
         start_cooldowns(self.blocked, self.world.behavior, self.log.view().part(before))
 
 

@@ -9,36 +9,36 @@ from mesa.agent import AgentSet
 
 from ..agents.user_agent import User
 from ..agents.world import World
-from .loop import Now, Simulation
+from .loop import RoundState, Simulation
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Rows(Protocol):
-    """What collects a row of measures per round (`analysis.recorder.Recorder`)."""
+class HasRows(Protocol):
+    """An object that collects a row of measures per round (`analysis.recording.recorder.Recorder`)."""
 
     rows: list[dict[str, float]]
 
 
 class FeedbackLoop(mesa.Model):
-    """A `Simulation` that looks like any Mesa model.
+    """A `Simulation` with the interface of a Mesa model.
 
     `model.agents` (made on first use), `select`, `agg`, DataCollector and Mesa's visualization work as
     usual; the step itself is vectorized. All randomness comes from the run's named streams: Mesa's own
     generators (`model.random`, `model.rng`) are seeded but never drawn from.
     """
 
-    def __init__(self, simulation: Simulation, recorder: Rows | None = None) -> None:
+    def __init__(self, simulation: Simulation, recorder: HasRows | None = None) -> None:
         super().__init__(seed=simulation.streams.seed)
         self.simulation = simulation
         self.recorder = recorder
-        self.last: Now | None = None
+        self.last: RoundState | None = None
         """What happened in the last round."""
 
     @property
     def world(self) -> World:
-        """The hidden truth."""
+        """The hidden state of the world."""
         return self.simulation.world
 
     @property

@@ -1,6 +1,6 @@
-"""The yardsticks: rankings at perfect knowledge of people, never of today's intent or noise (DESIGN §6).
+"""Oracle rankings, which know users' true tastes but not the intent or the noise of the visit.
 
-They read the truth and therefore do not live in `policies/`.
+They read the hidden state of the world and are therefore not in `policies/`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..agents.world import World
 def oracle_items(
     world: World, users: NDArray[np.int32], n: int, available: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return (items, scores), each (B, n): items by their own probability of being taken, Σ_k s_k o_k/(1+o_k).
+    """Return (items, scores), each (B, n): items ranked by their own probability of being taken, Σ_k s_k o_k/(1+o_k).
 
-    available (B, n_items) says what may be shown. Ties go to the lower id; −1 and −inf pad.
+    available (B, n_items): which items may be shown. Ties go to the lower id; −1 and −inf pad.
     """
     odds = _odds(world, users, available.shape[1])
     shares, tastes = world.users.shares[users], world.users.n_tastes[users]
-    return _best_alone(odds, shares, tastes, available, n)
+    return _top_items(odds, shares, tastes, available, n)
 
 
 def oracle_slates(
@@ -35,9 +35,9 @@ def oracle_slates(
 ) -> NDArray[np.int32]:
     """Return slates (B, n) built greedily for the list as a whole: append argmax_i Σ_k s_k[G(S_k + o_ki) − G(S_k)].
 
-    G(S) = S/(1+S) for "hit" (somebody finds something), log(1+S) for "surplus"; S_k sums the odds under
+    G(S) = S/(1+S) for "hit" (something is taken), log(1+S) for "surplus"; S_k sums the odds under
     taste k so far. The cascade multiplies all gains of a step alike and so does not change the choice.
-    Every step looks at all items: gains are compared in float32, ties go to the lower id.
+    Every step compares all items: gains are float32, ties go to the lower id.
     """
     odds = _odds(world, users, available.shape[1])
     shares = world.users.shares[users]
@@ -46,14 +46,14 @@ def oracle_slates(
 
 def _odds(world: World, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
     """Return o = exp(v − v_0), float32 (B, K, n_items), with friends and fatigue as of now."""
-    values = item_values(world, users, n_items, around=True)
+    values = item_values(world, users, n_items, context=True)
     values -= world.users.outside[users, None, None]
     np.minimum(values, np.float32(MAX_LOG_ODDS), out=values)
     return np.exp(values, out=values)
 
 
 @njit(cache=True)
-def _best_alone(odds, shares, n_tastes, available, n):
+def _top_items(odds, shares, n_tastes, available, n):
     count, kinds, items = odds.shape
     out = np.full((count, n), -1, np.int32)
     scores = np.full((count, n), -np.inf, np.float32)
@@ -105,7 +105,7 @@ def _add_gains(odds, so_far, shares, tastes, surplus, whole, total):
             _add_hit(odds[k], so_far[k], shares[k], total)
 
 
-# numpy's error model: a check for division by zero would keep these two loops off the vector units.
+# numpy's error model, because a check for division by zero would prevent vectorization of these two loops.
 @njit(cache=True, error_model="numpy")
 def _add_hit(odds, so_far, share, total):
     """Add share·[F(S + o) − F(S)] = share·o / ((1 + S)(1 + S + o)); so_far is 1 + S."""
@@ -118,8 +118,8 @@ def _add_hit(odds, so_far, share, total):
 def _add_log(odds, so_far, share, whole, total):
     """Add share·log((1 + S + o)/(1 + S)); so_far is 1 + S.
 
-    The logarithm is taken apart into exponent and mantissa m, log m = 2 artanh((m − 1)/(m + 1)) by its
-    series to the 11th power (error below 2e-7), because only such a loop runs on vector units.
+    The logarithm is split into exponent and mantissa m, with log m = 2 artanh((m − 1)/(m + 1)) by its
+    series to the 11th power (error below 2e-7), because only such a loop is vectorized.
     """
     half, one = np.float32(0.5), np.float32(1.0)
     for i in range(odds.size):
@@ -140,7 +140,7 @@ def _add_log(odds, so_far, share, whole, total):
         total[i] += share * t * series / half
 
 
-# Without NaN the largest element does not depend on the order of comparison, so this stays exact.
+# Without NaN, the largest element does not depend on the order of comparisons, so the result is exact.
 @njit(cache=True, fastmath={"nnan", "nsz"})
 def _largest(values):
     best = values[0]

@@ -1,4 +1,4 @@
-"""The platform's side of the loop that is not a ranking method: slates, refits, what is learned from."""
+"""Settings of the platform other than its ranking method: slate length, refits, and the log it learns from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic import Field
 from ..config import Config
 
 MAX_SLATE = 128
-"""Longest slate."""
+"""Maximum slate length."""
 
 
 class Platform(Config):
-    """What every arm of a study shares, unless an arm says otherwise in its own `platform`."""
+    """Settings shared by all arms of a study, unless an arm overrides them in its own `platform`."""
 
     slate: int = Field(default=10, ge=1, le=MAX_SLATE)
     """Items shown in a visit."""

@@ -1,4 +1,4 @@
-"""What stands between an Observation and the slates: a policy with its rerankers, an oracle, or nothing."""
+"""Recommenders, which turn an Observation into slates: a policy with its rerankers, an oracle, or none."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..config import Config
 from ..errors import PolicyError
 from ..policies.base import LogTransform, Policy, Reranker
 from ..policies.interactions import Observation
-from ..policies.rerankers.candidates import followed
+from ..policies.rerankers.candidates import append_rest
 from ..policies.validation import validate_ranking
 from .oracles import oracle_items, oracle_slates
-from .state import State, part, under
+from .state import State, add_prefix, select_prefix
 from .streams import Streams
 
 BLOCK = 256
@@ -28,55 +28,55 @@ BLOCK = 256
 
 
 class Recommender(ABC):
-    """Fills slates. Only the oracles look at the world."""
+    """Fills slates. Only the oracles read the world."""
 
     @property
     def remarks(self) -> list[str]:
-        """What a user should know about the fits so far, each sentence once."""
+        """Notes for the user about the fits so far, without repeats."""
         return []
 
     def fit(self, seen: Observation, streams: Streams) -> None:
-        """Learn from what has been seen; called when a refit is due."""
+        """Fit to the observation; called when a refit is due."""
 
     @abstractmethod
     def slates(
         self, world: World, seen: Observation, users: NDArray[np.int32], n: int, streams: Streams
     ) -> NDArray[np.int32]:
-        """Return slates (B, n), −1 where the catalog was exhausted."""
+        """Return slates (B, n), −1 where no items were left."""
 
     def serves(self, round: int, users: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Return (B,): whom it recommends to in a round; the visits of the others are organic."""
+        """Return (B,): the users it recommends to in a round; the visits of the others are organic."""
         return np.ones(users.size, bool)
 
     def lengths(self, round: int, users: NDArray[np.int32], n: int) -> NDArray[np.int32] | None:
-        """Return (B,) how long the slates of users are in a round; None where all have the platform's n slots."""
+        """Return (B,): the slate length of each user in a round; None if all have the platform's n slots."""
         return None
 
     def refit_due(self, round: int, every: int) -> bool:
-        """Return whether to refit in a round, when the platform refits every so many."""
+        """Return whether to refit in a round, if the platform refits every `every` rounds."""
         return round % every == 0
 
-    def follow(self, seen: Observation, streams: Streams, due: bool) -> None:
-        """Take note of a new round; fit when a refit is due."""
+    def prepare_round(self, seen: Observation, streams: Streams, due: bool) -> None:
+        """Prepare for a new round: fit if a refit is due."""
         if due:
             self.fit(seen, streams)
 
     def purges(self, round: int) -> tuple[LogTransform, ...]:
-        """Return what is done to the log for good in a round."""
+        """Return the transforms that permanently change the log in a round."""
         return ()
 
     def state(self) -> State | None:
-        """Return what a checkpoint must keep; None: it cannot say, and the run restarts from round 0."""
+        """Return the state for a checkpoint; None if it cannot be exported, so that a run restarts from round 0."""
         return {}
 
     def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
 
 
-class Recommended(Recommender):
-    """A policy and the rerankers behind it, in order.
+class PolicyRecommender(Recommender):
+    """A policy followed by rerankers, in order.
 
-    transforms: what is done to the log before each fit; ranking sees the log as it is.
+    transforms: applied to the log before each fit; ranking sees the log unchanged.
     """
 
     @property
@@ -97,25 +97,25 @@ class Recommended(Recommender):
             seen = transform.prepare(seen)
         self.policy.fit(seen, streams("policy.fit", seen.round))
         self._fitted = True
-        told = [remark for transform in self.transforms for remark in transform.remarks()]
-        for remark in told + self.policy.remarks():
-            # the same remark with other numbers, after a later fit, takes the place of the first
+        remarks = [remark for transform in self.transforms for remark in transform.remarks()]
+        for remark in remarks + self.policy.remarks():
+            # After a later fit, the same remark with other numbers replaces the earlier one.
             self._remarks[re.sub(r"\d+", "#", remark)] = remark
 
     def slates(self, world, seen, users, n, streams) -> NDArray[np.int32]:
         wanted = [max(n, reranker.candidates) for reranker in self.rerankers]
-        # What each stage must hand on: as much as any later stage wants to choose from.
+        # Each stage must pass on as many candidates as any later stage chooses from.
         lengths = [min(max(wanted[i:], default=n), seen.n_items) for i in range(len(wanted))] + [n]
         ranking = self.policy.rank(seen, users, lengths[0], streams("policy.rank", seen.round))
         validate_ranking(ranking, seen, users, lengths[0])
         for place, reranker in enumerate(self.rerankers):
             rng = streams(f"rerank.{place}", seen.round)
             depth = lengths[place + 1]
-            # A list is built for the slots that people see, however much a later stage wants to choose from.
+            # The list is built for the slots that users see, even if a later stage chooses from more candidates.
             length = depth if reranker.rescores else min(n, depth)
-            built = reranker.rerank(ranking, seen, length, rng)
-            validate_ranking(built, seen, users, length)
-            ranking = followed(built, ranking, depth) if length < depth else built
+            reranked = reranker.rerank(ranking, seen, length, rng)
+            validate_ranking(reranked, seen, users, length)
+            ranking = append_rest(reranked, ranking, depth) if length < depth else reranked
         for reranker in self.rerankers:
             reranker.shown(seen, users, ranking.items)
         return ranking.items
@@ -126,9 +126,9 @@ class Recommended(Recommender):
         policy = self.policy.state() if self._fitted else {}
         if policy is None:
             return None
-        kept = under("policy", policy) | {"fitted": np.array(self._fitted)}
+        kept = add_prefix("policy", policy) | {"fitted": np.array(self._fitted)}
         for place, reranker in enumerate(self.rerankers):
-            kept |= under(f"rerank.{place}", reranker.state())
+            kept |= add_prefix(f"rerank.{place}", reranker.state())
         for name, texts in (("kinds", self._remarks.keys()), ("remarks", self._remarks.values())):
             kept[name] = np.array(list(texts), np.str_)
         return kept
@@ -136,14 +136,14 @@ class Recommended(Recommender):
     def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
         self._fitted = bool(kept["fitted"])
         if self._fitted:
-            self.policy.restore(part("policy", kept))
+            self.policy.restore(select_prefix("policy", kept))
         for place, reranker in enumerate(self.rerankers):
-            reranker.restore(part(f"rerank.{place}", kept))
+            reranker.restore(select_prefix(f"rerank.{place}", kept))
         self._remarks = dict(zip(kept["kinds"].tolist(), kept["remarks"].tolist(), strict=True))
 
 
 class NoRecommender(Recommender):
-    """The reference world: every visit is organic."""
+    """No recommender, for the organic reference arm: every visit is organic."""
 
     def serves(self, round, users) -> NDArray[np.bool_]:
         return np.zeros(users.size, bool)
@@ -157,7 +157,7 @@ class OracleItemConfig(Config):
 
 
 class OracleItem(Recommender):
-    """Ranks by each item's own probability of being taken: the best item-wise relevance can do."""
+    """Ranks by each item's own true probability of being taken: the best possible item-wise relevance."""
 
     Config = OracleItemConfig
 
@@ -169,14 +169,14 @@ class OracleItem(Recommender):
 
 
 class OracleSlateConfig(Config):
-    """What the slate is built for."""
+    """The objective that the slate maximizes."""
 
     objective: Literal["hit", "surplus"] = Field(default="hit")
     """ "hit": the chance that something is taken; "surplus": the expected value of the best item taken."""
 
 
 class OracleSlate(Recommender):
-    """Fills the slate as a whole: covers a user's tastes in proportion to what each still gains."""
+    """Optimizes the slate as a whole: covers a user's tastes by what each still gains."""
 
     Config = OracleSlateConfig
 
@@ -202,4 +202,4 @@ REFERENCE_ARMS = {
     "oracle_item": (OracleItemConfig, OracleItem, "ranks by each item's true probability of being taken"),
     "oracle_slate": (OracleSlateConfig, OracleSlate, "fills the whole slate at perfect knowledge of tastes"),
 }
-"""Arms that may read the truth: kind → (configuration, recommender, what it is)."""
+"""Arms that may read the hidden state: kind → (configuration, recommender, description)."""

@@ -1,4 +1,4 @@
-"""What a checkpoint keeps: named arrays, and how the states of parts are put together and taken apart."""
+"""Checkpoint states as named arrays: combine the states of several parts by prefix, and split them again."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from numpy.typing import NDArray
 State = dict[str, NDArray[Any]]
 
 
-def under(name: str, kept: Mapping[str, Any]) -> State:
-    """Return a part's state with a name before each of its own."""
-    return {f"{name}.{key}": np.asarray(value) for key, value in kept.items()}
+def add_prefix(name: str, state: Mapping[str, Any]) -> State:
+    """Return a state with `name.` before each of its keys."""
+    return {f"{name}.{key}": np.asarray(value) for key, value in state.items()}
 
 
-def part(name: str, kept: Mapping[str, NDArray[Any]]) -> State:
-    """Return the part of a state that `under` put there."""
-    start = f"{name}."
-    return {key.removeprefix(start): value for key, value in kept.items() if key.startswith(start)}
+def select_prefix(name: str, state: Mapping[str, NDArray[Any]]) -> State:
+    """Return the part of a state under `name.`, without that prefix."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
-def fill(array: NDArray[Any], kept: NDArray[Any], name: str, longer: bool) -> None:
-    """Put what was kept into an array in place; one laid out for more rounds (longer) keeps its own rest.
+def copy_into(array: NDArray[Any], saved: NDArray[Any], name: str, longer: bool) -> None:
+    """Copy a saved array into an array in place.
 
-    Raises ValueError where it does not fit.
+    longer: the array may be larger, allocated for more rounds; the rest of it is unchanged. Raises ValueError if
+    the arrays do not match.
     """
-    fits = kept.shape == array.shape
-    if longer and kept.ndim == array.ndim:
-        fits = all(few <= many for few, many in zip(kept.shape, array.shape, strict=True))
-    if not fits or kept.dtype != array.dtype:
-        raise ValueError(f"the state's {name} is {kept.dtype}{kept.shape}, not {array.dtype}{array.shape}")
-    array[tuple(slice(size) for size in kept.shape)] = kept
+    fits = saved.shape == array.shape
+    if longer and saved.ndim == array.ndim:
+        fits = all(few <= many for few, many in zip(saved.shape, array.shape, strict=True))
+    if not fits or saved.dtype != array.dtype:
+        raise ValueError(f"the state's {name} is {saved.dtype}{saved.shape}, not {array.dtype}{array.shape}")
+    array[tuple(slice(size) for size in saved.shape)] = saved

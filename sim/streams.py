@@ -1,4 +1,4 @@
-"""Named random streams: every decision draws from its own, a function of (seed, name, round)."""
+"""Named random streams: each decision has its own stream, a function of (seed, name, round)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Streams:
     """All randomness of one run.
 
     `streams(name, round)` gives a numpy Generator for populations and policies; `streams.key(name)`
-    gives the key of the counter-based draws (`echodrift.philox`) that decisions of single users
-    read by (round, user, slot). Neither depends on call order.
+    gives the key of the counter-based draws (`echodrift.philox`) of single users' decisions,
+    indexed by (round, user, slot). Neither depends on call order.
     """
 
     def __init__(self, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Which social ties the platform sees."""
+"""The part of the social graph that the platform sees."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..policies.interactions import Friends
 
 
 def visible_ties(graph: SocialGraph, hidden: float, key: np.uint64) -> Callable[[], Friends]:
-    """Return a function that gives the ties the platform sees now; ties that rewire stay seen or unseen.
+    """Return a function that returns the ties the platform sees now; a tie that rewires stays visible or hidden.
 
-    hidden: share of ties that it never sees. key: of the draw that each tie has.
+    hidden: share of ties that it never sees. key: stream key of the draw per tie.
     """
     if hidden == 0:
         return lambda: Friends(read_only(graph.indptr), read_only(graph.indices))
-    # One draw for both directions: a tie that is hidden one way does not show the other way.
+    # One draw for both directions, so that a tie is hidden in both or in neither.
     follower = np.repeat(np.arange(len(graph.indptr) - 1), np.diff(graph.indptr))
     low, high = np.minimum(follower, graph.indices), np.maximum(follower, graph.indices)
     seen = uniform_of_pairs(key, low, high) >= hidden
@@ -28,7 +28,7 @@ def visible_ties(graph: SocialGraph, hidden: float, key: np.uint64) -> Callable[
 
 
 def read_only(array: NDArray) -> NDArray:
-    """Return a view of an array that cannot be written through."""
+    """Return a read-only view of an array."""
     view = array.view()
     view.flags.writeable = False
     return view

@@ -44,10 +44,12 @@ def make_world():
 def make_simulation(make_world):
     """Return a maker of small simulations; `recommender` defaults to the organic world."""
 
-    def make(recommender=None, seed=0, horizon=30, platform=None, twin=None, **world):
+    def make(recommender=None, seed=0, horizon=30, platform=None, paired=None, **world):
         settings = Platform(**{"slate": 5, "warmup": 4, **(platform or {})})
         made = make_world(seed=seed, horizon=horizon, slate=settings.slate, **world)
-        return Simulation(made, settings, recommender or NoRecommender(), Streams(seed), horizon, twin=twin)
+        return Simulation(
+            made, settings, recommender or NoRecommender(), Streams(seed), horizon, paired=paired
+        )
 
     return make
 

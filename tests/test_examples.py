@@ -1,4 +1,4 @@
-"""The scripts in examples/ run as they are, in a folder of their own."""
+"""The scripts in examples/ run unchanged, in a folder of their own."""
 
 import os
 import subprocess
@@ -26,8 +26,8 @@ def run(name, folder):
 
 @pytest.mark.slow
 def test_own_policy(tmp_path):
-    said = run("own_policy.py", tmp_path)
-    assert "global_rng" in said and "niche_exposure" in said
+    output = run("own_policy.py", tmp_path)
+    assert "global_rng" in output and "niche_exposure" in output
 
 
 @pytest.mark.slow

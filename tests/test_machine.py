@@ -15,7 +15,7 @@ from echodrift.policies.histories.ease import Ease
 from echodrift.policies.interactions import Interactions
 from echodrift.policies.testing.example import example_observation
 from echodrift.scenarios.design.load import load_study
-from echodrift.scenarios.execution.memory import in_words
+from echodrift.scenarios.execution.memory import describe_memory
 from numpy.random import default_rng
 
 GIB = 2**30
@@ -44,7 +44,7 @@ def test_version_2_counts_every_group_on_the_way_up(tmp_path: Path, own: Path) -
     group(tmp_path / "work", V2, 7 * GIB, 4 * GIB, "inactive_file 0\n")
     group(tmp_path, V2, "max", 1, "inactive_file 0\n")
     group(tmp_path / "other", V2, 1, 0, "inactive_file 0\n")
-    assert sorted(machine.group_room(own, tmp_path)) == [3 * GIB, 6 * GIB]
+    assert sorted(machine.cgroup_free_bytes(own, tmp_path)) == [3 * GIB, 6 * GIB]
 
 
 def test_version_1_counts_the_memory_controller_alone(tmp_path: Path, own: Path) -> None:
@@ -53,7 +53,7 @@ def test_version_1_counts_the_memory_controller_alone(tmp_path: Path, own: Path)
     group(root / "work/job", V1, 4 * GIB, 2 * GIB, f"inactive_file 9\ntotal_inactive_file {GIB // 2}\n")
     group(root / "work", V1, 3 * GIB, 2 * GIB, "total_inactive_file 0\n")
     group(tmp_path / "x", V1, 1, 0, "total_inactive_file 0\n")
-    assert sorted(machine.group_room(own, tmp_path)) == [GIB, 4 * GIB - 3 * GIB // 2]
+    assert sorted(machine.cgroup_free_bytes(own, tmp_path)) == [GIB, 4 * GIB - 3 * GIB // 2]
 
 
 @pytest.mark.parametrize(("listed", "names", "mount"), [("0::/a/b", V2, ""), ("4:memory:/a/b", V1, "memory")])
@@ -63,25 +63,25 @@ def test_a_container_finds_its_limit_in_the_root(
     """Its group has the path of the host, which is not there."""
     own.write_text(f"{listed}\n")
     group(tmp_path / mount, names, 5000, 2000, "inactive_file 600\ntotal_inactive_file 600\n")
-    assert machine.group_room(own, tmp_path) == [3600]
+    assert machine.cgroup_free_bytes(own, tmp_path) == [3600]
 
 
 def test_no_limit_without_files(tmp_path: Path, own: Path) -> None:
-    assert machine.group_room(own, tmp_path) == []
+    assert machine.cgroup_free_bytes(own, tmp_path) == []
     own.write_text("0::/work\n4:memory:/work\n")
-    assert machine.group_room(own, tmp_path) == []
+    assert machine.cgroup_free_bytes(own, tmp_path) == []
 
 
 def test_a_limit_without_statistics_holds_too(tmp_path: Path, own: Path) -> None:
     own.write_text("0::/work\n")
     group(tmp_path / "work", V2, 5000, 2000)
-    assert machine.group_room(own, tmp_path) == [3000]
+    assert machine.cgroup_free_bytes(own, tmp_path) == [3000]
 
 
 def test_more_cache_than_use_is_not_more_than_the_limit(tmp_path: Path, own: Path) -> None:
     own.write_text("0::/\n")
     group(tmp_path, V2, 5000, 2000, "inactive_file 3000\n")
-    assert machine.group_room(own, tmp_path) == [5000]
+    assert machine.cgroup_free_bytes(own, tmp_path) == [5000]
 
 
 @pytest.mark.parametrize(("room", "free"), [([], 9 * GIB), ([7, 5], 5), ([10 * GIB], 9 * GIB), ([-3], 0)])
@@ -89,7 +89,7 @@ def test_free_is_the_least_of_machine_and_groups(
     monkeypatch: pytest.MonkeyPatch, room: list[int], free: int
 ) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=9 * GIB))
-    monkeypatch.setattr(machine, "group_room", lambda own, root: room)
+    monkeypatch.setattr(machine, "cgroup_free_bytes", lambda own, root: room)
     assert machine.free_bytes() == free
 
 
@@ -99,11 +99,11 @@ def test_no_more_is_free_than_this_machine_has() -> None:
 
 def test_the_planner_and_ease_ask_the_same_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the planner lets through, EASE must not refuse for a cache that only one of them counts as free."""
-    monkeypatch.setattr(machine, "group_room", lambda own, root: [3 * 2**20])
+    monkeypatch.setattr(machine, "cgroup_free_bytes", lambda own, root: [3 * 2**20])
     seen = example_observation(users=1000, items=1000)
     every, same = np.arange(1000, dtype=np.int32), np.zeros(1000, np.int8)
     seen = replace(seen, log=Interactions(every, every, same.astype(np.int32), same.astype(np.int16), same))
     with pytest.raises(PolicyError, match=r"ease: .* and 3\.0 MiB are free"):
         Ease().fit(seen, default_rng(0))
     study = load_study({"name": "s", "arms": [{"name": "a", "policy": {"kind": "ease"}}]})
-    assert "2.7 MiB are free" in in_words(study)  # the planner leaves a tenth to others
+    assert "2.7 MiB are free" in describe_memory(study)  # the planner leaves a tenth to others

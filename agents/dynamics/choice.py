@@ -1,8 +1,8 @@
-"""The visit: an intent, a cascade down the slate, and a few items taken (DESIGN §3).
+"""The choice model of a visit: an intent, a cascade down the slate, and a few items taken (docs/model.md).
 
 v_uzi = match·⟨a_uz, x_i⟩ + w_u q_i + idiosyncrasy_ui + social·friends_i − fatigue·⟨F_u, x_i⟩. With odds
 o = exp(v − v_0), P(at least one of a set S is taken | intent k) = Σo/(1 + Σo): the largest of v_i + ε_i
-and v_0 + ε_0 under independent Gumbel noise. `agents/reference.py` says the same for one person at a time.
+and v_0 + ε_0 under independent Gumbel noise. `agents/dynamics/reference.py` does the same for one user at a time.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...philox import gumbel, normal, uniform
-from ..surroundings import friends_share
+from ..context import friends_share
 from ..world import World
 
 MAX_LOG_ODDS = 50.0
-"""v − v_0 is cut here, where a choice is certain, so that odds stay finite."""
+"""Upper limit of v − v_0: beyond it a choice is certain, and odds stay finite."""
 
 Objective = Literal["hit", "surplus"]
 
 
 @dataclass(frozen=True)
 class ChoiceKeys:
-    """Keys of the draws that a visit makes (`Streams.key`)."""
+    """Random-stream keys of the draws in a visit (`Streams.key`)."""
 
     intent: np.uint64
     depth: np.uint64
@@ -35,24 +35,24 @@ class ChoiceKeys:
     outside: np.uint64
 
     @classmethod
-    def of(cls, streams) -> ChoiceKeys:
-        """Return the keys that belong to a run's streams."""
+    def from_streams(cls, streams) -> ChoiceKeys:
+        """Return the keys from a run's streams."""
         names = ("visit.intent", "visit.depth", "visit.noise", "visit.outside")
         return cls(*(streams.key(name) for name in names))
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What happened in the visits of a round; B visits, slates of n, K tastes, m = largest appetite."""
+    """The outcome of the visits of a round: B visits, slates of n, K tastes, m = largest appetite."""
 
     intents: NDArray[np.int32]
-    """(B,) taste acted on."""
+    """(B,) the taste that the user acted on."""
     depth: NDArray[np.int32]
-    """(B,) ranks examined."""
+    """(B,) number of ranks examined."""
     taken: NDArray[np.int32]
     """(B, m) items taken, best first, −1 where fewer."""
     ranks: NDArray[np.int16]
-    """(B, m) 1-based rank of each, 0 where none."""
+    """(B, m) 1-based rank of each taken item, 0 where none."""
     surplus: NDArray[np.float64]
     """(B,) Σ over taken items of (v + ε) − (v_0 + ε_0)."""
     surplus_start: NDArray[np.float64]
@@ -62,7 +62,7 @@ class Choices:
 
 
 class _People(NamedTuple):
-    """The arrays that a visit reads, in a form that numba takes as one argument."""
+    """The arrays that a visit reads, as one argument that numba accepts."""
 
     shares: np.ndarray
     n_tastes: np.ndarray
@@ -137,14 +137,14 @@ def _scratch(world: World, width: int) -> _Scratch:
 
 @njit(cache=True)
 def reach(attention, power, rank):
-    """Return P(the rank is examined), ranks counted from 1: attention^(r−1), or r^−attention."""
+    """Return P(rank is examined), with ranks counted from 1: attention^(r−1), or r^−attention."""
     if power:
         return float(rank) ** -np.float64(attention)
     return np.float64(attention) ** (rank - 1)
 
 
-# The order of this sum is the compiler's choice, made once per machine type: it lets vector units work
-# and stays the same from run to run.
+# The compiler chooses the order of this sum, once per machine type: this allows vectorization, and the
+# result stays the same from run to run.
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def _dot(a, b):
     total = 0.0
@@ -155,7 +155,7 @@ def _dot(a, b):
 
 @njit(cache=True)
 def _value_slate(people, scratch, u, slate):
-    """Fill scratch.values (K, n) with the slate's items for user u; return how many slots hold an item."""
+    """Fill scratch.values (K, n) with the values of the slate's items for user u; return the number of filled slots."""
     if people.social != 0.0:
         friends_share(
             u, people.indptr, people.indices, people.influence, people.recent,
@@ -182,7 +182,7 @@ def _value_slate(people, scratch, u, slate):
 
 @njit(cache=True)
 def _reaches(attention, power, length, reaches):
-    """Fill P(rank is examined) of the first ranks, and 0 behind the last."""
+    """Fill P(rank is examined) for the first `length` ranks, and 0 after the last."""
     for j in range(length):
         reaches[j] = reach(attention, power, j + 1)
     reaches[length] = 0.0
@@ -190,7 +190,7 @@ def _reaches(attention, power, length, reaches):
 
 @njit(cache=True)
 def _expected(values, length, outside, reaches, surplus):
-    """Return the mean over the cascade's depth r of Σo/(1+Σo) on the first r ranks, or of log(1+Σo)."""
+    """Return the mean over the cascade depth r of Σo/(1+Σo) on the first r ranks, or of log(1+Σo)."""
     odds = 0.0
     total = 0.0
     for j in range(length):
@@ -278,7 +278,7 @@ def _slate_values(people, scratch, users, slates, surplus):
 def visit(
     world: World, round: int, users: NDArray[np.int32], slates: NDArray[np.int32], keys: ChoiceKeys
 ) -> Choices:
-    """Let each of the users (B,) meet a slate (B, n; −1 pads the end) and return what happened."""
+    """Return the choices of users (B,) who each visit one slate (B, n; −1 pads the end)."""
     order = np.array([keys.intent, keys.depth, keys.noise, keys.outside], np.uint64)
     scratch = _scratch(world, slates.shape[1])
     return Choices(*_visits(_people(world), scratch, round % 2**32, users, slates, order))
@@ -287,7 +287,7 @@ def visit(
 def slate_value(
     world: World, users: NDArray[np.int32], slates: NDArray[np.int32], objective: Objective = "surplus"
 ) -> NDArray[np.float64]:
-    """Return (B,) the expected value of slates (B, n) before the intent is known, at today's state.
+    """Return (B,) the expected value of slates (B, n) before the intent is known, at the current state.
 
     "hit": P(at least one item taken). "surplus": E[(v + ε) − (v_0 + ε_0)] of the best examined item where
     it beats the outside option, log(1 + Σo) in closed form; exact for an appetite of one.

@@ -1,4 +1,4 @@
-"""How people change: shares, tastes, fatigue, word of mouth and ties. Every rate may be zero."""
+"""How users change after their visits: taste shares, tastes, fatigue, word of mouth and ties. Every rate may be 0."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..world import World
 from .choice import draw_taste
 
 FRIENDS_OF_FRIENDS = 10
-"""Friends-of-friends that a rewiring user looks at."""
+"""Number of friends-of-friends that a rewiring user compares."""
 
 
 def drift_shares(
@@ -30,7 +30,7 @@ def drift_shares(
     Satisfied: s ← s + ρ(e_z − s). Unsatisfied: s ← s − c(e_z − s), c = min(ρ₋, s_z/(1 − s_z)). The shadow
     draws its intent with the same uniform number and is satisfied with probability `mean_hit`, the mean
     over the round's visits of P(satisfied), whatever its intent: what would happen if every taste were
-    served equally well. Source: DESIGN §3.
+    served equally well. Derivation: docs/model.md.
     """
     people, behavior = world.users, world.behavior
     rates = (behavior.reinforcement, behavior.disappointment)
@@ -61,7 +61,7 @@ def _move(shares, users, intents, satisfied, reward, penalty):
         share = np.float64(shares[u, z])
         step = reward
         if not satisfied[b]:
-            # Beyond this bound the share of the disappointed taste would turn negative.
+            # Beyond this bound, the share of the disappointed taste would become negative.
             step = -penalty if share >= 1.0 else -min(penalty, share / (1.0 - share))
         total = 0.0
         for k in range(shares.shape[1]):
@@ -76,7 +76,7 @@ def _move(shares, users, intents, satisfied, reward, penalty):
 def drift_tastes(
     world: World, users: NDArray[np.int32], intents: NDArray[np.int32], taken: NDArray[np.int32]
 ) -> None:
-    """Move each visitor's taste of the day toward every item taken (B, m): a ← (1 − δ)a + δx, best first."""
+    """Move the taste that each visitor acted on toward every item taken (B, m): a ← (1 − δ)a + δx, best first."""
     rate = np.float32(world.behavior.movement)
     if rate == 0:
         return
@@ -93,9 +93,9 @@ def drift_fatigue(
     slates: NDArray[np.int32],
     lengths: NDArray[np.int32] | None = None,
 ) -> None:
-    """Everybody recovers; visitors add the mean topics of their slate (B, n), filled slots over its length.
+    """Let all users recover; visitors add the mean topics of their slate (B, n), filled slots over its length.
 
-    lengths (B,): slots of each visitor's slate; n for everybody when omitted.
+    lengths (B,): number of slots of each visitor's slate; n for all if omitted.
     """
     behavior, people = world.behavior, world.users
     if behavior.fatigue == 0:
@@ -110,12 +110,12 @@ def drift_fatigue(
 def word_of_mouth(
     world: World, round: int, users: NDArray[np.int32], blocked: NDArray[np.uint8], taken, key: np.uint64
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return (who, item): visitors who also take what a friend took in earlier rounds, whatever its taste.
+    """Return (users, items): visitors who also take what a friend took in earlier rounds, whatever their taste.
 
-    A friend is picked in proportion to influence, then one of the friend's recent takes at random (so
-    often-taken items more often); it is taken if live, not in cool-down and not just taken from the slate
-    (taken: (B, m)). Time-ordered: nothing from this round is copied. The process that social Poisson
-    factorization models (METHODS 7).
+    A friend is drawn in proportion to influence, then one of the friend's recent takes at random (so
+    frequently taken items more often); it is taken if live, not in cool-down and not just taken from the slate
+    (taken: (B, m)). Time-ordered: nothing from this round is copied. This is the process that social Poisson
+    factorization models (Chaney, Blei and Eliassi-Rad, RecSys 2015).
     """
     if world.behavior.word_of_mouth == 0 or world.graph.ties == 0:
         return np.empty(0, np.int32), np.empty(0, np.int32)

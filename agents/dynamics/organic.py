@@ -1,4 +1,4 @@
-"""Organic visits: what people come across without a recommender."""
+"""Organic visits: slates of items that users come across without a recommender."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ...bits import is_set
 from ...philox import uniform
 from ..world import World
 
-TRIES = 64
-"""Rejected draws per slot before the rest is drawn from what is still free: where a few items have nearly all
-the weight, or nearly all is in its cool-down."""
+MAX_TRIES = 64
+"""Maximum number of draws per slot by rejection. After that, the rest is drawn from the free items directly: a few
+items may have nearly all the weight, or nearly all items may be in cool-down."""
 
 
 def organic_slates(
@@ -42,7 +42,7 @@ def _draw(users, n, live, cumulative, blocked, round, key, order_key):
         u = users[b]
         found = 0
         slot = 0
-        while found < n and slot < TRIES * n:
+        while found < n and slot < MAX_TRIES * n:
             place = np.searchsorted(cumulative, uniform(key, round, u, slot))
             slot += 1
             item = live[min(place, live.size - 1)]
@@ -66,7 +66,7 @@ def _draw(users, n, live, cumulative, blocked, round, key, order_key):
 
 @njit(cache=True)
 def _draw_rest(u, n, live, cumulative, blocked, round, key, slot, slate, found):
-    """Fill what is missing by the same law, one slot at a time, over the items that are still free."""
+    """Fill the remaining slots from the same distribution, one at a time, over the items that are still free."""
     weights = np.empty(live.size)
     for place in range(live.size):
         item = live[place]

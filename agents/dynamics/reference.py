@@ -1,6 +1,6 @@
-"""The visit of one person, in plain Python: the executable reference of `agents/choice.py`.
+"""A visit of one user in plain Python: the reference implementation for `agents/dynamics/choice.py`.
 
-Same draws, same formulas, nothing vectorized. A test proves that both make the same choices.
+It uses the same draws and formulas without vectorization. A test checks that both make the same choices.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .choice import ChoiceKeys
 
 @dataclass(frozen=True)
 class Visit:
-    """What one person did."""
+    """The outcome of one user's visit."""
 
     intent: int
     depth: int
@@ -28,7 +28,7 @@ class Visit:
 
 
 def visit_one(world: World, round: int, user: int, slate: NDArray[np.int32], keys: ChoiceKeys) -> Visit:
-    """Let one user meet a slate (n; −1 pads the end)."""
+    """Return one user's visit to a slate (n; −1 pads the end)."""
     people, behavior = world.users, world.behavior
     round = round % 2**32
     intent = _intent(people.shares[user], int(people.n_tastes[user]), uniform(keys.intent, round, user, 0))
@@ -49,7 +49,7 @@ def visit_one(world: World, round: int, user: int, slate: NDArray[np.int32], key
 
 
 def value_of(world: World, user: int, taste: int, item: int) -> float:
-    """Return v_uzi of DESIGN §3, without noise."""
+    """Return v_uzi (see `choice`), without noise."""
     people, items, behavior = world.users, world.items, world.behavior
     topics = items.topics[item].astype(float)
     value = behavior.match * float(people.tastes[user, taste].astype(float) @ topics)

@@ -1,23 +1,23 @@
-"""The gate's answer, which prints itself and writes itself for machines and pull requests."""
+"""The result of a gate, with its text, JSON, JUnit XML and Markdown forms."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from .files import as_json, as_junit, as_markdown
-from .verdicts import Judged
+from .verdicts import AnswerData
 from .words import table
 
 
 @dataclass(frozen=True)
-class Answer(Judged):
+class Answer(AnswerData):
     """The gate's answer over all grid points."""
 
     def __str__(self) -> str:
         return table(self)
 
     def json(self) -> str:
-        """Return everything as JSON (layout in docs/gate.md); numbers that do not exist are null."""
+        """Return the whole answer as JSON (layout in docs/gate.md); undefined numbers are null."""
         return as_json(self)
 
     def junit(self) -> str:

@@ -1,10 +1,14 @@
-"""What a gate's line is written in: bounds such as "baseline - 0.01", horizons such as "last 20 rounds"."""
+"""Parse what a study writes in the lines of its gate: bounds ("baseline - 0.01") and horizons ("last 20 rounds")."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
+
+Side = Literal["at_least", "at_most"]
 
 _NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _OFFSET = rf"(?:\s*(?P<sign>[+-])\s*(?P<offset>{_NUMBER}))?"
@@ -23,7 +27,7 @@ _HORIZON = re.compile(
 
 @dataclass(frozen=True)
 class Bound:
-    """The value factor · baseline + offset; factor 0 is a number that does not depend on the baseline."""
+    """The value factor · baseline + offset; factor 0 means a plain number, independent of the baseline."""
 
     factor: float
     offset: float
@@ -38,21 +42,21 @@ class Bound:
 
     @property
     def contrast(self) -> str:
-        """What is estimated: candidate − factor · baseline, in words."""
+        """The estimate that the bound is checked on, as text: candidate − factor · baseline."""
         if self.factor == 0:
             return "candidate"
         return "candidate − baseline" if self.factor == 1 else f"candidate − {self.factor:g} · baseline"
 
     @property
     def has_margin(self) -> bool:
-        """Whether it leaves room between the limit and a candidate like the baseline."""
+        """Whether a candidate that equals the baseline lies off the limit."""
         return self.factor != 1 or self.offset != 0
 
 
 def parse_bound(written: float | str) -> Bound:
     """Read a bound: a number, "baseline", "baseline - 0.01", "baseline * 0.95", "baseline * 0.95 - 0.01".
 
-    Raises ValueError with what is allowed.
+    Raises ValueError with the allowed forms.
     """
     if not isinstance(written, str):
         return Bound(0.0, _finite(float(written), written))
@@ -77,13 +81,13 @@ def parse_bound(written: float | str) -> Bound:
 
 def _finite(value: float, written: float | str) -> float:
     if not math.isfinite(value):
-        raise ValueError(f'"{written}" holds a number that is too large; write {BOUND_EXAMPLES}')
+        raise ValueError(f'"{written}" contains a number that is too large; write {BOUND_EXAMPLES}')
     return value
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """Rounds over which a measure is averaged: first to last, or the last `tail` ones, or all."""
+    """Rounds over which a measure is averaged: `first` to `last`, the last `tail`, or all."""
 
     first: int | None = None
     last: int | None = None
@@ -97,7 +101,7 @@ class Horizon:
         return f"round {self.first}" if self.first == self.last else f"rounds {self.first} to {self.last}"
 
     def window(self, rounds: int) -> tuple[int, int]:
-        """Return its first and last round in a run of `rounds` rounds; ValueError where the run is too short."""
+        """Return the first and last round in a run of `rounds` rounds; ValueError if the run is too short."""
         if self.tail is not None:
             if self.tail > rounds:
                 raise ValueError(f'"{self}" is more than the {rounds} of the study')
@@ -112,7 +116,7 @@ class Horizon:
 def parse_horizon(written: str) -> Horizon:
     """Read "last 20 rounds", "rounds 50 to 99" (both included, counted from 0), "round 50" or "all rounds".
 
-    Raises ValueError with what is allowed.
+    Raises ValueError with the allowed forms.
     """
     found = _HORIZON.fullmatch(written.strip().lower().replace("–", "-"))
     if not found or any(len(part) > 9 for part in found.groups() if part and part.isdigit()):
@@ -129,3 +133,19 @@ def parse_horizon(written: str) -> Horizon:
     if last < first:
         raise ValueError(f'"{written}" ends before it starts')
     return Horizon(first, last)
+
+
+def written_lines(gate: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the lines of a gate as in the study: guardrails, then goals."""
+    return [*(gate.get("guardrail") or ()), *(gate.get("goal") or ())]
+
+
+def bound_of(line: Mapping[str, Any]) -> tuple[Side, Bound]:
+    """Return the side of its bound on which a line of the study must lie, and the bound."""
+    side: Side = "at_least" if line.get("at_least") is not None else "at_most"
+    return side, parse_bound(line[side])
+
+
+def horizon_of(gate: Mapping[str, Any], line: Mapping[str, Any] | None = None) -> Horizon:
+    """Return the rounds over which a line of the study is judged: its own, or those of its gate."""
+    return parse_horizon((line or {}).get("horizon") or gate.get("horizon", "last 20 rounds"))

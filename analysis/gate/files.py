@@ -1,4 +1,4 @@
-"""A gate's answer as files for machines and pull requests: JSON, JUnit XML, Markdown."""
+"""Write the result of a gate for CI and pull requests: JSON, JUnit XML, Markdown."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from xml.etree import ElementTree as xml
 
 from ..statistics import Interval
-from .verdicts import Judged, Judgement, Verdict
-from .words import behaviors, fit, flip, headline, notes, numbers, remarks, requirement, seeds, stopped
+from . import words
+from .verdicts import AnswerData, Judgement, Verdict
 
 FORMAT = 1
 """Version of the JSON layout."""
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def as_json(answer: Judged) -> str:
-    """Return everything as JSON; numbers that do not exist are null."""
-    found = {
+def as_json(answer: AnswerData) -> str:
+    """Return the whole answer as JSON; undefined numbers are null."""
+    fields = {
         "format": FORMAT,
         "study": answer.study,
         "outcome": answer.outcome,
@@ -27,11 +27,11 @@ def as_json(answer: Judged) -> str:
         "seeds": answer.seeds,
         "stopping": answer.stopping,
         "finished": answer.finished,
-        "grid_points_without_runs": answer.unjudged,
+        "grid_points_without_runs": answer.missing_points,
         "versions": dict(answer.versions),
         "verdicts": [_verdict(verdict) for verdict in answer.verdicts],
     }
-    return json.dumps(_known(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_plain(fields), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
@@ -66,9 +66,11 @@ def _line(line: Judgement) -> dict[str, Any]:
         "one_sided_seeds": list(line.one_sided),
         "share_of_seeds": line.seeds_share,
         "share_of_behaviors": None if line.share is None else _interval(line.share),
-        "surface_predicts": line.fit,
+        "surface_predicts": line.surface_r2,
         "share_note": line.share.reason if line.share else "",
-        "turns_on": [{"key": each.key, "value": each.value, "holds": each.holds} for each in line.flips],
+        "turns_on": [
+            {"key": each.key, "value": each.value, "holds": each.holds} for each in line.tipping_points
+        ],
         "seeds_needed": line.seeds_needed,
         "reason": line.reason,
     }
@@ -78,24 +80,24 @@ def _interval(interval: Interval) -> dict[str, float]:
     return {"mean": interval.mean, "low": interval.low, "high": interval.high}
 
 
-def _known(value: Any) -> Any:
-    """Plain JSON values; numbers that are not finite become null, numpy's become Python's."""
+def _plain(value: Any) -> Any:
+    """Return plain JSON values: non-finite numbers become null, numpy scalars become Python's."""
     if isinstance(value, dict):
-        return {str(key): _known(inside) for key, inside in value.items()}
+        return {str(key): _plain(inside) for key, inside in value.items()}
     if isinstance(value, list | tuple):
-        return [_known(inside) for inside in value]
+        return [_plain(inside) for inside in value]
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def as_junit(answer: Judged) -> str:
+def as_junit(answer: AnswerData) -> str:
     """Return JUnit XML: a suite per grid point, a test case per line.
 
-    FAIL is a failure, UNDECIDED is skipped (the exit code tells), and an undecided grid point with
-    failed runs has a test case "runs" with an error. Attributes and order of elements are those that
-    both common schemas (Jenkins' and the one of Ant's JUnit task) allow; times are 0 and the host is
-    "localhost", so that the same results give the same file.
+    FAIL is a failure, UNDECIDED is skipped (the exit code shows it), and an undecided grid point with
+    failed runs gets a test case "runs" with an error. Attributes and the order of elements follow both
+    common schemas (Jenkins' and that of Ant's JUnit task). Times are 0 and the host is "localhost", so
+    that the same results give the same file.
     """
     suites = xml.Element("testsuites")
     for number, verdict in enumerate(answer.verdicts):
@@ -125,64 +127,74 @@ def as_junit(answer: Judged) -> str:
             _case(suite, line)
         if broken:
             case = xml.SubElement(suite, "testcase", {"classname": "gate", "name": "runs", "time": "0"})
-            told = f"{verdict.failed} runs of baseline and candidate failed"
-            xml.SubElement(case, "error", {"message": told, "type": "failed runs"}).text = _clean(
+            message = f"{verdict.failed} runs of baseline and candidate failed"
+            xml.SubElement(case, "error", {"message": message, "type": "failed runs"}).text = _clean(
                 "\n".join(verdict.notes)
             )
-        xml.SubElement(suite, "system-out").text = _clean("\n".join([headline(verdict), *verdict.notes]))
+        xml.SubElement(suite, "system-out").text = _clean(
+            "\n".join([words.headline(verdict), *verdict.notes])
+        )
         xml.SubElement(suite, "system-err").text = ""
     xml.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + xml.tostring(suites, encoding="unicode") + "\n"
 
 
 def _case(suite: xml.Element, line: Judgement) -> None:
-    name = {"classname": f"gate.{line.role}", "name": _clean(requirement(line)), "time": "0"}
+    name = {"classname": f"gate.{line.role}", "name": _clean(words.requirement(line)), "time": "0"}
     case = xml.SubElement(suite, "testcase", name)
-    _, _, difference, interval = numbers(line)
-    told = f"{line.estimate}: {difference or numbers(line)[0]}, interval {interval}, {line.interval.n} pairs"
+    _, _, difference, interval = words.numbers(line)
+    message = f"{line.estimate}: {difference or words.numbers(line)[0]}, interval {interval}, {line.interval.n} pairs"
     if line.outcome == "FAIL":
-        failure = xml.SubElement(case, "failure", {"message": _clean(told), "type": "FAIL"})
-        failure.text = _clean("\n".join([told, *remarks(line)]))
+        failure = xml.SubElement(case, "failure", {"message": _clean(message), "type": "FAIL"})
+        failure.text = _clean("\n".join([message, *words.remarks(line)]))
     elif line.outcome == "UNDECIDED":
-        xml.SubElement(case, "skipped", {"message": _clean(f"UNDECIDED: {told}; {line.reason}")})
+        xml.SubElement(case, "skipped", {"message": _clean(f"UNDECIDED: {message}; {line.reason}")})
 
 
 def _clean(text: str) -> str:
-    """Text without the characters that XML 1.0 has no way to write."""
+    """Return the text with the characters that XML 1.0 cannot represent replaced."""
     return _NOT_XML.sub("\ufffd", text)
 
 
 _SIGNS = {"PASS": "✅", "FAIL": "❌", "UNDECIDED": "❔"}
 
 
-def as_markdown(answer: Judged) -> str:
+def as_markdown(answer: AnswerData) -> str:
     """Return a table for a pull request, one per grid point."""
     text = [f"## {_SIGNS[answer.outcome]} Gate: {answer.outcome}", "", _escaped(answer.study)]
     for verdict in answer.verdicts:
-        over = any(line.share is not None for line in verdict.judgements)
+        has_shares = any(line.share is not None for line in verdict.judgements)
         heads = ["", "must hold", "candidate", "baseline", "difference", "interval", "holds in"]
-        heads += ["plausible behaviors", "turns on"] if over else []
-        text += ["", f"**{_escaped(headline(verdict))}**", ""]
+        heads += ["plausible behaviors", "turns on"] if has_shares else []
+        text += ["", f"**{_escaped(words.headline(verdict))}**", ""]
         text += [_bar(heads), _bar(["---", "---", *["--:"] * 4, *["---"] * (len(heads) - 6)])]
         for line in verdict.judgements:
-            cells = [f"{_SIGNS[line.outcome]} {line.outcome}", requirement(line), *numbers(line), seeds(line)]
-            if over:
-                cells += [_share(line), "; ".join(flip(each) for each in line.flips) or "–"]
+            cells = [
+                f"{_SIGNS[line.outcome]} {line.outcome}",
+                words.requirement(line),
+                *words.numbers(line),
+                words.seeds(line),
+            ]
+            if has_shares:
+                cells += [
+                    _share(line),
+                    "; ".join(words.describe_tipping_point(each) for each in line.tipping_points) or "–",
+                ]
             text.append(_bar([_escaped(cell) for cell in cells]))
         reasons = [
             f"- {_escaped(f'{line.measure}: {line.reason}')}" for line in verdict.judgements if line.reason
         ]
         text += ["", *reasons] if reasons else []
-    remarks = [*notes(answer), *([stopped(answer)] if answer.stopping else [])]
+    remarks = [*words.notes(answer), *([words.stopped(answer)] if answer.stopping else [])]
     text += ["", *(f"- {_escaped(note)}" for note in remarks)] if remarks else []
     return "\n".join(text) + "\n"
 
 
 def _share(line: Judgement) -> str:
-    if line.share is None:
-        return "–"
-    told = behaviors(line).removeprefix("holds under ").split(" of plausible")[0]
-    return told + (fit(line) if math.isfinite(line.share.mean) else "")
+    mean, between = words.share(line)
+    if mean == "–":
+        return words.describe_share(line) if line.share else mean
+    return mean + (f" ({between})" if between else "") + words.describe_surface(line)
 
 
 def _bar(cells: list[str]) -> str:
@@ -190,5 +202,5 @@ def _bar(cells: list[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
+    """Escape text for Markdown, on one line."""
     return re.sub(r"([\\`*_{}\[\]<>|#@])", r"\\\1", " ".join(text.split()))

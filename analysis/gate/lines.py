@@ -1,53 +1,50 @@
-"""The lines of a gate with their numbers at a grid point."""
+"""The lines of a gate (guardrails and goals) with their paired values at one grid point."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import Point
-from ..statistics.intervals import rounding
-from .bounds import Bound, Horizon
+from ...errors import BadInput, did_you_mean
+from ..results import Point, Results, cubes
+from ..statistics import Interval
+from ..statistics.intervals import rounding_error
+from .bounds import Bound, Horizon, Side, bound_of, horizon_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-from ...errors import BadInput, did_you_mean
-from ..results import Results
-from ..statistics import Interval
-from .bounds import parse_bound, parse_horizon
-
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the gate with its numbers at one grid point."""
+    """A line of a gate with its paired values at one grid point."""
 
     role: Literal["guardrail", "goal"]
     measure: str
-    side: Literal["at_least", "at_most"]
+    side: Side
     bound: Bound
     horizon: Horizon
     pairs: Contrast
     point: Point
 
-    def good(self, interval: Interval) -> bool:
+    def passes(self, interval: Interval) -> bool:
+        """Whether the interval lies wholly on the good side of the limit, ends included."""
         limit = self.bound.offset
         return interval.low >= limit if self.side == "at_least" else interval.high <= limit
 
-    def bad(self, interval: Interval) -> bool:
+    def fails(self, interval: Interval) -> bool:
+        """Whether the interval lies wholly on the bad side of the limit."""
         limit = self.bound.offset
         return interval.high < limit if self.side == "at_least" else interval.low > limit
 
 
 def check_arms(gate: Mapping[str, Any], arms: Sequence[str]) -> None:
-    """Raise BadInput for a baseline or candidate that is no arm."""
+    """Raise BadInput if the baseline or the candidate is not an arm."""
     wrong = [
         f'gate.{key}: no arm is named "{gate[key]}".{did_you_mean(gate[key], arms)} Arms: {", ".join(arms)}'
         for key in ("baseline", "candidate")
@@ -58,17 +55,17 @@ def check_arms(gate: Mapping[str, Any], arms: Sequence[str]) -> None:
 
 
 def lines_at(results: Results, gate: Mapping[str, Any], point: Point) -> list[Line]:
+    """Return every line of a gate at a grid point; raises BadInput if the tables lack its measure or rounds."""
     found = []
     for role in ("guardrail", "goal"):
         for number, line in enumerate(gate.get(role) or []):
             key, measure = f"gate.{role}[{number}]", line["measure"]
-            side: Any = "at_least" if line.get("at_least") is not None else "at_most"
             if measure not in results.measures and len(results.rounds):
                 raise BadInput(
                     f'{key}: the tables have no measure "{measure}".{did_you_mean(measure, results.measures)}'
                 )
-            bound = parse_bound(line[side])
-            horizon = parse_horizon(line.get("horizon") or gate.get("horizon", "last 20 rounds"))
+            side, bound = bound_of(line)
+            horizon = horizon_of(gate, line)
             try:
                 pairs = contrast(point, gate["baseline"], gate["candidate"], measure, bound, horizon)
             except ValueError as error:
@@ -80,8 +77,8 @@ def lines_at(results: Results, gate: Mapping[str, Any], point: Point) -> list[Li
 def spreads(results: Results, gate: Mapping[str, Any]) -> list[tuple[float, float, int]]:
     """Return (sd over seeds, distance of a candidate without effect from the limit, pairs) of every line of a gate.
 
-    The grid point with the widest spread counts. The distance is negative where such a candidate is on
-    the bad side, NaN for a bound that is a number. Raises BadInput where the results do not fit the gate.
+    The grid point with the widest spread counts. The distance is negative if such a candidate is on the bad
+    side, and NaN for a bound that is a plain number. Raises BadInput if the results do not fit the gate.
     """
     check_arms(gate, results.arms)
     found: list[tuple[float, float, int]] = []
@@ -102,7 +99,7 @@ def spreads(results: Results, gate: Mapping[str, Any]) -> list[tuple[float, floa
 
 @dataclass(frozen=True)
 class Contrast:
-    """The pairs of one line at one grid point, in the order in which the study ran its seeds."""
+    """The paired values of one line at one grid point, in the order in which the study ran its seeds."""
 
     seeds: NDArray[np.int64]
     """(n,) seeds that have a value on every side that the bound needs."""
@@ -111,18 +108,18 @@ class Contrast:
     candidate: NDArray[np.float64]
     """(n,) mean over the horizon."""
     baseline: NDArray[np.float64]
-    """(n,) mean over the horizon; NaN where a bound that is a number has no baseline."""
+    """(n,) mean over the horizon; NaN if the bound is a plain number and the baseline has no value."""
     missing: tuple[int, ...]
     """Seeds of the study without such a value."""
     one_sided: tuple[int, ...] = ()
-    """Those of `missing` in which one arm has values and the other none, or none in the same rounds."""
+    """Those of `missing` in which only one arm has values, or the two have none in the same rounds."""
     uneven: tuple[int, ...] = ()
-    """Those of `seeds` in which a round of the horizon has a value in one arm alone."""
+    """Those of `seeds` in which some round of the horizon has a value in only one arm."""
     places: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    """(n,) place of each of `seeds` among all seeds of the study, from 0: the order in which one looked at them."""
+    """(n,) position of each of `seeds` among all seeds of the study, from 0: the order of the interim looks."""
 
-    def beyond(self, bound: Bound, side: str) -> NDArray[np.float64]:
-        """(n,) how far every seed lies on the good side of the bound; negative on the bad side."""
+    def margins(self, bound: Bound, side: str) -> NDArray[np.float64]:
+        """Return (n,) how far each seed lies on the good side of the bound; negative on the bad side."""
         off = self.values - bound.offset
         return off if side == "at_least" else -off
 
@@ -133,60 +130,50 @@ def contrast(
     """Average a measure over the horizon, run by run, and pair the two arms by seed.
 
     Both arms are averaged over the same rounds of a seed: those in which both have a value (NaN: undefined, or
-    not evaluated). Of a bound that is a number, each arm counts for itself. Differences that are only rounding
-    count as none. Raises ValueError where the runs are shorter than the horizon.
+    not evaluated). For a bound that is a plain number each arm is averaged over its own rounds. Differences
+    within rounding error count as zero. Raises ValueError if the runs are shorter than the horizon.
     """
     seeds = point.runs["seed"].drop_duplicates().to_numpy(np.int64)
     new, old = _by_round(point.rounds, (candidate, baseline), measure, horizon, seeds)
     some_new, some_old = np.isfinite(new), np.isfinite(old)
     counted = some_new & some_old
-    # a round that the candidate lacks and the baseline has, or for a difference the other way round, too
+    # A round that only the baseline has counts; for a difference, so does one that only the candidate has.
     alone = some_old & ~some_new if bound.factor == 0 else some_new != some_old
     here = _mean(new, counted if bound.factor else some_new)
     there = _mean(old, counted if bound.factor else some_old)
     with np.errstate(invalid="ignore"):
         values = here - bound.factor * there if bound.factor else here
-        # so that a pair that lies exactly at the bound is not put off it by rounding
-        room = rounding(here, bound.factor * there) if bound.factor else rounding(here)
+        # Rounding must not move a pair that lies exactly at the bound off it.
+        room = rounding_error(here, bound.factor * there) if bound.factor else rounding_error(here)
         near = np.abs(values - bound.offset) <= room
     values = np.where(near, bound.offset, values)
-    there_is = np.isfinite(values)
+    paired = np.isfinite(values)
     return Contrast(
-        seeds=seeds[there_is],
-        values=values[there_is],
-        candidate=here[there_is],
-        baseline=there[there_is],
-        missing=tuple(int(seed) for seed in seeds[~there_is]),
-        one_sided=tuple(int(seed) for seed in seeds[~there_is & alone.any(axis=1)]),
-        uneven=tuple(int(seed) for seed in seeds[there_is & alone.any(axis=1)]),
-        places=np.flatnonzero(there_is).astype(np.int64),
+        seeds=seeds[paired],
+        values=values[paired],
+        candidate=here[paired],
+        baseline=there[paired],
+        missing=tuple(int(seed) for seed in seeds[~paired]),
+        one_sided=tuple(int(seed) for seed in seeds[~paired & alone.any(axis=1)]),
+        uneven=tuple(int(seed) for seed in seeds[paired & alone.any(axis=1)]),
+        places=np.flatnonzero(paired).astype(np.int64),
     )
 
 
 def _by_round(
     rounds: pd.DataFrame, arms: tuple[str, str], measure: str, horizon: Horizon, seeds: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A measure of two arms in the rounds of the horizon, each (seeds, rounds); NaN where there is no run or value."""
-    import pandas as pd
-
-    arm = pd.Index(arms).get_indexer(pd.Index(rounds["arm"]))
-    seed = pd.Index(seeds).get_indexer(pd.Index(rounds["seed"]))
-    when, ours = rounds["round"].to_numpy(np.int64), (arm >= 0) & (seed >= 0)
-    if not ours.any():
-        return np.full((len(seeds), 1), np.nan), np.full((len(seeds), 1), np.nan)
-    # the same rounds for both, whichever of them has runs that end early
-    first, last = horizon.window(int(when[ours].max()) + 1)
-    values = rounds[measure].to_numpy(np.float64, na_value=np.nan)
-    kept = ours & (when >= first) & (when <= last) & np.isfinite(values)
-    shape = (2, len(seeds), last - first + 1)
-    places = np.ravel_multi_index((arm[kept], seed[kept], when[kept] - first), shape)
-    count = np.bincount(places, minlength=int(np.prod(shape)))
-    total = np.bincount(places, values[kept], minlength=count.size)
-    new, old = np.divide(total, count, out=np.full(count.size, np.nan), where=count > 0).reshape(shape)
-    return new, old
+) -> NDArray[np.float64]:
+    """Return a measure of two arms in the rounds of the horizon, (2, seeds, rounds); NaN without a run or value."""
+    ran = rounds["round"][rounds["arm"].isin(arms) & rounds["seed"].isin(seeds)]
+    if not len(ran):
+        return np.full((2, len(seeds), 1), np.nan)
+    # Both arms get the same rounds, even if runs of one of them end early.
+    first, last = horizon.window(int(ran.max()) + 1)
+    [cube] = cubes(rounds, [measure], arms, seeds, last - first + 1, first=first)
+    return np.ascontiguousarray(cube.transpose(0, 2, 1))
 
 
 def _mean(values: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(seeds,) mean over the rounds that count; NaN without any."""
+    """Return (seeds,) the mean over the counted rounds; NaN without any."""
     n = counted.sum(axis=1)
     return np.where(counted, values, 0.0).sum(axis=1) / np.where(n > 0, n, np.nan)

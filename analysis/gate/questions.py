@@ -1,4 +1,4 @@
-"""What a study that stops when it is decided asks of its tables."""
+"""The questions that a sequentially stopped study must have decided before it stops."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from .sequential import sequential_compare
 
 @dataclass(frozen=True)
 class Question:
-    """One thing to be decided."""
+    """One thing to be decided: a line of the gate, or a primary measure of an arm."""
 
     name: str
-    """In words: a line of the gate, or arm and measure."""
+    """As text: the line of the gate, or measure and arm."""
     decided: bool
     failed: bool
-    """A run of an arm that it is about has failed."""
-    settles: bool = False
-    """It decides the whole by itself: a line of the gate that FAILs."""
-    stuck: str = ""
-    """Why the gate cannot PASS any more, whatever more seeds say; empty where it still can."""
+    """A run of an arm involved has failed."""
+    decides_all: bool = False
+    """It decides the whole gate by itself: a line that FAILs."""
+    blocked: str = ""
+    """Why the gate can no longer PASS, whatever further seeds show; empty if it still can."""
 
 
 def questions(results: Results) -> list[Question]:
     """Return what the study is to decide: with a gate its lines, else every arm against the reference.
 
-    A primary measure is decided when the confidence sequence of its paired difference leaves out zero,
-    or when every seed gives the same difference. What one look decides stays decided at the next.
+    A primary measure is decided when the confidence sequence of its paired difference excludes zero, or when
+    every seed gives the same difference. What one look decides stays decided at the next.
     """
     return list(_of_gate(results) if results.study.get("gate") else _of_primary(results))
 

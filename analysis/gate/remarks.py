@@ -1,4 +1,4 @@
-"""Why a line of a gate is undecided, and what would decide it."""
+"""Explanations beside a gate's numbers: why a line is undecided, how many seeds would decide it, and caveats."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..statistics import Interval, seeds_needed, sequential_seeds_needed
-from ..statistics.resampling import FEW_BCA, fewest
+from ..statistics.resampling import FEW_BCA, fewest_values
 from ..statistics.sequential import sequence_width
 from .lines import Line
 from .verdicts import Judgement
 
 POWER = 0.8
-"""Chance of a decision that the numbers of seeds are for."""
+"""Power: probability of a decision at the numbers of seeds given here."""
 SEQUENCE = "confidence sequence"
 MOST_NAMED = 20
-"""Seeds that a reason names."""
+"""Most seeds that a reason lists."""
 
 
-def undecided(
+def explain_undecided(
     values: NDArray[np.float64],
     interval: Interval,
     limit: float,
@@ -32,23 +32,23 @@ def undecided(
     method: str,
     level: float,
     lines: int,
-    barred: str = "",
+    blocked: str = "",
 ) -> tuple[int | None, str]:
-    """Return how many seeds would decide a line, if any number would, and why it is undecided, in words.
+    """Return how many seeds would decide a line (None if no number would), and why it is undecided.
 
-    values (n,): per seed; margin: whether the bound leaves one; level: of the interval; lines: of the
-    gate, for Holm's first step, which a FAIL needs; barred: what keeps it from passing, whatever
-    more seeds say. The numbers of seeds take the mean and the spread seen for the true ones and decide with
-    probability 0.8; for bootstrap intervals they are those of t intervals, and it is said.
+    values (n,): one per seed; margin: whether the bound has a margin; level: of the interval; lines: number of
+    lines of the gate, for Holm's first step, which a FAIL needs; blocked: what keeps the line from passing
+    whatever further seeds show. The number of seeds assumes that the observed mean and spread are the true ones,
+    with power 0.8. For bootstrap intervals it is that of t intervals, and the reason says so.
     """
     n = len(values)
     if n < 2:
         why = "no seed has a value in both arms" if n == 0 else "one pair of runs gives no interval"
         return None, f"{why}; it takes at least 2 seeds"
     sd = float(values.std(ddof=1))
-    to_the_good = interval.mean - limit if side == "at_least" else limit - interval.mean
+    distance = interval.mean - limit if side == "at_least" else limit - interval.mean
     strict = 1 - (1 - level) / lines
-    needed = count(sd, abs(to_the_good), level if to_the_good >= 0 else strict, method)
+    needed = seeds_to_decide(sd, abs(distance), level if distance >= 0 else strict, method)
     known = math.isfinite(interval.low)
     end = interval.high if side == "at_least" else interval.low
     if not known:
@@ -56,16 +56,16 @@ def undecided(
     elif end < limit if side == "at_least" else end > limit:
         why = f"on the bad side at {100 * level:g} %, but not after Holm's adjustment for {lines} lines"
     else:
-        why = "the interval holds the limit"
-    if barred:
-        return None, f"{why}; {barred}"
+        why = "the interval contains the limit"
+    if blocked:
+        return None, f"{why}; {blocked}"
     if needed is None:
         why += "; the mean lies on the limit or next to it, where no number of seeds decides"
     else:
-        least = fewest(level if to_the_good >= 0 else strict) if method == "bootstrap" else 0
+        least = fewest_values(level if distance >= 0 else strict) if method == "bootstrap" else 0
         needed = max(needed, n + 1, least)
         why += f"; at the difference and spread seen, about {needed:,} seeds decide it"
-        why += " (reckoned for t intervals)" if method == "bootstrap" else ""
+        why += " (computed for t intervals)" if method == "bootstrap" else ""
     if not margin:
         smallest = decidable_margin(sd, n, level, method)
         if math.isfinite(smallest):
@@ -73,10 +73,10 @@ def undecided(
     return needed, why
 
 
-def no_pass(one_sided: Sequence[int], uneven: Sequence[int]) -> str:
-    """Return why a line cannot pass; nothing where it can.
+def why_no_pass(one_sided: Sequence[int], uneven: Sequence[int]) -> str:
+    """Return why a line cannot pass; empty if it can.
 
-    one_sided: seeds in which one arm alone has a value; uneven: those in which that is so in some rounds.
+    one_sided: seeds in which only one arm has a value; uneven: seeds with rounds in which only one arm has one.
     """
     found = []
     if one_sided:
@@ -97,14 +97,14 @@ def _named(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds[:MOST_NAMED])) + more
 
 
-def count(sd: float, distance: float, level: float, method: str) -> int | None:
-    """Seeds that decide with probability 0.8, `distance` from the limit; None where no number does."""
+def seeds_to_decide(sd: float, distance: float, level: float, method: str) -> int | None:
+    """Return the seeds that decide with power 0.8 at `distance` from the limit; None if no number does."""
     how = sequential_seeds_needed if method == SEQUENCE else seeds_needed
     return how(sd, distance, level, POWER)
 
 
 def decidable_margin(sd: float, n: int, level: float, method: str) -> float:
-    """Margin that n seeds pass with probability 0.8 where the change has no effect; infinite where none is."""
+    """Return the margin that n seeds pass with power 0.8 if the change has no effect; infinite if none does."""
     from scipy.optimize import brentq
     from scipy.stats import nct, norm, t
 
@@ -124,9 +124,9 @@ def decidable_margin(sd: float, n: int, level: float, method: str) -> float:
 
 
 FEW = 5
-"""Below this many pairs the notes say how much rests on the normal distribution."""
-LOPSIDED = 0.05
-"""p-value of a test for skewness below which it is told."""
+"""Below this many pairs a note says that the intervals rely on the normal distribution."""
+SKEWNESS_P = 0.05
+"""Skewness with a p-value below this is reported."""
 OVER_BEHAVIORS = (
     "Intervals are about the average over the plausible behaviors of [uncertainty]; the shares say under how many of "
     "them a line holds."
@@ -144,8 +144,8 @@ def notes_of(
 ) -> list[str]:
     """Return the notes of one grid point.
 
-    lines with their judgements; failed: the failed runs of both arms; method: how intervals were made; seeds:
-    how many have a run, failed or not.
+    lines, judged: the lines and their judgements; failed: the failed runs of both arms; method: of the intervals;
+    seeds: how many have a run, failed or not.
     """
     found = [
         f'The run of arm "{run["arm"]}" with seed {run["seed"]} failed: {run.get("error") or "no message"}'
@@ -160,7 +160,7 @@ def notes_of(
             + ("this method holds for." if method == SEQUENCE else "its intervals take no account of.")
         )
     for line, judgement in zip(lines, judged, strict=True):
-        found += _of_line(judgement, line.pairs.values, lost)
+        found += _line_notes(judgement, line.pairs.values, lost)
     fewest = min((line.interval.n for line in judged), default=0)
     if method == "bootstrap" and 2 <= fewest < FEW_BCA:
         found.append(
@@ -173,7 +173,7 @@ def notes_of(
     return found
 
 
-def _of_line(line: Judgement, values: NDArray[np.float64], lost: set[int]) -> Iterator[str]:
+def _line_notes(line: Judgement, values: NDArray[np.float64], lost: set[int]) -> Iterator[str]:
     without = [seed for seed in line.missing if seed not in lost]
     if without:
         seeds = ", ".join(map(str, without))
@@ -194,7 +194,7 @@ def _of_line(line: Judgement, values: NDArray[np.float64], lost: set[int]) -> It
 
 
 def _skewed(line: Judgement, values: NDArray[np.float64]) -> Iterator[str]:
-    """Whether seeds lie far out on the bad side more than on the good one, which a PASS may not have seen.
+    """Warn if the values are skewed toward the bad side, whose tail a PASS may have missed.
 
     D'Agostino's test (Biometrika 57, 1970), which takes 8 values.
     """
@@ -203,8 +203,8 @@ def _skewed(line: Judgement, values: NDArray[np.float64]) -> Iterator[str]:
     if len(values) < 8 or line.outcome != "PASS":
         return
     off = (values - values.mean()) / np.abs(values - values.mean()).max()
-    if float(skewtest(off).pvalue) < LOPSIDED and (float(skew(off)) < 0) == (line.side == "at_least"):
+    if float(skewtest(off).pvalue) < SKEWNESS_P and (float(skew(off)) < 0) == (line.side == "at_least"):
         yield (
-            f"{line.measure}: a few seeds lie far out on the bad side, where intervals over {len(values)} seeds hold less "
-            "often than their level says; this PASS is less sure than others (docs/gate.md)"
+            f"{line.measure}: a few seeds lie far out on the bad side, where intervals over {len(values)} seeds cover the "
+            "truth less often than their level says; this PASS is less certain than others (docs/gate.md)"
         )

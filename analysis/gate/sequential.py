@@ -1,4 +1,4 @@
-"""How the arms of a study are compared that stopped when it was decided: intervals that hold however often one looks."""
+"""Compare the arms of a sequentially stopped study with always-valid intervals and p-values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BadInput
-from ..statistics import Interval, compare, sequence_at_looks, t_interval
+from ..statistics import Interval, compare, sequence_at_looks
+from ..statistics.intervals import one_interval
 from ..statistics.sequential import SPREAD
 from .looks import Looks, looks_of
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def compare_of(manifest: Mapping[str, Any]) -> Callable[..., pd.DataFrame]:
-    """Return how the arms of a study are compared: `statistics.compare`, or always-valid if one looked as it ran."""
+    """Return the function that compares a study's arms: `compare`, or its always-valid form after interim looks."""
     looks = looks_of(manifest)
     return compare if looks is None else partial(sequential_compare, looks=looks)
 
@@ -35,9 +36,9 @@ def sequential_compare(
 ) -> pd.DataFrame:
     """`statistics.compare` for a study whose number of seeds was decided by its results.
 
-    Intervals are confidence sequences, intersected over the looks, and p is always valid: 1 over the
-    likelihood-ratio mixture that they come from, at its largest over the looks, at most 1. Both take the
-    seeds in the order in which the study ran them. how: as there.
+    Intervals are confidence sequences, intersected over the looks. The always-valid p-value is 1 over the largest
+    value, over the looks, of the likelihood-ratio mixture behind them, at most 1. Both take the seeds in the order
+    in which the study ran them. how: further options of `compare`.
     """
     if method != "t":
         raise BadInput(
@@ -56,9 +57,9 @@ def sequential_compare(
 
 
 def always_valid(values: NDArray[np.float64], looks: Sequence[int], level: float) -> tuple[Interval, float]:
-    """Confidence sequence over the looks, and the p-value of a mean of 0 that holds whenever one looks.
+    """Return the confidence sequence over the looks, and the always-valid p-value of a mean of 0.
 
-    values (seeds,): in the order of the seeds, NaN where there is none; looks: seeds after each.
+    values (seeds,): in the order of the seeds, NaN if there is none; looks: number of seeds at each look.
     """
     p = _p(values, level)
     for count in looks:
@@ -68,7 +69,7 @@ def always_valid(values: NDArray[np.float64], looks: Sequence[int], level: float
 
 
 def _p(values: NDArray[np.float64], level: float) -> float:
-    mean, _, error, n = (float(each) for each in t_interval(values, level))
+    mean, _, error, n = one_interval(values, level)
     if n < 2 or error == 0:
         return 1.0 if n > 1 and mean == 0 else np.nan
     square, r = (mean / error) ** 2 / (n - 1), 1 + n * SPREAD

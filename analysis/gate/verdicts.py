@@ -1,4 +1,4 @@
-"""What a gate answers: an outcome per line, per grid point, and for the whole."""
+"""Data classes for the result of a gate: an outcome per line, per grid point, and overall."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any, Literal
 
 from ...errors import ExitCode
 from ..statistics import Interval
+from .bounds import Side
 
 Outcome = Literal["PASS", "FAIL", "UNDECIDED"]
-WORST: tuple[Outcome, ...] = ("FAIL", "UNDECIDED", "PASS")
-"""Outcomes, the one that counts first."""
+SEVERITY: tuple[Outcome, ...] = ("FAIL", "UNDECIDED", "PASS")
+"""Outcomes by precedence, the one that dominates first."""
 
 
 @dataclass(frozen=True)
-class Turn:
-    """An assumption on which it depends whether a line holds."""
+class TippingPoint:
+    """An assumption whose value decides whether a line holds."""
 
     key: str
     """Dotted key of the study."""
     value: Any
-    """Where the line turns; of a choice, the choice."""
+    """Value at which the line starts or stops holding; for a choice, that choice."""
     holds: Literal["above", "below", "there", "elsewhere"]
-    """On which side of the value the line holds on average over all else; for a choice: with it, or with others."""
+    """Side of the value on which the line holds, averaged over all other keys; for a choice: with it, or with others."""
 
 
 @dataclass(frozen=True)
@@ -34,36 +35,36 @@ class Judgement:
     measure: str
     bound: str
     """The bound in words: baseline − 0.01."""
-    side: Literal["at_least", "at_most"]
+    side: Side
     limit: float
     """What `interval` is compared with."""
     interval: Interval
-    """Of `estimate`, over seeds, two-sided at the gate's level."""
+    """Interval of `estimate` over seeds, two-sided at the gate's level."""
     outcome: Outcome
     estimate: str
-    """What the interval is of: candidate − baseline, candidate − 0.95 · baseline, or candidate."""
+    """The estimated quantity: candidate − baseline, candidate − 0.95 · baseline, or candidate."""
     horizon: str
     candidate: float
     """Mean over the pairs."""
     baseline: float
-    """Mean over the pairs; NaN for a bound that is a number where the baseline has no value."""
+    """Mean over the pairs; NaN if the bound is a plain number and the baseline has no value."""
     seeds_share: float
-    """Share of the seeds in which the line holds by itself; NaN without pairs."""
+    """Share of the seeds that satisfy the line on their own; NaN without pairs."""
     share: Interval | None
-    """Share of plausible behaviors under which it holds, from the response surface over [uncertainty]."""
-    flips: tuple[Turn, ...]
-    """Assumptions that would turn the line around, the surest first."""
+    """Share of plausible behaviors under which the line holds, from the response surface over [uncertainty]."""
+    tipping_points: tuple[TippingPoint, ...]
+    """Assumptions that would reverse the line, the most certain first."""
     seeds_needed: int | None
-    """Seeds that would decide it, at the spread and difference seen; None when decided or when none would."""
+    """Seeds that would decide it at the observed spread and difference; None if decided or if no number would."""
     reason: str
-    """Why it is undecided, in words; empty when it is decided."""
+    """Why it is undecided, as text; empty if it is decided."""
     missing: tuple[int, ...]
     """Seeds without a pair of values."""
     one_sided: tuple[int, ...] = ()
-    """Seeds that keep it from passing: there, in some round at least, one arm alone has a value."""
-    fit: float | None = None
-    """Share of the variance between draws that the response surface predicts for draws it has not seen; None
-    without [uncertainty], NaN without a surface."""
+    """Seeds that keep it from passing: in at least one round only one arm has a value."""
+    surface_r2: float | None = None
+    """Share of the variance between draws that the response surface predicts for unseen draws (cross-validated);
+    None without [uncertainty], NaN without a surface."""
 
 
 @dataclass(frozen=True)
@@ -75,32 +76,32 @@ class Verdict:
     candidate: str
     horizon: str
     point: dict[str, Any]
-    """Values of the grid; empty without one."""
+    """Dotted key → value of the grid; empty without a grid."""
     judgements: list[Judgement]
     notes: list[str]
     method: str = "t"
-    """Intervals: "t", "bootstrap" or "confidence sequence"."""
+    """Method of the intervals: "t", "bootstrap" or "confidence sequence"."""
     level: float = 0.95
     failed: int = 0
     """Runs of the two arms that failed."""
 
     @property
     def label(self) -> str:
-        """The grid point in words; empty without a grid."""
+        """The grid point as text; empty without a grid."""
         return ", ".join(f"{key} = {value}" for key, value in self.point.items())
 
 
-def worst(outcomes: Sequence[Outcome]) -> Outcome:
-    """FAIL if any fails, PASS if all pass, else UNDECIDED; so is what nothing is known of."""
-    for outcome in WORST:
+def overall_outcome(outcomes: Sequence[Outcome]) -> Outcome:
+    """Return FAIL if any fails, PASS if all pass, else UNDECIDED, also without any outcome."""
+    for outcome in SEVERITY:
         if outcome in outcomes:
             return outcome
     return "UNDECIDED"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """All verdicts of a gate and what else belongs to its answer; `gate.answer.Answer` can also write them."""
+class AnswerData:
+    """All verdicts of a gate and the facts about its study; `gate.answer.Answer` adds the output formats."""
 
     study: str
     """Name of the study."""
@@ -109,19 +110,19 @@ class Judged:
     seeds: int
     """Seeds that the study ran."""
     finished: str = ""
-    """When, as in the manifest."""
+    """Time at which the study finished, as in the manifest."""
     stopping: Mapping[str, Any] | None = None
-    """How the study was stopped or looked at (manifest), None where the number of seeds was set beforehand."""
+    """Sequential stopping and interim looks (manifest); None if the number of seeds was set in advance."""
     versions: Mapping[str, Any] = field(default_factory=dict)
     """Packages and their versions (manifest)."""
-    unjudged: int = 0
+    missing_points: int = 0
     """Grid points of the study without any run in the tables."""
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of the verdicts; no PASS while grid points lack every run."""
-        found = worst([verdict.outcome for verdict in self.verdicts])
-        return "UNDECIDED" if found == "PASS" and self.unjudged else found
+        """The outcome over all verdicts; UNDECIDED in place of PASS while grid points have no run."""
+        found = overall_outcome([verdict.outcome for verdict in self.verdicts])
+        return "UNDECIDED" if found == "PASS" and self.missing_points else found
 
     @property
     def failed(self) -> int:

@@ -1,4 +1,4 @@
-"""A gate's answer as people read it: words for lines, intervals and shares; the table on the screen."""
+"""Text for the result of a gate: lines, intervals, shares, notes, and the table printed on screen."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import math
 
 from ...wording import toml
 from ..measures.columns import describe, is_share
-from .verdicts import Judged, Judgement, Turn, Verdict
+from .verdicts import AnswerData, Judgement, TippingPoint, Verdict
 
 METHODS = {"t": "t intervals", "bootstrap": "BCa bootstrap intervals"}
 HEADS = ("", "line", "candidate", "baseline", "difference", "interval", "holds in")
 
 
-def table(answer: Judged) -> str:
-    """Return the answer as a text table, one block per grid point, then what else must be known."""
+def table(answer: AnswerData) -> str:
+    """Return the answer as a text table, one block per grid point, then the notes."""
     blocks = [_block(verdict) for verdict in answer.verdicts]
-    if len(answer.verdicts) > 1 or answer.unjudged:
+    if len(answer.verdicts) > 1 or answer.missing_points:
         count = {
             outcome: sum(each.outcome == outcome for each in answer.verdicts) for outcome in ("PASS", "FAIL")
         }
         blocks.append(
-            f"{answer.outcome}: of {len(answer.verdicts) + answer.unjudged} grid points {count['PASS']} pass and {count['FAIL']} fail; "
+            f"{answer.outcome}: of {len(answer.verdicts) + answer.missing_points} grid points {count['PASS']} pass and {count['FAIL']} fail; "
             "the whole is the worst of them."
         )
     lines = [*notes(answer), *([stopped(answer)] if answer.stopping else [])]
@@ -35,8 +35,8 @@ def _block(verdict: Verdict) -> str:
     text = [headline(verdict), "", _joined(HEADS, widths)]
     for row, line in zip(rows, verdict.judgements, strict=True):
         text.append(_joined(row, widths))
-        told = [f"the difference is {line.estimate}"] if "·" in line.estimate else []
-        text += [f"  {'':{widths[0]}}  {words}" for words in [*told, *remarks(line)]]
+        notes = [f"the difference is {line.estimate}"] if "·" in line.estimate else []
+        text += [f"  {'':{widths[0]}}  {words}" for words in [*notes, *remarks(line)]]
     return "\n".join(text)
 
 
@@ -49,7 +49,7 @@ def _joined(row: tuple[str, ...], widths: list[int]) -> str:
 
 
 def headline(verdict: Verdict) -> str:
-    """Return outcome, arms, horizon and method in a line."""
+    """Return outcome, arms, horizon and method on one line."""
     at = f" at {verdict.label}" if verdict.label else ""
     return (
         f'{verdict.outcome}{at}: "{verdict.candidate}" in place of "{verdict.baseline}" '
@@ -89,7 +89,7 @@ def numbers(line: Judgement) -> tuple[str, str, str, str]:
     own = line.estimate == "candidate"
     low, high = (number(end, line.measure, signed=not own) for end in (line.interval.low, line.interval.high))
     if " " in low and " " in high:
-        low = low.rsplit(" ", 1)[0]  # one unit for both ends
+        low = low.rsplit(" ", 1)[0]  # One unit for both ends.
     interval = f"{low} to {high}" if math.isfinite(line.interval.low) else "–"
     means = (number(line.candidate, line.measure), number(line.baseline, line.measure))
     return (*means, "" if own else number(line.interval.mean, line.measure, signed=True), interval)
@@ -98,7 +98,7 @@ def numbers(line: Judgement) -> tuple[str, str, str, str]:
 def number(value: float, measure: str, signed: bool = False) -> str:
     """Return a value with its unit: shares in percent, their differences in percentage points.
 
-    More digits than `measures.columns` writes, so that an end of an interval is seen to lie off its limit.
+    It has more digits than `measures.columns` writes, so that an interval visibly ends off its limit.
     """
     if not math.isfinite(value):
         return "–"
@@ -111,12 +111,12 @@ def number(value: float, measure: str, signed: bool = False) -> str:
 
 
 def remarks(line: Judgement) -> list[str]:
-    """Return what else a line has to tell: why it is undecided, where it holds, what would flip it."""
+    """Return the remarks on a line: why it is undecided, where it holds, what would flip it."""
     found = [line.reason] if line.reason else []
     if line.share is not None:
-        found.append(behaviors(line))
-    if line.flips:
-        found.append("turns on " + "; on ".join(flip(each) for each in line.flips))
+        found.append(describe_share(line))
+    if line.tipping_points:
+        found.append("turns on " + "; on ".join(describe_tipping_point(each) for each in line.tipping_points))
     return found
 
 
@@ -126,52 +126,64 @@ def seeds(line: Judgement) -> str:
     return f"{held} of {line.interval.n} seeds"
 
 
-def behaviors(line: Judgement) -> str:
-    """Return the share of plausible behaviors under which a line holds, with its interval and the seeds beside it."""
-    share = line.share
-    if share is None or not math.isfinite(share.mean):
-        return f"holds in {seeds(line)}" + (f" ({share.reason})" if share and share.reason else "")
-    between = f" ({100 * share.low:.0f} to {100 * share.high:.0f} %)" if math.isfinite(share.low) else ""
-    return f"holds under {100 * share.mean:.0f} %{between} of plausible behaviors{fit(line)}, and in {seeds(line)}"
+def share(line: Judgement) -> tuple[str, str]:
+    """Return the share of plausible behaviors under which a line holds and its interval; "–" and "" without."""
+    found = line.share
+    if found is None or not math.isfinite(found.mean):
+        return "–", ""
+    between = f"{100 * found.low:.0f} to {100 * found.high:.0f} %" if math.isfinite(found.low) else ""
+    return f"{100 * found.mean:.0f} %", between
 
 
-def fit(line: Judgement) -> str:
-    """Return how good the surface is that a share of plausible behaviors is read from, in brackets."""
-    told = [line.share.reason] if line.share is not None and line.share.reason else []
-    if line.fit is not None and line.fit > 0:
-        told.insert(0, f"by a surface that predicts {100 * line.fit:.0f} % of the variance between draws")
-    return f" ({'; '.join(told)})" if told else ""
+def describe_share(line: Judgement) -> str:
+    """Return the share of plausible behaviors under which a line holds, with its interval, and the share of seeds."""
+    mean, between = share(line)
+    if mean == "–":
+        reason = line.share.reason if line.share is not None else ""
+        return f"holds in {seeds(line)}" + (f" ({reason})" if reason else "")
+    within = f" ({between})" if between else ""
+    return f"holds under {mean}{within} of plausible behaviors{describe_surface(line)}, and in {seeds(line)}"
 
 
-def flip(turn: Turn) -> str:
+def describe_surface(line: Judgement) -> str:
+    """Return, in parentheses, how well the response surface behind a share of plausible behaviors predicts."""
+    parts = [line.share.reason] if line.share is not None and line.share.reason else []
+    if line.surface_r2 is not None and line.surface_r2 > 0:
+        parts.insert(
+            0, f"by a surface that predicts {100 * line.surface_r2:.0f} % of the variance between draws"
+        )
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def describe_tipping_point(point: TippingPoint) -> str:
     """Return "behavior.attention (holds above 0.9)"."""
-    if turn.holds in ("there", "elsewhere"):
-        value = toml(turn.value)
-        return f"{turn.key} ({'holds with' if turn.holds == 'there' else 'does not hold with'} {value})"
-    return f"{turn.key} (holds {turn.holds} {turn.value:.3g})"
+    if point.holds in ("there", "elsewhere"):
+        value = toml(point.value)
+        return f"{point.key} ({'holds with' if point.holds == 'there' else 'does not hold with'} {value})"
+    return f"{point.key} (holds {point.holds} {point.value:.3g})"
 
 
-def notes(answer: Judged) -> list[str]:
-    """Return the notes of all verdicts, once each, a grid point named where it has its own."""
+def notes(answer: AnswerData) -> list[str]:
+    """Return the notes of all verdicts without repeats, with the grid points that they apply to unless all."""
     places: dict[str, list[str]] = {}
     for verdict in answer.verdicts:
         for note in verdict.notes:
             places.setdefault(note, []).append(verdict.label)
-    many = answer.unjudged > 1
-    missing = f"{answer.unjudged} more grid {'points have' if many else 'point has'} no run; without {'them' if many else 'it'} there is no PASS."
-    return ([missing] if answer.unjudged else []) + [
+    many = answer.missing_points > 1
+    missing = f"{answer.missing_points} more grid {'points have' if many else 'point has'} no run; without {'them' if many else 'it'} there is no PASS."
+    return ([missing] if answer.missing_points else []) + [
         note if len(at) == len(answer.verdicts) else f"at {'; '.join(at)}: {note}"
         for note, at in places.items()
     ]
 
 
-def stopped(answer: Judged) -> str:
-    """Return how the study was stopped, or looked at before it was run on, in a sentence."""
+def stopped(answer: AnswerData) -> str:
+    """Return a sentence on how the study was stopped, or on its interim looks if it was extended later."""
     stopping = answer.stopping or {}
     looks = stopping.get("looks") or []
     at = f" after looks at {', '.join(map(str, looks))} seeds" if looks else ""
     on = ", then run on with a set number of seeds" if looks and answer.seeds > max(looks) else ""
     return (
-        f"stopped sequentially{at}{on}: its intervals are confidence sequences, which hold however often one looks, "
+        f"stopped sequentially{at}{on}: its intervals are confidence sequences, which hold however often the study is looked at, "
         "and are wider than those of a study with a set number of seeds."
     )

@@ -1,6 +1,6 @@
-"""Measures: what happened to exposure, tastes, echo and welfare, streamed round by round.
+"""Measures of exposure, tastes, homogenization (echo) and welfare, computed in a stream, round by round.
 
-`MEASURES` says which class fills which column; classes are loaded when they are asked for.
+`MEASURES` maps each column to the class that fills it; classes are imported when first used.
 """
 
 from __future__ import annotations
@@ -101,33 +101,33 @@ def declared(column: str) -> Column:
 
 
 class MeasureSet:
-    """The measures of one run: give it every round, in order, and it returns that round's values."""
+    """The measures of one run: takes every round in order and returns that round's values."""
 
     def __init__(self, setup: Setup, columns: Iterable[str]) -> None:
-        wanted = dict.fromkeys(columns)
-        classes = dict.fromkeys(measure_class(name) for name in wanted)
+        names = dict.fromkeys(columns)
+        classes = dict.fromkeys(measure_class(name) for name in names)
         self._setup = setup.fresh()
         self.measures: tuple[Measure, ...] = tuple(kind(self._setup) for kind in classes)
         """One instance per class, in the order of their first column."""
         self.columns: tuple[Column, ...] = tuple(
             column
-            for name in wanted
+            for name in names
             for column in _with_splits(declared(name), measure_class(name), self._setup)
         )
-        """What `update` returns, in that order: every column, followed by its splits."""
+        """The columns that `update` returns, in order: every column, followed by its splits."""
 
     def __iter__(self) -> Iterator[Measure]:
         return iter(self.measures)
 
     def update(self, round: Round) -> dict[str, float]:
-        """Take in one round; return a value per column, NaN where it is undefined or not due."""
+        """Process one round; return a value per column, NaN if undefined or not due."""
         values: dict[str, float] = {}
         for measure in self.measures:
             values.update(measure.update(round))
         return {column.name: values[column.name] for column in self.columns}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays that a checkpoint keeps: all that measures remember of past rounds."""
+        """Return the arrays for a checkpoint: everything that measures keep from past rounds."""
         state = self._setup.state()
         for measure in self.measures:
             name = type(measure).__name__
@@ -135,25 +135,25 @@ class MeasureSet:
         return state
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `state` returned, in a set with the same columns."""
+        """Restore what `state` returned, in a set with the same columns."""
         self._setup.restore(state)
         for measure in self.measures:
-            start = f"{type(measure).__name__}."
-            own = {key.removeprefix(start): array for key, array in state.items() if key.startswith(start)}
+            prefix = f"{type(measure).__name__}."
+            own = {key.removeprefix(prefix): array for key, array in state.items() if key.startswith(prefix)}
             measure.restore(own)
 
 
 def _with_splits(column: Column, kind: type[Measure], setup: Setup) -> list[Column]:
     labels = setup.splits if kind.splits else ()
-    twins = [
+    splits = [
         replace(column, name=f"{column.name}:{label}", title=f"{column.title}, {label}") for label in labels
     ]
-    return [column, *twins]
+    return [column, *splits]
 
 
 def build(setup: Setup, columns: Iterable[str] | None = None) -> MeasureSet:
-    """Return the measures that fill the given columns (names of `MEASURES`), or all of them when omitted.
+    """Return the measures that fill the given columns (names of `MEASURES`), or all measures if omitted.
 
-    An empty selection means all, too. An unknown name raises BadInput with the closest match.
+    An empty selection also means all. An unknown name raises BadInput with the closest match.
     """
     return MeasureSet(setup, list(columns or ()) or list(MEASURES))

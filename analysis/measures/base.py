@@ -1,4 +1,4 @@
-"""What a measure is, and what it sees of a round."""
+"""Base classes of measures, and the data they receive: the setup of a run and each round."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ __all__ = ["RECENT", "Column", "Measure", "Round", "Setup", "SplitMeasure", "Ter
 
 Tool = TypeVar("Tool")
 Terms = dict[str, tuple[NDArray[Any], NDArray[Any]]]
-"""Column → numerators and denominators, one of each per user."""
+"""Column → numerators and denominators, one pair per user."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round as the measures see it: slates, choices, intents, and the world that people acted on.
+    """One round as the measures see it: slates, choices, intents, and the world that users acted on.
 
-    Measures run after the choice and before anything of it is recorded or drifts: tastes, shares, ties,
-    cool-downs and what friends took are those of the moment of the visit. B = visits of the round (users ascending), n = slate length.
+    Measures run after the choices and before anything is recorded or drifts: tastes, shares, ties, cool-downs
+    and friends' takes are those at the time of the visit. B = visits of the round (users ascending), n = slate
+    length.
     """
 
     index: int
     world: World
     users: NDArray[np.int32]
-    """(B,) who visited."""
+    """(B,) users who visited."""
     slates: NDArray[np.int32]
-    """(B, n) what each visit was shown, −1 where shorter."""
+    """(B, n) items shown in each visit, −1 where fewer."""
     organic: NDArray[np.bool_]
-    """(B,) visit off the slate."""
+    """(B,) whether the visit bypassed the recommender's slate."""
     intents: NDArray[np.int32]
-    """(B,) the taste acted on."""
+    """(B,) the taste that the user acted on."""
     depth: NDArray[np.int32]
-    """(B,) ranks examined."""
+    """(B,) number of ranks examined."""
     taken: NDArray[np.int32]
     """(B, m) items taken from the slate, best first, −1 where fewer."""
     surplus: NDArray[np.float64]
@@ -53,35 +54,35 @@ class Round:
     heard_users: NDArray[np.int32]
     """(w,) users who took an item by word of mouth."""
     heard_items: NDArray[np.int32]
-    """(w,) and which."""
+    """(w,) the items that they took."""
     blocked: NDArray[np.uint8]
     """(users, ceil(items / 8)) bit set of pairs in their cool-down (see `echodrift.bits`)."""
 
     @cached_property
     def shown_counts(self) -> NDArray[np.int64]:
-        """(items,) how often each item was on a slate this round."""
+        """(items,) number of slates of this round that showed each item."""
         flat = self.slates.ravel()
         return np.bincount(flat[flat >= 0], minlength=len(self.world.items))
 
     @cached_property
     def taken_counts(self) -> NDArray[np.int64]:
-        """(items,) how often each item was taken this round, from slates (word of mouth excluded)."""
+        """(items,) how often each item was taken from slates this round (word of mouth excluded)."""
         flat = self.taken.ravel()
         return np.bincount(flat[flat >= 0], minlength=len(self.world.items))
 
     @cached_property
     def live(self) -> NDArray[np.bool_]:
-        """(items,)"""
+        """(items,) whether each item can be shown in this round."""
         return self.world.items.live(self.index)
 
     @cached_property
     def slots(self) -> NDArray[np.int64]:
-        """(B,) how many items each visit was shown."""
+        """(B,) number of items shown in each visit."""
         return row_counts(self.slates)
 
     @cached_property
     def takes(self) -> NDArray[np.int64]:
-        """(B,) how many items each visit took from its slate."""
+        """(B,) number of items taken from the slate in each visit."""
         return row_counts(self.taken)
 
     @cached_property
@@ -92,30 +93,30 @@ class Round:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a measure knows when the run starts, at round 0, before the first visit."""
+    """What a measure knows at round 0, before the first visit."""
 
     world: World
     slate: int
-    """Slots of a slate."""
+    """Number of slots of a slate."""
     popularity: NDArray[np.int64]
-    """(items,) times taken before round 0 (warm-up or imported log); frozen for the whole run."""
+    """(items,) times taken before round 0 (warm-up or imported log); fixed for the whole run."""
     key: np.uint64
-    """Key for a fixed, seed-determined panel of users or pairs, the same in every arm."""
+    """Key for fixed panels of users or pairs that depend on the seed only, the same in every arm."""
     profile_popularity: NDArray[np.float64]
     """(users,) mean of `popularity` over what the user took before round 0, every take counted (see
     `popularity.profile_popularity`); NaN for a user who took nothing."""
     splits: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    """Label ("group=niche", "community=3") → (users,) mask of the users it stands for."""
+    """Label ("group=niche", "community=3") → (users,) mask of its users."""
     _tools: dict[type, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def shared(self, tool: type[Tool]) -> Tool:
-        """Return this setup's only instance of a helper that several measures need, e.g. the window."""
+        """Return this setup's single instance of a helper class that several measures share, such as the window."""
         if tool not in self._tools:
             self._tools[tool] = tool(self)  # type: ignore[call-arg]
         return self._tools[tool]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what the helpers remember of past rounds, as arrays for a checkpoint."""
+        """Return what the helpers keep from past rounds, as arrays for a checkpoint."""
         return {
             f"{tool.__name__}.{name}": array
             for tool, instance in self._tools.items()
@@ -124,7 +125,7 @@ class Setup:
         }
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
         for tool, instance in self._tools.items():
             if hasattr(instance, "restore"):
                 prefix = f"{tool.__name__}."
@@ -136,31 +137,31 @@ class Setup:
                 instance.restore(own)
 
     def fresh(self) -> Setup:
-        """Return the same setup without helpers, so that a new run shares nothing with an earlier one."""
+        """Return the same setup without helper instances, so that a new run shares nothing with an earlier one."""
         return replace(self, _tools={})
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column that a measure fills, and how to read it."""
+    """One column that a measure fills, and how to interpret it."""
 
     name: str
     title: str
-    """Plain words, for axes and tables."""
+    """A description in plain words, for axes and tables."""
     unit: str
     """"share", "nats", "items", … ; empty where it has none."""
     low: float
     high: float
     """Range of possible values (may be infinite)."""
     better: Literal["higher", "lower", "neither"]
-    """Which way is good for users; "neither" where that depends."""
+    """Which direction is good for users; "neither" if that depends."""
     family: Literal["exposure", "tastes", "echo", "welfare"]
 
 
 class Measure(ABC):
-    """A streaming measure: sees every round once, keeps bounded memory.
+    """A streaming measure: processes every round once, with bounded memory.
 
-    Docstrings say formula, range, direction and source.
+    Docstrings of subclasses state formula, range, direction and source.
     """
 
     columns: ClassVar[tuple[Column, ...]]
@@ -174,21 +175,21 @@ class Measure(ABC):
 
     @abstractmethod
     def update(self, round: Round) -> dict[str, float]:
-        """Take in one round; return a value per column (NaN where undefined or not due)."""
+        """Process one round; return a value per column (NaN if undefined or not due)."""
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what it remembers of past rounds by itself, helpers of the setup aside, for a checkpoint."""
+        """Return what the measure keeps from past rounds, apart from the setup's helpers, for a checkpoint."""
         return {}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
 
 
 class SplitMeasure(Measure):
     """A measure that is a ratio of two sums over users, so that it can be split by group or community.
 
-    Where the setup has splits, every column has a twin per label, `column:label`: the same ratio over
-    those users alone.
+    If the setup has splits, every column gets one more column per label, `column:label`: the same ratio over
+    those users only.
     """
 
     splits: ClassVar[bool] = True
@@ -201,24 +202,24 @@ class SplitMeasure(Measure):
 
     @abstractmethod
     def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
-        """Return users (n,), none twice, and per column numerators (n,) and denominators (n,).
+        """Return distinct users (n,), and per column numerators (n,) and denominators (n,).
 
-        A user whose numerator or denominator is not finite is left out. Called in due rounds only.
+        A user whose numerator or denominator is not finite is left out. Called only in rounds that are due.
         """
 
     @final
     def update(self, round: Round) -> dict[str, float]:
-        """Return the ratio of the sums for every column and label; NaN where the denominator is 0."""
+        """Return the ratio of the sums for every column and label; NaN if the denominator is 0."""
         names = [column.name for column in self.columns]
         if round.index % self.every:
-            twins = [f"{name}:{label}" for name in names for label in self._labels]
-            return dict.fromkeys(names + twins, np.nan)
+            splits = [f"{name}:{label}" for name in names for label in self._labels]
+            return dict.fromkeys(names + splits, np.nan)
         users, terms = self.terms(round)
         values: dict[str, float] = {}
         for name in names:
-            above, below = (np.asarray(part, np.float64) for part in terms[name])
-            whole, *parts = ratios(above, below, users, self._masks).tolist()
-            values[name] = whole
+            numerators, denominators = (np.asarray(part, np.float64) for part in terms[name])
+            total, *parts = ratios(numerators, denominators, users, self._masks).tolist()
+            values[name] = total
             values.update({f"{name}:{label}": part for label, part in zip(self._labels, parts, strict=True)})
         return values
 
@@ -226,13 +227,13 @@ class SplitMeasure(Measure):
 class UserMeasure(SplitMeasure):
     """A mean over the visitors of a round that counts every user equally, however often they visit.
 
-    Visitors are weighted by 1 / activity (Hájek's estimator of the mean over all users); a visitor
-    whose value is NaN is left out.
+    Visitors are weighted by 1 / activity (Hájek's estimator of the mean over all users); visitors
+    whose value is NaN are left out.
     """
 
     @abstractmethod
     def per_user(self, round: Round) -> dict[str, NDArray[np.float64]]:
-        """Return a value per visit (B,) for every column, NaN where undefined."""
+        """Return a value per visit (B,) for every column, NaN if undefined."""
 
     @final
     def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:

@@ -1,4 +1,4 @@
-"""Miscalibration: how far the topics of a slate are from what its user would consume."""
+"""Miscalibration: how far the topics of a slate are from the topics that its user would consume."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from .base import Column, Round, UserMeasure
 from .panel import EVERY, UserPanel
 
 ALPHA = 0.01
-"""Part of the target mixed into the slate's topics, so that the divergence is finite."""
-WORST = float(np.log(1 / ALPHA))
-"""Divergence of a slate that has none of the user's topics, in nats."""
+"""Weight of the target mixed into the slate's topics, so that the divergence is finite."""
+MAX_DIVERGENCE = float(np.log(1 / ALPHA))
+"""Divergence of a slate with none of the user's topics, in nats."""
 
 
 class Miscalibration(UserMeasure):
     """C_KL(target_u, topics of the slate), in nats; the target is the one of round 0.
 
     C_KL(p, q) = Σ_g p_g log(p_g / ((1 − α) q_g + α p_g)), α = 0.01, q = unweighted mean of the true item
-    topics on the slate (METHODS 1.1). Mean over visitors counting every user equally. Range
-    [0, log(1/α) = 4.605]; low is good.
+    topics on the slate (Steck, "Calibrated recommendations", RecSys 2018). Mean over visitors, counting every
+    user equally. Range [0, log(1/α) = 4.605]; low is good.
     """
 
     columns: ClassVar = (
-        Column("miscalibration", "miscalibration to the start", "nats", 0, WORST, "lower", "tastes"),
+        Column(
+            "miscalibration", "miscalibration to initial tastes", "nats", 0, MAX_DIVERGENCE, "lower", "tastes"
+        ),
     )
 
     def per_user(self, round: Round) -> dict[str, NDArray[np.float64]]:
@@ -40,21 +42,27 @@ class Miscalibration(UserMeasure):
 
 
 class CurrentMiscalibration(UserMeasure):
-    """The same against today's tastes and shares: the target over today's live items.
+    """Miscalibration to the current tastes and shares, with the target over the live items.
 
-    target = Σ_k s_uk Σ_i softmax_i(v_uki) x_i without friends and fatigue. On a fixed panel of 200
-    users, every 5 rounds, because it values whole catalogs. Range [0, 4.605] nats; low is good.
+    target = Σ_k s_uk Σ_i softmax_i(v_uki) x_i, without friends and fatigue. On a fixed panel of 200
+    users, every 5 rounds, because it values the whole catalog. Range [0, 4.605] nats; low is good.
     """
 
     columns: ClassVar = (
         Column(
-            "miscalibration_current", "miscalibration to today's tastes", "nats", 0, WORST, "lower", "tastes"
+            "miscalibration_current",
+            "miscalibration to current tastes",
+            "nats",
+            0,
+            MAX_DIVERGENCE,
+            "lower",
+            "tastes",
         ),
     )
     every: ClassVar = EVERY
 
     def per_user(self, round: Round) -> dict[str, NDArray[np.float64]]:
-        """Compare the slates of the panel's visitors with what they would consume now."""
+        """Compare the slates of visitors on the panel with what they would consume now."""
         rows = self.setup.shared(UserPanel).visits(round)
         target = current_target(round.world, round.users[rows], round.live)
         values = np.full(round.users.size, np.nan)
@@ -63,7 +71,7 @@ class CurrentMiscalibration(UserMeasure):
 
 
 def current_target(world: World, users: NDArray[np.int32], live: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return (B, topics): what each user would consume now if all live items were equally visible."""
+    """Return (B, topics): the topics that each user would consume now if all live items were equally visible."""
     ids = np.flatnonzero(live)
     target = np.zeros((users.size, world.items.topics.shape[1]), np.float32)
     if not ids.size:
@@ -83,7 +91,7 @@ def current_target(world: World, users: NDArray[np.int32], live: NDArray[np.bool
 def divergence(
     target: NDArray[np.float32], slates: NDArray[np.int32], topics: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """Return (B,): C_KL of targets (B, topics) to the mean topics of slates (B, n), in nats.
+    """Return (B,): C_KL between targets (B, topics) and the mean topics of slates (B, n), in nats.
 
     NaN for an empty slate and for a target of zeros.
     """

@@ -1,4 +1,4 @@
-"""The table of all columns in docs/measures.md: `python -m echodrift.analysis.measures.describe` prints it."""
+"""Print the table of all columns for docs/measures.md: `python -m echodrift.analysis.measures.describe`."""
 
 from __future__ import annotations
 

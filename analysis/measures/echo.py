@@ -1,4 +1,4 @@
-"""Echo: how much of the same people consume, within and between communities."""
+"""Homogenization ("echo"): overlap of what different users consume, overall and by community."""
 
 from __future__ import annotations
 
@@ -10,45 +10,44 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .base import Column, Measure, Round, Setup
+from .base import Column, Round, Setup
 from .panel import panel_rng
-from .window import Window
+from .window import Window, WindowMeasure
 
 PAIRS = 1000
-"""Pairs of users on each panel."""
+"""Number of pairs of users on each panel."""
 SAMPLE = 2
-"""Distinct items of each user that are compared; users with fewer are left out. Small, because how many
-take more depends on the arm, and leaving them out would compare arms on different people."""
+"""Number of distinct items compared per user; users with fewer are left out. It is small because the number of
+users with more items depends on the arm, and leaving many out would compare arms on different users."""
 
 
-class Homogenization(Measure):
+class Homogenization(WindowMeasure):
     """Mean set Jaccard |A ∩ B| / |A ∪ B| of what two random users took in the last 20 rounds.
 
-    From slates and by word of mouth alike: it is about what people consume, whatever the way. On
-    subsamples of 2 distinct items each, since Jaccard grows with set size; not one random subsample but
-    the exact expectation over all of them. 1,000 fixed random pairs; a pair in which a user took fewer
-    than 2 distinct items is left out, and `pairs_compared` is the share of pairs that is not. Range [0, 1]; high = everyone consumes the same.
+    Takes from slates and by word of mouth both count. Sets are subsamples of 2 distinct items each, since
+    Jaccard grows with set size; the value is the exact expectation over all such subsamples. 1,000 fixed random
+    pairs; a pair in which a user took fewer than 2 distinct items is left out, and `pairs_compared` is the share
+    of pairs that are compared. Range [0, 1]; high = all users consume the same.
     """
 
     columns: ClassVar = (
         Column("homogenization", "overlap of what two users take (Jaccard)", "", 0, 1, "neither", "echo"),
-        Column("pairs_compared", "pairs with enough to compare", "share", 0, 1, "neither", "echo"),
+        Column("pairs_compared", "pairs with enough items to compare", "share", 0, 1, "neither", "echo"),
     )
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self._window = setup.shared(Window)
         everyone = np.zeros(len(setup.world.users), np.int64)
         self._pairs = draw_pairs(everyone, True, panel_rng(setup.key, "pairs"))
 
     def update(self, round: Round) -> dict[str, float]:
-        """Take in the round and compare the pairs."""
-        window = self._window.see(round)
+        """Add the round to the window and compare the pairs."""
+        window = self._window.update(round)
         overlap, compared = mean_overlap(window, self._pairs)
         return {"homogenization": overlap, "pairs_compared": compared}
 
 
-class CommunityGap(Measure):
+class CommunityGap(WindowMeasure):
     """Overlap (as in `homogenization`) of pairs inside a community minus that of pairs across communities.
 
     1,000 fixed random pairs of each kind. Range [−1, 1]; 0 = communities do not matter; high = each
@@ -56,19 +55,18 @@ class CommunityGap(Measure):
     """
 
     columns: ClassVar = (
-        Column("community_gap", "overlap inside minus across communities", "", -1, 1, "neither", "echo"),
+        Column("community_gap", "overlap within minus across communities", "", -1, 1, "neither", "echo"),
     )
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self._window = setup.shared(Window)
         community = setup.world.users.community
         self._within = draw_pairs(community, True, panel_rng(setup.key, "pairs within"))
         self._between = draw_pairs(community, False, panel_rng(setup.key, "pairs between"))
 
     def update(self, round: Round) -> dict[str, float]:
-        """Take in the round and compare both kinds of pairs."""
-        window = self._window.see(round)
+        """Add the round to the window and compare both kinds of pairs."""
+        window = self._window.update(round)
         within, between = mean_overlap(window, self._within)[0], mean_overlap(window, self._between)[0]
         return {"community_gap": within - between}
 
@@ -78,7 +76,7 @@ def draw_pairs(
 ) -> NDArray[np.int32]:
     """Return (count, 2) pairs of different users, uniform among those with the same (different) labels (users,).
 
-    With replacement; (0, 2) where there is no such pair.
+    Drawn with replacement; (0, 2) if there is no such pair.
     """
     _, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     partners = sizes[group] - 1 if same else labels.size - sizes[group]
@@ -87,7 +85,7 @@ def draw_pairs(
         return np.empty((0, 2), np.int32)
     first = rng.choice(labels.size, count, p=partners / total)
     place = rng.integers(0, partners[first])
-    # Users sorted by label: those who share a label are one block, everyone else is around it.
+    # Users sorted by label: those who share a label form one block.
     order = np.argsort(group, kind="stable")
     position = np.empty(labels.size, np.int64)
     position[order] = np.arange(labels.size)
@@ -101,8 +99,10 @@ def draw_pairs(
 
 
 def mean_overlap(window: Window, pairs: NDArray[np.int32], sample: int = SAMPLE) -> tuple[float, float]:
-    """Return the mean expected Jaccard of equal-size subsamples over the pairs (P, 2), and the share of
-    pairs that took enough to be compared; NaN without any."""
+    """Return the mean expected Jaccard of equal-size subsamples over pairs (P, 2), and the share of pairs compared.
+
+    NaN without any pairs to compare.
+    """
     baskets = window.baskets()
     choose = _binomials(baskets.items.shape[1], sample)
     total, count = _overlap(baskets.items, baskets.distinct, pairs, window.shown.size, choose)
@@ -118,7 +118,7 @@ def _binomials(most: int, sample: int) -> NDArray[np.float64]:
 
 @njit(cache=True)
 def _overlap(items, distinct, pairs, n_items, choose):
-    """Return the sum of expected Jaccards, and how many pairs had enough items; choose[n, k] = C(n, k)."""
+    """Return the sum of expected Jaccards, and the number of pairs with enough items; choose[n, k] = C(n, k)."""
     sample = choose.shape[1] - 1
     owner = np.full(n_items, -1, np.int64)
     total = 0.0

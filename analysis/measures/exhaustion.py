@@ -1,4 +1,4 @@
-"""Exhaustion: how much of what people want most is in its cool-down."""
+"""Exhaustion: the share of users' most valued items that are in cool-down."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .base import Column, Round, Setup, SplitMeasure, Terms
 from .panel import EVERY, UserPanel
 
 MOST_VALUED = 50
-"""Items of a user that count as most valued."""
+"""Number of items per user that count as most valued."""
 
 
 class Exhaustion(SplitMeasure):
-    """Share of a user's 50 most valued live items that are blocked by their cool-down now.
+    """Share of a user's 50 most valued live items that are blocked by cool-down now.
 
     Value = the user's demand Σ_k s_uk softmax_i(v_uki) at round-0 tastes and shares, without friends and
     fatigue. Mean over a fixed panel of 200 users, equally weighted, every 5 rounds. Range [0, 1]; low is
-    good: above 0.2 other measures show users running out of items rather than the recommender at work
-    (DESIGN §3). It has no twin for consumption.
+    good: above 0.2, other measures reflect users running out of items rather than the recommender
+    (docs/model.md).
     """
 
     columns: ClassVar = (
-        Column("exhausted_share", "most valued items used up", "share", 0, 1, "lower", "exposure"),
+        Column("exhausted_share", "most valued items in cool-down", "share", 0, 1, "lower", "exposure"),
     )
     every: ClassVar = EVERY
 
@@ -45,22 +45,22 @@ class Exhaustion(SplitMeasure):
         else:
             items = round.world.items
             # Items that creators make are not known at the start; all others are.
-            known = len(items) if round.world.creators is None else items.born(round.index)
+            known = len(items) if round.world.creators is None else items.n_born(round.index)
             if self._order is None or self._ordered != known:
-                self._order, self._ordered = most_wanted(self.setup, self._users, known), known
+                self._order, self._ordered = rank_by_demand(self.setup, self._users, known), known
             share = _blocked_share(bits, self._order, round.live, MOST_VALUED)
         return self._users, {"exhausted_share": (share, np.ones(self._users.size))}
 
 
-def most_wanted(setup: Setup, users: NDArray[np.int32], total: int) -> NDArray[np.int32]:
-    """Return (B, total): the items 0…total−1 by descending round-0 demand of each user."""
+def rank_by_demand(setup: Setup, users: NDArray[np.int32], total: int) -> NDArray[np.int32]:
+    """Return (B, total): the items 0…total−1 in descending order of each user's round-0 demand."""
     world = setup.world
     order = np.empty((users.size, total), np.int32)
     for start in range(0, users.size, 16):
         part = users[start : start + 16]
         values = item_values(world, part, total, start=True)
         odds = np.exp(values - values[:, :, : world.items.catalog].max(axis=2, keepdims=True))
-        # The normalizer of each taste is the round-0 catalog's, so that newborns never change an order.
+        # Each taste is normalized over the round-0 catalog, so that newborn items never change the order.
         weights = world.users.shares_start[part] / odds[:, :, : world.items.catalog].sum(axis=2)
         demand = np.einsum("uk,ukn->un", weights, odds)
         order[start : start + 16] = np.argsort(-demand, axis=1, kind="stable")

@@ -1,6 +1,6 @@
-"""Exposure: which items are shown, and the same for what is taken from slates (`…_consumed`).
+"""Exposure of items: which are shown, and the same for takes from slates (`…_consumed`).
 
-Word of mouth never counts here, organic slates do: an item on any slate was exposed.
+Organic slates count, because an item on any slate was exposed. Word of mouth does not.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import RECENT, Column, Measure, Round, Setup, SplitMeasure, Terms
+from .base import RECENT, Column, Measure, Round, SplitMeasure, Terms
 from .rows import row_sums
-from .window import Window
+from .window import WindowMeasure
 
 
 class NicheExposure(SplitMeasure):
     """Share of the round's slots, and of its takes from slates, whose item is niche.
 
-    Range [0, 1]; neither direction is good by itself: read it beside `niche_demand`. An item is niche
-    when its true demand is in the bottom 80 % (DESIGN §3).
+    Range [0, 1]; neither direction is good by itself: compare it with `niche_demand`. An item is niche
+    if its true demand is in the bottom 80 % (docs/model.md).
     """
 
     columns: ClassVar = (
-        Column("niche_exposure", "niche items among the shown", "share", 0, 1, "neither", "exposure"),
-        Column("niche_consumed", "niche items among the taken", "share", 0, 1, "neither", "exposure"),
+        Column("niche_exposure", "niche share of shown items", "share", 0, 1, "neither", "exposure"),
+        Column("niche_consumed", "niche share of taken items", "share", 0, 1, "neither", "exposure"),
     )
 
     def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
@@ -39,12 +39,12 @@ class NicheExposure(SplitMeasure):
 class NicheDemand(Measure):
     """Share of true demand that falls on niche items, among the items that are live now.
 
-    Σ demand over live niche items / Σ demand over live items. Range [0, 1]. Constant while the catalog
-    is; the level that niche exposure and consumption are compared with.
+    Σ demand over live niche items / Σ demand over live items. Range [0, 1]. Constant as long as the catalog
+    is; the reference level for niche exposure and consumption.
     """
 
     columns: ClassVar = (
-        Column("niche_demand", "niche items in true demand", "share", 0, 1, "neither", "exposure"),
+        Column("niche_demand", "niche share of true demand", "share", 0, 1, "neither", "exposure"),
     )
 
     def update(self, round: Round) -> dict[str, float]:
@@ -58,7 +58,7 @@ class NicheDemand(Measure):
 def gini(counts: NDArray) -> float:
     """Return the Gini coefficient of non-negative counts (n,): 0 = all equal, (n − 1)/n = one has all.
 
-    G = 2 Σ_j j·x_(j) / (n Σ x) − (n + 1)/n with x ascending (METHODS 0). NaN where all are 0.
+    G = 2 Σ_j j·x_(j) / (n Σ x) − (n + 1)/n with x ascending. NaN if all are 0.
     """
     total = counts.sum()
     if total == 0:
@@ -68,11 +68,11 @@ def gini(counts: NDArray) -> float:
     return max(0.0, float(2 * (ranks @ np.sort(counts)) / (n * total) - (n + 1) / n))
 
 
-class Concentration(Measure):
+class Concentration(WindowMeasure):
     """Gini coefficient, over the live items, of slots (and of takes from slates) in the last 20 rounds.
 
-    A window, not the single round: with one round's few slots the coefficient measures mostly how
-    many slots there were. Range [0, 1); high = few items get everything. Formula: METHODS 0.
+    Over a window instead of a single round, because with the few slots of one round the coefficient mostly
+    measures the number of slots. Range [0, 1); high = few items get everything. Formula: see `gini`.
     """
 
     columns: ClassVar = (
@@ -82,23 +82,19 @@ class Concentration(Measure):
         ),
     )
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self._window = setup.shared(Window)
-
     def update(self, round: Round) -> dict[str, float]:
-        """Take in the round and evaluate the window."""
-        window = self._window.see(round)
+        """Add the round to the window and evaluate it."""
+        window = self._window.update(round)
         return {
             "exposure_gini": gini(window.shown[round.live]),
             "exposure_gini_consumed": gini(window.taken[round.live]),
         }
 
 
-class Coverage(Measure):
+class Coverage(WindowMeasure):
     """Share of the live items that were on (or taken from) at least one slate in the last 20 rounds.
 
-    Cov = |∪ slates ∩ live| / |live| over the window (METHODS 0). Range [0, 1].
+    Cov = |∪ slates ∩ live| / |live| over the window. Range [0, 1].
     """
 
     columns: ClassVar = (
@@ -114,24 +110,20 @@ class Coverage(Measure):
         ),
     )
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self._window = setup.shared(Window)
-
     def update(self, round: Round) -> dict[str, float]:
-        """Take in the round and evaluate the window."""
-        window = self._window.see(round)
+        """Add the round to the window and evaluate it."""
+        window = self._window.update(round)
         return {
             "coverage": _share(window.shown[round.live] > 0),
             "coverage_consumed": _share(window.taken[round.live] > 0),
         }
 
 
-class Extinction(Measure):
+class Extinction(WindowMeasure):
     """Share of the live items at least 20 rounds old that nobody was shown (took) in the last 20 rounds.
 
-    Age counts from birth, or from round 0 for what was born before. Range [0, 1]; NaN before round 20
-    and where no live item is that old.
+    Age counts from birth, or from round 0 for items born before. Range [0, 1]; NaN before round 20
+    and if no live item is that old.
     """
 
     columns: ClassVar = (
@@ -141,13 +133,9 @@ class Extinction(Measure):
         ),
     )
 
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup)
-        self._window = setup.shared(Window)
-
     def update(self, round: Round) -> dict[str, float]:
-        """Take in the round and evaluate the window."""
-        window = self._window.see(round)
+        """Add the round to the window and evaluate it."""
+        window = self._window.update(round)
         age = round.index - np.maximum(round.world.items.birth, 0)
         old = round.live & (age >= RECENT)
         return {

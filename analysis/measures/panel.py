@@ -1,4 +1,4 @@
-"""Fixed, seed-determined samples for costly measures: the same in every arm of a seed."""
+"""Fixed panels of users for costly measures: samples that depend on the seed only, the same in every arm."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from .base import Round, Setup
 
-PANEL = 200
-"""Users on the panel."""
+PANEL_SIZE = 200
+"""Number of users on the panel."""
 EVERY = 5
 """Rounds between evaluations of a panel measure."""
 
@@ -23,16 +23,16 @@ def panel_rng(key: np.uint64, name: str) -> np.random.Generator:
 
 
 class UserPanel:
-    """A sample of at most 200 users, all equally likely. Get it with `setup.shared(UserPanel)`."""
+    """A uniform sample of at most 200 users. Get it with `setup.shared(UserPanel)`."""
 
     def __init__(self, setup: Setup) -> None:
         count = len(setup.world.users)
-        drawn = panel_rng(setup.key, "users").choice(count, min(PANEL, count), replace=False)
+        drawn = panel_rng(setup.key, "users").choice(count, min(PANEL_SIZE, count), replace=False)
         self.users: NDArray[np.int32] = np.sort(drawn).astype(np.int32)
         """(P,) ascending."""
         self._member = np.zeros(count, bool)
         self._member[self.users] = True
 
     def visits(self, round: Round) -> NDArray[np.int64]:
-        """Return which rows of a round belong to the panel."""
+        """Return the rows of a round whose users are on the panel."""
         return np.flatnonzero(self._member[round.users])

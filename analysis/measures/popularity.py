@@ -1,4 +1,4 @@
-"""How popular the shown and the taken items were before the loop started."""
+"""Popularity bias: how popular the shown and the taken items were before round 0."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def profile_popularity(
 ) -> NDArray[np.float64]:
     """Return (n_users,): mean popularity of what each user took, from log entries users[j], items[j] (n,).
 
-    NaN for a user without an entry. For `Setup.profile_popularity`.
+    NaN for a user without entries. It fills `Setup.profile_popularity`.
     """
     count = np.bincount(users, minlength=n_users)
     total = np.bincount(users, weights=popularity[items], minlength=n_users)
@@ -24,19 +24,19 @@ def profile_popularity(
 
 
 class AveragePopularity(SplitMeasure):
-    """Mean popularity of the shown (taken) items, ARP: popularity is frozen at round 0.
+    """Mean popularity of the shown (taken) items (ARP), with popularity fixed at round 0.
 
     Mean over the round's slots of (times taken before round 0) / users; items born later count 0.
-    Range [0, ∞); high = old hits. Formula: METHODS 0.
+    Range [0, ∞); high = old hits.
     """
 
     columns: ClassVar = (
         Column(
-            "average_popularity", "popularity of the shown", "takes per user before round 0",
+            "average_popularity", "popularity of shown items", "takes per user before round 0",
             0, np.inf, "neither", "exposure",
         ),
         Column(
-            "average_popularity_consumed", "popularity of the taken", "takes per user before round 0",
+            "average_popularity_consumed", "popularity of taken items", "takes per user before round 0",
             0, np.inf, "neither", "exposure",
         ),
     )  # fmt: skip
@@ -54,21 +54,22 @@ class AveragePopularity(SplitMeasure):
 
 
 class PopularityLift(SplitMeasure):
-    """How much more popular the slates (the takes) are than what the same people took before round 0.
+    """How much more popular the shown (taken) items are than what the same users took before round 0.
 
     dGAP = (GAP(q) − GAP(p)) / GAP(p): GAP(q) = mean over users of the mean popularity on their slate,
     GAP(p) = mean over the same users of the mean popularity of their profile. Visitors count equally
     (weights 1 / activity); those without a profile, or who took nothing, are left out. Range [−1, ∞);
-    0 = as popular as the profile. Formula: METHODS 0; made for the split by group.
+    0 = as popular as the profile. Useful mainly when split by group, as in Abdollahpouri et al., "The unfairness
+    of popularity bias in recommendation" (RMSE 2019).
     """
 
     columns: ClassVar = (
         Column(
-            "popularity_lift", "popularity lift of the shown", "relative", -1, np.inf, "neither", "exposure"
+            "popularity_lift", "popularity lift of shown items", "relative", -1, np.inf, "neither", "exposure"
         ),
         Column(
             "popularity_lift_consumed",
-            "popularity lift of the taken",
+            "popularity lift of taken items",
             "relative",
             -1,
             np.inf,

@@ -1,4 +1,4 @@
-"""Regret: what was lost against the best slate at the arm's own state."""
+"""Regret: the surplus lost against the oracle's slate in the arm's own current state."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .panel import EVERY, UserPanel
 class Regret(UserMeasure):
     """Expected surplus of `oracle_slate` for the same visitor now, minus that of the slate shown.
 
-    Both as Σ_k s_uk E[log(1 + Σo)] over the depth of the cascade: before the intent is known, at the
-    arm's own tastes, shares, friends and fatigue. The oracle may use what is live and not in its
+    Both are Σ_k s_uk E[log(1 + Σo)] over the depth of the cascade: before the intent is known, at the
+    arm's own tastes, shares, friends and fatigue. The oracle may use items that are live and not in
     cool-down, and has the run's full slate length; organic slates count like any other. Mean over the
     visitors of a fixed panel of 200 users, counting users equally, every 5 rounds. In units of the
-    standard Gumbel noise; low is good. The oracle is greedy, so a slate can beat it by a little: the
+    standard Gumbel noise; low is good. The oracle is greedy, so a slate can be slightly better: the
     range is not bounded by 0.
     """
 
@@ -39,18 +39,18 @@ class Regret(UserMeasure):
     every: ClassVar = EVERY
 
     def per_user(self, round: Round) -> dict[str, NDArray[np.float64]]:
-        """Value the panel's slates, and the oracle's for the same users."""
+        """Value the slates of the panel and the oracle's slates for the same users."""
         world = round.world
         rows = self.setup.shared(UserPanel).visits(round)
         users, slates = round.users[rows], round.slates[rows]
         shown = slate_value(world, users, slates, "surplus")
-        best = oracle_slates(world, users, self.setup.slate, could_show(round, rows), "surplus")
+        best = oracle_slates(world, users, self.setup.slate, available_items(round, rows), "surplus")
         values = np.full(round.users.size, np.nan)
         values[rows] = slate_value(world, users, best, "surplus") - shown
         return {"regret": values}
 
 
-def could_show(round: Round, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def available_items(round: Round, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return (len(rows), items born by then): what the slates of some visits could have held."""
-    born = round.world.items.born(round.index)
+    born = round.world.items.n_born(round.index)
     return round.live[:born] & ~unpacked(round.blocked[round.users[rows]], born)

@@ -1,4 +1,4 @@
-"""Sums over the slots of slates, where −1 is an empty slot, and over users."""
+"""Row sums over the slots of slates, where −1 is an empty slot, and ratios of sums over users."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def row_sums(ids: NDArray[np.int32], values: NDArray) -> NDArray[np.float64]:
 
 @njit(cache=True)
 def row_counts(ids):
-    """Return (B,): how many entries of each row of ids (B, n) are items, that is ≥ 0."""
+    """Return (B,): the number of items (entries ≥ 0) in each row of ids (B, n)."""
     counts = np.zeros(ids.shape[0], np.int64)
     for b in range(ids.shape[0]):
         for j in range(ids.shape[1]):
@@ -39,24 +39,24 @@ def row_means(ids: NDArray[np.int32], values: NDArray) -> NDArray[np.float64]:
 
 
 @njit(cache=True)
-def ratios(above, below, users, masks):
-    """Return (1 + L,): Σ above / Σ below over all users, then over those in each of the masks (L, people).
+def ratios(numerators, denominators, users, masks):
+    """Return (1 + L,): Σ numerators / Σ denominators over all users, then over the users of each mask (L, all users).
 
-    above, below, users: (n,), entry j belongs to users[j]. Entries in which either is not finite are left
-    out; NaN where the denominator is 0.
+    numerators, denominators, users: (n,), entry j belongs to users[j]. Entries in which either is not finite are
+    left out; NaN if the denominator is 0.
     """
     labels = masks.shape[0]
     tops = np.zeros(1 + labels)
     bottoms = np.zeros(1 + labels)
     for j in range(users.size):
-        if not (np.isfinite(above[j]) and np.isfinite(below[j])):
+        if not (np.isfinite(numerators[j]) and np.isfinite(denominators[j])):
             continue
-        tops[0] += above[j]
-        bottoms[0] += below[j]
+        tops[0] += numerators[j]
+        bottoms[0] += denominators[j]
         for label in range(labels):
             if masks[label, users[j]]:
-                tops[1 + label] += above[j]
-                bottoms[1 + label] += below[j]
+                tops[1 + label] += numerators[j]
+                bottoms[1 + label] += denominators[j]
     for label in range(1 + labels):
         tops[label] = tops[label] / bottoms[label] if bottoms[label] != 0.0 else np.nan
     return tops

@@ -1,14 +1,14 @@
-"""Summaries of a run: one number per column from its course over the rounds."""
+"""Summaries of a run: single numbers computed from a column's values over the rounds."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-START = 5
-"""Rounds that make up the start level."""
-SMOOTH = 10
-"""Rounds of the trailing mean in which the half-life is read."""
+START_ROUNDS = 5
+"""Number of rounds that define the start level."""
+SMOOTHING_ROUNDS = 10
+"""Length of the trailing mean from which the half-life is read, in rounds."""
 
 
 def niche_half_life(rounds: ArrayLike, niche_exposure: ArrayLike) -> tuple[float, bool]:
@@ -20,11 +20,11 @@ def niche_half_life(rounds: ArrayLike, niche_exposure: ArrayLike) -> tuple[float
     a value, has nothing to halve: (NaN, True). NaN values are left out of the means.
     """
     when, values = np.asarray(rounds, float), np.asarray(niche_exposure, float)
-    start = _mean(values[:START])
+    start = _mean(values[:START_ROUNDS])
     if not start > 0:
         return np.nan, True
     for last in range(values.size):
-        if _mean(values[max(0, last + 1 - SMOOTH) : last + 1]) <= start / 2:
+        if _mean(values[max(0, last + 1 - SMOOTHING_ROUNDS) : last + 1]) <= start / 2:
             return float(when[last] - when[0]), False
     return float(when[-1] - when[0]), True
 

@@ -1,4 +1,4 @@
-"""Tastes: which ones the slates serve, and what is left of them."""
+"""Tastes: how well slates serve each taste, and how the shares of tastes develop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class HitRates(UserMeasure):
     """P(at least one item taken | intent = the taste that was smallest / largest at round 0, this slate).
 
     Closed form under the choice model, from the slate of the visit, organic slates included. Mean over
-    visitors counting every user equally (weights 1 / activity); users with one taste are left out of
-    both. Never the share of visits that were satisfied: as a taste fades, only its happy owners still
-    visit with it. Range [0, 1]; high is good.
+    visitors, counting every user equally (weights 1 / activity); users with one taste are left out of
+    both. It is not the share of satisfied visits, which is biased: as a taste fades, only users who are served
+    well still visit with it. Range [0, 1]; high is good.
     """
 
     columns: ClassVar = (
@@ -26,7 +26,7 @@ class HitRates(UserMeasure):
     )
 
     def per_user(self, round: Round) -> dict[str, NDArray[np.float64]]:
-        """Pick the two tastes' hit probabilities."""
+        """Select the hit probabilities of the two tastes."""
         minority = round.world.users.minority[round.users]
         several = minority >= 0
         rows = np.arange(round.users.size)
@@ -39,7 +39,7 @@ class HitRates(UserMeasure):
 class SatisfiedVisits(SplitMeasure):
     """Share of visits in which at least one item was taken from the slate (word of mouth excluded).
 
-    Every visit counts once. Range [0, 1]; high is good, but it can rise while a taste starves: see
+    Every visit counts once. Range [0, 1]; high is good, but it can rise while a taste is not served: see
     `minority_hit_rate`.
     """
 
@@ -54,15 +54,15 @@ class TasteShares(SplitMeasure):
     """Mean share of demand left to the taste that was smallest (largest) at round 0.
 
     Over all users with at least two tastes, visitors or not, equally weighted. `minority_share_neutral`
-    is the same in the neutral shadow, where every taste is served equally well: only the difference to
-    it is the slates' doing (DESIGN §3). Range [0, 1].
+    is the same in the neutral shadow, where every taste is served equally well: only the difference from
+    it is due to the slates (docs/model.md). Range [0, 1].
     """
 
     columns: ClassVar = (
         Column("minority_share", "demand left to the smallest taste", "share", 0, 1, "neither", "tastes"),
         Column(
             "minority_share_neutral",
-            "the same, all tastes served equally",
+            "the same if all tastes were served equally",
             "share",
             0,
             1,
@@ -79,7 +79,7 @@ class TasteShares(SplitMeasure):
         self._minority = users.minority[self._users]
 
     def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
-        """Pick the shares."""
+        """Select the shares."""
         users, rows, ones = round.world.users, self._users, np.ones(self._users.size)
         return rows, {
             "minority_share": (users.shares[rows, self._minority], ones),
@@ -89,11 +89,11 @@ class TasteShares(SplitMeasure):
 
 
 class EffectiveTastes(SplitMeasure):
-    """Effective number of tastes, exp(−Σ s log s), and the number of distinct ones, exp(−Σ s log(Zs)).
+    """Effective number of tastes, exp(−Σ s log s), and of distinct tastes, exp(−Σ s log(Zs)).
 
     Z_kj = cosine of tastes k and j: similarity-sensitive diversity of order 1 (Leinster & Cobbold,
-    "Measuring diversity: the importance of species similarity", Ecology 2012), which sees tastes that
-    have merged. Mean over all users. Range [1, K].
+    "Measuring diversity: the importance of species similarity", Ecology 2012), which detects tastes
+    that have merged. Mean over all users. Range [1, K].
     """
 
     columns: ClassVar = (
@@ -114,7 +114,7 @@ class EffectiveTastes(SplitMeasure):
         self._users = np.arange(len(setup.world.users), dtype=np.int32)
 
     def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
-        """Evaluate both numbers for every user."""
+        """Compute both numbers for every user."""
         users = round.world.users
         plain, distinct = _effective(users.shares, users.tastes)
         ones = np.ones(self._users.size)
@@ -123,7 +123,7 @@ class EffectiveTastes(SplitMeasure):
 
 @njit(cache=True)
 def _effective(shares, tastes):
-    """Return (users,) effective tastes, and the similarity-sensitive version."""
+    """Return (users,) the effective number of tastes, and the similarity-sensitive version."""
     count, kinds, topics = tastes.shape
     plain = np.ones(count)
     distinct = np.ones(count)

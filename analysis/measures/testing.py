@@ -1,4 +1,4 @@
-"""Random worlds and rounds, and the contract suite that every measure passes: `check_measure`."""
+"""`check_measure`, the contract test that every measure passes, and the random worlds and rounds it uses."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def random_world(
     newborn: int = 0,
     creators: bool = False,
 ) -> World:
-    """Return a world without structure: everything is drawn at random, nothing by the model's rules.
+    """Return a world without structure: everything is random, independent of the model's rules.
 
-    newborn: items beyond the catalog, one born a round from round 1 on, each matched by a retirement.
-    creators: give the items to seven providers, of whom two enter later and two stop (nothing is made by rule).
+    newborn: number of items beyond the catalog, one born per round from round 1 on, each matched by a retirement.
+    creators: assign the items to seven providers, of whom two enter later and two stop.
     """
     total = items + newborn
     mixtures = rng.dirichlet(np.full(topics, 0.3), total).astype(np.float32)
@@ -94,17 +94,17 @@ def random_world(
         ),
         idiosyncrasy=0.5,
         idiosyncrasy_key=np.uint64(7),
-        creators=_some_creators(topics, points.shape[:2]) if creators else None,
+        creators=_random_creators(topics, points.shape[:2]) if creators else None,
     )
 
 
-def _some_creators(topics: int, tastes: tuple[int, ...]) -> Creators:
+def _random_creators(topics: int, tastes: tuple[int, ...]) -> Creators:
     config = WorldConfig(topics=topics, taste_shares=[1.0], providers=5, creators=CreatorConfig())
     entered = np.array([CATALOG_BIRTH] * 5 + [3, 10], np.int32)
     left = np.array([NEVER, 7, NEVER, NEVER, 20, NEVER, 15], np.int32)
     return Creators(
         config=config,
-        answers=CreatorConfig(),
+        creator_config=CreatorConfig(),
         streams=Streams(0),
         horizon=1,
         slate=1,
@@ -135,9 +135,9 @@ def random_setup(
 def random_round(
     world: World, rng: np.random.Generator, index: int = 0, slate: int = 10, active: float | None = None
 ) -> Round:
-    """Return a round of random visits; slates differ in length, and some visits take nothing.
+    """Return a round of random visits; slates differ in length, and in some visits nothing is taken.
 
-    active: share of users who visit; by default each with their own activity.
+    active: share of users who visit; by default each user's own activity.
     """
     people = world.users
     chance = people.activity if active is None else active
@@ -147,7 +147,7 @@ def random_round(
     shown = np.full((visitors.size, slate), -1, np.int32)
     taken = np.full((visitors.size, most), -1, np.int32)
     if visitors.size:
-        # A random run through a shuffled catalog: distinct items per slate, cheap for large worlds.
+        # A random segment of a shuffled catalog gives distinct items per slate and is cheap for large worlds.
         shuffled = rng.permutation(live)
         start = rng.integers(0, live.size, (visitors.size, 1))
         shown[:, :width] = shuffled[(start + np.arange(width)) % live.size]
@@ -192,7 +192,7 @@ class Trial:
         setup = random_setup(world, rng, splits=splits)
         shares = [None, None, 0.0, 1.0, None]
         rounds = [random_round(world, rng, index, active=shares[index % 5]) for index in range(60)]
-        inputs, generators = _picture(world, rounds), _global_state()
+        inputs, generators = _snapshot(world, rounds), _global_state()
 
         self.kind = kind
         self.splits = list(splits)
@@ -211,21 +211,21 @@ class Trial:
                 again.restore(copy.deepcopy(measure.state()))
             elif round.index > RESUMED:
                 self.resumed.append(again.update(round))
-            self.sizes.append(_size(measure))
+            self.sizes.append(_memory_size(measure))
         repeated = kind(setup.fresh())
         self.repeated = [repeated.update(round) for round in rounds[:25]]
         """What another run gave in the first rounds."""
-        self.inputs_kept = _picture(world, rounds) == inputs
+        self.inputs_kept = _snapshot(world, rounds) == inputs
         self.generators_kept = _global_state() == generators
 
 
 def check_measure(kind: type[Measure], seed: int = 0) -> None:
-    """Raise AssertionError where a measure breaks its contract; the built-in ones all pass, yours should.
+    """Raise AssertionError if a measure violates its contract; all built-in measures pass, and yours should too.
 
     Checked: a documented class; a value in range for every column and nothing else, also in rounds
-    without visitors or takes; NaN where not due; splits that exist, stay in range, and equal the whole
-    for a split of everybody; the same values for a second run; inputs and global RNG untouched; memory
-    that does not grow with rounds; the state of a run carries on in another.
+    without visitors or takes; NaN in rounds that are not due; splits that exist, stay in range, and equal the
+    total for a split of all users; the same values in a second run; inputs and the global RNG unchanged; memory
+    that does not grow with rounds; a run that resumes from another's state.
     """
     trial = Trial(kind, seed)
     for name, clause in MEASURE_CLAUSES.items():
@@ -329,8 +329,8 @@ def _same(one: dict[str, float], other: dict[str, float], message: str) -> None:
     ), message
 
 
-def _picture(world: World, rounds: list[Round]) -> list[bytes]:
-    """Return the bytes of all inputs; caches that are filled on first use do not count."""
+def _snapshot(world: World, rounds: list[Round]) -> list[bytes]:
+    """Return the bytes of all inputs, except caches that are filled on first use."""
     parts = [world.items, world.users, world.graph, *rounds]
     names = [[name for name in part.__dataclass_fields__ if name != "world"] for part in parts]
     return [
@@ -341,8 +341,8 @@ def _picture(world: World, rounds: list[Round]) -> list[bytes]:
     ]
 
 
-def _size(value: Any, seen: set[int] | None = None) -> int:
-    """Return about how many bytes an object keeps, the world left out."""
+def _memory_size(value: Any, seen: set[int] | None = None) -> int:
+    """Return the approximate number of bytes of an object, without the world."""
     seen = set() if seen is None else seen
     if isinstance(value, World | type) or id(value) in seen:
         return 0
@@ -350,7 +350,7 @@ def _size(value: Any, seen: set[int] | None = None) -> int:
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, Mapping):
-        return sum(_size(part, seen) for pair in value.items() for part in pair)
+        return sum(_memory_size(part, seen) for pair in value.items() for part in pair)
     if isinstance(value, list | tuple | set | frozenset | deque):
-        return 8 * len(value) + sum(_size(part, seen) for part in value)
-    return sys.getsizeof(value) + _size(getattr(value, "__dict__", {}), seen)
+        return 8 * len(value) + sum(_memory_size(part, seen) for part in value)
+    return sys.getsizeof(value) + _memory_size(getattr(value, "__dict__", {}), seen)

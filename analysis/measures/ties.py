@@ -1,4 +1,4 @@
-"""Ties: whether friends have like tastes, and whether ties follow communities."""
+"""Social ties: whether friends have similar tastes, and whether ties follow communities."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from .base import Column, Measure, Round
 
 
 class TasteAssortativity(Measure):
-    """Assortativity of mean topic vectors over ties: the covariance of the two ends over the variance.
+    """Assortativity of mean topic vectors over ties: the covariance of the two ends divided by the variance.
 
     m_u = Σ_k s_uk a_uk. r = mean over ties of ⟨m_u − m̄, m_v − m̄⟩ / mean over tie ends of |m − m̄|², where m̄
-    too is the mean over tie ends, so that r is Pearson's correlation in vector form (Newman, "Mixing
-    patterns in networks", Phys. Rev. E 2003). Range [−1, 1]; high = friends are alike. NaN without ties or
-    where all tie ends agree.
+    is also the mean over tie ends, so that r is Pearson's correlation in vector form (Newman, "Mixing
+    patterns in networks", Phys. Rev. E 2003). Range [−1, 1]; high = friends are similar. NaN without ties or
+    if all tie ends are equal.
     """
 
     columns: ClassVar = (
-        Column("taste_assortativity", "likeness of friends' tastes", "correlation", -1, 1, "neither", "echo"),
+        Column(
+            "taste_assortativity", "similarity of friends' tastes", "correlation", -1, 1, "neither", "echo"
+        ),
     )
 
     def update(self, round: Round) -> dict[str, float]:
@@ -34,11 +36,11 @@ class TasteAssortativity(Measure):
 
 
 class Modularity(Measure):
-    """Newman's modularity of the communities on today's ties: more ties inside than degrees would give.
+    """Newman's modularity of the communities on the current ties: ties inside beyond what degrees would give.
 
     Q = Σ_c [L_c / m − (out-degree of c)(in-degree of c) / m²] over m directed ties, unweighted: the
     directed form (Leicht & Newman, Phys. Rev. Lett. 2008), equal to the usual one while ties are mutual.
-    Range [−1, 1]; high = ties stay inside communities. Moves only where ties rewire; NaN without ties.
+    Range [−1, 1]; high = ties stay inside communities. Changes only if ties rewire; NaN without ties.
     """
 
     columns: ClassVar = (
@@ -83,7 +85,7 @@ def _assortativity(vectors, indptr, indices):
     variance /= ends.sum()
     if variance <= 1e-12:
         return np.nan
-    # ⟨c_u, Σ_v c_v⟩ over a user's friends v needs one inner product per user instead of one per tie.
+    # ⟨c_u, Σ_v c_v⟩ over a user's friends v takes one inner product per user instead of one per tie.
     around = np.empty(topics, np.float32)
     covariance = 0.0
     for u in range(users):

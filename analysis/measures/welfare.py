@@ -1,4 +1,4 @@
-"""Welfare: what visits were worth to the people who made them."""
+"""Welfare: the surplus that users get from their visits."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .base import Column, Round, SplitMeasure, Terms
 class Welfare(SplitMeasure):
     """Mean surplus per visit: Σ over taken items of (v + ε) − (v_0 + ε_0), 0 for a visit without a take.
 
-    Every visit counts once (not every user): it is the value created by the round over its visits.
-    `welfare_start` values the same items and noise at the tastes of round 0, so that a taste bent toward
+    Every visit counts once (not every user): it is the value that the round created per visit.
+    `welfare_start` values the same items and noise at the tastes of round 0, so that a taste that moved toward
     what is shown does not count as a gain. In units of the standard Gumbel noise; `welfare` in [0, ∞),
     `welfare_start` unbounded; high is good.
     """
@@ -23,7 +23,7 @@ class Welfare(SplitMeasure):
         Column("welfare", "surplus per visit", "Gumbel units", 0, np.inf, "higher", "welfare"),
         Column(
             "welfare_start",
-            "surplus per visit at first tastes",
+            "surplus per visit at initial tastes",
             "Gumbel units",
             -np.inf,
             np.inf,

@@ -1,4 +1,4 @@
-"""The last rounds, kept once for all measures that look back."""
+"""A sliding window over the last rounds, shared by all measures that look back."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .base import RECENT, Round, Setup
+from .base import RECENT, Measure, Round, Setup
 
 
 class Baskets(NamedTuple):
-    """What every user took in the window, packed: the different items first, then the repetitions."""
+    """What every user took in the window: the distinct items first, then the repeats."""
 
     items: NDArray[np.int32]
-    """(users, most takes in a window); row u holds takes[u] items, the rest is undefined."""
+    """(users, maximum takes in a window); row u contains takes[u] items, the rest is undefined."""
     distinct: NDArray[np.int64]
-    """(users,) how many different items."""
+    """(users,) number of distinct items."""
     takes: NDArray[np.int64]
-    """(users,) how many items, repetitions included."""
+    """(users,) number of items, including repeats."""
 
 
 class Window:
     """What was shown and taken in the last `RECENT` rounds. Get it with `setup.shared(Window)`.
 
-    Memory: 2 × users × RECENT × (largest appetite + 1) and 2 × items × RECENT int32, whatever the number
-    of rounds. Every measure that uses it calls `see` once a round; calls after the first do nothing.
+    Memory: 2 × users × RECENT × (largest appetite + 1) and 2 × items × RECENT int32, for any number
+    of rounds. Every measure that uses the window calls `update` once per round; calls after the first do nothing.
     """
 
     def __init__(self, setup: Setup) -> None:
         people, items = len(setup.world.users), len(setup.world.items)
         self.width = int(setup.world.users.appetite.max(initial=1)) + 1
-        """Takes of one user in one round: the largest appetite, plus one for word of mouth."""
+        """Maximum takes of one user in one round: the largest appetite, plus one for word of mouth."""
         self.consumed = np.full((people, RECENT * self.width), -1, np.int32)
-        """(users, RECENT × width) items taken, word of mouth included, −1 where none; in no useful order."""
+        """(users, RECENT × width) items taken, word of mouth included, −1 where none; in no particular order."""
         self.shown = np.zeros(items, np.int64)
-        """(items,) slots in the window."""
+        """(items,) number of slots in the window."""
         self.taken = np.zeros(items, np.int64)
-        """(items,) takes from slates in the window, word of mouth excluded."""
+        """(items,) number of takes from slates in the window, word of mouth excluded."""
         self._shown = np.zeros((RECENT, items), np.int32)
         self._taken = np.zeros((RECENT, items), np.int32)
         self._last: int | None = None
         self._baskets: Baskets | None = None
         self._packed: int | None = None
 
-    def see(self, round: Round) -> Window:
-        """Take in a round unless that has happened, and return the window that ends with it."""
+    def update(self, round: Round) -> Window:
+        """Add a round, unless already added, and return the window that ends with it."""
         if round.index == self._last:
             return self
         if self._last is not None:
@@ -66,7 +66,7 @@ class Window:
         return self
 
     def baskets(self) -> Baskets:
-        """Return what every user took, word of mouth included; valid until the next round is seen."""
+        """Return what every user took, word of mouth included; valid until the next `update`."""
         if self._baskets is None:
             people = self.consumed.shape[0]
             self._baskets = Baskets(
@@ -84,20 +84,28 @@ class Window:
         self.consumed[:, slot * self.width : (slot + 1) * self.width] = -1
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays that a checkpoint keeps."""
+        """Return the arrays for a checkpoint."""
         last = np.array([] if self._last is None else [self._last], np.int64)
         return {"consumed": self.consumed, "shown": self._shown, "taken": self._taken, "last": last}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
         self.consumed[:] = state["consumed"]
-        # A longer run has columns for items still to come, which nobody has seen yet.
+        # A longer run also has columns for future items, which nobody has seen yet.
         known = state["shown"].shape[1]
         self._shown[:], self._taken[:] = 0, 0
         self._shown[:, :known], self._taken[:, :known] = state["shown"], state["taken"]
         self.shown[:], self.taken[:] = self._shown.sum(axis=0), self._taken.sum(axis=0)
         self._last = int(state["last"][0]) if state["last"].size else None
         self._packed = None
+
+
+class WindowMeasure(Measure):
+    """A measure of the last `RECENT` rounds, whose window all of them share."""
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._window = setup.shared(Window)
 
 
 @njit(cache=True)

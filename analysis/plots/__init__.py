@@ -7,7 +7,7 @@ tables (across_grid: several); `arm_styles` gives arms the look that all of them
 from .comparisons import across_grid, differences, half_life, half_lives
 from .curves import long_horizon, tastes
 from .inequality import lorenz
-from .style import ArmStyle, arm_styles, render, save
+from .style import ArmStyle, arm_styles, render
 
 __all__ = [
     "ArmStyle",
@@ -19,6 +19,5 @@ __all__ = [
     "long_horizon",
     "lorenz",
     "render",
-    "save",
     "tastes",
 ]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ...errors import BadInput
 from ..measures.base import Column
 from ..measures.columns import describe
-from ..switches import marked
+from ..results import means, rows_at
+from ..switches import change_rounds
 from .comparisons import across_grid, differences, half_life
 from .curves import long_horizon, tastes
 from .frontier import frontier
@@ -19,7 +20,8 @@ from .multiples import multiples
 from .phase import phase
 from .request import Request, request
 from .ridge import ridge
-from .selection import at, difference, means, minus, short, values_of, within, written
+from .selection import difference, minus, short, values_of, within, written
+from .sensitivity import panels
 from .sensitivity import sensitivity as bars
 from .series import ENDS
 from .sheet import of_intervals
@@ -39,12 +41,12 @@ MOST_SERIES = 12
 
 def draw(results: Results, *measures: str, **wanted: Any) -> Figure:
     """Return one figure of a study; see `request.request` for what can be asked for (BadInput otherwise)."""
-    from ..gate.looks import on_figures
+    from ..gate.looks import figure_warning
 
     asked = request(results, measures, **wanted)
     styles = arm_styles(results.arms, results.reference)
     shown = {name: style for name, style in styles.items() if name in asked.arms}
-    with of_intervals(on_figures(results.manifest)):
+    with of_intervals(figure_warning(results.manifest)):
         return _DRAWN[asked.kind](results, asked, shown)
 
 
@@ -52,17 +54,17 @@ Styles = Mapping[str, ArmStyle]
 
 
 def _rounds(results: Results, asked: Request) -> pd.DataFrame:
-    rounds = within(at(results.rounds, asked.at), asked.first, asked.last)
+    rounds = within(rows_at(results.rounds, asked.at), asked.first, asked.last)
     return rounds[rounds["arm"].isin(asked.arms)]
 
 
 def _of_arms(table: pd.DataFrame, asked: Request) -> pd.DataFrame:
-    table = at(table, asked.at)
+    table = rows_at(table, asked.at)
     return table[table["arm"].isin(asked.arms)]
 
 
 def _curves(results: Results, asked: Request, styles: Styles) -> Figure:
-    rounds, marks = _rounds(results, asked), marked(results, asked.arms, asked.at)
+    rounds, marks = _rounds(results, asked), change_rounds(results, asked.arms, asked.at)
     if asked.by:
         return _by_key(results, asked, styles, rounds, marks)
     if asked.vs is not None:
@@ -115,7 +117,7 @@ def _multiples(results: Results, asked: Request, styles: Styles) -> Figure:
         styles = {name: style for name, style in styles.items() if name != asked.vs}
 
     def marks(values: Mapping[str, Any]) -> list[int]:
-        return marked(results, asked.arms, {**asked.at, **values})
+        return change_rounds(results, asked.arms, {**asked.at, **values})
 
     return multiples(
         rounds, measure, asked.by, styles, zero=asked.vs is not None, marks=marks, note=_fixed(asked)
@@ -145,14 +147,13 @@ def _with_gate(results: Results, asked: Request) -> tuple[Request, str]:
     gate = results.study.get("gate")
     if not gate or asked.limit is not None or asked.vs is not None:
         return asked, ""
-    from ..gate.bounds import parse_bound, parse_horizon
+    from ..gate.bounds import bound_of, horizon_of, written_lines
 
     arms = (gate["candidate"], gate["baseline"])
-    for line in [*(gate.get("guardrail") or ()), *(gate.get("goal") or ())]:
+    for line in written_lines(gate):
         if line["measure"] != asked.measures[0] or not set(arms) <= set(asked.arms):
             continue
-        bound = parse_bound(line["at_least"] if line.get("at_least") is not None else line["at_most"])
-        horizon = parse_horizon(line.get("horizon") or gate.get("horizon", "last 20 rounds"))
+        bound, horizon = bound_of(line)[1], horizon_of(gate, line)
         why = f"Limit of the gate: {bound}."
         if horizon.tail != ENDS or asked.last is not None:
             why += f" The gate judges {horizon}, the figure shows the end of the rounds it is drawn from."
@@ -242,24 +243,20 @@ def _differences(results: Results, asked: Request, styles: Styles) -> Figure:
 
 
 def _sensitivity(results: Results, asked: Request, styles: Styles) -> Figure:
-    import pandas as pd
-
-    from ..sensitivity import REST
     from ..sensitivity import sensitivity as indices
 
     measure, gate = asked.measures[0], results.study.get("gate") or {}
     names = [name for name in asked.arms if name != asked.vs]
     arm = gate.get("candidate") if gate.get("candidate") in names else None
     arm = arm or next((name for name in names if name != results.reference), names[0])
-    table = at(indices(results, measure, arm=arm, reference=asked.vs), asked.at)
+    table = rows_at(indices(results, measure, arm=arm, reference=asked.vs), asked.at)
     table = table[table["reference"] == (asked.vs or "")]
-    named = table.assign(key=table["key"].replace(REST, "everything else"))
-    total = named.assign(index=named["total"], low=named["total_low"], high=named["total_high"])
-    total = total[total["index"].notna()].assign(method="Total: with every interaction of the key")
-    first = named.assign(method="First order: what goes with a key alone")
+    shown = panels(
+        table, "First order: what goes with a key alone", "Total: with every interaction of the key"
+    )
     minus = f" minus {asked.vs}" if asked.vs else ""
     what = f"{describe(measure).title}, {arm}{minus}, in the last {results.span} rounds"
-    return bars(pd.concat([first, total]) if len(total) else first, what, note=_fixed(asked))
+    return bars(shown, what, note=_fixed(asked))
 
 
 _DRAWN: dict[str, Callable[[Results, Request, Styles], Figure]] = {

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from ..gate.bounds import written_lines
 from ..measures.columns import describe
+from ..results import rows_at
 from .curves import finding
 from .draw import draw
 from .frontier import AXES, frontier
@@ -54,7 +56,7 @@ PHASE_GUIDE = (
 
 def plates(results: Results, point: Point, styles: Mapping[str, ArmStyle]) -> Iterator[Plate]:
     """Yield the figures of one grid point that need more than its rounds; those without any value are left out."""
-    deciles, tastes = (results.at(table, point) for table in (results.deciles, results.tastes))
+    deciles, tastes = (rows_at(table, point.values) for table in (results.deciles, results.tastes))
     if len(deciles):
         title = "Exposure by popularity"
         yield Plate(
@@ -69,7 +71,7 @@ def plates(results: Results, point: Point, styles: Mapping[str, ArmStyle]) -> It
             "neutral shadow.",
             SURVIVAL_GUIDE,
         )  # fmt: skip
-    users, ties = (results.at(table, point) for table in (results.network_users, results.network_ties))
+    users, ties = (rows_at(table, point.values) for table in (results.network_users, results.network_ties))
     if len(users):
         yield Plate(
             "network", "echo", "The social network", network(users, ties, styles),
@@ -102,7 +104,7 @@ def grid_plates(results: Results, styles: Mapping[str, ArmStyle]) -> Iterator[Pl
     vs = results.reference if results.reference in ran and len(ran) > 1 else None
     others = [name for name in ran if name != vs][:MOST_ARMS]
     gate = results.study.get("gate") or {}
-    guarded = [line["measure"] for line in [*(gate.get("guardrail") or ()), *(gate.get("goal") or ())]]
+    guarded = [line["measure"] for line in written_lines(gate)]
     for name in dict.fromkeys([*guarded, *measures][:MOST_PHASES]):
         if name not in results.measures or not results.rounds[name].notna().any():
             continue

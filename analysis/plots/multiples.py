@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..measures.base import Column
 from ..measures.columns import describe
+from ..results import rows_at
 from .curves import crowded, curve_panel, span_of
-from .selection import at, short, values_of, written
+from .selection import short, values_of, written
 from .series import curves
 from .sheet import head, say, sheet
 from .style import ArmStyle, clean, look, styles_for
@@ -108,7 +109,7 @@ def _cells(
             (
                 clean(f"{short(keys[0])} = {written(v)}", 52 if across < 4 else 26),
                 "",
-                at(rounds, {keys[0]: v}),
+                rows_at(rounds, {keys[0]: v}),
             )
             for v in values
         ]
@@ -120,7 +121,7 @@ def _cells(
             (
                 clean(written(value), 13) if line is lines[0] else "",
                 clean(written(line), 14),
-                at(rounds, {down: line, over: value}),
+                rows_at(rounds, {down: line, over: value}),
             )
             for value in columns
         ]

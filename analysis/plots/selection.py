@@ -1,9 +1,9 @@
-"""Parts of a study's tables that a figure is made of: grid points, windows of rounds, paired differences."""
+"""Parts of a study's tables that a figure is made of: values of keys, windows of rounds, paired differences."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -45,26 +45,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def at(table: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
-    """Rows with these values of design keys."""
-    for key, value in values.items():
-        table = table[table[key] == value]
-    return table
-
-
 def within(table: pd.DataFrame, first: int | None, last: int | None) -> pd.DataFrame:
     """Rows of the rounds first … last (inclusive; None = open)."""
     if first is not None:
         table = table[table["round"] >= first]
     return table if last is None else table[table["round"] <= last]
-
-
-def means(rounds: pd.DataFrame, keys: Sequence[str], measures: Sequence[str], last: int) -> pd.DataFrame:
-    """Mean per run over its last `last` rounds in the table, NaN left out: keys, then measures."""
-    by = list(keys)
-    end = rounds.groupby(by, sort=False)["round"].transform("max")
-    tail = rounds[rounds["round"] > end - last]
-    return tail.groupby(by, sort=False)[list(measures)].mean().reset_index()
 
 
 def minus(table: pd.DataFrame, reference: str, measures: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from ..sensitivity import REST, REST_LABEL
 from .curves import NICE
 from .sheet import head, say, sheet
 from .style import MUTED, RULE, clean, look
@@ -21,10 +22,22 @@ MOST_BARS = 16
 _BAR, _LINE = "#56B4E9", "#1a1a1a"
 
 
+def panels(indices: pd.DataFrame, first: str, total: str) -> pd.DataFrame:
+    """Return indices in the layout of `sensitivity`: a panel for first-order indices, and one for totals if there are any."""
+    import pandas as pd
+
+    named = indices.assign(key=indices["key"].replace(REST, REST_LABEL))
+    totals = named.assign(
+        index=named["total"], low=named["total_low"], high=named["total_high"], method=total
+    )
+    totals, firsts = totals[totals["index"].notna()], named.assign(method=first)
+    return pd.concat([firsts, totals], ignore_index=True) if len(totals) else firsts
+
+
 def sensitivity(table: pd.DataFrame, what: str, *, note: str = "") -> Figure:
     """Bars of sensitivity indices, largest first, with their intervals; a panel per method.
 
-    `table` is what `analysis.sensitivity.indices` returns: columns key, index, low, high, method.
+    `table` is what `panels` returns: columns key, index, low, high, method.
     `what` says of what, in words.
     """
     with look():

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..results import END as ENDS
+from ..results import cubes
 from ..statistics import t_interval
 
 if TYPE_CHECKING:
@@ -34,25 +35,13 @@ def curves(rounds: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[str, 
     Rounds at which the measure was not evaluated are skipped. Beyond `MOST_POINTS` rounds each run
     is first averaged over bins of `bin_width` rounds, so the band stays one over seeds.
     """
-    import pandas as pd
-
-    arm, arms = pd.factorize(rounds["arm"])
-    seed, seeds = pd.factorize(rounds["seed"])
+    arms, seeds = rounds["arm"].unique(), rounds["seed"].unique()
     width = bin_width(rounds)
-    place = rounds["round"].to_numpy(np.int64) // width
-    shape = (len(arms), int(place.max(initial=-1)) + 1, len(seeds))
-    at = np.asarray(np.ravel_multi_index((arm, place, seed), shape))
-    size = int(np.prod(shape))
-    found: dict[str, dict[str, Curve]] = {}
-    for column in columns:
-        found[column] = {}
-        if column not in rounds.columns:
-            continue
-        values = rounds[column].to_numpy(np.float64, na_value=np.nan)
-        seen = np.isfinite(values)
-        total = np.bincount(at[seen], values[seen], minlength=size).reshape(shape)
-        count = np.bincount(at[seen], minlength=size).reshape(shape)
-        mean, half, _, n = t_interval(np.divide(total, count, out=np.full(shape, np.nan), where=count > 0))
+    bins = int(rounds["round"].max()) // width + 1 if len(rounds) else 0
+    found: dict[str, dict[str, Curve]] = {column: {} for column in columns}
+    there = [column for column in found if column in rounds.columns]
+    for column, cube in zip(there, cubes(rounds, there, arms, seeds, bins, width=width), strict=True):
+        mean, half, _, n = t_interval(cube)
         for i, name in enumerate(arms):
             some = n[i] > 0
             if some.any():

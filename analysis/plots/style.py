@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 
-from ...disk import replace_file
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
 INK, MUTED, RULE = "#1a1a1a", "#5c5c5c", "#d9d9d9"
@@ -163,11 +159,6 @@ def _png(figure: Figure, file: io.BytesIO, dpi: int) -> None:
     # The palette is a hair off: white must stay white.
     few.putpalette([255 if level >= 252 else level for level in few.getpalette() or []])
     few.save(file, "png", dpi=(dpi, dpi))
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure to a .png, .svg or .pdf file."""
-    replace_file(path, render(figure, path.suffix[1:]))
 
 
 def resize(figure: Figure, width: float | None = None, height: float | None = None) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 POINTS = 101
-"""Points per curve: the share of items 0, 1, … 100 %."""
+"""Number of points per curve: at 0, 1, … 100 % of items."""
 
 
 def lorenz_curve(counts: NDArray) -> NDArray[np.float64]:
-    """Return (101,) the share of all counts that falls on the least 0, 1, … 100 % of items; NaN without counts."""
+    """Return (101,) the share of all counts that the lowest 0, 1, … 100 % of items have; NaN without counts."""
     ordered = np.sort(np.asarray(counts, float))
     if ordered.size == 0 or ordered.sum() <= 0:
         return np.full(POINTS, np.nan)
@@ -23,7 +23,7 @@ def lorenz_curve(counts: NDArray) -> NDArray[np.float64]:
 class LorenzRecord:
     """Sums what was shown and taken over the first and the last `window` rounds of a run so far.
 
-    Keeps the counts of the last `window` rounds, and so never needs to know how long the run will be.
+    It keeps the counts of the last `window` rounds, so it need not know how long the run will be.
     """
 
     def __init__(self, items: int, window: int) -> None:
@@ -32,10 +32,10 @@ class LorenzRecord:
         self._last = np.zeros((window, 2, items), np.int32)
         """The latest rounds; round t is in row t mod window."""
         self._live = np.zeros((2, items), bool)
-        """Who was live at the end of the first rounds, and of the last."""
+        """Which items were live at the end of the first rounds, and of the last."""
 
     def add(self, round: int, shown: NDArray, taken: NDArray, live: NDArray[np.bool_]) -> None:
-        """Take in one round: counts (items,) and who is live."""
+        """Add one round: counts (items,) and which items are live."""
         if round < self._window:
             self._start += (shown, taken)
             self._live[0] = live
@@ -56,11 +56,11 @@ class LorenzRecord:
         return columns
 
     def state(self) -> dict[str, NDArray]:
-        """Return what is remembered of past rounds, for a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"start": self._start, "last": self._last, "live": self._live}
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
-        """Take over what `state` returned; a longer run has room for items still to come."""
+        """Restore what `state` returned; a longer run also has columns for future items."""
         known = state["start"].shape[1]
         for array, kept in ((self._start, "start"), (self._last, "last"), (self._live, "live")):
             array[:] = 0

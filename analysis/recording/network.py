@@ -1,4 +1,4 @@
-"""The social network of a run at round 0 and at its end: who wants what, and which kinds of people are tied."""
+"""The social network at round 0 and at the end of a run: users' dominant tastes, and ties between kinds of users."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...agents.world import World
 
-MOST_USERS = 1000
-"""Users in the table; of more, so many at equal distances of their ids."""
+MAX_USERS = 1000
+"""Maximum number of users in the table; from a larger population, users at equal id intervals."""
 START, END = "start", "end"
 
 
@@ -24,39 +24,39 @@ def dominant_tastes(world: World) -> tuple[NDArray[np.int16], NDArray[np.float32
 
 
 class NetworkRecord:
-    """Remembers the network as it is at round 0, and tells it beside the network as it is now.
+    """Stores the network at round 0 and reports it together with the current network.
 
-    Users are few enough to list (`MOST_USERS`); ties are counted over everybody, between communities
-    and between dominant tastes, so the tables stay small however large the world is.
+    At most `MAX_USERS` users are listed. Ties are counted over all users, between communities and between
+    dominant tastes, so the tables stay small in a world of any size.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
-        count = min(len(world.users), MOST_USERS)
+        count = min(len(world.users), MAX_USERS)
         self._listed = np.arange(count) * len(world.users) // max(count, 1)
-        self._start = self._now()
+        self._start = self._snapshot()
 
-    def _now(self) -> dict[str, NDArray]:
+    def _snapshot(self) -> dict[str, NDArray]:
         taste, share = dominant_tastes(self._world)
         community, graph = self._world.users.community, self._world.graph
         source = np.repeat(np.arange(len(community)), np.diff(graph.indptr))
-        found = {"taste": taste[self._listed], "share": share[self._listed]}
+        snapshot = {"taste": taste[self._listed], "share": share[self._listed]}
         for by, labels in (("community", community), ("taste", taste)):
             one, other = labels[source].astype(np.int64), labels[graph.indices].astype(np.int64)
             pairs = np.stack([np.minimum(one, other), np.maximum(one, other)])
             kinds, ties = np.unique(pairs, axis=1, return_counts=True)
-            found[f"{by}_ties"] = np.vstack([kinds, ties]).astype(np.int64)
-        return found
+            snapshot[f"{by}_ties"] = np.vstack([kinds, ties]).astype(np.int64)
+        return snapshot
 
     def tables(self) -> dict[str, dict[str, Any]]:
         """Return "network_users" and "network_ties".
 
         network_users: when ("start" | "end"), user, community, taste (main topic of the taste that is
         largest then), share (of that taste). network_ties: when, by ("community" | "taste"), one ≤ other
-        (which two communities, or dominant tastes), ties (how many run between them in either direction,
+        (the two communities, or dominant tastes), ties (number between them in either direction,
         over all users; a mutual tie counts twice).
         """
-        moments = {START: self._start, END: self._now()}
+        moments = {START: self._start, END: self._snapshot()}
         n = len(self._listed)
         users = {
             "when": np.repeat([*moments], n),
@@ -81,9 +81,9 @@ class NetworkRecord:
         return {"network_users": users, "network_ties": ties}
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered of round 0, for a checkpoint."""
+        """Return the state for a checkpoint: the network at round 0."""
         return dict(self._start)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
         self._start = {name: np.asarray(value) for name, value in state.items()}

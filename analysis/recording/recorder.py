@@ -1,4 +1,4 @@
-"""Takes the measures of a run, round by round."""
+"""The recorder of a run: computes the measures of every round and the run's other tables."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...agents.behavior import RECENT
 from ...agents.world import World
-from ...sim.loop import Now, Simulation
-from ...sim.state import State, part, under
+from ...sim.loop import RoundState, Simulation
+from ...sim.state import State, add_prefix, select_prefix
 from ..measures import build
 from ..measures.base import Round, Setup
 from ..measures.popularity import profile_popularity
@@ -26,9 +26,9 @@ class Recorder:
 
     Args:
         simulation: the run, before its first round.
-        columns: measures to take; all of them when empty.
-        split_by: "group" and "community" add columns for every part of the population.
-        parts: further parts of the population, label → (users,).
+        columns: measures to compute; all if empty.
+        split_by: "group" and "community" add columns for every group or community.
+        parts: further parts of the population to split by, label → (users,).
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Recorder:
         self._network = NetworkRecord(world)
         simulation.observers.append(self)
 
-    def observe(self, simulation: Simulation, now: Now) -> None:
+    def observe(self, simulation: Simulation, now: RoundState) -> None:
         """Measure a round (called in the loop's measure phase)."""
         choices = now.choices
         round = Round(
@@ -85,7 +85,7 @@ class Recorder:
         self._tastes.add(now.round)
 
     def tables(self) -> dict[str, dict[str, Any]]:
-        """Return the tables beside the rounds, as columns: see the `table` of each part of this recorder.
+        """Return the tables other than the rounds, as columns: see `table` or `tables` of each record.
 
         "lorenz", "deciles", "tastes", "network_users" and "network_ties".
         """
@@ -97,29 +97,29 @@ class Recorder:
         }
 
     def state(self) -> State:
-        """Return the rows so far and what measures and tables remember of past rounds, for a checkpoint."""
+        """Return the rows so far and the state of measures and tables, for a checkpoint."""
         columns = list(self.rows[0]) if self.rows else []
         kept = {
             "columns": np.array(columns, np.str_),
             "round": np.array([row["round"] for row in self.rows], np.int64),
             "rows": np.array([[row[name] for name in columns] for row in self.rows], np.float64),
         }
-        for name, of in self._parts().items():
-            kept |= under(name, of.state())
+        for name, stateful in self._stateful().items():
+            kept |= add_prefix(name, stateful.state())
         return kept
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `state` returned, in the recorder of the same run before its first round."""
+        """Restore what `state` returned, in the recorder of the same run before its first round."""
         columns = state["columns"].tolist()
         self.rows[:] = [dict(zip(columns, values, strict=True)) for values in state["rows"].tolist()]
         for row, round in zip(self.rows, state["round"].tolist(), strict=True):
             row["round"] = round
-        for name, of in self._parts().items():
-            of.restore(part(name, state))
+        for name, stateful in self._stateful().items():
+            stateful.restore(select_prefix(name, state))
 
-    def _parts(self) -> dict[str, Any]:
-        """All parts that remember something, those that are added later too."""
-        return {name: of for name, of in vars(self).items() if hasattr(of, "state")}
+    def _stateful(self) -> dict[str, Any]:
+        """Return all attributes that have a state, by name, which is their prefix in a checkpoint."""
+        return {name: value for name, value in vars(self).items() if hasattr(value, "state")}
 
 
 def _splits(world: World, split_by: Sequence[str]) -> Mapping[str, NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""How long tastes last: who still has at least half of what a taste was at round 0, beside the neutral shadow."""
+"""Survival of tastes: the share of users who still have at least half of a taste's round-0 share."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...agents.users import Users
 
 HALF = 0.5
-"""A taste is lost when less than this part of its round-0 share is left."""
-MOST_ROWS = 256
-"""Rounds kept per run; of a longer one every second, fourth, … round, and the last."""
+"""A taste is lost when less than this fraction of its round-0 share is left."""
+MAX_ROWS = 256
+"""Maximum number of rounds kept per run; of a longer run, every second, fourth, … round and the last."""
 
 
 class TasteRecord:
-    """Follows every taste of the users who have several; memory does not grow with rounds.
+    """Tracks every taste of users with several tastes; memory does not grow with rounds.
 
-    Tastes are ranked by their shares at round 0: 1 is dominant, a user's last one the minority taste.
+    Tastes are ranked by their shares at round 0: 1 is the dominant taste, a user's last one the minority taste.
     """
 
     def __init__(self, users: Users) -> None:
@@ -29,14 +28,14 @@ class TasteRecord:
         self._has = several[:, None] & (np.arange(ranks) < users.n_tastes[:, None])
         self._floor = np.float32(HALF) * users.shares_start
         self._lost = np.zeros((2, *users.shares.shape), bool)
-        """Whether a taste was ever below its floor: in truth, in the neutral shadow."""
+        """Whether a taste was ever below its floor: in the actual shares, in the neutral shadow."""
         self._stride = 1
         self._seen = 0
         self._rows = np.zeros((0, ranks, 4))
         self._last = np.zeros((ranks, 4))
 
     def add(self, round: int) -> None:
-        """Take in one round, with the shares that people acted on."""
+        """Add one round, with the shares that users acted on."""
         for place, shares in enumerate((self._users.shares, self._users.neutral)):
             below = shares < self._floor
             self._lost[place] |= below
@@ -44,18 +43,18 @@ class TasteRecord:
             self._last[:, 2 + place] = (self._has & ~self._lost[place]).sum(axis=0)
         self._seen = round + 1
         if round % self._stride == 0:
-            if len(self._rows) == MOST_ROWS:
+            if len(self._rows) == MAX_ROWS:
                 self._rows = self._rows[::2]
                 self._stride *= 2
             if round % self._stride == 0:
                 self._rows = np.concatenate([self._rows, self._last[None]])
 
     def table(self) -> dict[str, Any]:
-        """Return one row per (kept) round and rank of taste; ranks that nobody has are left out.
+        """Return one row per (kept) round and rank of taste; ranks that no user has are left out.
 
-        Columns: round, taste (1 = dominant), users (who have such a taste and at least two), kept (share
-        of them in whom at least half of it is left), survived (share in whom it never was less), and
-        kept_neutral, survived_neutral: the same in the neutral shadow (DESIGN §3), where every taste is
+        Columns: round, taste (1 = dominant), users (number who have such a taste and at least two), kept (share
+        of them for whom at least half of it is left), survived (share for whom it was never less), and
+        kept_neutral, survived_neutral: the same in the neutral shadow (docs/model.md), where every taste is
         served equally well.
         """
         users = self._has.sum(axis=0)
@@ -75,7 +74,7 @@ class TasteRecord:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered of past rounds, for a checkpoint."""
+        """Return the state for a checkpoint."""
         return {
             "lost": self._lost,
             "stride": self._stride,
@@ -85,17 +84,8 @@ class TasteRecord:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Restore what `state` returned."""
         self._lost = np.array(state["lost"], bool)
         self._stride, self._seen = int(state["stride"]), int(state["seen"])
         self._rows = np.array(state["rows"], np.float64)
         self._last = np.array(state["last"], np.float64)
-
-
-def first_loss(shares: NDArray, start: NDArray) -> NDArray[np.int64]:
-    """Return (users, K) the first round in which less than half of a taste is left, −1 where that never happens.
-
-    shares (rounds, users, K), start (users, K). The plain definition, for tests and one's own analyses.
-    """
-    below = shares < np.float32(HALF) * start
-    return np.where(below.any(axis=0), below.argmax(axis=0), -1)

@@ -1,4 +1,4 @@
-"""The report of a study: figures as PNG and SVG, and one self-contained page."""
+"""Build the report of a study: figures as PNG and SVG, and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..gate.looks import on_figures
+from ..gate.looks import figure_warning
 from ..gate.sequential import compare_of
 from ..results import Point, Results, read_results
 from . import gate as report_verdict
 from . import sensitivity, switches, tables
-from . import tables as stopping
 from .pages import environment, write
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from ..plots.gallery import Plate
 
 FULL_POINTS = 6
-"""A grid with more points gets figures of the primary measures alone at each of them."""
+"""With more grid points each gets figures of the primary measures only."""
 
 SECTIONS = (
     (
@@ -41,26 +40,27 @@ SECTIONS = (
 def build_report(folder: Path | str) -> Path:
     """Write figures/*.png, figures/*.svg and report.html into a study's folder; return the page's path.
 
-    Reads study.toml, runs.parquet, rounds.parquet and, where they are there, lorenz.parquet and
-    manifest.json. The same tables give the same bytes. Raises BadInput when the folder holds no
-    finished study, StorageError when it cannot be written; a file is replaced whole or not at all.
+    Reads study.toml, runs.parquet, rounds.parquet and, if present, lorenz.parquet and manifest.json. The same
+    tables give the same bytes. Raises BadInput if the folder contains no finished study, StorageError if it cannot
+    be written. Files are replaced atomically.
     """
     from ..plots.sheet import of_intervals
 
     results = read_results(Path(folder))
-    with of_intervals(on_figures(results.manifest)):
+    with of_intervals(figure_warning(results.manifest)):
         return _build(results)
 
 
 def _build(results: Results) -> Path:
     from ..plots import arm_styles
+    from ..plots.gallery import last_rounds
 
     styles = arm_styles(results.arms, results.reference)
     points = [_point(results, point, styles) for point in results.points]
     page = environment().get_template("report.html.jinja").render(
         study=results.study,
         results=results,
-        span=results.span,
+        last_rounds=last_rounds(results.span),
         few=tables.FEW_TO_SAY,
         changed=tables.changes(results.manifest),
         styles=styles,
@@ -71,7 +71,7 @@ def _build(results: Results) -> Path:
             (title, tables.setup_rows(results, key))
             for title, key in (("World", "world"), ("Behavior", "behavior"), ("Platform", "platform"))
         ],
-        stopped=stopping.told(results.manifest),
+        stopped=tables.describe_stopping(results.manifest),
         sensitivity=_sensitivity(results),
         gate=report_verdict.gate_section(results),
         sections=SECTIONS,
@@ -90,7 +90,7 @@ def _build(results: Results) -> Path:
 
 
 def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
-    """What the page shows of one grid point."""
+    """Return the template variables of one grid point."""
     from ..plots import long_gallery
     from ..plots.gallery import gallery
 
@@ -106,7 +106,7 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
     for plate in [*plates, *switches.plates(results, point, styles), *more]:
         name = plate.name if len(results.points) == 1 else f"{plate.name}-{point.number}"
         pictures[plate.section].append(_picture(results.folder, name, plate))
-    found, equal = tables.set_apart(tables.blocks(comparison, results.primary))
+    found, equal = tables.split_equal(tables.blocks(comparison, results.primary))
     heads, rows = tables.glance(found)
     return {
         "label": point.label,
@@ -117,12 +117,12 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
         "equal": equal,
         "pictures": pictures,
         "half_lives": tables.half_life_rows(point, results.arms) if full else [],
-        "switches": switches.told(results, point),
+        "switches": switches.switch_sections(results, point),
     }
 
 
 def _sensitivity(results: Results) -> dict[str, Any] | None:
-    """The section on the priors, with its figures written."""
+    """Return the section on the priors, and write its figures."""
     section = sensitivity.sensitivity_section(results)
     if section is not None:
         section["pictures"] = [_picture(results.folder, name, plate) for name, plate in section.pop("plates")]
@@ -130,7 +130,7 @@ def _sensitivity(results: Results) -> dict[str, Any] | None:
 
 
 def _compare(results: Results, point: Point) -> pd.DataFrame:
-    """All arms against the reference on all measures; no rows when the reference has no run."""
+    """Compare all arms with the reference on all measures; no rows if the reference has no run."""
     runs = point.runs
     present = list(dict.fromkeys(runs["arm"]))
     arms = [name for name in results.arms if name in present and name != results.reference]
@@ -142,7 +142,7 @@ def _compare(results: Results, point: Point) -> pd.DataFrame:
 
 
 def _grid_figures(results: Results, styles: Any) -> list[dict[str, str]]:
-    """The figures across the grid; none without one."""
+    """Write the figures across the grid; none without one."""
     from ..plots.long_gallery import grid_plates
 
     first = _grid_figure(results, styles)
@@ -151,7 +151,7 @@ def _grid_figures(results: Results, styles: Any) -> list[dict[str, str]]:
 
 
 def _grid_figure(results: Results, styles: Any) -> dict[str, str] | None:
-    """The primary measures across the grid; None without one."""
+    """Write the figure of the primary measures across the grid; None without one."""
     from ..plots import across_grid
     from ..plots.gallery import Plate
 
@@ -177,7 +177,7 @@ def _grid_figure(results: Results, styles: Any) -> dict[str, str] | None:
 
 
 def _picture(folder: Path, name: str, plate: Plate) -> dict[str, str]:
-    """Write a plate's files and return what the page needs of it."""
+    """Write the files of a plate and return its template variables."""
     from ..plots import render
 
     png = render(plate.figure, "png")

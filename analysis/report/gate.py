@@ -1,28 +1,27 @@
-"""What the report says of a gate: the verdict, each line with its interval against the limit, what would flip it."""
+"""The gate in the report: the verdict, each line with its interval against the limit, and what would flip it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from ...errors import BadInput
 from ..gate import words
-from ..gate.bounds import parse_bound, parse_horizon
 from ..gate.judge import answer
-from ..gate.lines import contrast
+from ..gate.lines import Line, lines_at
 from ..gate.verdicts import Judgement, Verdict
-from ..results import Point, Results
+from ..results import Results
 from ..statistics import tost
 
-WIDTH, HEIGHT = 220.0, 34.0
-"""Pixels of the small graphic of an interval."""
+WIDTH = 220.0
+"""Width in pixels of the small graphic of an interval."""
 KINDS = {"PASS": "pass", "FAIL": "fail", "UNDECIDED": "undecided"}
-"""How the page names an outcome: the class of its color, and the word in a count."""
+"""Outcome → its CSS class, which is also its word in a count."""
 
 
 def gate_section(results: Results) -> dict[str, Any] | None:
-    """Return what the page shows of the gate, ready for the template; None where the study has none."""
+    """Return the template variables of the gate; None if the study has none."""
     gate = results.study.get("gate")
     if not gate:
         return None
@@ -31,7 +30,8 @@ def gate_section(results: Results) -> dict[str, Any] | None:
     except BadInput as error:
         return {"complaint": str(error)}
     blocks = [
-        _block(verdict, point, gate) for verdict, point in zip(judged.verdicts, results.points, strict=True)
+        _block(verdict, point.number, lines_at(results, gate, point))
+        for verdict, point in zip(judged.verdicts, results.points, strict=True)
     ]
     counts = {name: sum(block["outcome"] == name for block in blocks) for name in KINDS}
     return {
@@ -40,14 +40,14 @@ def gate_section(results: Results) -> dict[str, Any] | None:
         "kind": KINDS[judged.outcome],
         "baseline": gate["baseline"],
         "candidate": gate["candidate"],
-        "said": _said(judged.outcome),
+        "said": _summary(judged.outcome),
         "counts": ", ".join(f"{number} {KINDS[name]}" for name, number in counts.items() if number),
         "blocks": blocks,
         "notes": words.notes(judged),
     }
 
 
-def _said(outcome: str) -> str:
+def _summary(outcome: str) -> str:
     return {
         "PASS": "Every line is shown to hold.",
         "FAIL": "At least one line is shown not to hold.",
@@ -55,27 +55,25 @@ def _said(outcome: str) -> str:
     }[outcome]
 
 
-def _block(verdict: Verdict, point: Point, gate: Mapping[str, Any]) -> dict[str, Any]:
-    written = [line for role in ("guardrail", "goal") for line in gate.get(role) or []]
+def _block(verdict: Verdict, number: int, lines: Sequence[Line]) -> dict[str, Any]:
     return {
         "outcome": verdict.outcome,
         "kind": KINDS[verdict.outcome],
         "label": verdict.label,
-        "number": point.number,
+        "number": number,
         "horizon": verdict.horizon,
         "method": words.method(verdict),
         "uncertain": any(line.share is not None for line in verdict.judgements),
         "lines": [
-            _row(line, _no_harm(point, verdict, line, gate, entry))
-            for line, entry in zip(verdict.judgements, written, strict=True)
+            _row(judged, _no_harm(verdict, judged, line))
+            for judged, line in zip(verdict.judgements, lines, strict=True)
         ],
     }
 
 
 def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
     candidate, baseline, estimate, interval = words.numbers(line)
-    share = line.share
-    known = share is not None and math.isfinite(share.mean)
+    share, between = words.share(line)
     return {
         "outcome": line.outcome,
         "kind": KINDS[line.outcome],
@@ -88,46 +86,33 @@ def _row(line: Judgement, no_harm: str) -> dict[str, Any]:
         "seeds": line.interval.n,
         "missing": ", ".join(map(str, line.missing)),
         "graphic": graphic(line),
-        "share": f"{100 * share.mean:.0f} %" if share is not None and known else "–",
-        "share_interval": _between(line),
-        "fit": words.fit(line).strip(" ()"),
-        "flips": [words.flip(each) for each in line.flips],
+        "share": share,
+        "share_interval": between,
+        "fit": words.describe_surface(line).strip(" ()"),
+        "flips": [words.describe_tipping_point(each) for each in line.tipping_points],
         "reason": line.reason,
         "held": words.seeds(line) if math.isfinite(line.seeds_share) else "",
         "no_harm": no_harm,
     }
 
 
-def _between(line: Judgement) -> str:
-    """The interval of the share of plausible behaviors; empty where it has none."""
-    share = line.share
-    if share is None or not (math.isfinite(share.low) and math.isfinite(share.mean)):
-        return ""
-    return f"{100 * share.low:.0f} to {100 * share.high:.0f} %"
+def _no_harm(verdict: Verdict, judged: Judgement, line: Line) -> str:
+    """Return the result of two one-sided tests against ± the margin of a line; empty if it allows no loss.
 
-
-def _no_harm(
-    point: Point, verdict: Verdict, judged: Judgement, gate: Mapping[str, Any], line: Mapping[str, Any]
-) -> str:
-    """What two one-sided tests say of ± the margin of a line; nothing where it allows no harm in that sense.
-
-    Each test is at the gate's own one-sided error, so that both speak of one interval. Nothing is said beside
-    intervals that are no t intervals, which may say something else.
+    Each test has the gate's own one-sided error, so that both agree with the interval shown. The text is empty
+    unless that is a t interval, since other intervals may disagree with the tests.
     """
     if verdict.method != "t":
         return ""
-    side = "at_least" if line.get("at_least") is not None else "at_most"
-    bound = parse_bound(line[side])
+    bound, side = line.bound, line.side
     if bound.factor != 1 or bound.offset == 0 or (bound.offset < 0) != (side == "at_least"):
         return ""
-    horizon = parse_horizon(line.get("horizon") or gate.get("horizon", "last 20 rounds"))
-    pairs = contrast(point, gate["baseline"], gate["candidate"], line["measure"], bound, horizon)
     margin = abs(bound.offset)
-    found = tost(pairs.values, -margin, margin, (1 + verdict.level) / 2)
+    found = tost(line.pairs.values, -margin, margin, (1 + verdict.level) / 2)
     outcome = judged.outcome
     if not math.isfinite(found.p) or (outcome == "UNDECIDED" and judged.missing and found.equivalent):
         return ""
-    room = words.number(margin, line["measure"], signed=True).lstrip("+")
+    room = words.number(margin, line.measure, signed=True).lstrip("+")
     if found.equivalent:
         return f"equivalent: shown to be within ±{room} of the baseline (TOST, {_p(found.p)})"
     if outcome == "PASS":
@@ -143,9 +128,9 @@ def _p(value: float) -> str:
 
 
 def graphic(line: Judgement) -> dict[str, float] | None:
-    """Places in pixels of the interval, its middle, the limit and zero; None without an interval.
+    """Return pixel positions of the interval, its mean, the limit and zero; None without an interval.
 
-    The allowed side is shaded. Zero stands in it where it lies within, for estimates that are differences.
+    "good" and "good_width" are the shaded allowed side. Zero is given for estimates that are differences.
     """
     low, high = line.interval.low, line.interval.high
     if not (math.isfinite(low) and math.isfinite(high)):

@@ -1,4 +1,4 @@
-"""The interactive page of a study: one file that needs no network, with Plotly and all numbers in it."""
+"""Build the interactive page of a study: one HTML file with Plotly and all numbers, usable offline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import BadInput
 from ...wording import counted
-from ..gate.looks import on_figures
+from ..gate.looks import figure_warning
 from ..results import read_results
 from . import tables
 from .interactive_data import page_data
@@ -18,16 +18,16 @@ from .pages import environment, write
 
 NAME = "interactive.html"
 _DASH = 1.6
-"""Pixels of a 2-pixel line per point of the figures' dashes."""
+"""Pixels per unit of the figures' dash pattern, for a 2-pixel line."""
 
 
 def build_interactive(folder: Path | str) -> Path:
     """Write interactive.html into a study's folder; return its path.
 
     The page holds plotly.js (about 4.8 MB) and the curves, thinned to at most 300 points and rounded
-    to 1/65,000 of their range; most studies need 1 to 3 MB for them. Scripts are allowed by their
-    hashes, and nothing is loaded from anywhere. Raises BadInput without the extra `interactive` and
-    when the folder holds no finished study, StorageError when it cannot be written.
+    to 1/65,000 of their range; most studies need 1 to 3 MB for them. Scripts are allowed by their hashes,
+    and nothing is loaded from the network. Raises BadInput without the extra `interactive` or if the folder
+    contains no finished study, StorageError if it cannot be written.
     """
     from markupsafe import Markup
 
@@ -48,7 +48,7 @@ def build_interactive(folder: Path | str) -> Path:
         warnings=tables.warnings(results),
         seeds=counted(data["seeds"], "seed"),
         one_seed=data["seeds"] == 1,
-        stopped=on_figures(results.manifest),
+        stopped=figure_warning(results.manifest),
         width=data["width"],
         empty=not data["measures"],
         left_out=data["left_out"],
@@ -63,7 +63,7 @@ def build_interactive(folder: Path | str) -> Path:
 
 
 def check_interactive() -> None:
-    """Raise BadInput, which says what to install, where the page cannot be made; costs nothing else."""
+    """Raise BadInput, which names the package to install, if the page cannot be made; imports nothing."""
     import importlib.util
 
     if importlib.util.find_spec("plotly") is None:
@@ -71,17 +71,17 @@ def check_interactive() -> None:
 
 
 def plotly_script() -> str:
-    """The text of plotly.js, ready to stand inside a script element."""
+    """Return the text of plotly.js, safe inside a script element."""
     check_interactive()
     from importlib.resources import files
 
     text = (files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
-    # A browser reads every line end as \n, and the hash is that of what it reads.
+    # Browsers read every line end as \n before they check the hash.
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("</script", "<\\/script")
 
 
 def json_in_html(value: Any) -> str:
-    """JSON that cannot end the script element it stands in, whatever the names in it."""
+    """Return JSON that cannot end the script element it is in, whatever names it contains."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -91,7 +91,7 @@ def _hash(script: str) -> str:
 
 
 def _dash(dash: Any) -> str:
-    """A dash of the figures in pixels, as SVG writes it."""
+    """Return a dash pattern of the figures in pixels, in SVG's notation."""
     if isinstance(dash, str):
         return "solid"
     return ",".join(f"{_DASH * length:.3g}px" for length in dash[1])

@@ -1,4 +1,4 @@
-"""The numbers behind the interactive page: curves and paired differences, thinned, rounded and packed."""
+"""Data of the interactive page: curves and paired differences, thinned, rounded and packed as int16."""
 
 from __future__ import annotations
 
@@ -7,46 +7,43 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..measures.columns import describe, is_share, twins
-from ..results import Point, Results
+from ..results import Results, cubes
 from ..statistics import t_interval
-from ..statistics.intervals import apart
-from ..switches import marked
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ..statistics.intervals import subtract
+from ..switches import change_rounds
 
 BINS = 300
-"""Most points of a curve; with more rounds each point averages several, within each run first."""
+"""Most points per curve; with more rounds each point averages several, first within each run."""
 FEWEST_BINS = 60
-"""A page that would be too large loses other things before its curves get fewer points than this."""
+"""A page that would be too large drops pairs and measures before its curves get fewer points than this."""
 BUDGET = 2_000_000
-"""Most numbers in a page, of 2.7 bytes each."""
+"""Most numbers in a page, at 2.7 bytes each."""
 FULL_POINTS = 6
-"""As in the report: a larger grid may be reduced to the primary measures and their twins."""
+"""As in the report: a larger grid may be limited to the primary measures and their twins."""
 MISSING = -32768
-"""What stands for no value; the others are −32767 … 32767 steps."""
+"""Code for a missing value; other values are −32767 … 32767 steps."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What fits into a page."""
+    """What a page contains, given its size limit."""
 
     measures: list[str]
     pairs: list[tuple[int, int]]
-    """Arms by place, the first minus the second."""
+    """Index pairs of arms, the first minus the second."""
     bins: int
     left_out: str
-    """What is missing for want of room, in words; mostly nothing."""
+    """Text on what was left out for lack of room; usually empty."""
 
 
 def contents(results: Results) -> Contents:
-    """Choose measures, pairs of arms and points per curve, so that the page stays below `BUDGET` numbers."""
+    """Choose measures, pairs of arms and points per curve so that the page stays below `BUDGET` numbers."""
     rounds = int(results.rounds["round"].max()) + 1 if len(results.rounds) else 1
     most = min(BINS, rounds)
     measures = [name for name in results.measures if results.rounds[name].notna().any()]
@@ -74,7 +71,7 @@ def contents(results: Results) -> Contents:
 
 
 def page_data(results: Results) -> dict[str, Any]:
-    """Everything that the page draws, ready for JSON: names, measures, points, and packed curves.
+    """Return everything that the page draws, ready for JSON: names, measures, points, and packed curves.
 
     `curves` and `differences` are packed int16 numbers [point][measure][arm or pair][mean, half width
     of the 95 % t interval][bin]; a number times its `steps` plus its `offsets` is the value. All
@@ -86,11 +83,12 @@ def page_data(results: Results) -> dict[str, Any]:
     bins = -(-rounds // width)
     curves, differences = [], []
     for point in results.points:
-        for cube in _cubes(point, results.arms, inside.measures, width, bins):
+        seeds = np.sort(point.rounds["seed"].unique())
+        for cube in cubes(point.rounds, inside.measures, results.arms, seeds, bins, width=width):
             mean, half, _, _ = t_interval(cube)
             curves.append(_packed(mean, half, around=True))
             there, here = (cube[[pair[side] for pair in inside.pairs]] for side in (1, 0))
-            gap, half, _, _ = t_interval(apart(here, there))
+            gap, half, _, _ = t_interval(subtract(here, there))
             differences.append(_packed(gap, half, around=False))
     return {
         "arms": list(results.arms),
@@ -102,35 +100,17 @@ def page_data(results: Results) -> dict[str, Any]:
         "points": [point.label for point in results.points],
         "measures": [_measure(name, inside.measures, results.primary) for name in inside.measures],
         "pairs": [list(pair) for pair in inside.pairs],
-        "marks": [marked(results, results.arms, point.values) for point in results.points],
+        "marks": [change_rounds(results, results.arms, point.values) for point in results.points],
         "left_out": inside.left_out,
         "curves": _joined(curves),
         "differences": _joined(differences),
     }
 
 
-def _cubes(point: Point, arms: Sequence[str], measures: Sequence[str], width: int, bins: int):
-    """Yield each measure as (arms, bins, seeds): every run averaged over bins of `width` rounds, NaN where unseen."""
-    table: pd.DataFrame = point.rounds
-    places = {name: place for place, name in enumerate(arms)}
-    arm = table["arm"].map(places).to_numpy(np.int64)
-    seeds = np.sort(table["seed"].unique())
-    seed = np.searchsorted(seeds, table["seed"].to_numpy())
-    shape = (len(arms), bins, max(len(seeds), 1))
-    at = np.asarray(np.ravel_multi_index((arm, table["round"].to_numpy(np.int64) // width, seed), shape))
-    size = int(np.prod(shape))
-    for name in measures:
-        values = table[name].to_numpy(np.float64, na_value=np.nan)
-        seen = np.isfinite(values)
-        count = np.bincount(at[seen], minlength=size)
-        total = np.bincount(at[seen], values[seen], minlength=size)
-        yield np.divide(total, count, out=np.full(size, np.nan), where=count > 0).reshape(shape)
-
-
 def _packed(mean: NDArray[Any], half: NDArray[Any], around: bool) -> tuple[NDArray[np.int16], list[float]]:
-    """Means and half widths (n, bins) as steps (n, 2, bins), and [offset, step of means, step of halves].
+    """Pack means and half widths (n, bins) as steps (n, 2, bins), with [offset, step of means, step of halves].
 
-    `around` puts the offset into the middle of the means; without it zero stays exactly zero.
+    `around` sets the offset to the middle of the means; otherwise it is 0, so that zero stays exactly zero.
     """
     finite = mean[np.isfinite(mean)]
     offset = float((finite.min() + finite.max()) / 2) if around and len(finite) else 0.0
@@ -171,7 +151,7 @@ def _measure(name: str, measures: Sequence[str], primary: Sequence[str]) -> dict
 
 
 def _group(name: str, measures: Sequence[str]) -> list[str]:
-    """A measure with those that it must not be read without: what is shown, taken and wanted; a share and its shadow."""
+    """Return a measure with those it must be read beside: shown, taken and wanted; a share and its neutral shadow."""
     base, colon, part = name.partition(":")
     families = [[base, *twins(base), f"{base}_neutral"]]
     families += [[own, *twins(own)] for own in (base.removesuffix("_consumed"), "niche_exposure")]

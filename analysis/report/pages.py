@@ -1,4 +1,4 @@
-"""How pages are made of templates and written into a study's folder."""
+"""Render HTML pages from templates and write them into a study's folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...errors import StorageError
 
 
 def environment() -> Any:
-    """Templates of this folder, in which every value is escaped and a missing one is an error."""
+    """Return the Jinja environment: templates of this folder, autoescaped, undefined variables are errors."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
@@ -25,7 +25,7 @@ def environment() -> Any:
 
 
 def write(path: Path, content: bytes, study: Path) -> None:
-    """Replace a file of a study's folder as a whole; what stood there stays when it cannot be written."""
+    """Replace a file in a study's folder atomically; StorageError if it cannot be written."""
     try:
         path.parent.mkdir(exist_ok=True)
         replace_file(path, content)
@@ -37,7 +37,7 @@ def write(path: Path, content: bytes, study: Path) -> None:
 
 
 def _way_out(error: OSError) -> str:
-    """What helps against an error of writing."""
+    """Return advice on how to resolve a write error."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "make room"
     if error.errno in (errno.EACCES, errno.EPERM):

@@ -1,4 +1,4 @@
-"""What the report says of a study with [uncertainty]: what was drawn, and which assumption drives the answer."""
+"""The section of the report on [uncertainty]: what was drawn, and which assumption drives the answer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..gate.bounds import written_lines
 from ..measures.columns import describe
-from ..results import Results
+from ..results import Results, rows_at
 from ..saltelli import is_saltelli
-from ..sensitivity import REST, sensitivity
-from ..sensitivity.priors import in_words
+from ..sensitivity import REST, REST_LABEL, sensitivity
+from ..sensitivity.priors import describe_prior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from ..plots.gallery import Plate
 
 MOST_FIGURES = 6
-"""Bars are drawn of so many differences at most; the tables have them all."""
-REST_TOLD = "everything else"
+"""Most differences drawn as bar figures; the tables have all of them."""
 FIRST = "First order: what goes with it alone"
 TOTAL = "Total: with all its interactions"
 GUIDE = (
@@ -29,7 +29,7 @@ GUIDE = (
 
 
 def sensitivity_section(results: Results) -> dict[str, Any] | None:
-    """Return what the page shows of the priors, ready for the template; None without them.
+    """Return the template variables of the priors; None without priors.
 
     `plates` are the figures, `tables` one per difference of arms and grid point, `priors` one row per key.
     """
@@ -37,7 +37,7 @@ def sensitivity_section(results: Results) -> dict[str, Any] | None:
     if not uncertainty or results.draws is None:
         return None
     drawn = results.draws
-    pairs, measures = _asked(results)
+    pairs, measures = _pairs_and_measures(results)
     found = _indices(results, pairs, measures)
     return {
         "saltelli": is_saltelli(uncertainty),
@@ -49,13 +49,13 @@ def sensitivity_section(results: Results) -> dict[str, Any] | None:
     }
 
 
-def _asked(results: Results) -> tuple[list[tuple[str, str]], list[str]]:
-    """Pairs of arms and measures whose sensitivity is told: those of the gate, else every arm and the primary ones."""
+def _pairs_and_measures(results: Results) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the arm pairs and measures to report: those of the gate, else every arm and the primary measures."""
     gate = results.study.get("gate")
     present = [name for name in results.arms if name in set(results.runs["arm"])]
     if gate and {gate["candidate"], gate["baseline"]} <= set(present):
-        lines = [*(gate.get("guardrail") or []), *(gate.get("goal") or [])]
-        pairs, named = [(gate["candidate"], gate["baseline"])], [line["measure"] for line in lines]
+        pairs = [(gate["candidate"], gate["baseline"])]
+        named = [line["measure"] for line in written_lines(gate)]
     else:
         others = [name for name in present if name != results.reference]
         reference = results.reference if results.reference in present else ""
@@ -67,7 +67,7 @@ def _asked(results: Results) -> tuple[list[tuple[str, str]], list[str]]:
 def _indices(
     results: Results, pairs: list[tuple[str, str]], measures: list[str]
 ) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    """(labels, table of all measures) for each grid point and pair of arms."""
+    """Return (labels, table of all measures) for each pair of arms and grid point."""
     import pandas as pd
 
     found = []
@@ -75,12 +75,10 @@ def _indices(
         tables = [sensitivity(results, name, arm=arm, reference=reference or None) for name in measures]
         if not tables:
             continue
-        whole = pd.concat(tables, ignore_index=True)
-        whole = whole[whole["reference"] == reference]
+        table = pd.concat(tables, ignore_index=True)
+        table = table[table["reference"] == reference]
         for point in results.points:
-            part = whole
-            for key, value in point.values.items():
-                part = part[part[key] == value]
+            part = rows_at(table, point.values)
             if len(part):
                 found.append(
                     ({"arm": arm, "reference": reference, "label": point.label, "number": point.number}, part)
@@ -95,11 +93,11 @@ def _prior_row(key: str, prior: Mapping[str, Any], drawn: pd.DataFrame) -> dict[
         seen = ", ".join(f"{value} × {count}" for value, count in sorted(counts.items()))
     else:
         seen = f"{values.min():.4g} to {values.max():.4g}"
-    return {"key": key, "prior": in_words(prior), "drawn": seen}
+    return {"key": key, "prior": describe_prior(prior), "drawn": seen}
 
 
 def _table(results: Results, labels: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:
-    """Keys as rows, measures as columns; the largest first by the mean over measures."""
+    """Return a table with keys as rows, largest mean index first, and measures as columns."""
     measures = list(dict.fromkeys(part["measure"]))
     means = part.groupby("key", sort=False)["index"].mean()
     keys = sorted((key for key in means.index if key != REST), key=lambda key: -_or_zero(means[key]))
@@ -110,7 +108,7 @@ def _table(results: Results, labels: Mapping[str, Any], part: pd.DataFrame) -> d
         "measures": [describe(name).title for name in measures],
         "rows": [
             {
-                "key": REST_TOLD if key == REST else key,
+                "key": REST_LABEL if key == REST else key,
                 "rest": key == REST,
                 "cells": [_cell(cells[key, measure]) for measure in measures],
             }
@@ -142,8 +140,9 @@ def _written(row: Mapping[str, Any], value: str, low: str, high: str) -> str:
 
 
 def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) -> list[tuple[str, Plate]]:
-    """File names and bars of the first differences."""
+    """Return file names and bar figures of the first differences."""
     from ..plots.gallery import Plate
+    from ..plots.sensitivity import panels
     from ..plots.sensitivity import sensitivity as bars
 
     plates = []
@@ -165,20 +164,9 @@ def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) 
                 (
                     name if len(found) == 1 else f"{name}-{number}",
                     Plate(
-                        name, "answer", f"Sensitivity: {title}", bars(_told(rows), what),
+                        name, "answer", f"Sensitivity: {title}", bars(panels(rows, FIRST, TOTAL), what),
                         f"Bars: sensitivity of {what} to each assumption; the table has the numbers.", GUIDE,
                     ),
                 )
             )  # fmt: skip
     return plates
-
-
-def _told(rows: pd.DataFrame) -> pd.DataFrame:
-    """Indices as the figure takes them: a panel for first orders, one for totals where there are any."""
-    import pandas as pd
-
-    named = rows.assign(key=rows["key"].replace(REST, REST_TOLD))
-    first = named.assign(method=FIRST)[["key", "index", "low", "high", "method"]]
-    total = named.assign(method=TOTAL, index=named["total"], low=named["total_low"], high=named["total_high"])
-    total = total.loc[total["index"].notna(), first.columns]
-    return pd.concat([first, total], ignore_index=True) if len(total) else first

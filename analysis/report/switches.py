@@ -1,4 +1,4 @@
-"""What the report says about arms that change in mid-run: true and naive effects, and what was repaired."""
+"""The section of the report on arms that switch in mid-run: the switches, their effects, and the figure."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from ..plots.gallery import Plate
 from ..plots.style import ArmStyle
 from ..results import Point, Results
 from ..statistics import Interval
-from ..switches import Effect, Switched, drawn_in_time, interference, marked, recovery, switched
+from ..switches import Switched, change_rounds, has_drawn_times, switched
+from .effects import Effect, Recovery, interference, recovery
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RECOVERED = ("niche_exposure", "niche_consumed")
-"""Measures whose recovery is told."""
+"""Measures whose recovery is reported."""
 GUIDE = (
     "The switched world minus the same world without the switch, seed by seed: before the switch they are one "
     "and the same. Dotted lines mark the rounds in which something changes."
 )
 
 
-def told(results: Results, point: Point) -> list[dict[str, Any]]:
-    """Return what to say of every switched arm of a grid point; nothing without switches."""
+def switch_sections(results: Results, point: Point) -> list[dict[str, Any]]:
+    """Return the template variables of every switched arm of a grid point; empty without switches."""
     pages = []
-    drawn = " (rounds as written; a prior draws others)" if drawn_in_time(results.study) else ""
+    drawn = " (rounds as written; a prior draws others)" if has_drawn_times(results.study) else ""
     arms = results.arms_at(point.values)
     for which in switched(arms):
         if which.arm not in set(point.runs["arm"]):
@@ -42,12 +43,12 @@ def told(results: Results, point: Point) -> list[dict[str, Any]]:
                 "arm": which.arm,
                 "nobody": which.nobody,
                 "everybody": which.everybody,
-                "early": int(point.rounds["round"].max()) + 1 - which.settled < results.span,
+                "early": int(point.rounds["round"].max()) + 1 - which.stable_from < results.span,
                 "changes": [_change(each) + drawn for each in _switches(arms, which.arm)],
                 "effects": [_effect_row(each) for each in effects],
-                # before which round is not one and the same where a prior draws it
+                # If a prior draws the round of the switch, "before the switch" differs between seeds.
                 "recoveries": []
-                if drawn_in_time(results.study)
+                if has_drawn_times(results.study)
                 else [_recovery_row(each, which.round) for each in found if each is not None],
             }
         )
@@ -55,7 +56,7 @@ def told(results: Results, point: Point) -> list[dict[str, Any]]:
 
 
 def _measures(results: Results) -> list[str]:
-    """Primary measures first, then the others that people are judged by."""
+    """Return the primary measures, then others about how well users are served."""
     others = ("minority_hit_rate", "dominant_hit_rate", "welfare", "miscalibration", "niche_exposure")
     return list(dict.fromkeys([*results.primary, *others]))
 
@@ -65,7 +66,7 @@ def _switches(arms: Sequence[Mapping[str, Any]], arm: str) -> Sequence[Mapping[s
 
 
 def _change(switch: Mapping[str, Any]) -> str:
-    """One switch in words."""
+    """Describe one switch."""
     until = f" to {switch['until'] - 1}" if switch.get("until") is not None else " on"
     users = switch.get("users", 1.0)
     if isinstance(users, str):
@@ -97,7 +98,7 @@ def _effect_row(effect: Effect) -> dict[str, str]:
     return {"title": column.title, **parts, "verdict": verdict + (", by sign" if opposite else "")}
 
 
-def _recovery_row(found: Any, first: int) -> dict[str, str]:
+def _recovery_row(found: Recovery, first: int) -> dict[str, str]:
     column, welfare = describe(found.measure), describe("welfare")
     rounds = "–" if math.isnan(found.rounds) else f"{found.rounds:.0f}"
     return {
@@ -135,8 +136,8 @@ def plates(results: Results, point: Point, styles: Mapping[str, ArmStyle]) -> It
     if not measures or table is None:
         return
     shown = {name: style for name, style in styles.items() if name in set(table["arm"])}
-    marks = marked(results, [which.arm for which in arms], point.values)
-    # a difference may leave the range of its measure
+    marks = change_rounds(results, [which.arm for which in arms], point.values)
+    # Differences may leave the range of their measure.
     columns = [replace(describe(name), low=-math.inf, high=math.inf) for name in measures]
     title = "What the switch did: switched minus unswitched world"
     yield Plate(
@@ -152,7 +153,7 @@ def plates(results: Results, point: Point, styles: Mapping[str, ArmStyle]) -> It
 def _minus_unswitched(
     rounds: pd.DataFrame, arms: Sequence[Switched], measures: Sequence[str]
 ) -> pd.DataFrame | None:
-    """The tidy table of switched minus unswitched worlds, under the names of the switched ones."""
+    """Return the tidy table of switched minus unswitched worlds, under the names of the switched arms."""
     import pandas as pd
 
     parts = []

@@ -1,4 +1,4 @@
-"""What the report says in words and tables: answers, setup, warnings, how to reproduce."""
+"""Text and tables of the report: comparisons, setup, warnings, how to reproduce."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...wording import component, counted, settings, unquoted
 from ..gate.looks import looks_of
 from ..measures.columns import describe, known, write_difference, write_value
 from ..plots.comparisons import half_lives
-from ..results import END, Point, Results
+from ..results import END, Point, Results, cubes
 from ..saltelli import is_saltelli
 from ..statistics import DecayFit, half_life_fit
 
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEW_SEEDS = 20
-"""Below this many seeds the report says that its intervals are wide."""
+"""Below this many seeds the report warns that intervals are wide."""
 
 ENOUGH_PAIRS = 16
-"""The least base of a Saltelli design, a power of two, with FEW_SEEDS independent draws."""
+"""Smallest base of a Saltelli design, a power of two, that gives FEW_SEEDS independent draws."""
 
 FEW_TO_SAY = 5
-"""Below this many pairs of runs the report gives the numbers and no verdict."""
+"""Below this many pairs of runs the report gives numbers but no verdict."""
 
 WARNING = "warning:"
-"""A run's note that begins like this belongs at the top of the page."""
+"""Prefix of notes of runs that are shown at the top of the page."""
 
-_WITHOUT_USE = {"als": {"learning_rate", "negatives"}, "bpr": {"confidence", "binary"}}
-"""Fields of a matrix factorization that its model does not read."""
+_UNUSED_FIELDS = {"als": {"learning_rate", "negatives"}, "bpr": {"confidence", "binary"}}
+"""Matrix factorization model → policy fields that it does not use."""
 
 RESAMPLES = 199
-"""Of the intervals of half-lives, as many as their coverage was measured with (docs/statistics.md)."""
+"""Bootstrap resamples for half-life intervals, as many as in the coverage study (docs/statistics.md)."""
 
 EXHAUSTED = 0.2
-"""Above this share of most-valued items used up, the report warns."""
+"""The report warns if a larger share of the most-valued items is used up."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One comparison in words."""
+    """One comparison as text."""
 
     arm: str
     verdict: str
     good: str
-    """What a clear difference means for users: "better", "worse" or nothing."""
+    """What a clear difference means for users: "better", "worse" or empty."""
     difference: str
     interval: str
     value: str
@@ -73,7 +73,7 @@ class Block:
 
 
 def blocks(comparison: pd.DataFrame, primary: Sequence[str]) -> list[Block]:
-    """Comparison rows by measure: primary ones first, in the study's order, then those of the tables."""
+    """Group comparison rows by measure: primary ones first, in the study's order, then those of the tables."""
     order = list(dict.fromkeys([*primary, *known(), *comparison["measure"]]))
     found = []
     for measure in order:
@@ -125,8 +125,8 @@ def _cell(row: Mapping[str, Any]) -> Cell:
     )
 
 
-def set_apart(found: Sequence[Block]) -> tuple[list[Block], list[Block]]:
-    """Blocks with something to compare, and those (primary ones never) in which all arms are equal in every seed."""
+def split_equal(found: Sequence[Block]) -> tuple[list[Block], list[Block]]:
+    """Split off the blocks (never primary ones) in which all arms are equal in every seed; they come second."""
     equal = [
         block
         for block in found
@@ -136,7 +136,7 @@ def set_apart(found: Sequence[Block]) -> tuple[list[Block], list[Block]]:
 
 
 def glance(found: Sequence[Block]) -> tuple[list[Block], list[tuple[str, list[Cell]]]]:
-    """The primary blocks, and one row per arm with its cell for each of them."""
+    """Return the primary blocks, and one row per arm with its cell in each of them."""
     heads = [block for block in found if block.primary]
     arms = list(dict.fromkeys(cell.arm for block in heads for cell in block.cells))
     cells = [{cell.arm: cell for cell in block.cells} for block in heads]
@@ -144,9 +144,9 @@ def glance(found: Sequence[Block]) -> tuple[list[Block], list[tuple[str, list[Ce
 
 
 def half_life_rows(point: Point, arms: Sequence[str]) -> list[dict[str, str]]:
-    """Niche half-life of every arm: median over its runs, and how fast its mean curve decays after round 0.
+    """Return the niche half-life of every arm: the median over its runs, and the fitted decay after round 0.
 
-    Empty where nobody measured it. `fitted` is empty where seeds or rounds are too few for it.
+    Empty if it was not measured. `fitted` is empty with too few seeds or rounds.
     """
     found = half_lives(point.runs)
     fits = _decays(point)
@@ -168,24 +168,22 @@ def half_life_rows(point: Point, arms: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _decays(point: Point) -> dict[str, DecayFit]:
-    """The decay of niche exposure in every arm with two seeds or more; none where a study is too short for one.
+    """Fit the decay of niche exposure in every arm with two or more seeds; empty if the study is too short.
 
-    From round 1 on: what an arm's first slates take away at once is a level, and no decay.
+    It starts at round 1: the immediate loss with an arm's first slates is a level shift, not a decay.
     """
     rounds = point.rounds
-    if "niche_exposure" not in rounds or rounds["round"].max() + 1 < 2 * END:
+    if "niche_exposure" not in rounds or not (rounds["round"] >= 2 * END - 1).any():
         return {}
-    found = {}
-    known = rounds[(rounds["round"] > 0) & rounds["niche_exposure"].notna()]
-    for arm, part in known.groupby("arm", sort=False):
-        curves = part.pivot(index="seed", columns="round", values="niche_exposure")
-        if len(curves) > 1:
-            found[str(arm)] = half_life_fit(curves.columns, curves, resamples=RESAMPLES)
-    return found
+    arms, last = rounds["arm"].unique(), int(rounds["round"].max())
+    [cube] = cubes(rounds, ["niche_exposure"], arms, rounds["seed"].unique(), last, first=1)
+    when = range(1, last + 1)
+    fits = [half_life_fit(when, curves.T, resamples=RESAMPLES) for curves in cube]
+    return {str(arm): fit for arm, fit in zip(arms, fits, strict=True) if fit.n > 1}
 
 
 def _within(fit: DecayFit) -> str:
-    """The interval of a half-life, as far as rounds were seen; empty where none of it lies within them."""
+    """Return the interval of a half-life, cut off at the last round; empty if it lies wholly beyond."""
     if not fit.low <= fit.horizon or fit.high < 1:
         return ""
     low = f"{fit.low:.0f}" if fit.low >= 1 else "< 1"
@@ -193,13 +191,13 @@ def _within(fit: DecayFit) -> str:
 
 
 def arm_rows(results: Results) -> list[dict[str, str]]:
-    """Arms as a table: name, policy, rerankers, what differs on the platform."""
+    """Return a row per arm: name, policy, rerankers, own platform settings."""
     rows = []
     for arm in results.study["arms"]:
         rows.append(
             {
                 "name": arm["name"],
-                "policy": component(arm.get("policy", {}), _without_use(arm.get("policy", {}))),
+                "policy": component(arm.get("policy", {}), _unused_fields(arm.get("policy", {}))),
                 "rerank": "; then ".join(map(component, arm.get("rerank", []))),
                 "platform": settings(arm.get("platform", {})),
             }
@@ -207,14 +205,14 @@ def arm_rows(results: Results) -> list[dict[str, str]]:
     return rows
 
 
-def _without_use(policy: Mapping[str, Any]) -> set[str]:
+def _unused_fields(policy: Mapping[str, Any]) -> set[str]:
     if policy.get("kind") != "matrix_factorization":
         return set()
-    return _WITHOUT_USE.get(policy.get("model", "als"), set())
+    return _UNUSED_FIELDS.get(policy.get("model", "als"), set())
 
 
 def setup_rows(results: Results, part: str) -> list[tuple[str, str]]:
-    """Settings of "world", "behavior" or "platform"; what a world from a log leaves without use says so."""
+    """Return the settings of "world", "behavior" or "platform"; those that a log replaces are marked as not used."""
     rows = setting_rows(results.study.get(part) or {})
     if part == "platform" and "log" in (results.study.get("world") or {}):
         rows = [(key, "not used: the log replaces it" if key == "warmup" else value) for key, value in rows]
@@ -222,12 +220,12 @@ def setup_rows(results: Results, part: str) -> list[tuple[str, str]]:
 
 
 def changes(manifest: Mapping[str, Any]) -> list[str]:
-    """Settings that differ from the study as written, as "key: old → new"."""
+    """Return the settings that differ from the study as written, as "key: old → new"."""
     return [str(change) for change in manifest.get("changed") or []]
 
 
 def notes(manifest: Mapping[str, Any]) -> list[str]:
-    """Notes of the runs; those that warn have their place at the top of the page."""
+    """Return the notes of the runs without warnings, which are shown at the top of the page."""
     return [str(note) for note in manifest.get("notes") or [] if not _warns(str(note))]
 
 
@@ -236,7 +234,7 @@ def _warns(note: str) -> bool:
 
 
 def setting_rows(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as (dotted key, value in TOML's words)."""
+    """Return nested settings as (dotted key, value in TOML notation)."""
     rows = []
     for key, value in part.items():
         if isinstance(value, Mapping):
@@ -250,7 +248,7 @@ def setting_rows(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, s
 
 
 def failures(results: Results) -> list[dict[str, str]]:
-    """Failed runs: arm, grid point, seed, error."""
+    """Return a row per failed run: arm, grid point, seed, error."""
     failed = results.runs[results.runs["status"] != "ok"]
     return [
         {
@@ -266,7 +264,7 @@ def failures(results: Results) -> list[dict[str, str]]:
 
 
 def warnings(results: Results) -> list[str]:
-    """What a reader must know before believing a number."""
+    """Return warnings that the reader needs before trusting a number."""
     found = []
     ok = results.runs[results.runs["status"] == "ok"]
     seeds = results.runs["seed"].nunique()
@@ -310,7 +308,7 @@ def warnings(results: Results) -> list[str]:
 
 
 def _noted(results: Results) -> list[str]:
-    """Warnings among the notes of the runs, each once with the arms it concerns."""
+    """Return the warnings among the notes of the runs, each once with the arms it concerns."""
     if "notes" not in results.runs:
         return []
     arms: dict[str, list[str]] = {}
@@ -347,8 +345,8 @@ def _exhaustion(results: Results) -> list[str]:
 
 
 def facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the manifest says beyond command, notes and the tables that have a place of their own."""
-    placed = {
+    """Return the entries of the manifest that the report does not show elsewhere."""
+    shown_elsewhere = {
         "command",
         "reproduce",
         "notes",
@@ -359,17 +357,17 @@ def facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         "seeds",
         "changed",
     }
-    return setting_rows({key: value for key, value in manifest.items() if key not in placed})
+    return setting_rows({key: value for key, value in manifest.items() if key not in shown_elsewhere})
 
 
-def told(manifest: Mapping[str, Any]) -> str:
-    """Return how the study was stopped, in words; nothing where its seeds were set beforehand."""
-    looked = looks_of(manifest)
-    if looked is None:
+def describe_stopping(manifest: Mapping[str, Any]) -> str:
+    """Return text on how the study was stopped; empty if the number of seeds was set in advance."""
+    stopping = looks_of(manifest)
+    if stopping is None:
         return ""
-    looks = ", ".join(map(str, looked.counts))
+    looks = ", ".join(map(str, stopping.counts))
     at = f" It was looked at after {looks} seeds." if looks else ""
-    why = f" {looked.why[:1].upper()}{looked.why[1:]}." if looked.why else ""
+    why = f" {stopping.why[:1].upper()}{stopping.why[1:]}." if stopping.why else ""
     return (
         f"This study stopped by a rule and not at a number of seeds set beforehand.{at}{why} Intervals of the gate and "
         "of all comparisons of arms are therefore confidence sequences, which hold however often one looks and are "

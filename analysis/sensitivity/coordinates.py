@@ -1,4 +1,4 @@
-"""The coordinates and polynomial terms of a response surface."""
+"""Coordinates and polynomial terms of a response surface over draws from priors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STEPS = 101
-"""Places along the range of a key at which its curve is looked at."""
+"""Points along the range of a key at which its curve is evaluated."""
 
 Array = NDArray[np.float64]
 
 
 class Coordinates:
-    """Draws as numbers from −1 to 1: quantiles among the draws, or one column per choice but the first."""
+    """Draws as numbers: for a numeric key its quantile, −1 to 1; for a choice a 0/1 column per value but the first."""
 
     def __init__(self, draws: pd.DataFrame) -> None:
         self.numeric = {str(key): is_number(draws[key]) for key in draws}
@@ -44,7 +44,7 @@ class Coordinates:
 
     @property
     def squared(self) -> list[int]:
-        """Columns whose square says something new: those of numbers with at least three levels."""
+        """Columns whose square is not redundant: those of numeric keys with at least three levels."""
         return [
             at
             for key, columns in self.columns.items()
@@ -53,7 +53,7 @@ class Coordinates:
         ]
 
     def scan(self, key: str) -> tuple[list[Any], list[int], Array]:
-        """Return values of a key through its range, its columns, and what those are there (values, columns)."""
+        """Return values of a key through its range, its columns, and the coordinates in those (values, columns)."""
         columns = self.columns[key]
         if not self.numeric[key]:
             return self.support[key], columns, np.eye(len(columns) + 1)[:, 1:]
@@ -65,7 +65,7 @@ class Coordinates:
 
 
 class Terms:
-    """Linear terms, squares and products of coordinates, each with mean 0 and spread 1 over the draws."""
+    """Linear terms, squares and products of coordinates, each with mean 0 and standard deviation 1 over the draws."""
 
     def __init__(self, coordinates: Coordinates) -> None:
         own = list(coordinates.columns.values())
@@ -79,6 +79,6 @@ class Terms:
     def _raw(self, places: Array) -> Array:
         return np.hstack([places, places[:, self.pairs[:, 0]] * places[:, self.pairs[:, 1]]])
 
-    def of(self, places: Array) -> Array:
+    def at(self, places: Array) -> Array:
         """Return the terms at coordinates (rows, coordinates) → (rows, terms)."""
         return (self._raw(places) - self.mean) / self.spread

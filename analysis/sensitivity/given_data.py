@@ -1,20 +1,20 @@
-"""First-order sensitivity indices from draws at hand, one value per draw.
+"""First-order sensitivity indices from given data: independent draws of the keys, one value per draw.
 
-The index of a key is the share of a value's variance that goes with that key alone, Var(E[Y | X]) / Var(Y). What
-is left over (interactions of keys, and everything that differs from run to run) stands in a row of its own.
+The index of a key is the share of a value's variance explained by that key alone, Var(E[Y | X]) / Var(Y). The
+remainder (interactions of keys, and run-to-run variation) has a row of its own.
 
-Keys with many values: RBD-FAST in the form that takes any draws (Plischke, "An effective algorithm for computing
+Keys with many values: RBD-FAST in the form for arbitrary draws (Plischke, "An effective algorithm for computing
 global sensitivity indices (EASI)", Reliability Engineering & System Safety, 2010), with the bias correction of
 Tissot & Prieur ("Bias correction for the estimation of sensitivity indices based on random balance designs", same
-journal, 2012); from SALib. Its four harmonics see up to two ups and two downs over the range of a key. Chosen over
-density-based indices (delta, PAWN), which take several times as many draws before a useless key looks useless, and
-answer another question (does anything about the distribution change) than the one asked here (how much).
+journal, 2012); from SALib. Its four harmonics capture up to two rises and two falls over the range of a key. It is
+preferred to density-based indices (delta, PAWN), which need several times as many draws to show that a key is
+irrelevant, and ask whether anything about the distribution changes, not by how much the value does.
 
 Keys with few values (choices, small whole numbers): the correlation ratio over its levels with the correction of
 Kelley ("An unbiased correlation ratio measure", PNAS, 1935).
 
-Intervals: bootstrap with half of the draws, as SALib does, so rather too wide than too narrow. p: permutation test
-of no effect on the mean, Holm over the keys in `p_holm`.
+Intervals: bootstrap with half of the draws, as in SALib, so they err on the wide side. p: permutation test of no
+effect on the mean; `p_holm` is adjusted by Holm over the keys.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .columns import LEVELS, codes
+from .columns import MAX_LEVELS, codes
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HARMONICS = 4
 """Harmonics of RBD-FAST: few, since each costs precision (SALib's default is 10)."""
-FEWEST = 32
-"""Draws below which no index is given: it would be ± 0.4."""
-ENOUGH = 64
-"""Draws from which on an index of 0.3 tells itself from none; its interval is about ± 0.2 (at 256: ± 0.1)."""
+MIN_DRAWS = 32
+"""With fewer draws no index is given: it would be ± 0.4."""
+ENOUGH_DRAWS = 64
+"""Draws that distinguish an index of 0.3 from zero; its interval is about ± 0.2 (at 256: ± 0.1)."""
 REST = "(rest)"
-"""Key of the row of what no key explains alone: interactions and differences from run to run."""
+"""Key of the row for what no key explains alone: interactions and run-to-run variation."""
+REST_LABEL = "everything else"
+"""Label of that row in reports and figures."""
 RESAMPLES = 200
 PERMUTATIONS = 999
 SEED = 20260
@@ -48,9 +50,9 @@ Array = NDArray[np.float64]
 def indices(draws: pd.DataFrame, values: ArrayLike, level: float = 0.95) -> pd.DataFrame:
     """Return the first-order index of every key with its interval: one row per key, then one for the rest.
 
-    draws: one column per key, a row per draw (a column "seed" is left aside). values: (draws,), NaN left
-    out. Columns: key, index, low, high, p, p_holm, n, method, note. An index can come out slightly below
-    0. NaN, with the reason in `note`, where there are fewer than 32 draws or nothing varies.
+    draws: one column per key, a row per draw (a column "seed" is ignored). values: (draws,), NaN left out.
+    Columns: key, index, low, high, p, p_holm, n, method, note. An index can come out slightly below 0. It is
+    NaN, with the reason in `note`, if there are fewer than 32 draws or nothing varies.
     """
     import pandas as pd
 
@@ -68,18 +70,18 @@ def indices(draws: pd.DataFrame, values: ArrayLike, level: float = 0.95) -> pd.D
     rest = _row(REST, y.size, reason)
     if not reason:
         used = [columns[str(rows[at]["key"])] for at in varying]
-        found = np.array([index_of(column, y[None])[0] for column in used])
+        found = np.array([first_order_index(column, y[None])[0] for column in used])
         half = _half_widths(used, y, rng, level)
         shuffled = rng.permuted(np.broadcast_to(y, (PERMUTATIONS, y.size)), axis=1)
-        # shuffled values are as shuffled in one order as in another: one null for all keys with harmonics
-        by_chance = _of_ordered(shuffled)
+        # The order of shuffled values does not matter, so all keys with harmonics share one null distribution.
+        harmonics_null = _rbd_fast(shuffled)
         note = (
             ""
-            if y.size >= ENOUGH
-            else f"rough: {y.size} draws ({ENOUGH} or more tell small indices from none)"
+            if y.size >= ENOUGH_DRAWS
+            else f"rough: {y.size} draws ({ENOUGH_DRAWS} or more tell small indices from none)"
         )
         for at, column, index, width in zip(varying, used, found, half[:-1], strict=True):
-            null = _by_levels(column, shuffled) if has_levels(column) else by_chance
+            null = _by_levels(column, shuffled) if has_levels(column) else harmonics_null
             p = (1 + np.count_nonzero(null >= index - 1e-12)) / (PERMUTATIONS + 1)
             method = "levels" if has_levels(column) else "rbd_fast"
             rows[at] |= {
@@ -103,8 +105,8 @@ def _row(key: str, n: int, note: str) -> dict[str, float | str]:
 
 
 def _why_not(y: Array) -> str:
-    if y.size < FEWEST:
-        return f"{y.size} draws with a value: at least {FEWEST} are needed"
+    if y.size < MIN_DRAWS:
+        return f"{y.size} draws with a value: at least {MIN_DRAWS} are needed"
     if np.ptp(y) <= 1e-12 * np.abs(y).max(initial=0.0):
         return "the value is the same in every draw"
     return ""
@@ -115,11 +117,11 @@ def _why_fixed(column: Array) -> str:
 
 
 def has_levels(column: Array) -> bool:
-    """Whether a column has so few values that each is a level of its own."""
-    return np.unique(column).size <= LEVELS
+    """Whether a column has so few distinct values that each is treated as a level."""
+    return np.unique(column).size <= MAX_LEVELS
 
 
-def index_of(column: Array, y: Array) -> Array:
+def first_order_index(column: Array, y: Array) -> Array:
     """Return the first-order index of a column (draws,) for several values at once, y (m, draws) → (m,)."""
     return _by_levels(column, y) if has_levels(column) else _by_harmonics(column, y)
 
@@ -127,11 +129,11 @@ def index_of(column: Array, y: Array) -> Array:
 def _by_harmonics(column: Array, y: Array) -> Array:
     from SALib.analyze.rbd_fast import permute_outputs
 
-    return _of_ordered(permute_outputs(column, y.T).T)
+    return _rbd_fast(permute_outputs(column, y.T).T)
 
 
-def _of_ordered(y: Array) -> Array:
-    """Return the indices of values in the order of RBD-FAST, (m, draws): SALib's formulas for many rows at once."""
+def _rbd_fast(y: Array) -> Array:
+    """Return the indices of values already in RBD-FAST's order, (m, draws): SALib's formulas for many rows at once."""
     from SALib.analyze.rbd_fast import unskew_S1
     from scipy.signal import periodogram
 
@@ -140,7 +142,7 @@ def _of_ordered(y: Array) -> Array:
 
 
 def _by_levels(column: Array, y: Array) -> Array:
-    """One minus variance within levels over variance, each unbiased."""
+    """Return 1 − variance within levels / variance, both unbiased."""
     _, level = np.unique(column, return_inverse=True)
     counts = np.bincount(level)
     if y.shape[1] <= counts.size:
@@ -154,7 +156,7 @@ def _by_levels(column: Array, y: Array) -> Array:
 
 
 def _half_widths(columns: list[Array], y: Array, rng: np.random.Generator, level: float) -> Array:
-    """Half widths of the intervals of all columns, and of what they leave over, from bootstraps of half the draws."""
+    """Return half widths of the intervals of all columns and of the remainder, from bootstraps of half the draws."""
     from SALib.analyze.rbd_fast import permute_outputs
     from scipy.stats import norm
 
@@ -165,6 +167,6 @@ def _half_widths(columns: list[Array], y: Array, rng: np.random.Generator, level
         if has_levels(column):
             found[:, place] = [_by_levels(column[each], y[None, each])[0] for each in some]
         else:
-            found[:, place] = _of_ordered(np.array([permute_outputs(column[each], y[each]) for each in some]))
+            found[:, place] = _rbd_fast(np.array([permute_outputs(column[each], y[each]) for each in some]))
     found[:, -1] = 1 - found[:, :-1].sum(axis=1)
     return norm.ppf(0.5 + level / 2) * found.std(axis=0, ddof=1)

@@ -1,7 +1,7 @@
-"""Sobol' indices from a Saltelli design: first order, and total with every interaction of a key.
+"""Sobol' sensitivity indices from a Saltelli design: first order, and total including all interactions of a key.
 
 Estimators of Saltelli et al. ("Variance based sensitivity analysis of model output. Design and estimator for the
-total sensitivity index", Computer Physics Communications, 2010), intervals by bootstrap over the pairs; from SALib.
+total sensitivity index", Computer Physics Communications, 2010), with bootstrap intervals over the pairs; from SALib.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..saltelli import kinds, rows_per_pair
+from ..saltelli import locate_seeds, rows_per_pair
 from .given_data import REST, SEED
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 RESAMPLES = 500
 FEWEST_PAIRS = 16
-"""Pairs of draws below which no index is given."""
-ROUGH = 0.2
-"""Share of variance that differs between replicates without rhyme above which a note says so."""
+"""With fewer pairs of draws no index is given."""
+MAX_NOISE = 0.2
+"""Share of variance due to noise between replicates above which a note warns."""
 
 Array = NDArray[np.float64]
 
@@ -35,9 +35,8 @@ def sobol_indices(
     uncertainty: `[uncertainty]` of the study as run. seeds, values: (runs,). Replicates are averaged;
     pairs that lack a value in any row are left out. Columns: key, index (first order), low, high, total,
     total_low, total_high, noise, n (runs), method, note. noise: share of the variance of the averaged values
-    that is one replicate's and not another's, beyond a difference between replicates that is the same in
-    every row; it is part of every total, and lowers every first order. NaN with one replicate. The rest is
-    1 − all first orders: interactions and noise.
+    that comes from interaction of rows and replicates, NaN with one replicate; it is part of every total index
+    and lowers every first-order index. The rest is 1 − the sum of first-order indices: interactions and noise.
     """
     import pandas as pd
 
@@ -47,7 +46,9 @@ def sobol_indices(
     cube = cube[whole]
     blank = dict.fromkeys(("index", "low", "high", "total", "total_low", "total_high", "noise"), float("nan"))
     n = int(cube.size)
-    note = f"{len(cube)} whole pairs: at least {FEWEST_PAIRS} are needed" if len(cube) < FEWEST_PAIRS else ""
+    note = (
+        f"{len(cube)} complete pairs: at least {FEWEST_PAIRS} are needed" if len(cube) < FEWEST_PAIRS else ""
+    )
     means = cube.mean(axis=2)
     if not note and np.ptp(means) <= 1e-12 * np.abs(means).max():
         note = "the value is the same in every row"
@@ -55,12 +56,12 @@ def sobol_indices(
         rows = [{"key": key, **blank, "n": n, "method": "sobol", "note": note} for key in [*names, REST]]
         return pd.DataFrame(rows)
     noise = noise_share(cube)
-    told = (
+    notes = (
         [] if whole.all() else [f"{int((~whole).sum())} of {whole.size} pairs lack a value and are left out"]
     )
-    if noise > ROUGH:
-        told.append(f"{100 * noise:.0f} % of the variance is noise between replicates: more replicates")
-    note = "; ".join(told)
+    if noise > MAX_NOISE:
+        notes.append(f"{100 * noise:.0f} % of the variance is noise between replicates: more replicates")
+    note = "; ".join(notes)
     found, left = _analyzed(means, bool(uncertainty["second_order"]), level)
     rows = []
     for at, key in enumerate(names):
@@ -75,8 +76,8 @@ def sobol_indices(
 
 
 def _cube(uncertainty: Mapping[str, Any], seeds: NDArray[Any], values: Array) -> Array:
-    """Return values as (pairs, rows of a pair, replicates), NaN where there is none."""
-    pair, kind, replicate = kinds(uncertainty, seeds)
+    """Return values as (pairs, rows of a pair, replicates), NaN where missing."""
+    pair, kind, replicate = locate_seeds(uncertainty, seeds)
     shape = (int(uncertainty["base"]), rows_per_pair(uncertainty), int(uncertainty["replicates"]))
     cube = np.full(shape, np.nan)
     cube[pair, kind, replicate] = values
@@ -84,10 +85,10 @@ def _cube(uncertainty: Mapping[str, Any], seeds: NDArray[Any], values: Array) ->
 
 
 def noise_share(cube: Array) -> float:
-    """Return the share of the variance of row means that is left over of a two-way layout, rows × replicates.
+    """Return the residual share of the variance of row means in a two-way layout, rows × replicates.
 
-    cube: (pairs, rows, replicates). The residual mean square over the number of replicates, against the
-    variance of the row means over the independent rows.
+    cube: (pairs, rows, replicates). It is the residual mean square divided by the number of replicates and by the
+    variance of the means of the independent rows.
     """
     replicates = cube.shape[2]
     if replicates < 2:
@@ -95,13 +96,12 @@ def noise_share(cube: Array) -> float:
     flat = cube.reshape(-1, replicates)
     residual = flat - flat.mean(axis=1, keepdims=True) - flat.mean(axis=0) + flat.mean()
     mean_square = (residual**2).sum() / ((len(flat) - 1) * (replicates - 1))
-    apart = cube[:, [0, -1]].mean(axis=2)
-    variance = apart.var()
+    variance = cube[:, [0, -1]].mean(axis=2).var()
     return float(min(mean_square / replicates / variance, 1.0)) if variance > 0 else float("nan")
 
 
 def _analyzed(means: Array, second_order: bool, level: float) -> tuple[dict[str, Any], tuple[float, float]]:
-    """Return SALib's answer, and 1 − the sum of first orders with its half width."""
+    """Return SALib's result, and 1 − the sum of first-order indices with its half width."""
     from SALib.analyze import sobol
     from scipy.stats import norm
 

@@ -1,4 +1,4 @@
-"""A prior as a person says it: on the page of a study, in `check` and in `describe` alike."""
+"""Describe priors in plain text, for reports, `check` and `describe`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from ...wording import toml, unquoted
 
 
-def in_words(prior: Mapping[str, Any]) -> str:
-    """A prior as a person says it: "uniform, 0.5 to 0.95"."""
+def describe_prior(prior: Mapping[str, Any]) -> str:
+    """Return a prior in plain text: "uniform, 0.5 to 0.95"."""
     whole = " (whole numbers)" if prior.get("whole") else ""
     if prior.get("choice") is not None:
         names = list(map(unquoted, prior["choice"]))

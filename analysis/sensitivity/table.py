@@ -1,4 +1,4 @@
-"""Sensitivity of a study's measure to its priors, for every arm and its difference from the reference."""
+"""Sensitivity of a study's measure to its priors, per arm and for its difference from the reference."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ COLUMNS = (
 def sensitivity(
     results: Results, measure: str, *, arm: str | None = None, reference: str | None = None
 ) -> pd.DataFrame:
-    """Return which assumption drives a measure's mean over the last 20 rounds: one row per key.
+    """Return sensitivity indices of a measure's mean over the last 20 rounds: one row per key.
 
-    arm: one arm, or all. reference: the arm that differences are taken from, paired by seed; the study's
-    own when omitted. Columns: grid columns, arm, reference ("" in the rows of the arm's own mean), measure,
+    arm: one arm; all if omitted. reference: the arm that is subtracted, paired by seed; the study's own if
+    omitted. Columns: grid columns, arm, reference ("" in the rows of the arm's own mean), measure,
     key ("(rest)": what no key explains alone, differences from run to run included), index (first order),
     low, high, p and p_holm (given data only), total, total_low, total_high and noise (Saltelli's design
     only), n (runs), method, note. See `indices` and `sobol_indices`.
@@ -60,8 +60,8 @@ def sensitivity(
             if name not in by_arm:
                 continue
             for other in ["", *([reference] if name != reference and reference in by_arm else [])]:
-                of = by_arm[name] - by_arm[other] if other else by_arm[name]
-                part = _indices(uncertainty, draws, of)
+                values_by_seed = by_arm[name] - by_arm[other] if other else by_arm[name]
+                part = _indices(uncertainty, draws, values_by_seed)
                 labels = {**values, "arm": name, "reference": other, "measure": measure}
                 parts.append(part.assign(**labels))
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
@@ -75,7 +75,7 @@ def _points(runs: pd.DataFrame, keys: list[str]) -> list[tuple[dict[str, Any], p
 
 
 def _indices(uncertainty: dict[str, Any], draws: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
-    """Return the indices of values by seed."""
+    """Return the indices of values (indexed by seed)."""
     if is_saltelli(uncertainty):
         return sobol_indices(uncertainty, values.index.to_numpy(), values.to_numpy(float))
     drawn = draws.set_index("seed").reindex(values.index)

@@ -1,13 +1,13 @@
-"""What a study's numbers say: intervals over seeds, paired differences, sequential and equivalence statements.
+"""Statistics over seeds: intervals, paired differences, sequential and equivalence tests, planning, decay.
 
 One subject per file: `intervals` (t, Holm), `paired` (arms against a reference), `survival` (censored times),
 `resampling` (BCa, sign flips), `equivalence` (TOST), `sequential` (always valid), `planning` (seeds needed),
-`decay` (half-life). What each holds under simulation: docs/statistics.md.
+`decay` (half-life). Their simulated coverage and power: docs/statistics.md.
 """
 
 from .decay import DecayFit, half_life_fit
 from .equivalence import Equivalence, noninferior, tost
-from .intervals import LEVEL, Interval, holm, mean_interval, t_interval
+from .intervals import LEVEL, Interval, holm, mean_interval, ratio_interval, t_interval
 from .paired import Difference, compare, paired_differences
 from .planning import seeds_needed, sequential_seeds_needed
 from .resampling import bca_interval, sign_flip
@@ -30,6 +30,7 @@ __all__ = [
     "median_survival",
     "noninferior",
     "paired_differences",
+    "ratio_interval",
     "seeds_needed",
     "sequence_at_looks",
     "sequential_seeds_needed",

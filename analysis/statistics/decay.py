@@ -1,4 +1,4 @@
-"""Decay of a curve over the rounds: which form it has, when half of it is lost, and whether it decays at all."""
+"""Fit the decay of a curve over rounds: its form, its half-life, and whether it decays at all."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import BadInput
 from ...wording import counted
 from .decay_forms import FORMS, Form
-from .intervals import LEVEL, Interval, apart, mean_interval
+from .intervals import LEVEL, Interval, mean_interval, subtract, too_few
 
 SEED = 20_261_122
 START = 5
-"""Rounds that make up the start level, as in `measures.summaries.niche_half_life`."""
-FEWEST = 8
-"""Rounds below which no form is fitted."""
+"""Rounds averaged for the start level, as in `measures.summaries.niche_half_life`."""
+MIN_ROUNDS = 8
+"""With fewer rounds no form is fitted."""
 REACH = 20
-"""Half-lives beyond this many horizons count as infinite: nothing in the curve tells them apart."""
+"""Half-lives beyond this many horizons count as infinite: the curve cannot distinguish them."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class DecayFit:
     """A decay fitted to the mean curve over seeds, and the time until half of its start is lost."""
 
     half_life: float
-    """Rounds; ∞ where the curve levels off above half of its start, NaN where nothing decays."""
+    """Rounds; ∞ if the curve levels off above half of its start, NaN if nothing decays."""
     low: float
     high: float
-    """Interval over seeds; `high` may be ∞. NaN where there is none."""
+    """Interval over seeds; `high` may be ∞. NaN if there is none."""
     form: str
-    """"exponential", "exponential to a floor" or "power law"; empty where nothing was fitted."""
+    """"exponential", "exponential to a floor" or "power law"; empty if nothing was fitted."""
     start: float
     """Fitted level at the first round."""
     asymptote: float
-    """Fitted level that it decays to; 0 for the forms without a floor."""
+    """Fitted level that the curve decays to; 0 for the forms without a floor."""
     r2: float
     """Share of the mean curve's variation over the rounds that the fit explains."""
     fall: Interval
@@ -47,9 +47,9 @@ class DecayFit:
     errors: dict[str, float]
     """Form → mean squared error on the curve of a seed left out."""
     half_lives: dict[str, float]
-    """Form → its half-life, of the forms that predict about as well as the best: the interval spans them."""
+    """Form → its half-life, for the forms that predict about as well as the best; the interval spans them."""
     reason: str = ""
-    """Why there is no half-life or no interval, or what to mind."""
+    """Why there is no half-life or no interval, or a caveat."""
 
     @property
     def decays(self) -> bool:
@@ -78,32 +78,32 @@ def half_life_fit(
     forms: tuple[str, ...] = tuple(FORMS),
     resamples: int = 1_999,
 ) -> DecayFit:
-    """Fit a decay to the mean of the curves and read the time until half of its first value is lost.
+    """Fit a decay to the mean of the curves and return the time until half of its first value is lost.
 
-    rounds (R,), increasing; curves (S, R) ≥ 0, one per seed, such as niche exposure. Seeds without any
-    value and rounds in which a remaining seed has none are left out.
+    rounds (R,), increasing; curves (S, R) ≥ 0, one per seed, such as niche exposure. Seeds without any value are
+    left out, then rounds in which a remaining seed has none.
 
     Forms, with t counted from the first round: a·exp(−λt); c + a·exp(−λt) with c ≥ 0; and
-    a·(1 + t/τ)^(−β). Each is fitted by least squares to the mean of all seeds but one and judged by its error
-    on that one's curve, so that rounds may depend on each other as they like. Of the forms within one
-    standard error of the best (Breiman et al., Classification and Regression Trees, 1984) the first is
-    taken, and the interval spans those of all of them. Each form's interval resamples whole seeds (`resamples`
-    times, fixed seed) and takes percentiles widened for few seeds (Hesterberg, Am. Stat. 69 (2015),
-    "expanded percentile"). Whether there is a decay at all is decided by `fall`, a t interval over seeds.
+    a·(1 + t/τ)^(−β). Each is fitted by least squares to the mean of all seeds but one and scored by its error on
+    the left-out seed's curve, so rounds may be dependent in any way. The first form within one standard error of
+    the best (Breiman et al., Classification and Regression Trees, 1984) is used, and the interval spans those of
+    all such forms. Each form's interval resamples whole seeds (`resamples` times, fixed seed) and takes percentiles
+    widened for few seeds (Hesterberg, Am. Stat. 69 (2015), "expanded percentile"). Whether there is a decay at all
+    is decided by `fall`, a t interval over seeds.
     """
-    when, curves = _whole(rounds, curves)
+    when, curves = _complete(rounds, curves)
     every = np.asarray(rounds, float)
     first = every[0] if every.size else 0.0
     t, horizon, n = when - first, float(every[-1] - first) if every.size else 0.0, len(curves)
-    if len(t) < FEWEST or n == 0:
-        what = f"{len(t)} rounds with a value: a decay takes {FEWEST}" if n else "no seed has a value"
-        return _nothing(what, horizon, n)
+    if len(t) < MIN_ROUNDS or n == 0:
+        what = f"{len(t)} rounds with a value: a decay takes {MIN_ROUNDS}" if n else "no seed has a value"
+        return _no_fit(what, horizon, n)
     late = slice(-max(1, len(t) // 3), None)
     end = curves[:, late].mean(axis=1)
-    fall = mean_interval(apart(curves[:, :START].mean(axis=1), end), level)
+    fall = mean_interval(subtract(curves[:, :START].mean(axis=1), end), level)
     tables = {name: FORMS[name].table(tuple(t)) for name in forms}
-    errors = {name: _left_out(table, curves, t) for name, table in tables.items()}
-    alike = _alike(errors)
+    errors = {name: _loo_errors(table, curves, t) for name, table in tables.items()}
+    alike = _within_one_standard_error(errors)
     mean, form = curves.mean(axis=0), alike[0]
     fits = {name: tables[name].fit(mean[None]) for name in alike}
     halves = {name: float(FORMS[name].half_lives(fit, REACH * horizon)[0]) for name, fit in fits.items()}
@@ -115,7 +115,7 @@ def half_life_fit(
     if reason:
         halves = dict.fromkeys(halves, np.nan)
     elif n == 1:
-        reason = "one seed gives no interval"
+        reason = too_few(n)
     else:
         ends = [_interval(tables[name], curves, level, REACH * horizon, resamples) for name in alike]
         low, high = min(end[0] for end in ends), max(end[1] for end in ends)
@@ -136,8 +136,8 @@ def half_life_fit(
     )
 
 
-def _nothing(reason: str, horizon: float, n: int) -> DecayFit:
-    """What there is to say where nothing can be fitted."""
+def _no_fit(reason: str, horizon: float, n: int) -> DecayFit:
+    """Return the result when no form can be fitted."""
     nan = np.nan
     return DecayFit(
         nan,
@@ -157,7 +157,7 @@ def _nothing(reason: str, horizon: float, n: int) -> DecayFit:
 
 
 def _why_none(mean: NDArray[np.float64], fall: Interval, end: Interval) -> str:
-    """Why a curve has no half-life; empty where it has one."""
+    """Return why a curve has no half-life; empty if it has one."""
     if not mean[:START].mean() > 0:
         return "it starts at 0: there is nothing to halve"
     if fall.high < 0:
@@ -168,16 +168,16 @@ def _why_none(mean: NDArray[np.float64], fall: Interval, end: Interval) -> str:
     return "" if falls else "no decay is seen"
 
 
-def _left_out(table: Form, curves: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean squared error on each seed's curve of the form fitted to the mean of the others; of one seed, on itself."""
+def _loo_errors(table: Form, curves: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each seed's mean squared error under the fit to the mean of the others; a single seed's under its own."""
     n = len(curves)
     others = (curves.sum(axis=0) - curves) / (n - 1) if n > 1 else curves
     fitted = np.array([table.curve(t, fit) for fit in table.fit(others)])
     return ((fitted - curves) ** 2).mean(axis=1)
 
 
-def _alike(errors: dict[str, NDArray[np.float64]]) -> list[str]:
-    """The forms whose error is within one standard error of the best one's, seeds paired, in the given order."""
+def _within_one_standard_error(errors: dict[str, NDArray[np.float64]]) -> list[str]:
+    """Return the forms whose error, paired by seed, is within one standard error of the best, in the given order."""
     best = min(errors, key=lambda name: float(errors[name].mean()))
     alike = []
     for name, error in errors.items():
@@ -191,7 +191,7 @@ def _alike(errors: dict[str, NDArray[np.float64]]) -> list[str]:
 def _interval(
     table: Form, curves: NDArray[np.float64], level: float, reach: float, resamples: int
 ) -> tuple[float, float]:
-    """Percentiles of the half-life over resampled seeds, widened by √(n/(n−1)) and the t quantile."""
+    """Return percentiles of the half-life over resampled seeds, widened by √(n/(n−1)) and the t quantile."""
     from scipy.stats import norm, t
 
     n = len(curves)
@@ -204,10 +204,10 @@ def _interval(
     )
 
 
-def _whole(rounds: ArrayLike, curves: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rounds (R,) and curves (S, R) less the seeds without any value and the rounds that a seed left lacks.
+def _complete(rounds: ArrayLike, curves: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return rounds and curves without the seeds that have no value and the rounds that a remaining seed lacks.
 
-    Raises BadInput where the shapes do not fit or the rounds do not increase.
+    Raises BadInput if the shapes do not match or the rounds do not increase.
     """
     when, curves = np.asarray(rounds, float), np.asarray(curves, float)
     if when.ndim != 1 or curves.ndim != 2 or curves.shape[1] != when.size:

@@ -1,8 +1,8 @@
-"""The forms of decay: each fits many curves at once by least squares over a grid of its rate, refined.
+"""The forms of decay (exponential, exponential to a floor, power law), each fitted to many curves at once.
 
-Given its rate every form is linear in its levels, so the least squares over them are solved in closed
-form (variable projection: Golub & Pereyra, SIAM J. Numer. Anal. 10 (1973)) at every rate of a grid, and a parabola
-through the best rate and its neighbors refines it.
+Given its rate every form is linear in its levels, so least squares over the levels has a closed form (variable
+projection: Golub & Pereyra, SIAM J. Numer. Anal. 10 (1973)). It is solved at every rate of a grid, and a parabola
+through the best rate and its neighbors refines the rate.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ NUDGE = 1e-5
 
 
 class Form(ABC):
-    """One form of decay over rounds t ≥ 0 counted from the first; `table` lays its grid out for given rounds."""
+    """One form of decay over rounds t ≥ 0 counted from the first; `table` precomputes its grid for given rounds."""
 
     @classmethod
     @lru_cache(maxsize=4)
     def table(cls, t: tuple[float, ...]) -> Form:
-        """The form, laid out for rounds t."""
+        """Return the form with its grid precomputed for rounds t (cached)."""
         form = cls()
         form.lay_out(np.asarray(t))
         return form
 
     @abstractmethod
     def lay_out(self, t: Floats) -> None:
-        """Prepare what `fit` needs for rounds t (R,)."""
+        """Precompute what `fit` needs for rounds t (R,)."""
 
     @abstractmethod
     def fit(self, curves: Floats) -> Floats:
@@ -86,7 +86,7 @@ class Floor(Form):
         size = (self.centered**2).sum(axis=1)
         a = curves @ self.centered.T / size
         c = mean[:, None] - a * self.means
-        # Where a level would be negative, the best without it: no floor.
+        # If a level would be negative, the best fit has no floor.
         gain = np.where(
             (a > 0) & (c > 0), a**2 * size + len(self.t) * mean[:, None] ** 2, _explained(self.plain, curves)
         )
@@ -113,7 +113,7 @@ class Floor(Form):
 
 
 class PowerLaw(Form):
-    """a·(1 + t/τ)^(−β); parameters (a, h, β) with the half-life h = τ·(2^(1/β) − 1), the better determined of the two."""
+    """a·(1 + t/τ)^(−β); parameters (a, h, β) with the half-life h = τ·(2^(1/β) − 1), better determined than τ."""
 
     POWERS = tuple(np.geomspace(0.1, 5, 8))
 
@@ -132,7 +132,7 @@ class PowerLaw(Form):
         return self._polished(np.log(half), np.log(np.asarray(self.POWERS)[best]), curves)
 
     def _polished(self, half: Floats, power: Floats, curves: Floats) -> Floats:
-        """Gauss–Newton in (a, log h, log β) from the best of the grid; a step that does not help is quartered."""
+        """Run Gauss–Newton in (a, log h, log β) from the best grid point; a step that does not help is quartered."""
         place = np.column_stack([half, power])
         shape = self._shapes(place)
         scale = _scale(shape, curves)
@@ -181,7 +181,7 @@ FORMS: dict[str, Form] = {
 
 
 def _rates(t: Floats) -> Floats:
-    """Rates from a half-life of 40 horizons to one of a fifth of the shortest step."""
+    """Return rates from a half-life of 40 horizons to one of a fifth of the shortest step."""
     return np.geomspace(np.log(2) / (40 * t[-1]), 5 * np.log(2) / np.diff(t).min(), 240)
 
 
@@ -190,7 +190,7 @@ def _power(t: Floats, halves: Floats, power: float) -> Floats:
 
 
 def _explained(shapes: Floats, curves: Floats) -> Floats:
-    """Sum of squares that each shape explains with a nonnegative scale, (B, shapes)."""
+    """Return the sum of squares that each shape explains with a nonnegative scale, (B, shapes)."""
     return np.maximum(curves @ shapes.T, 0.0) ** 2 / (shapes**2).sum(axis=1)
 
 
@@ -199,7 +199,7 @@ def _scale(shape: Floats, curves: Floats) -> Floats:
 
 
 def _refined(log_rates: Floats, gain: Floats) -> Floats:
-    """The rate with the largest gain, by a parabola through it and its two neighbors; gain (B, rates)."""
+    """Return the rate with the largest gain, by a parabola through it and its two neighbors; gain (B, rates)."""
     rows = np.arange(len(gain))
     best = np.clip(gain.argmax(axis=1), 1, len(log_rates) - 2)
     left, middle, right = (gain[rows, best + step] for step in (-1, 0, 1))

@@ -1,4 +1,4 @@
-"""Equivalence and non-inferiority: "no harm" as a statement, not as the absence of one."""
+"""Tests of equivalence and non-inferiority: show that there is no harm, rather than fail to show harm."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import BadInput
-from .intervals import LEVEL, Interval, t_interval
+from .intervals import LEVEL, Interval, one_interval, too_few
 
 
 @dataclass(frozen=True)
 class Equivalence(Interval):
-    """A mean against two bounds; `low` and `high` are the interval that decides (level 2 · level − 1)."""
+    """A mean tested against two bounds; `low` and `high` are the deciding interval (at 2 · level − 1)."""
 
     lower: float = -np.inf
-    """Bound that the mean is to lie above; −∞ for none."""
+    """Bound that the mean should lie above; −∞ for none."""
     upper: float = np.inf
-    """Bound that the mean is to lie below; ∞ for none."""
+    """Bound that the mean should lie below; ∞ for none."""
     p_lower: float = np.nan
     """One-sided p-value of "the mean lies at or below `lower`"."""
     p_upper: float = np.nan
@@ -33,11 +33,11 @@ class Equivalence(Interval):
 def tost(values: ArrayLike, low: float, high: float, level: float = LEVEL) -> Equivalence:
     """Two one-sided t tests: is the mean of the values shown to lie between `low` and `high`?
 
-    values (n,): one per seed, such as paired differences; those that are not finite are left out. The
-    mean is equivalent where each one-sided test at 1 − level rejects, which is where the t interval at
-    2 · level − 1 (90 % for 95 %) lies strictly within the bounds. One infinite bound makes it a test of
-    non-inferiority. Not "equivalent" says only that it was not shown. Raises BadInput where the bounds
-    leave nothing between them. Schuirmann, J. Pharmacokinet. Biopharm. 15 (1987).
+    values (n,): one per seed, such as paired differences; non-finite values are left out. The mean is equivalent
+    if both one-sided tests at 1 − level reject, that is, if the t interval at 2 · level − 1 (90 % for 95 %) lies
+    strictly within the bounds. One infinite bound makes it a test of non-inferiority. Not "equivalent" means only
+    that equivalence was not shown. Raises BadInput unless low < high. Schuirmann, J. Pharmacokinet. Biopharm. 15
+    (1987).
     """
     from scipy.stats import t
 
@@ -45,11 +45,9 @@ def tost(values: ArrayLike, low: float, high: float, level: float = LEVEL) -> Eq
         raise BadInput(f"the bounds of an equivalence test must be low < high (here {low:g} and {high:g})")
     if not 0.5 < level < 1:
         raise BadInput(f"the level of an equivalence test must lie between 0.5 and 1 (here {level:g})")
-    means, halves, errors, counts = t_interval(np.ravel(np.asarray(values, float)), 2 * level - 1)
-    mean, half, error, n = float(means), float(halves), float(errors), int(counts)
+    mean, half, error, n = one_interval(values, 2 * level - 1)
     if n < 2:
-        reason = "no values" if n == 0 else "one seed gives no interval"
-        return Equivalence(mean, np.nan, np.nan, n, reason, low, high, level=level)
+        return Equivalence(mean, np.nan, np.nan, n, too_few(n), low, high, level=level)
     if error > 0:
         p_lower, p_upper = t.sf((mean - low) / error, n - 1), t.sf((high - mean) / error, n - 1)
     else:

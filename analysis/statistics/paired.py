@@ -1,4 +1,4 @@
-"""Arms against a reference, paired by seed."""
+"""Compare arms with a reference arm, paired by seed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BadInput, did_you_mean
-from .intervals import LEVEL, Interval, apart, holm, t_interval
-from .resampling import bca, flips
+from .intervals import LEVEL, Interval, holm, subtract, t_interval
+from .resampling import bca, sign_flip_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Method = Callable[[NDArray[np.float64], float], tuple[Interval, float]]
-"""From paired differences, one per seed in ascending order and NaN where there is none, and a level: interval and p."""
-METHODS: dict[str, Method | None] = {"t": None, "bca": bca, "permutation": flips}
-"""How intervals and p-values of differences are made; t intervals are made of all measures at once."""
+"""Maps paired differences (one per seed, ascending, NaN if there is none) and a level to an interval and a p-value."""
+METHODS: dict[str, Method | None] = {"t": None, "bca": bca, "permutation": sign_flip_interval}
+"""Methods for intervals and p-values of differences; None: t intervals, computed for all measures at once."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Difference(Interval):
     reference: str = ""
     measure: str = ""
     p: float = float("nan")
-    """Two-sided p-value (of the paired t test, unless another method was asked for); NaN where the test is undefined."""
+    """Two-sided p-value (of the paired t test unless another method was chosen); NaN if the test is undefined."""
     missing: tuple[int, ...] = field(default=())
     """Seeds of the study that lack a value in the arm or in the reference."""
 
@@ -38,12 +38,12 @@ class Difference(Interval):
 def paired_differences(
     runs: pd.DataFrame, arm: str, reference: str, measure: str, level: float = LEVEL, method: str = "t"
 ) -> Difference:
-    """Mean of arm − reference over the seeds that have both, with its interval (`method` as in `compare`).
+    """Return the mean of arm − reference over the seeds that have both, with its interval (`method` as in `compare`).
 
-    `runs` has one row per run of one grid point: columns `arm`, `seed` and the measure. Seeds without
-    a finite value on either side (a failed run, an undefined measure) are left out and listed. With
-    fewer than two pairs the interval is NaN and `reason` says why; where every seed gives the same
-    difference the interval has no width, p is 1 for a difference of zero and undefined otherwise.
+    `runs` has one row per run of one grid point: columns `arm`, `seed` and the measure. Seeds without a finite value
+    in either arm (a failed run, an undefined measure) are left out and listed. With fewer than two pairs the interval
+    is NaN and `reason` says why. If every seed gives the same difference, the interval has no width, and p is 1 for a
+    difference of zero and undefined otherwise.
     """
     table = compare(runs, reference, [measure], arms=[arm], level=level, method=method).iloc[0]
     return Difference(
@@ -70,16 +70,16 @@ def compare(
     level: float = LEVEL,
     method: str | Method = "t",
 ) -> pd.DataFrame:
-    """Every arm against the reference on every measure, paired by seed: one row per (arm, measure).
+    """Compare every arm with the reference on every measure, paired by seed: one row per (arm, measure).
 
     Columns: arm, measure, primary, mean_arm and mean_reference (over the pairs), difference, low,
-    high, n, missing (tuple of seeds), p, p_holm, verdict, reason. Primary measures are named
-    beforehand and stand unadjusted (p_holm is NaN): their verdict is whether the interval leaves out
-    zero. The others are adjusted by Holm within each arm, split measures (`name:group=…`) as a
-    family of their own; their verdict is whether the adjusted p is below 1 − level.
+    high, n, missing (tuple of seeds), p, p_holm, verdict, reason. Primary measures are named in advance and not
+    adjusted (p_holm is NaN): their verdict is whether the interval excludes zero. The others are adjusted by Holm
+    within each arm, split measures (`name:group=…`) as a family of their own; their verdict is whether the adjusted
+    p is below 1 − level.
 
-    method: "t" for paired t intervals and tests; "bca" for bootstrap intervals and the p they imply;
-    "permutation" for the sign-flip test and the interval that inverts it; or a function that gives both.
+    method: "t" for paired t intervals and tests; "bca" for bootstrap intervals and the p-values they imply;
+    "permutation" for the sign-flip test and the interval that inverts it; or a function that returns both.
     Below the number of seeds that bca and permutation need, `reason` says so (`resampling`, docs/statistics.md).
     """
     import pandas as pd
@@ -110,7 +110,7 @@ def compare(
     rows = []
     for arm in arms:
         here, there = cube[arm], cube[reference]
-        pairs = apart(here, there)
+        pairs = subtract(here, there)
         both = np.isfinite(pairs)
         mean, half, error, n = t_interval(pairs, level)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -157,7 +157,7 @@ def compare(
 
 
 def _verdict(row, level: float) -> str:
-    """Plain words for a row of `compare`."""
+    """Return the verdict for a row of `compare`, as text."""
     if np.isnan(row.low):
         return "cannot say"
     if row.low == row.high and row.difference == 0:
@@ -165,7 +165,7 @@ def _verdict(row, level: float) -> str:
     clear = (row.low > 0 or row.high < 0) if row.primary else row.p_holm < 1 - level or row.low == row.high
     if not clear:
         return "no clear difference"
-    # The mean of all seeds may lie outside of an interval that earlier looks cut.
+    # The mean of all seeds may lie outside an interval that earlier looks narrowed.
     return "higher" if row.low > 0 or (row.high >= 0 and row.difference > 0) else "lower"
 
 

@@ -1,41 +1,42 @@
-"""Intervals and tests without the normal: BCa bootstrap and sign flips, for values one per seed."""
+"""Resampling intervals and tests that do not assume normality: BCa bootstrap and sign-flip permutation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .intervals import LEVEL, Interval, rounding, t_interval
+from .intervals import LEVEL, Interval, mean_interval, rounding_error
 
 RESAMPLES = 9_999
 SEED = 20_261_122
-"""Of every generator here: the same values give the same interval."""
-EXACT = 14
-"""Most values for which all sign vectors are counted."""
-MOST = 2**23
-"""Most numbers (64 MiB) that are held at once, however many values there are."""
+"""Seed of every generator here: the same values give the same interval."""
+MAX_EXACT = 14
+"""Most values for which all sign vectors are enumerated."""
+MAX_NUMBERS = 2**23
+"""Most numbers (64 MiB) in memory at once, however many values there are."""
 FEW_BCA = 20
-"""Below this many values BCa intervals hold the truth too rarely (docs/statistics.md)."""
+"""Below this many values BCa intervals cover the truth too rarely (docs/statistics.md)."""
 FEW_FLIPS = 6
 """Below this many values no sign-flip test reaches p < 0.05: the smallest is 2 / 2ⁿ."""
 
 
-def fewest(level: float = LEVEL) -> int:
-    """Return the number of values below which no resampled interval can hold a mean at `level`: 6 at 95 %.
+def fewest_values(level: float = LEVEL) -> int:
+    """Return the fewest values for which a resampling interval can cover the mean at `level`: 6 at 95 %.
 
-    Such an interval lies within the values, and all n lie on one side of the middle of their law with
+    Such an interval lies within the values, and all n lie on one side of the median of their distribution with
     probability 2 / 2ⁿ.
     """
     return int(np.ceil(np.log2(2 / (1 - level)) - 1e-9))
 
 
 def bca_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
-    """Mean of independent values (one per seed) and its BCa bootstrap interval; values (n,).
+    """Return the mean of independent values (n,), one per seed, with its BCa bootstrap interval.
 
-    Those that are not finite are left out; below 20 values `reason` warns. scipy's `bootstrap`, 9,999
-    resamples from a fixed seed. Efron, J. Am. Stat. Assoc. 82 (1987).
+    Non-finite values are left out; below 20 values `reason` warns. scipy's `bootstrap`, 9,999 resamples from a
+    fixed seed. Efron, J. Am. Stat. Assoc. 82 (1987).
     """
     return bca(values, level)[0]
 
@@ -51,19 +52,19 @@ def bca(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
     n, constant = plain.n, plain.low == plain.high
     if n < 2 or constant:
         return plain, float(plain.mean == 0) if constant and plain.mean == 0 else np.nan
-    # In its own unit, so that the interval moves exactly with a change of unit.
+    # Values are rescaled so that the interval is exactly equivariant under a change of unit.
     size = np.abs(values - plain.mean).max()
     off = (values - plain.mean) / size
     found = bootstrap(
         (off,),
-        # Rounded, so that resamples equal to the observed mean but for rounding are ties.
+        # Means are rounded so that resamples equal to the observed mean up to rounding error are ties.
         lambda part, axis: np.round(part.mean(axis=axis), 12),
         vectorized=True,
         n_resamples=RESAMPLES,
         confidence_level=level,
         method="BCa",
         rng=np.random.default_rng(SEED),
-        batch=max(1, min(1000, MOST // n)),
+        batch=max(1, min(1000, MAX_NUMBERS // n)),
     )
     low, high = (float(end * size + plain.mean) for end in found.confidence_interval)
     reason = f"BCa needs about {FEW_BCA} seeds; with {n} it is too narrow" if n < FEW_BCA else ""
@@ -79,20 +80,20 @@ def bca(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
 
 
 def sign_flip(values: ArrayLike) -> float:
-    """Two-sided p-value of the sign-flip permutation test that values (n,) lie symmetrically about zero.
+    """Return the two-sided p-value of the sign-flip permutation test that values (n,) are symmetric about zero.
 
-    All 2ⁿ sign vectors up to 14 values; beyond, 9,999 random ones and the observed one (Phipson &
-    Smyth, Stat. Appl. Genet. Mol. Biol. 9, 2010). Values that are not finite are left out; NaN below two.
+    All 2ⁿ sign vectors up to 14 values; beyond, 9,999 random ones and the observed one (Phipson & Smyth, Stat. Appl.
+    Genet. Mol. Biol. 9, 2010). Non-finite values are left out; NaN below two.
     """
-    return flips(values)[1]
+    return sign_flip_interval(values)[1]
 
 
-def flips(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
+def sign_flip_interval(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
     """Return the interval that inverts the sign-flip test, and the test's p-value for zero.
 
     Its ends are means of subsets of the values: flipping the signs of a subset about m makes the sum
-    larger exactly where the subset's mean lies below m. Below 6 values there is none at 95 %. Holds for
-    values that are symmetric about their mean, of whatever shape. Hartigan, J. Am. Stat. Assoc. 64 (1969).
+    larger exactly if the subset's mean lies below m. Below 6 values there is none at 95 %. It is valid for any
+    distribution that is symmetric about its mean. Hartigan, J. Am. Stat. Assoc. 64 (1969).
     """
     values, plain = _finite(values, level)
     n = plain.n
@@ -100,13 +101,13 @@ def flips(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
         return plain, np.nan
     parts = [(subsets.sum(axis=1), subsets @ values) for subsets in _subsets(n)]
     sizes, sums = (np.concatenate(each) for each in zip(*parts, strict=True))
-    blur = float(rounding(np.abs(values).sum()))
+    blur = float(rounding_error(np.abs(values).sum()))
     total = values.sum()
     toward = sums if total > 0 else -sums
     p = 1.0 if abs(total) <= blur else min(1.0, 2 * (1 + int((toward <= blur).sum())) / (len(sums) + 1))
     reject = int((1 - level) / 2 * (len(sums) + 1) + 1e-9)
     if reject < 1:
-        reason = f"{n} seeds are too few for sign flips: it takes {fewest(level)}"
+        reason = f"{n} seeds are too few for sign flips: it takes {fewest_values(level)}"
         return Interval(plain.mean, np.nan, np.nan, n, reason), p
     if plain.low == plain.high:
         return plain, p
@@ -118,22 +119,20 @@ def flips(values: ArrayLike, level: float = LEVEL) -> tuple[Interval, float]:
 
 
 def _finite(values: ArrayLike, level: float) -> tuple[NDArray[np.float64], Interval]:
-    """The finite values, and their t interval with the reason why there is none or no width."""
+    """Return the finite values and their t interval; `reason` says why it is missing or has no width."""
     values = np.ravel(np.asarray(values, float))
     values = values[np.isfinite(values)]
-    means, halves, _, _ = t_interval(values, level)
-    mean, half, n = float(means), float(halves), values.size
-    reason = {0: "no values", 1: "one seed gives no interval"}.get(n, "")
-    if half == 0:
-        reason = "the same value in every seed"
-    return values, Interval(mean, mean - half, mean + half, n, reason)
+    plain = mean_interval(values, level)
+    if plain.low == plain.high:
+        plain = replace(plain, reason="the same value in every seed")
+    return values, plain
 
 
 def _subsets(n: int) -> Iterator[NDArray[np.float64]]:
-    """The values whose signs are flipped, one row each, without the observed signs; parts (m, n) of 0 and 1."""
-    if n <= EXACT:
+    """Yield blocks (m, n) of 0 and 1: a row marks the values whose signs are flipped; the observed signs are left out."""
+    if n <= MAX_EXACT:
         yield ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1).astype(np.float64)
         return
-    rng, rows = np.random.default_rng(SEED), max(1, MOST // n)
+    rng, rows = np.random.default_rng(SEED), max(1, MAX_NUMBERS // n)
     for start in range(0, RESAMPLES, rows):
         yield rng.integers(0, 2, (min(rows, RESAMPLES - start), n)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""A confidence sequence: an interval that holds at every number of seeds at once, so one may look at any time."""
+"""Confidence sequences: intervals valid at every number of seeds at once, so that a study may be looked at any time."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import BadInput
-from .intervals import LEVEL, Interval, t_interval
+from .intervals import LEVEL, Interval, one_interval, too_few
 
 SPREAD = 0.5
-"""Variance of the normal mixture over the standardized effect. The interval is tightest near 20 seeds with it
+"""Variance of the normal mixture over the standardized effect. With it the interval is tightest near 20 seeds
 and within 3 % of the tightest possible from 13 to 58 seeds (95 % level)."""
 
 
 def confidence_sequence(values: ArrayLike, level: float = LEVEL) -> Interval:
-    """Interval for the mean of normal values with unknown variance that holds at all n at once.
+    """Return an interval for the mean of normal values with unknown variance that is valid at all n at once.
 
-    values (n,): paired differences in order of seed; those that are not finite are left out. With
-    probability `level` the true mean lies in the interval of *every* n = 1, 2, …: one may look after
-    every batch and stop when one likes. It is wider than the t interval at one n (by 60 % at 20–30
-    seeds), and there is none (NaN) below 6 seeds at 95 %.
+    values (n,): paired differences in order of seed; non-finite values are left out. With probability `level` the
+    true mean lies in the interval of *every* n = 1, 2, …, so looking after every batch and stopping at any time is
+    allowed. It is wider than the t interval at one n (by 60 % at 20–30 seeds), and there is none (NaN) below 6
+    seeds at 95 %.
 
     With ν = n − 1, t the t statistic against a mean m, and r = 1 + n g, the mixture over effect sizes
     m/σ ~ N(0, g) of the likelihood ratios of t, E(m) = r^(−1/2) ((1 + t²/ν) / (1 + t²/(ν r)))^(n/2), is
@@ -31,10 +31,9 @@ def confidence_sequence(values: ArrayLike, level: float = LEVEL) -> Interval:
     """
     if not 0 < level < 1:
         raise BadInput(f"the level of a confidence sequence must lie between 0 and 1 (here {level:g})")
-    means, _, errors, counts = t_interval(np.ravel(np.asarray(values, float)), level)
-    mean, error, n = float(means), float(errors), int(counts)
+    mean, _, error, n = one_interval(values, level)
     if n < 2:
-        return Interval(mean, np.nan, np.nan, n, "no values" if n == 0 else "one seed gives no interval")
+        return Interval(mean, np.nan, np.nan, n, too_few(n))
     width = float(sequence_width(n, level))
     if not np.isfinite(width):
         first = first_look(level)
@@ -44,13 +43,13 @@ def confidence_sequence(values: ArrayLike, level: float = LEVEL) -> Interval:
 
 
 def sequence_at_looks(values: ArrayLike, looks: Iterable[int], level: float = LEVEL) -> Interval:
-    """Intersection of the confidence sequence over the looks taken: what one look has shut out stays out.
+    """Return the confidence sequence intersected over the looks taken: what one look excludes stays excluded.
 
-    values (n,): as in `confidence_sequence`; looks: how many of the first of them each look had, whatever
-    is beyond n left out; all n count as the last look. The sequence holds the true mean at all looks together with
-    probability `level`, so their intersection does, too. Where looks leave nothing in common (in 1 − level of
-    studies at most, as one of them then left the truth out) the earlier ones stand, and `reason` says so. The mean
-    is that of all values, and may lie outside. An earlier look at which all values were the same shuts nothing out.
+    values (n,): as in `confidence_sequence`; looks: number of values at each look, those beyond n ignored; all n
+    are the last look. The sequence covers the true mean at all looks together with probability `level`, and so does
+    their intersection. If the intersection is empty (in 1 − level of studies at most, as one look then missed the
+    truth), the earlier looks stand, and `reason` says so. The mean is that of all values, and may lie outside. An
+    earlier look at which all values were equal excludes nothing.
     """
     values = np.ravel(np.asarray(values, float))
     last = confidence_sequence(values, level)
@@ -69,7 +68,7 @@ def sequence_at_looks(values: ArrayLike, looks: Iterable[int], level: float = LE
 
 
 def sequence_width(n: ArrayLike, level: float = LEVEL, spread: float = SPREAD) -> NDArray[np.float64]:
-    """Half width of the confidence sequence in standard deviations of the values; infinite where there is none."""
+    """Return the half width of the confidence sequence in standard deviations of the values; infinite if none."""
     n = np.asarray(n, dtype=np.float64)
     r = 1 + n * spread
     bound = (np.sqrt(r) / (1 - level)) ** (2 / n)
@@ -79,6 +78,6 @@ def sequence_width(n: ArrayLike, level: float = LEVEL, spread: float = SPREAD) -
 
 
 def first_look(level: float = LEVEL) -> int:
-    """Smallest number of seeds at which the confidence sequence is an interval."""
+    """Return the smallest number of seeds at which the confidence sequence is finite."""
     n = np.arange(2, 2000)
     return int(n[np.isfinite(sequence_width(n, level))][0])

@@ -1,4 +1,4 @@
-"""Times that may lie beyond the end of observation."""
+"""Kaplan–Meier medians of times that may be censored by the end of a run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class Survival:
-    """Kaplan–Meier median of a time that may lie beyond the end of observation."""
+    """Kaplan–Meier median of a time that may be censored."""
 
     median: float
-    """NaN where fewer than half got there within `horizon`."""
+    """NaN if fewer than half had the event within `horizon`."""
     n: int
     events: int
-    """How many were seen to get there."""
+    """Number of observed events."""
     horizon: float
     """Longest time observed."""
 
@@ -29,10 +29,9 @@ class Survival:
 
 
 def median_survival(times: ArrayLike, censored: ArrayLike) -> Survival:
-    """Kaplan–Meier median: the first time by which at least half got there; times (n,), censored (n,) bool.
+    """Return the Kaplan–Meier median, the first time by which half had the event; times (n,), censored (n,) bool.
 
-    A censored time says "not yet by then". NaN times are left out. At a tie events come before
-    censorings (Kaplan & Meier 1958).
+    NaN times are left out. At ties events come before censorings (Kaplan & Meier 1958).
     """
     times = np.asarray(times, dtype=np.float64)
     seen = np.isfinite(times)

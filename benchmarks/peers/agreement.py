@@ -1,4 +1,4 @@
-"""echodrift's own `evaluate` against the benchmark's judge, on the same split: they must agree to 1e-6.
+"""Check that echodrift's `evaluate` and the judge of this benchmark agree to 1e-6 on the same splits.
 
 python benchmarks/peers/agreement.py [ml-latest-small …]
 """
@@ -17,12 +17,12 @@ from scoring import LENGTH, METRICS, judge
 from side_echodrift import observation
 
 POLICIES = ({"kind": "ease", "l2": 200.0}, {"kind": "item_knn"}, {"kind": "user_knn"})
-"""Policies without randomness but that of ties: both sides must make the same lists."""
+"""Policies that are deterministic apart from ties, so both sides must produce the same lists."""
 TOLERANCE = 1e-6
 
 
-def written(pairs, path: Path) -> Path:
-    """Write a matrix as a log with numbers for ids."""
+def write_log(pairs, path: Path) -> Path:
+    """Write a matrix as a log whose ids are numbers."""
     coo = pairs.tocoo()
     lines = [f"{user},{item}" for user, item in zip(coo.row, coo.col, strict=True)]
     path.write_text("user,item\n" + "\n".join(lines) + "\n")
@@ -36,18 +36,20 @@ def main() -> None:
         known = (parts.train + parts.validation).tocsr()
         users = np.flatnonzero(np.diff(parts.test.indptr)).astype(np.int32)
         with tempfile.TemporaryDirectory() as folder:
-            train = written(known, Path(folder) / "train.csv")
-            test = written(parts.test, Path(folder) / "test.csv")
-            theirs = evaluate(
+            train = write_log(known, Path(folder) / "train.csv")
+            test = write_log(parts.test, Path(folder) / "test.csv")
+            evaluated = evaluate(
                 train=train, test=test, policies=list(POLICIES), metrics=",".join(METRICS)
             ).metrics
         seen = observation((known, parts.friends))
-        for spec, label in zip(POLICIES, dict.fromkeys(theirs.policy), strict=True):
+        for spec, label in zip(POLICIES, dict.fromkeys(evaluated.policy), strict=True):
             policy = build_policy(spec)
             policy.fit(seen, np.random.default_rng(0))
-            found = judge(policy.rank(seen, users, LENGTH, np.random.default_rng(0)).items, users, parts.test)
-            rows = theirs[theirs.policy == label].set_index("metric").value
-            for metric, value in found.items():
+            judged = judge(
+                policy.rank(seen, users, LENGTH, np.random.default_rng(0)).items, users, parts.test
+            )
+            rows = evaluated[evaluated.policy == label].set_index("metric").value
+            for metric, value in judged.items():
                 worst = max(worst, abs(value - rows[metric]))
                 print(f"{name} {spec['kind']} {metric}: judge {value:.8f}, evaluate {rows[metric]:.8f}")
     print(f"largest difference {worst:.2g}")

@@ -1,4 +1,4 @@
-"""The two logs, cut the same way for everybody: implicit positives, a core, random shares of each user's items."""
+"""Load the two logs and split them identically for all libraries: implicit positives, a core, random splits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pandas as pd
 from scipy import sparse
 
 CORE = 5
-"""Users and items with fewer pairs are dropped, repeatedly, before anything is split."""
+"""Users and items with fewer pairs are dropped, repeatedly, before the split."""
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
 TUNING_SEED = 100
-"""The split that settings are chosen on; no figure of the tables comes from it."""
+"""Seed of the split that settings are chosen on; no figure in the tables comes from it."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Split:
     validation: sparse.csr_matrix
     test: sparse.csr_matrix
     friends: sparse.csr_matrix
-    """(users, users) who follows whom; empty where the log has no ties."""
+    """(users, users) who follows whom; empty for a log without ties."""
 
 
 def folder() -> Path:
-    """Where the logs lie: $ECHODRIFT_DATA, or shared/data beside the checkout."""
+    """Return the folder of the logs: $ECHODRIFT_DATA, or shared/data beside the checkout."""
     return Path(os.environ.get("ECHODRIFT_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
 
@@ -53,7 +53,7 @@ DATASETS = {
     "ml-latest-small-all": lambda: (*_movielens(0.0), 1),
     "lastfm-2k-all": lambda: (*_lastfm(), 1),
 }
-"""Ratings of 4 and more, or all artists listened to; the `-all` forms, without core, are for timings."""
+"""Ratings of 4 and more, or all artists listened to; the `-all` variants, without core, are for timing."""
 
 
 def _core(pairs: pd.DataFrame, minimum: int) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def _core(pairs: pd.DataFrame, minimum: int) -> pd.DataFrame:
 
 
 def load(name: str) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """Return (users, items) binary and (users, users) binary."""
+    """Return the pairs (users, items) and the ties (users, users), both binary."""
     pairs, ties, core = DATASETS[name]()
     pairs = _core(pairs.drop_duplicates(), core)
     of_user, users = pd.factorize(pairs.user, sort=True)
@@ -82,7 +82,7 @@ def load(name: str) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
 
 
 def split(name: str, seed: int) -> Split:
-    """Cut 20 % of each user's items for the test and 10 % for validation, at random."""
+    """Split 20 % of each user's items off for the test and 10 % for validation, at random."""
     matrix, friends = load(name)
     rng = np.random.default_rng(seed)
     user = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
@@ -95,8 +95,8 @@ def split(name: str, seed: int) -> Split:
 
     def part(keep) -> sparse.csr_matrix:
         pairs = user[keep], matrix.indices[keep]
-        made = sparse.csr_matrix((np.ones(keep.sum(), np.float32), pairs), shape=matrix.shape)
-        made.sort_indices()
-        return made
+        matrix_part = sparse.csr_matrix((np.ones(keep.sum(), np.float32), pairs), shape=matrix.shape)
+        matrix_part.sort_indices()
+        return matrix_part
 
     return Split(part(~held), part(held & ~test), part(test), friends)

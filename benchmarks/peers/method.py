@@ -1,4 +1,4 @@
-"""What a side is: for each method, how a library is given the data, trained, and asked for scores."""
+"""The interface to a library's method (how to prepare data, train, and score), and the settings to compare."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 
 def log_range(low: float, high: float) -> Callable:
-    """A number between low and high, evenly on a log scale."""
+    """Return a sampler of numbers between low and high, uniform on a log scale."""
     return lambda rng: float(f"{np.exp(rng.uniform(np.log(low), np.log(high))):.4g}")
 
 
 def choice(*values: Any) -> Callable:
-    """One of a few values."""
+    """Return a sampler of one of the values."""
     return lambda rng: values[int(rng.integers(len(values)))]
 
 
@@ -41,9 +41,9 @@ SPACES: dict[str, dict[str, Callable]] = {
     },
     "pf": {"dim": choice(5, 10, 20, 50, 100), "shape": choice(0.1, 0.3, 1.0)},
 }
-"""Method → setting → draw. Every library draws the same trials: settings that it lacks are ignored."""
+"""Method → setting → sampler. All libraries use the same trials and ignore the settings that they lack."""
 TRIALS = {"popularity": 1, "ials": 12, "mult_vae": 6, "pf": 12}
-"""Trials per method; 8 where nothing is said."""
+"""Trials per method; 8 for methods that are not listed."""
 SAME: dict[str, dict[str, Any]] = {
     "popularity": {},
     "ease": {"l2": 200.0},
@@ -55,7 +55,7 @@ SAME: dict[str, dict[str, Any]] = {
     "bpr": {"dim": 32, "learning_rate": 0.05, "regularization": 0.01, "iterations": 100},
     "pf": {"dim": 50, "shape": 0.3},
 }
-"""Settings for the comparison of time (and quality) at equal work."""
+"""Settings for comparing time (and quality) at equal work."""
 
 
 def trials(method: str, count: int | None = None) -> list[dict[str, Any]]:
@@ -67,13 +67,13 @@ def trials(method: str, count: int | None = None) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Method:
-    """One method of one library."""
+    """One method of one library: how to prepare the data, train, and get scores or lists."""
 
     train: Callable[[Any, dict, int], Any]
     """(prepared data, settings, seed) → model; this alone is timed."""
     scores: Callable[[Any, np.ndarray], np.ndarray] | None = None
     """(model, users) → (B, items)."""
     prepare: Callable[[Any], Any] = lambda train: train
-    """(training matrix, friends) → the library's own form of the data."""
+    """(training matrix, friends) → the data in the format of the library."""
     lists: Callable[[Any, np.ndarray, int], np.ndarray] | None = None
-    """Instead of `scores`: (model, users, n) → (B, n) ranked items, known ones left out."""
+    """Instead of `scores`: (model, users, n) → (B, n) ranked items, without those known from training."""

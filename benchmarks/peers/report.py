@@ -1,4 +1,4 @@
-"""The tables of docs/peers.md from a results file: `python benchmarks/peers/report.py peers.jsonl`."""
+"""Print the tables of docs/peers.md from a results file: `python benchmarks/peers/report.py peers.jsonl`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ OURS = "echodrift"
 
 
 def half_width(values: np.ndarray) -> float:
-    """Half of the 95 % interval of the mean of a few values, by Student's t."""
+    """Return half the width of the 95 % interval of the mean, by Student's t."""
     if values.size < 2:
         return float("nan")
     return float(student.ppf(0.975, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size))
 
 
 def column(line: dict, name: str) -> np.ndarray:
-    """One figure of every seed."""
+    """Return one figure of every seed."""
     return np.array([one[name] for one in sorted(line["each"], key=lambda one: one["seed"])])
 
 
@@ -30,7 +30,7 @@ def settings(fields: dict) -> str:
 
 
 def table(lines: list[dict]) -> None:
-    """Print the rows of one method on one log: ours first, the others from best to worst."""
+    """Print the rows of one method on one log: echodrift first, the others from best to worst."""
     ours = next((line for line in lines if line["library"] == OURS), None)
     others = sorted(
         (line for line in lines if line is not ours), key=lambda line: -column(line, "ndcg@100").mean()

@@ -1,6 +1,6 @@
-"""Every library's form of every method on both logs: `python benchmarks/peers/run.py` (hours; see README.md).
+"""Run every library's version of every method on both logs: `python benchmarks/peers/run.py` (hours; see README.md).
 
-What is in the results file already is not run again, so a broken run goes on where it stopped.
+Results that are already in the results file are not computed again, so an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ PLAN = {
     "pf": ("echodrift", "hpfrec", "cornac"),
     "mult_vae": ("echodrift", "cornac", "recbole"),
 }
-"""Method → sides, the cheap methods first."""
+"""Method → libraries, the cheapest methods first."""
 
 
 def python(library: str) -> str:
-    """The interpreter that has the library: this one for echodrift, the peers' environment for the others."""
+    """Return the interpreter that has the library: this one for echodrift, that of the peers for the others."""
     return sys.executable if library == "echodrift" else str(VENV / "bin" / "python")
 
 
 def prepare() -> None:
-    """Install the peers once, into an environment beside this folder; Python 3.11."""
+    """Install the peers, if needed, into an environment beside this folder; Python 3.11."""
     if (VENV / "bin" / "python").exists():
         return
     subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
@@ -67,7 +67,7 @@ def main() -> None:
         done = {(line["library"], line["method"], line["dataset"], line["same"]) for line in lines}
     for method in options.methods:
         for library in options.libraries or PLAN[method]:
-            left = [one for one in options.datasets if (library, method, one, options.same) not in done]
+            left = [name for name in options.datasets if (library, method, name, options.same) not in done]
             if library not in PLAN[method] or not left:
                 continue
             print(f"{method} by {library}", flush=True)

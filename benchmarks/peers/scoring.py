@@ -1,4 +1,4 @@
-"""The one judge of all libraries: recall and NDCG of ranked lists, from their definitions, in numpy alone."""
+"""The judge of all libraries: recall and NDCG of ranked lists, from their definitions, in numpy alone."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ BLOCK = 256
 
 
 def top_lists(scores: Callable, known: sparse.csr_matrix, users: np.ndarray, n: int = LENGTH) -> np.ndarray:
-    """Return (B, n) items, best first, from `scores(users)` (B, items); what is known of a user is left out."""
+    """Return (B, n) items, best first, by `scores(users)` (B, items), without the known items of each user."""
     lists = np.empty((users.size, n), np.int64)
     for start in range(0, users.size, BLOCK):
         part = users[start : start + BLOCK]
-        found = np.array(scores(part), np.float64)
+        values = np.array(scores(part), np.float64)
         rows, items = known[part].nonzero()
-        found[rows, items] = -np.inf
-        best = np.sort(np.argpartition(-found, n, axis=1)[:, :n], axis=1)
-        order = np.argsort(-np.take_along_axis(found, best, axis=1), axis=1, kind="stable")
+        values[rows, items] = -np.inf
+        best = np.sort(np.argpartition(-values, n, axis=1)[:, :n], axis=1)
+        order = np.argsort(-np.take_along_axis(values, best, axis=1), axis=1, kind="stable")
         lists[start : start + part.size] = np.take_along_axis(best, order, axis=1)
     return lists
 
 
 def judge(lists: np.ndarray, users: np.ndarray, wanted: sparse.csr_matrix) -> dict[str, float]:
-    """Return the mean of each metric over `users` (B,), whose lists (B, n) are given; −1 pads a list.
+    """Return the mean of each metric over `users` (B,) with lists (B, n), padded with −1.
 
     recall@K = hits among the first K / min(K, wanted); ndcg@K has gain 1 and discount 1/log2(rank + 1).
     """
     want = wanted[users].toarray() > 0
     hits = np.take_along_axis(want, np.maximum(lists, 0), axis=1) & (lists >= 0)
     size = want.sum(axis=1)
-    found = {}
+    means = {}
     for name in METRICS:
         measure, at = name.split("@")
         k = int(at)
@@ -44,5 +44,5 @@ def judge(lists: np.ndarray, users: np.ndarray, wanted: sparse.csr_matrix) -> di
         else:
             discount = 1 / np.log2(np.arange(2, k + 2))
             each = (hits[:, :k] * discount).sum(axis=1) / np.cumsum(discount)[np.minimum(k, size) - 1]
-        found[name] = float(each.mean())
-    return found
+        means[name] = float(each.mean())
+    return means

@@ -32,7 +32,7 @@ def _scores(model, users):
 
 
 def _vae_scores(model, users):
-    # VAECF.score() runs one user at a time; the same network in one batch
+    # VAECF.score() takes one user at a time; this runs the same network on a batch.
     import torch
 
     vae, data = model[0].vae, model[1]

@@ -1,4 +1,4 @@
-"""echodrift: every method as a platform would run it, by `fit` and `rank` on an observation."""
+"""echodrift: every method as in a simulated platform, by `fit` and `rank` on an observation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from method import Method
 
 
 def observation(train) -> Observation:
-    """Return what a platform that holds the training pairs sees; all of them are blocked."""
+    """Return the observation of a platform with the training pairs as its log; all of them are blocked."""
     matrix, friends = train[0].tocoo(), train[1]
     users, items = matrix.shape
     count = matrix.nnz
@@ -25,7 +25,7 @@ def observation(train) -> Observation:
     ties = Friends(friends.indptr.astype(np.int64), friends.indices.astype(np.int32))
     tags, live = np.ones((items, 1), np.float32), np.ones(items, bool)
     seen = Observation(0, users, items, log, tags, live, blocked, ties)
-    _ = seen.counts  # a library's own form of the data: not part of the fit
+    _ = seen.counts  # computed here, since preparing the data is not part of the fit
     return seen
 
 
@@ -42,7 +42,7 @@ def _method(translate) -> Method:
 
 
 def _renamed(kind, names, **fixed):
-    """Return the translation that renames settings to the policy's fields and adds those that are fixed."""
+    """Return the method that renames settings to the policy's fields and adds fixed ones."""
     return _method(lambda f: {"kind": kind, **fixed, **{names.get(name, name): f[name] for name in f}})
 
 

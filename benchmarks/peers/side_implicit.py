@@ -1,5 +1,5 @@
 # pyright: reportMissingImports=false
-"""implicit: ALS with one regularization for every row, BPR, item KNN by cosine (no shrinkage)."""
+"""implicit: ALS with the same regularization for every row, BPR, item KNN by cosine (no shrinkage)."""
 
 from __future__ import annotations
 

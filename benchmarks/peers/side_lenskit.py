@@ -1,5 +1,5 @@
 # pyright: reportMissingImports=false
-"""lenskit: EASE, implicit ALS with one regularization for every row, item KNN (no shrinkage)."""
+"""lenskit: EASE, implicit ALS with the same regularization for every row, item KNN (no shrinkage)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _fitted(make):
 
 
 def _spread(columns, scores, n_items):
-    """Scores of the items that the library knows, in their places among all."""
+    """Return scores of all items: those of the known ones in their columns, −inf elsewhere."""
     full = np.full((scores.shape[0], n_items), -np.inf)
     full[:, columns] = scores
     return full

@@ -1,5 +1,5 @@
 # pyright: reportMissingImports=false
-"""recbole: MultiVAE, EASE, item KNN with shrinkage, each by the library's own trainer."""
+"""recbole: MultiVAE, EASE, item KNN with shrinkage, each with the library's own trainer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-# recbole 1.2.1 still uses names that numpy 2 has dropped
+# recbole 1.2.1 still uses names that numpy 2 has removed.
 for _old in ("float_", "int_", "complex_", "unicode_", "bool8", "object_"):
     if not hasattr(np, _old):
         setattr(
@@ -25,11 +25,11 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
 BATCH = 100
-"""Users per step, as in the other sides."""
+"""Users per step, as for the other libraries."""
 
 
 class _Data:
-    """The library reads data and model settings from one configuration, so data are made per set of settings."""
+    """Training pairs in a file; recbole configures data and model together, so each set of settings loads them anew."""
 
     def __init__(self, matrix) -> None:
         self.matrix = matrix
@@ -39,8 +39,8 @@ class _Data:
         lines = "\n".join(f"{u}\t{i}" for u, i in zip(pairs.row, pairs.col, strict=True))
         (self.folder / "log" / "log.inter").write_text("user_id:token\titem_id:token\n" + lines + "\n")
 
-    def ready(self, model: str, fields: dict, seed: int):
-        """Return (configuration, train loader, tokens' places)."""
+    def load(self, model: str, fields: dict, seed: int):
+        """Return (configuration, train loader)."""
         config = Config(
             model=model,
             dataset="log",
@@ -79,10 +79,10 @@ def _train(name, translate):
         trainer.fit(loader, valid_data=None, verbose=False, saved=False, show_progress=False)
         return model, loader.dataset
 
-    def whole(data, fields, seed):
-        return train(data.ready(name, translate(fields, data.matrix), seed), fields, seed), data.matrix
+    def prepare_and_train(data, fields, seed):
+        return train(data.load(name, translate(fields, data.matrix), seed), fields, seed), data.matrix
 
-    return whole
+    return prepare_and_train
 
 
 def _scores(model, users):

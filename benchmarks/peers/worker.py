@@ -1,9 +1,9 @@
-"""One library, one method, one log: tune on the tuning split, then fit and be judged on the others.
+"""Evaluate one method of one library: tune it on the tuning split, then fit and judge it on the others.
 
     python worker.py LIBRARY METHOD DATASET… [--same] [--seeds 3] [--trials N] [--out results.jsonl]
 
-Appends one line of JSON per log. Runs in the environment of its library; seconds are processor seconds
-of all threads of the process, of training alone.
+Appends one line of JSON per log. Runs in the environment of its library. Seconds are processor seconds of
+training alone, over all threads of the process.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def fitted(method: Method, train, friends, fields, seed):
 
 
 def measured(method: Method, model, known, wanted) -> dict[str, float]:
-    """Return the metrics over users who have something to find."""
+    """Return the mean metrics over users with held-out items."""
     users = np.flatnonzero(np.diff(wanted.indptr)).astype(np.int32)
     scores = method.scores
     if method.lists is not None:
@@ -62,7 +62,7 @@ def tune(method: Method, name: str, dataset: str, count: int | None) -> tuple[di
             ArithmeticError,
             RuntimeError,
             ValueError,
-        ) as error:  # a peer's failure on one trial is a result, not the end
+        ) as error:  # If a library fails on one trial, the others still count.
             print(f"{name} {fields}: {type(error).__name__}: {error}", file=sys.stderr)
             score, seconds = float("nan"), float("nan")
         print(f"  {score:.4f} {seconds:7.2f} s  {fields}", file=sys.stderr, flush=True)
@@ -72,13 +72,15 @@ def tune(method: Method, name: str, dataset: str, count: int | None) -> tuple[di
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="One library, one method, one log.")
+    parser = argparse.ArgumentParser(description="Evaluate one method of one library.")
     parser.add_argument("library")
     parser.add_argument("method")
     parser.add_argument("datasets", nargs="+")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int)
-    parser.add_argument("--same", action="store_true", help="the settings of method.SAME, instead of tuning")
+    parser.add_argument(
+        "--same", action="store_true", help="use the settings of method.SAME instead of tuning"
+    )
     parser.add_argument("--out")
     options = parser.parse_args()
     side = importlib.import_module(f"side_{options.library}")
@@ -87,7 +89,7 @@ def main() -> None:
 
 
 def compare(options: argparse.Namespace, method: Method, dataset: str) -> None:
-    """Tune where asked to, fit on every split, and write down what came of it."""
+    """Tune if requested, fit on every split, and append the results to the output file."""
     fields, tried = SAME[options.method], []
     if not options.same:
         fields, tried = tune(method, options.method, dataset, options.trials)
@@ -97,7 +99,7 @@ def compare(options: argparse.Namespace, method: Method, dataset: str) -> None:
         known = (parts.train + parts.validation).tocsr()
         known.sort_indices()
         model, seconds = fitted(method, known, parts.friends, fields, seed)
-        if options.same:  # the first fit of a process compiles or loads
+        if options.same:  # The first fit of a process compiles or loads.
             seconds = min(seconds, fitted(method, known, parts.friends, fields, seed)[1])
         each.append({"seed": seed, "seconds": seconds, **measured(method, model, known, parts.test)})
     line = {

@@ -1,11 +1,11 @@
-"""One T-RECS 0.2.1 simulation of the size of an echodrift case; runs on Python 3.8 in a venv of its own.
+"""Run one benchmark case with T-RECS 0.2.1, on Python 3.8 in a separate environment.
 
     python loop.py popularity --users 1000 --items 1000 --rounds 100
     python loop.py mf --users 1000 --items 1000 --rounds 100 --factors 10 --sweeps 2
 
-Users move toward what they take (`drift`), and the six measurements that T-RECS brings for any
-recommender are attached. Where a measurement compares pairs of users, it gets 500 fixed pairs.
-With `--per-round` the last line is the mean wall and processor seconds of a round, after the warm-up.
+Users move toward what they take (`drift`), and the six measurements that T-RECS has for any recommender
+are attached. Measurements that compare pairs of users use 500 fixed pairs. With `--per-round`, the last
+line has the mean wall and processor seconds of a round, after the warm-up.
 """
 
 import argparse
@@ -36,16 +36,16 @@ def parse():
 
 
 def main():
-    asked = parse()
+    options = parse()
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(1)
-    tastes = rng.dirichlet(np.full(TOPICS, 0.1), size=asked.users)
-    mixtures = rng.dirichlet(np.full(TOPICS, 0.05), size=asked.items).T
-    pairs = rng.integers(0, asked.users, size=(PAIRS, 2)).tolist()
+    tastes = rng.dirichlet(np.full(TOPICS, 0.1), size=options.users)
+    mixtures = rng.dirichlet(np.full(TOPICS, 0.05), size=options.items).T
+    pairs = rng.integers(0, options.users, size=(PAIRS, 2)).tolist()
     common = {
-        "num_users": asked.users,
-        "num_items": asked.items,
-        "num_items_per_iter": asked.slate,
+        "num_users": options.users,
+        "num_items": options.items,
+        "num_items_per_iter": options.slate,
         "actual_user_representation": Users(actual_user_profiles=tastes, drift=0.02, seed=1),
         "actual_item_representation": mixtures,
         "seed": 1,
@@ -58,22 +58,22 @@ def main():
             metrics.AverageFeatureScoreRange(),
         ],
     }
-    if asked.policy == "popularity":
+    if options.policy == "popularity":
         model = PopularityRecommender(**common)
         how = {}
     else:
         model = ImplicitMF(
-            num_latent_factors=asked.factors, model_params={"iterations": asked.sweeps}, **common
+            num_latent_factors=options.factors, model_params={"iterations": options.sweeps}, **common
         )
-        # T-RECS warns that each refit would see one round only; with the reset off it sees them all
+        # T-RECS warns that each refit sees only one round. Without the reset it sees all of them.
         how = {"train_between_steps": True, "reset_interactions": False}
-    if asked.warmup:
-        model.startup_and_train(asked.warmup)
+    if options.warmup:
+        model.startup_and_train(options.warmup)
     wall, processor = time.perf_counter(), time.process_time()
-    model.run(asked.rounds, **how)
+    model.run(options.rounds, **how)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     model.get_measurements()
-    print(wall / asked.rounds, processor / asked.rounds)
+    print(wall / options.rounds, processor / options.rounds)
 
 
 if __name__ == "__main__":

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from ..messages import tell
-from ..study_options import Debug, Set, StudyArgument, checked, decidable, overrides_of
+from ..messages import print_notes
+from ..study_options import Debug, Set, StudyArgument, check_beyond_schema, check_gate_decidable, overrides_of
 
 
 def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = False) -> None:
-    """Check a study without running it, and warn where its conclusions would stand on little."""
+    """Check a study without running it, and warn about weak conclusions."""
     from ...scenarios.design.load import load_study
     from ...scenarios.design.plan import expand
     from ...scenarios.design.uncertainty import design_in_words
-    from ...scenarios.execution.memory import in_words
+    from ...scenarios.execution.memory import describe_memory
     from ...wording import counted
     from ..catalog import warnings
 
     overrides = overrides_of(changes)
     chosen = load_study(study, overrides)
-    notes = checked(chosen, overrides, study)
+    notes = check_beyond_schema(chosen, overrides, study)
     if chosen.gate is not None:
-        # what it refuses would otherwise be told twice, as a warning and as an error
-        decidable(chosen, overrides, study)
-    tell(notes)
+        # This comes first: otherwise a problem would be reported twice, as a warning and as an error.
+        check_gate_decidable(chosen, overrides, study)
+    print_notes(notes)
     for warning in warnings(chosen):
         print(f"warning: {warning}")
     arms, runs = counted(len(chosen.arms), "arm"), counted(len(expand(chosen)), "run")
@@ -30,4 +30,4 @@ def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = 
     if chosen.gate is not None:
         arms, lines = chosen.gate.in_words
         print(f"gate: {arms}\n      {lines}")
-    print(in_words(chosen))
+    print(describe_memory(chosen))

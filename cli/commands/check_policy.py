@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ...errors import BadInput, EchodriftError, ExitCode, did_you_mean, was_interrupted
-from ..messages import say
+from ..messages import print_stderr
 from ..study_options import Debug
 
 
@@ -35,10 +35,10 @@ def check_policy(
     from rich.console import Console
     from rich.text import Text
 
-    from ...policies.outside.http_client import ServiceAway
+    from ...policies.outside.http_client import ServiceUnavailable
     from ...policies.testing.words import CLAUSES, OTHER
 
-    word, cls, clauses = _found(component)
+    word, cls, clauses = _resolve(component)
     fields = _fields(changes)
     try:
         cls(**fields)
@@ -47,7 +47,7 @@ def check_policy(
     except Exception as error:
         if was_interrupted(error) or debug:
             raise
-        raise BadInput(f"{component} cannot be built: {_said(error)}") from error
+        raise BadInput(f"{component} cannot be built: {_one_line(error)}") from error
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(f"{component}: {word} contract, {len(clauses)} clauses"))
     failed: list[str] = []
@@ -56,23 +56,23 @@ def check_policy(
     tried = 0
     for name, clause in clauses.items():
         promise, remedy = CLAUSES.get(name, OTHER)
-        error = _broken(clause, lambda: cls(**fields))
+        error = _failure(clause, lambda: cls(**fields))
         tried += 1
         mark = Text(" ok    ", "green") if error is None else Text(" FAILS ", "bold red")
         console.print(mark + Text(f"{name:<{width}}  ", "bold" if error else "") + Text(promise, "dim"))
         if error is None:
             continue
         failed.append(name)
-        said = _said(error)
-        before = crashes.get(said)
+        text = _one_line(error)
+        before = crashes.get(text)
         if before is not None:
-            # one mistake that stops every clause: what each of them is about is no help
+            # One error that stops every clause: the remedies of single clauses do not help.
             console.print(Text(f"         what happened: the same as in {before}"))
             continue
-        console.print(Text(f"         what happened: {said}"))
+        console.print(Text(f"         what happened: {text}"))
         if not isinstance(error, AssertionError | EchodriftError):
-            crashes[said] = name
-        if isinstance(error, ServiceAway):
+            crashes[text] = name
+        if isinstance(error, ServiceUnavailable):
             console.print(Text("         the other clauses were not tried: they would ask the same service"))
             break
         console.print(Text(f"         what to do:    {remedy}"))
@@ -84,12 +84,12 @@ def check_policy(
         print(f"{component} keeps the contract.")
         return ExitCode.OK
     hint = "" if debug else "; --debug shows where in the code"
-    say(f"error: {component} fails {len(failed)} of {tried} clauses: {', '.join(failed)}{hint}")
+    print_stderr(f"error: {component} fails {len(failed)} of {tried} clauses: {', '.join(failed)}{hint}")
     return ExitCode.RUN_FAILED
 
 
-def _found(kind: str) -> tuple[str, Any, dict[str, Callable[[Any], None]]]:
-    """Return what a kind names: the word for it, its class, and its clauses."""
+def _resolve(kind: str) -> tuple[str, Any, dict[str, Callable[[Any], None]]]:
+    """Return (word for messages, class, contract clauses) of a kind."""
     from ...policies import base, registry
     from ...policies.testing.log_transform_clauses import LOG_TRANSFORM_CLAUSES
     from ...policies.testing.policy_clauses import POLICY_CLAUSES
@@ -129,7 +129,7 @@ def _found(kind: str) -> tuple[str, Any, dict[str, Callable[[Any], None]]]:
 
 
 def _imported(kind: str) -> Any:
-    """Import package.module:Class; the current directory counts."""
+    """Import package.module:Class; the current directory is searched, too."""
     module, _, name = kind.partition(":")
     if "" not in sys.path:
         sys.path.append("")
@@ -150,7 +150,7 @@ def _imported(kind: str) -> Any:
         why = (
             "there is no such module in this directory, and none is installed"
             if missing
-            else f"importing it fails: {_said(error)}"
+            else f"importing it fails: {_one_line(error)}"
         )
         raise BadInput(f'"{kind}": module "{module}": {why}') from error
     for part in name.split("."):
@@ -167,18 +167,18 @@ def _file(module: Any) -> str:
 
 
 def _fields(changes: list[str] | None) -> dict[str, Any]:
-    from ...keys import assign
+    from ...keys import set_value
     from ...scenarios.specs.overrides import parse_set
 
     fields: dict[str, Any] = {}
     for text in changes or []:
         _, key, value = parse_set(text)
-        assign(fields, key, value)
+        set_value(fields, key, value)
     return fields
 
 
-def _broken(clause: Callable[[Any], None], make: Callable[[], Any]) -> BaseException | None:
-    """Return what goes wrong in a clause, or None."""
+def _failure(clause: Callable[[Any], None], make: Callable[[], Any]) -> BaseException | None:
+    """Return the error that a clause ends with, or None."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -190,8 +190,8 @@ def _broken(clause: Callable[[Any], None], make: Callable[[], Any]) -> BaseExcep
     return None
 
 
-def _said(error: BaseException) -> str:
-    """Return an error in one line, with its place in the file where Python could not read it."""
+def _one_line(error: BaseException) -> str:
+    """Return an error in one line."""
     text = " ".join(str(error).split())
     if isinstance(error, (AssertionError, EchodriftError)) and text:
         return text

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ...errors import BadInput, ExitCode
-from ..messages import say, tell, tell_under_way
-from ..options_of import with_options_of
-from ..study_options import Debug, decidable, overrides_of, stopping
+from ..messages import print_notes, print_stderr, print_unfinished_note
+from ..study_options import Debug, StudyOptions, check_gate_decidable, overrides_of, stopping_rule
 from .run import run
 
 if TYPE_CHECKING:
@@ -35,17 +33,17 @@ Markdown = Annotated[
 ]
 
 
-@with_options_of(run)
 def gate(
+    *,
     study: StudyOrFolder,
-    junit: JUnit = None,
-    as_json: Json = None,
-    markdown: Markdown = None,
+    options: StudyOptions,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="No progress; the files and the exit code only.")
     ] = False,
     debug: Debug = False,
-    **options: Any,
+    junit: JUnit = None,
+    as_json: Json = None,
+    markdown: Markdown = None,
 ) -> int:
     """Run a study (or go on with it) and answer its gate: PASS (exit code 0), FAIL (3) or UNDECIDED (4)."""
     files = {"junit": junit, "json": as_json, "markdown": markdown}
@@ -54,13 +52,13 @@ def gate(
     answer = (
         _judged(finished, quiet)
         if finished
-        else _run(study, to_stderr=Path("-") in files.values(), quiet=quiet, debug=debug, **options)
+        else _run(study, options, to_stderr=Path("-") in files.values(), quiet=quiet, debug=debug)
     )
     _write(answer, files)
     if not quiet and Path("-") not in files.values():
         print(answer)
     if answer.exit_code is ExitCode.RUN_FAILED:
-        say(
+        print_stderr(
             f"error: runs of the two arms failed, so the gate cannot be judged ({answer.failed} of them); "
             "the same command tries them again."
         )
@@ -86,8 +84,8 @@ def _check_files(files: dict[str, Path | None]) -> None:
             raise BadInput(f"--{name} {path}: there is no folder {path.parent}")
 
 
-def _finished(study: str, options: dict[str, Any]) -> Path | None:
-    """Return the folder to judge without running anything, or None where a study is to be run."""
+def _finished(study: str, options: StudyOptions) -> Path | None:
+    """Return the results folder to judge, or None if a study is to be run."""
     place = Path(study)
     if not place.is_dir():
         if "/" in study.rstrip("/") and place.suffix != ".toml" and not place.exists():
@@ -95,10 +93,10 @@ def _finished(study: str, options: dict[str, Any]) -> Path | None:
                 f"{study}: there is no such folder of results; a path to a study file ends in .toml"
             )
         return None
-    usual = {name: each.default for name, each in inspect.signature(run).parameters.items()}
-    theirs = [name for name, value in options.items() if value != usual[name]]
-    if theirs:
-        given = ", ".join(f"--{name.replace('_', '-').replace('changes', 'set')}" for name in theirs)
+    defaults = vars(StudyOptions())
+    changed = [name for name, value in vars(options).items() if value != defaults[name]]
+    if changed:
+        given = ", ".join(f"--{name.replace('_', '-').replace('changes', 'set')}" for name in changed)
         raise BadInput(
             f"{place} is a folder of results, judged as it is; {given} would change what is run. "
             f"Type: echodrift gate STUDY --out {place} with the study's file"
@@ -107,31 +105,30 @@ def _finished(study: str, options: dict[str, Any]) -> Path | None:
 
 
 def _judged(folder: Path, quiet: bool) -> Answer:
-    from ...scenarios.gate import judge_folder
+    from ...scenarios.gate_results import judge_folder
 
     answer = judge_folder(folder)
     if not quiet:
-        tell_under_way(folder)
+        print_unfinished_note(folder)
     return answer
 
 
-def _run(study: str, *, to_stderr: bool, quiet: bool, debug: bool, **options: Any) -> Answer:
+def _run(study: str, options: StudyOptions, *, to_stderr: bool, quiet: bool, debug: bool) -> Answer:
     from ...scenarios.design.load import load_study
     from ...scenarios.design.plan import seeds_of
-    from ...scenarios.gate import foresee, judge_folder
-    from ...scenarios.study import default_folder
+    from ...scenarios.gate_results import forecast_warnings, judge_folder
+    from ...scenarios.runner import default_folder
 
-    overrides = overrides_of(options["changes"], options["rounds"], options["seeds"])
+    overrides = overrides_of(options.changes, options.rounds, options.seeds)
     chosen = load_study(study, overrides)
-    rule = options["until"] and options["until"].value
-    stop = stopping(rule, chosen, overrides, study, options["seeds"], options["max_seeds"])
-    decidable(chosen, overrides, study, stop.most if stop else None)
-    folder = options["out"] or default_folder(chosen)
+    stop = stopping_rule(options, chosen, overrides, study)
+    check_gate_decidable(chosen, overrides, study, stop.most if stop else None)
+    folder = options.out or default_folder(chosen)
     if not quiet:
         seeds = stop.most if stop else len(seeds_of(chosen))
-        tell(foresee(chosen, folder, seeds, sequential=stop is not None))
+        print_notes(forecast_warnings(chosen, folder, seeds, sequential=stop is not None))
     with redirect_stdout(sys.stderr if to_stderr else sys.stdout):
-        run(study, quiet=quiet, debug=debug, **options)
+        run(study=study, options=options, quiet=quiet, debug=debug)
     return judge_folder(folder)
 
 

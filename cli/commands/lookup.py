@@ -67,10 +67,10 @@ def describe(
 
     page = None if study in library() or study.endswith(".toml") else describe_component(study)
     if page is None and not changes and study not in library() and "." not in study and "/" not in study:
-        from ..component_help import everything
+        from ..component_help import kinds_with_help
 
         raise BadInput(
-            f'there is no study, policy, reranker or log transform "{study}".{did_you_mean(study, [*library(), *everything()])} '
+            f'there is no study, policy, reranker or log transform "{study}".{did_you_mean(study, [*library(), *kinds_with_help()])} '
             "See echodrift list studies | policies | rerankers | transforms; a path to a study ends in .toml"
         )
     if page is not None and changes:

@@ -1,4 +1,4 @@
-"""`echodrift plot`: any figure of a finished study, alone."""
+"""`echodrift plot`: a single figure of a finished study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from ...disk import replace_file
 from ...errors import BadInput, StorageError, did_you_mean
-from ..messages import tell_under_way
+from ..messages import print_unfinished_note
 from ..study_options import Debug
 
 ENDINGS = ("svg", "png", "pdf")
@@ -83,7 +83,7 @@ def plot(
     from ...scenarios.result import Result
 
     result = Result(folder)
-    tell_under_way(folder)
+    print_unfinished_note(folder)
     figure = result.plot(
         *shown, kind=kind, by=list(by or ["arm"]), vs=vs, at=_pairs(at or []), arms=list(arms or []),
         rounds=_span(rounds), limit=limit,
@@ -111,7 +111,7 @@ def _name(kind: str, measures: list[str], vs: str | None) -> str:
 def _pairs(given: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in given:
-        # a key may hold "=" inside brackets (arms[a=b].…), a value may not start before the last bracket
+        # A key may contain "=" inside brackets, as in arms[a=b].…, so the value starts after the last bracket.
         place = text.find("=", text.rfind("]") + 1)
         key, value = text[:place].strip(), text[place + 1 :].strip()
         if place < 1 or not key or not value:

@@ -10,14 +10,16 @@ import typer
 
 from ...disk import write_atomically
 from ...errors import BadInput
-from ..messages import say, tell
+from ..messages import print_notes, print_stderr
 from ..study_options import Debug
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ...scenarios.inspection.query import Query
+
 SHOWN = 50
-"""Rows that a terminal gets; a pipe or a file gets all."""
+"""Maximum rows on a terminal; pipes and files get all rows."""
 
 
 def query(
@@ -37,32 +39,32 @@ def query(
     """Ask the results of a study in SQL (DuckDB), also while it runs. Tables: rounds, runs, lorenz, …"""
     from ...scenarios.inspection.query import Query
     from ...wording import counted
-    from ..query_output import as_bytes, form_of, refuse_own, text_of
+    from ..query_output import as_bytes, output_format, refuse_result_file, text_of
 
-    form = form_of(csv, as_json, parquet, out)
+    form = output_format(csv, as_json, parquet, out)
     target = parquet or out
     if target is not None:
-        refuse_own(folder, target)
+        refuse_result_file(folder, target)
     if sql is None and (target is not None or csv):
         raise BadInput('query: name what to write, for example "select * from runs"')
-    asked = Query(folder)
+    results = Query(folder)
     if sql is None:
-        _list(asked, as_json)
+        _list(results, as_json)
     else:
-        table = asked.table(sql)
+        table = results.table(sql)
         if target is not None:
             write_atomically(target, as_bytes(table, form))
-            say(f"{target}: {counted(table.num_rows, 'row')}")
+            print_stderr(f"{target}: {counted(table.num_rows, 'row')}")
         elif form == "text":
             _show(table) if sys.stdout.isatty() else print(text_of(table))
         else:
             sys.stdout.write(as_bytes(table, form).decode())
-    if asked.note:
-        tell([asked.note])
+    if results.note:
+        print_notes([results.note])
 
 
-def _list(asked, as_json: bool) -> None:
-    views = asked.views()
+def _list(results: Query, as_json: bool) -> None:
+    views = results.views()
     if as_json:
         import json
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...scenarios.inspection.status import Status
 
 MOST = 20
-"""Lines that are shown of a long list."""
+"""Maximum lines of a list."""
 
 
 def status(
@@ -35,7 +35,7 @@ def status(
 
 
 def lines(found: Status) -> list[str]:
-    """Return a status to read."""
+    """Return a status as lines of text."""
     from ...wording import counted
 
     out = [found.study, _state(found)]
@@ -66,7 +66,7 @@ def lines(found: Status) -> list[str]:
 
 
 def _state(found: Status) -> str:
-    from ...scenarios.execution.progress import in_words
+    from ...scenarios.execution.progress import describe_duration
 
     if found.state != "running":
         if found.state != "finished":
@@ -76,7 +76,7 @@ def _state(found: Status) -> str:
     where = f" on {found.host}" if found.host else ""
     since = f" since {datetime.fromtimestamp(found.since):%Y-%m-%d %H:%M:%S}" if found.since else ""
     pace = f", {found.rate:g} runs per minute" if found.rate else ""
-    left = f", about {in_words(found.left)} left" if found.left else ""
+    left = f", about {describe_duration(found.left)} left" if found.left else ""
     return f"running{who}{where}{since}{pace}{left}"
 
 

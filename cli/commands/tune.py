@@ -7,41 +7,14 @@ from typing import Annotated
 import typer
 
 from ...errors import BadInput, ExitCode
-from ..log_options import (
-    ColdUsers,
-    ItemColumn,
-    ItemCore,
-    Items,
-    Jobs,
-    KnownItems,
-    LogArgument,
-    MinRating,
-    Negatives,
-    NoMask,
-    Out,
-    Quiet,
-    RatingColumn,
-    Social,
-    SplitOption,
-    Tags,
-    Test,
-    TimeColumn,
-    Topics,
-    Train,
-    UserColumn,
-    UserCore,
-    same_named,
-    say_notes,
-)
-from ..messages import say
+from ..log_options import LogFiles, LogOptions, Quiet, SplitOption, print_notes_and_folder
+from ..messages import print_stderr
 from ..study_options import Debug
 
 
 def tune(
-    log: LogArgument = None,
-    train: Train = None,
-    test: Test = None,
-    negatives: Negatives = None,
+    *,
+    files: LogFiles,
     policy: Annotated[str | None, typer.Option(help="kind=ease; what is given here stays as it is.")] = None,
     metric: Annotated[str, typer.Option(help="What is to be improved on the validation part.")] = "ndcg@10",
     split: SplitOption = None,
@@ -54,50 +27,32 @@ def tune(
         typer.Option(help="l2=10:1000 (log scale; l2=10:1000:linear) or dim=8,16,32 (repeat as needed)."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Validation splits that every trial is averaged over.")] = 1,
-    items: Items = None,
-    tags: Tags = None,
-    social: Social = None,
-    user_column: UserColumn = None,
-    item_column: ItemColumn = None,
-    rating_column: RatingColumn = None,
-    time_column: TimeColumn = None,
-    min_rating: MinRating = None,
-    user_core: UserCore = 0,
-    item_core: ItemCore = 0,
-    topics: Topics = "auto",
-    no_mask: NoMask = False,
-    cold_users: ColdUsers = False,
-    known_items: KnownItems = False,
-    jobs: Jobs = -1,
-    out: Out = None,
+    options: LogOptions,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
     """Search for a policy's settings on a validation part of the training data, within a budget."""
-    data = same_named(locals())
     from ...scenarios.offline.tune import tune as search_for
 
     if policy is None:
         raise BadInput("name the policy to tune, for example --policy kind=matrix_factorization")
     result = search_for(
-        log,
+        **vars(files),
         policy=policy,
         metric=metric,
         minutes=minutes,
         trials=trials,
         search=search or [],
+        split=split,
         seeds=seeds,
-        mask=not no_mask,
-        jobs=jobs,
-        out=out,
         progress=not quiet,
-        **data,
+        **options.keywords(),
     )
     print(result)
-    say_notes(result.notes, out, quiet)
+    print_notes_and_folder(result.notes, options.out, quiet)
     broken = [error for _, outcome in result.test if (error := outcome.error)]
     if result.best is None:
         broken = [str(result.failed["error"].iloc[0])]
     for error in dict.fromkeys(broken):
-        say(f"error: {error}")
+        print_stderr(f"error: {error}")
     return ExitCode.RUN_FAILED if broken else ExitCode.OK

@@ -1,1 +1,1 @@
-"""Exploration as a layer over any factor model."""
+"""Exploration on top of any factor model: ε-greedy, UCB and Thompson sampling."""

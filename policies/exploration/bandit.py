@@ -1,4 +1,4 @@
-"""Exploration as a layer over any factor model: ε-greedy, UCB or Thompson sampling."""
+"""Exploration on top of any factor model: ε-greedy, UCB or Thompson sampling."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from ..topk import top_k_dense, top_k_factors
 from . import bandit_posterior as posterior
 
 USER_BLOCK = 256
-"""Users whose widths are in memory at once; a smaller block is filled up, so that a score does not depend
+"""Users whose confidence widths are computed at once; smaller blocks are padded, so that a score does not depend
 on who else is ranked."""
-TRIES = 64
-"""Draws by which a random slot looks for an available item before it lists them all."""
+MAX_TRIES = 64
+"""Rejection-sampling draws for a random slot before all available items are listed instead."""
 
 
 class Bandit(Policy):
     """Exploration on top of any factor model: ε-greedy, upper confidence bounds (LinUCB) or Thompson sampling.
 
-    The model's item factors h_i are the contexts of a linear bandit. What is known of user u has precision
-    A_u = λI + Σ_i n_ui h_i h_iᵀ over the items u was observed with (see `exposures`), mean the factor model's
-    own w_u (not the ridge estimate A_u⁻¹Σ h_i: without exploration the ranking is then that of the model). With
+    The model's item factors h_i are the contexts of a linear bandit. The posterior of user u has precision
+    A_u = λI + Σ_i n_ui h_i h_iᵀ over the items that u was observed with (see `exposures`); its mean is the model's
+    own w_u (not the ridge estimate A_u⁻¹Σ h_i: so the ranking without exploration is that of the model). With
     h_i, w_u in the model's own units:
 
     - "epsilon_greedy": each slot is, with probability ε, an available item drawn uniformly from those not yet
@@ -48,18 +48,18 @@ class Bandit(Policy):
 
     A user's draws depend on the call's key and the user id only, not on who else is ranked.
 
-    Columns that `ColdStart` adds to the factors are no contexts, nor are biases: no user weighs them otherwise.
-    A user without history has mean 0 instead of bestsellers under "ucb" and "thompson": all that is left is the
-    prior, beside the items' biases if the model has them. An item that nobody took has h_i = 0 in most factor
-    models: neither of the two explores it, ε-greedy does. With ε, α or noise = 0, or while the model has learned
-    nothing, rankings are the model's own, bestsellers included.
+    Columns that `ColdStart` adds to the factors are no contexts, nor are biases: they are the same for all users.
+    Under "ucb" and "thompson", a user without history has mean 0 instead of bestsellers: only the prior remains,
+    and the items' biases if the model has them. An item that nobody took has h_i = 0 in most factor models: neither
+    of the two explores it, ε-greedy does. With ε, α or noise = 0, or while the model has learned nothing,
+    rankings are the model's own, bestsellers included.
 
     Cost: fit as the model. Rank: that of the model, plus O(n) per user (ε-greedy); plus O(pairs·d²) for A_u
-    and O(d³) per user (Thompson); plus O(users·items·d²) (UCB). A_u is summed anew at every call, because a
-    sum carried along would end in other last bits after a checkpoint.
+    and O(d³) per user (Thompson); plus O(users·items·d²) (UCB). A_u is recomputed at every call, because a
+    running sum would round differently after a checkpoint.
     """
 
-    # nothing to tune by held-out interactions: offline, exploration only costs
+    # No search space: by held-out interactions, exploration only costs.
     kind = "bandit"
 
     class Config(BaseConfig):
@@ -72,23 +72,23 @@ class Bandit(Policy):
         exploration: float = Field(default=0.25, ge=0, le=1e6)
         """ucb: α, how many widths to add to a score."""
         noise: float = Field(default=0.25, ge=0, le=1e6)
-        """thompson: how far draws spread; 1 is the posterior of observations with unit noise."""
+        """thompson: scale of the draws; 1 is the posterior of observations with unit noise."""
         prior_precision: float = Field(default=1.0, ge=1e-6, le=1e9)
         """ucb, thompson: λ. A user without observations has the prior N(0, I/λ)."""
         exposures: bool = True
-        """ucb, thompson: what was shown and not taken was observed too, as far back as `platform.keep_exposures`."""
+        """ucb, thompson: items shown and not taken count as observed too (in the stored slates)."""
 
         @field_validator("policy", mode="before")
         @classmethod
         def _is_a_table(cls, spec: Any) -> Any:
             if isinstance(spec, str):
-                raise ValueError(f'it must be a table: policy = {{ kind = "{spec}" }}')  # noqa: TRY004  pydantic's
+                raise ValueError(f'must be a table: policy = {{ kind = "{spec}" }}')  # noqa: TRY004  pydantic's
             return spec
 
         @field_validator("policy")
         @classmethod
         def _build(cls, spec: dict[str, Any]) -> dict[str, Any]:
-            # ValueError is what pydantic attaches to the name of the field
+            # ValueError is what pydantic attaches to the name of the field.
             try:
                 return spec_of(_factor_model(spec))
             except BadInput as error:
@@ -102,7 +102,7 @@ class Bandit(Policy):
 
     @classmethod
     def learns_weights(cls, fields: Mapping[str, Any]) -> str | None:
-        """Ask the model."""
+        """Return the answer of the model."""
         spec = cls.Config(**fields).policy
         refusal = policy_class(spec["kind"]).learns_weights({k: v for k, v in spec.items() if k != "kind"})
         return refusal and f"has the model {spec['kind']}, which {refusal}"
@@ -112,7 +112,7 @@ class Bandit(Policy):
         self.model.fit(seen, rng)
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
-        """Let the model place these users."""
+        """Fold these users into the model."""
         self.model.fold_in(seen, users, rng)
 
     def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
@@ -149,7 +149,7 @@ class Bandit(Policy):
         if self.model.cold_columns:
             of_users, cold = of_users.copy(), of_users[:, -1] == 1
             of_users[cold, width:learned] = 1
-            # nobody gets bestsellers; items without factors stay in their random order for everybody
+            # No user gets bestsellers; items without factors keep their random order for everybody.
             of_users[:, -1], of_users[:, -2] = 0, 1
         return of_users, of_items, width
 
@@ -157,7 +157,7 @@ class Bandit(Policy):
         of_users, of_items, contexts = factors
         items, best = np.empty((users.size, n), np.int32), np.empty((users.size, n), np.float32)
         for rows, part in _blocks(users):
-            # the precision of a block's missing users is that of its first: they are thrown away
+            # Padding users get the precision of the block's first user; their results are discarded.
             full = np.concatenate([part, np.repeat(part[:1], USER_BLOCK - part.size)])
             precision = posterior.precisions(observed, full, contexts, self.config.prior_precision)
             scores = posterior.widths(precision, contexts)
@@ -181,7 +181,7 @@ class Bandit(Policy):
         return self.model.memory(size) + size.users * width * width * 8 + size.dense_scores
 
     def remarks(self) -> list[str]:
-        """Return what the model has to say."""
+        """Return the remarks of the model."""
         return self.model.remarks()
 
     @property
@@ -209,14 +209,14 @@ def _factor_model(spec: Mapping[str, Any]) -> FactorPolicy:
 
 
 def _factor_kinds() -> list[str]:
-    """Return the kinds of factor models that can be had here."""
+    """Return the available kinds of factor models."""
     found = []
     for kind in kinds():
         try:
             if issubclass(policy_class(kind), FactorPolicy):
                 found.append(kind)
         except (ImportError, EchodriftError):
-            continue  # somebody else's kind that cannot be imported is no answer to this question
+            continue  # a third-party kind that cannot be imported is not available
     return found
 
 
@@ -233,28 +233,30 @@ def _explore(key, epsilon, users, ranked, given, live, bits, items, scores):
         user, best, counter = users[b], 0, 0
         for slot in range(ranked.shape[1]):
             if ranked[b, slot] < 0:
-                break  # as many items as the model found: there are no more
+                break  # the model's row is exhausted: there are no more items
             while listed[ranked[b, best]] == b:
                 best += 1
             item = ranked[b, best]
             scores[b, slot] = given[b, best]
             if uniform(key, 0, user, counter) < epsilon:
                 item = -1
-                for attempt in range(TRIES):
+                for attempt in range(MAX_TRIES):
                     tried = int(uniform(key, 0, user, counter + 1 + attempt) * live.size)
                     if live[tried] and listed[tried] != b and not is_set(bits, user, tried):
                         item = tried
                         break
                 if item < 0:
-                    item = _any_left(uniform(key, 0, user, counter + 1 + TRIES), b, user, listed, live, bits)
-            counter += 2 + TRIES
+                    item = _random_available(
+                        uniform(key, 0, user, counter + 1 + MAX_TRIES), b, user, listed, live, bits
+                    )
+            counter += 2 + MAX_TRIES
             items[b, slot] = item
             listed[item] = b
 
 
 @njit(cache=True)
-def _any_left(draw, b, user, listed, live, bits):
-    """Return the item at which a uniform draw points among the available ones that are not yet on the list."""
+def _random_available(draw, b, user, listed, live, bits):
+    """Return the item that a uniform draw selects among the available ones not yet on the list."""
     left = np.empty(live.size, np.int32)
     size = 0
     for item in range(live.size):

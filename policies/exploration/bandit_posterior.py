@@ -1,4 +1,4 @@
-"""What a linear bandit is unsure of: precisions of users over item factors, widths, and posterior draws."""
+"""Posterior of a linear bandit: users' precision matrices over item factors, widths, and posterior draws."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ...philox import normals
 from ..interactions import FloatArray, IntArray, Interactions, Observation, count_pairs
 
 ITEM_BLOCK = 1024
-"""Items whose products of factors are laid out at once."""
+"""Items whose products of factors are in memory at once."""
 
 
 def observations(seen: Observation, with_exposures: bool) -> sparse.csr_matrix:
     """Return (n_users, n_items) float32: how often a pair was observed, taken or not.
 
-    Every take counts once; with exposures, so does every show in the rounds of which slates are kept. A take
-    from such a slate is that show, not a second observation.
+    Every take counts once; with exposures, so does every show in rounds with stored slates. A take from such a
+    slate is the same observation as its show.
     """
     if not with_exposures or not seen.exposures:
         return seen.counts
@@ -71,7 +71,7 @@ def draws(precision: NDArray[np.float64], key: np.uint64, users: IntArray) -> ND
     with blas_on_one_thread():
         root = np.linalg.cholesky(precision)
         noise = normals(key, users, precision.shape[1]).astype(np.float64)
-        # A = L Lᵀ, so L⁻ᵀ z has covariance A⁻¹
+        # A = L Lᵀ, so L⁻ᵀ z has covariance A⁻¹.
         return np.linalg.solve(root.transpose(0, 2, 1), noise[:, :, None])[:, :, 0]
 
 
@@ -82,7 +82,7 @@ def _precisions(indptr, indices, data, users, contexts, prior):
     for b in range(users.size):
         first, last = indptr[users[b]], indptr[users[b] + 1]
         if last > first:
-            # one product of gathered rows: several times faster than adding outer products
+            # One product of gathered rows is several times faster than adding outer products.
             rows = np.empty((last - first, dim))
             for at in range(first, last):
                 rows[at - first] = contexts[indices[at]] * np.sqrt(np.float64(data[at]))

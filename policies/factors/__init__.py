@@ -1,1 +1,1 @@
-"""Users and items as vectors: alternating least squares, pairwise and list-level training, spectra."""
+"""Matrix factorization policies: alternating least squares, BPR, list-level training, and spectral control."""

@@ -4,7 +4,7 @@ With s = |S_r|, the rows of T (s, d), each row is one of
 
 * s ≤ d, exact:  z = T'(I + T T')⁻¹ c^½: O(s²d + s³/3) instead of O(s d² + d³/3);
 * s > d, exact:  z = (I + T'T)⁻¹ T'c^½: the normal equations, with no eigenvalue below 1;
-* both above `block`: one pass over blocks of coordinates, each solved with the others held (iALS++, Rendle,
+* both above `block`: one pass over blocks of coordinates, each solved with the others fixed (iALS++, Rendle,
   Krichene, Zhang and Koren, arXiv 2110.14044), O(s d·block). Unlike there, the blocks are of eigenvectors
   of G, which couple only through S_r.
 """
@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-FEW = 8
-"""Rows with up to so many entries are too short for calls of BLAS to pay."""
-SMALL = 16
-"""Up to here a plain Cholesky loop is faster than a call of LAPACK."""
+SHORT_ROW = 8
+"""Rows with at most this many entries are too short for BLAS calls to pay off."""
+SMALL_SYSTEM = 16
+"""Up to this size a plain Cholesky loop is faster than a LAPACK call."""
 
 
 @njit(cache=True, error_model="numpy")
@@ -26,7 +26,7 @@ def solve_by_blocks(indptr, indices, weights, which, rows, columns, values, ridg
     dim = columns.shape[1]
     block = min(block, dim)
     room = np.empty(longest * dim, np.float32)
-    # the smaller side of an exact solve, or a block: never more than this
+    # The smaller side of an exact solve, and a block, are at most this large.
     side = min(longest, dim)
     square = np.empty(side * side, np.float32)
     scale = np.empty(dim, np.float32)
@@ -42,9 +42,9 @@ def solve_by_blocks(indptr, indices, weights, which, rows, columns, values, ridg
         target = np.sqrt(weights[first : first + size])
         if min(size, dim) <= block:
             scaled = room[: size * dim].reshape(size, dim)
-            gather(columns, entries, target, scale, 0, scaled)
-            if size <= min(dim, FEW):
-                solve_few(scaled, target, square, x)
+            scaled_columns(columns, entries, target, scale, 0, scaled)
+            if size <= min(dim, SHORT_ROW):
+                solve_short_row(scaled, target, square, x)
             elif size <= dim:
                 normal = square[: size * size].reshape(size, size)
                 np.dot(scaled, scaled.T, normal)
@@ -62,7 +62,7 @@ def solve_by_blocks(indptr, indices, weights, which, rows, columns, values, ridg
 
 
 @njit(cache=True, error_model="numpy")
-def solve_few(scaled, target, square, x):
+def solve_short_row(scaled, target, square, x):
     """Write z into `x` for T = `scaled` (s, d), s ≤ d small; `target` c^½ is overwritten."""
     size = target.size
     normal = square[: size * size].reshape(size, size)
@@ -77,14 +77,14 @@ def solve_few(scaled, target, square, x):
 
 @njit(cache=True, error_model="numpy")
 def _block_pass(columns, entries, target, scale, room, square, block, x):
-    """Minimize over one block of coordinates after the other."""
+    """Minimize over the blocks of coordinates, one after the other."""
     size, dim = target.size, x.size
     rest = -target
     x /= scale
     for low in range(0, dim, block):
         width = min(block, dim - low)
         scaled = room[low * size : (low + width) * size].reshape(size, width)
-        gather(columns, entries, target, scale, low, scaled)
+        scaled_columns(columns, entries, target, scale, low, scaled)
         rest += np.dot(scaled, x[low : low + width])
     for low in range(0, dim, block):
         width = min(block, dim - low)
@@ -113,7 +113,7 @@ def _add(total, factor, line):
 
 
 @njit(cache=True)
-def gather(columns, entries, target, scale, low, out):
+def scaled_columns(columns, entries, target, scale, low, out):
     """Write T: c^½ · y · (G + ridge)^−½ for the coordinates from `low` on."""
     width = out.shape[1]
     for at in range(entries.size):
@@ -126,7 +126,7 @@ def gather(columns, entries, target, scale, low, out):
 def _solve_shifted(matrix, right):
     """Replace `right` by (I + matrix)⁻¹ right; `matrix` (n, n) is symmetric and is overwritten."""
     size = right.size
-    if size <= SMALL:
+    if size <= SMALL_SYSTEM:
         _solve_small(matrix, right)
         return
     for j in range(size):
@@ -145,7 +145,7 @@ def _solve_shifted(matrix, right):
 
 @njit(cache=True, error_model="numpy")
 def _solve_small(matrix, right):
-    """Do what `_solve_shifted` does by U'U, row by row so that it becomes vector code."""
+    """Do the same as `_solve_shifted` by U'U, row by row so that the compiler vectorizes it."""
     size = right.size
     for j in range(size):
         matrix[j, j] += np.float32(1)

@@ -28,19 +28,19 @@ from scipy import sparse
 from ...philox import philox
 from ..interactions import FloatArray, IntArray
 
-SHORT = 64
-"""Items of a history that are counted through: faster than halving them, each half a guess for the processor."""
+MAX_LINEAR_SEARCH = 64
+"""Up to this many items of a history, linear search beats binary search and its branch mispredictions."""
 _LOW, _SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """What triples are drawn from: the pairs of users who left something of the pool."""
+    """The pairs from which triples are drawn: those of users who have not taken the whole pool."""
 
     owner: IntArray
     """(pairs,) the user of each pair, ascending."""
     places: IntArray
-    """(pairs,) its item as a place in the pool, ascending for each user."""
+    """(pairs,) its item as an index into the pool, ascending for each user."""
     first: NDArray[np.int64]
     """(users + 1,) where each user's pairs start."""
     pool: IntArray
@@ -53,18 +53,12 @@ class Sampler:
         among = taken[:, pool]
         among.sort_indices()
         size = np.diff(among.indptr)
-        useful = np.where(size < pool.size, size, 0)  # who took the whole pool prefers nothing to anything
+        useful = np.where(size < pool.size, size, 0)  # users who took the whole pool have no negatives
         keep = np.repeat(useful > 0, size)
         owner = np.repeat(np.arange(size.size, dtype=np.int32), useful)
         first = np.concatenate([[0], np.cumsum(useful)]).astype(np.int64)
         key = rng.integers(2**64, dtype=np.uint64)
         return cls(owner, among.indices[keep].astype(np.int32), first, pool, key)
-
-    def triples(self, steps: int) -> IntArray:
-        """Return (steps, 3): user, item taken, item not taken, as the first steps of `train` draw them."""
-        places = _triples(steps, self.key, self.owner, self.places, self.first, self.pool.size)
-        places[:, 1:] = self.pool[places[:, 1:]]
-        return places
 
 
 def train(
@@ -87,16 +81,16 @@ def train(
 
 @njit(cache=True)
 def _draw(step, key, owner, places, first, size):
-    """Return the user and two places in the pool."""
+    """Return a user and the pool indices of a positive and a negative item."""
     step = np.uint64(step)
     words = philox(step & _LOW, step >> _SHIFT, 0, 0, key & _LOW, key >> _SHIFT)
     pair = np.int64((np.uint64(words[0]) * np.uint64(owner.size)) >> _SHIFT)
     u = owner[pair]
     start, high = first[u], first[u + 1]
     rank = np.int64((np.uint64(words[1]) * np.uint64(size - (high - start))) >> _SHIFT)
-    # the rank-th place that u left: step over those taken before it, instead of drawing until one is free
+    # Find the rank-th item that u has not taken directly, instead of by rejection sampling.
     low = start
-    while high - low > SHORT:
+    while high - low > MAX_LINEAR_SEARCH:
         middle = (low + high) >> 1
         if places[middle] - (middle - start) > rank:
             high = middle
@@ -106,14 +100,6 @@ def _draw(step, key, owner, places, first, size):
     for m in range(row.size):
         before += np.int32(row[m] - np.int32(m) <= limit)
     return u, np.int64(places[pair]), rank + low - start + before
-
-
-@njit(cache=True)
-def _triples(steps, key, owner, places, first, size):
-    out = np.empty((steps, 3), np.int32)
-    for step in range(steps):
-        out[step, 0], out[step, 1], out[step, 2] = _draw(step, key, owner, places, first, size)
-    return out
 
 
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")

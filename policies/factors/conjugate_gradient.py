@@ -1,9 +1,9 @@
 """The row systems of `row_solves.py`, (I + T'T) z = T'c^½: a few steps of conjugate gradients from the last z.
 
-They run on the system scaled by (G + ridge_r)^−½ from both sides, where all that is left beside the identity
-is T'T of rank s = |S_r|: few steps go far, and no step costs d². (Libraries that take such steps, `implicit`
-and irspack, do so on the unscaled system.) Nothing is formed; one product with T'T reads T once, O(s d). Every
-step lowers the loss of its row. Rows with up to `FEW` entries are solved exactly, which costs less.
+The system is scaled by (G + ridge_r)^−½ from both sides, so that it is the identity plus T'T of rank s = |S_r|: a
+few steps go far, and no step costs d². (Libraries that take such steps, `implicit` and irspack, work on the
+unscaled system.) T'T is never formed; a product with it reads T once, O(s d). Every step lowers the loss of its
+row. Rows with up to `SHORT_ROW` entries are solved exactly, which costs less.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .block_coordinate import FEW, gather, solve_few
+from .block_coordinate import SHORT_ROW, scaled_columns, solve_short_row
 
-SOLVED = np.float32(1e-12)
-"""A squared residual of this share of |c| is rounding: steps beyond it gain nothing."""
-REORDER = {"reassoc", "nsz", "contract"}
-"""What the compiler may change to make vector code of a sum: its order, the same on every call."""
+CONVERGED = np.float32(1e-12)
+"""Squared residuals below this share of |c| are rounding errors: further steps gain nothing."""
+SUM_FASTMATH = {"reassoc", "nsz", "contract"}
+"""Lets the compiler reorder sums to vectorize them; the order is the same on every call."""
 
 
 @njit(cache=True, error_model="numpy")
@@ -24,9 +24,9 @@ def solve_by_steps(indptr, indices, weights, which, rows, columns, values, ridge
     """Improve x of the rows `which` in `rows`, in the basis in which G is diag(`values`)."""
     dim = columns.shape[1]
     room = np.empty(longest * dim, np.float32)
-    square = np.empty(FEW * FEW, np.float32)
+    square = np.empty(SHORT_ROW * SHORT_ROW, np.float32)
     none = np.zeros(longest, np.float32)
-    # one by one: the compiler does not see that rows of one array are contiguous
+    # Separate arrays: the compiler does not see that rows of one array are contiguous.
     scale = np.empty(dim, np.float32)
     residual, direction, image = np.empty_like(scale), np.empty_like(scale), np.empty_like(scale)
     for r in which:
@@ -39,24 +39,24 @@ def solve_by_steps(indptr, indices, weights, which, rows, columns, values, ridge
             scale[k] = np.float32(1) / np.sqrt(values[k] + ridge[r])
         target = np.sqrt(weights[first : first + size])
         scaled = room[: size * dim].reshape(size, dim)
-        gather(columns, indices[first : first + size], target, scale, 0, scaled)
-        if size <= min(dim, FEW):
-            solve_few(scaled, target, square, x)
+        scaled_columns(columns, indices[first : first + size], target, scale, 0, scaled)
+        if size <= min(dim, SHORT_ROW):
+            solve_short_row(scaled, target, square, x)
         else:
             x /= scale
             _descend(scaled, target, none[:size], steps, x, residual, direction, image)
         x *= scale
 
 
-@njit(cache=True, error_model="numpy", fastmath=REORDER)
+@njit(cache=True, error_model="numpy", fastmath=SUM_FASTMATH)
 def _descend(scaled, target, none, steps, z, residual, direction, image):
-    """Take the steps from `z`, in place; `none` (s,) is zeros, the last three are room for (d,) each."""
+    """Take the steps from `z`, in place; `none` (s,) is zeros, the last three are buffers (d,)."""
     dim = z.size
     for k in range(dim):
         residual[k] = -z[k]
     _add_product(scaled, target, z, residual)
     left = _inner(residual, residual)
-    enough = SOLVED * _inner(target, target)
+    enough = CONVERGED * _inner(target, target)
     direction[:] = residual
     for step in range(steps):
         if left <= enough:
@@ -76,7 +76,7 @@ def _descend(scaled, target, none, steps, z, residual, direction, image):
             direction[k] = residual[k] + left / before * direction[k]
 
 
-@njit(cache=True, fastmath=REORDER)
+@njit(cache=True, fastmath=SUM_FASTMATH)
 def _add_product(scaled, target, z, total):
     """Add T'(target − T z) to `total`, reading T once."""
     size, dim = target.size, z.size
@@ -98,7 +98,7 @@ def _add_product(scaled, target, z, total):
             total[k] += s0 * t0[k]
 
 
-@njit(cache=True, fastmath=REORDER)
+@njit(cache=True, fastmath=SUM_FASTMATH)
 def _inner(a, b):
     total = np.float32(0)
     for k in range(a.size):

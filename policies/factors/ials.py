@@ -14,22 +14,22 @@ from ...machine import blas_on_one_thread
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
+from .fitted_factors import FittedFactorPolicy
 from .implicit_loss import ImplicitLoss, LeastSquaresConfig
-from .kept_factors import KeptFactors
 
 
-class LeastSquaresPolicy(KeptFactors):
+class LeastSquaresPolicy(FittedFactorPolicy):
     """What `ials` and `spectral_mf` share: everything but `train`."""
 
     weighs_entries = True
     weighs_when = {"binary": False}
-    config: Any  # each has its own, derived from LeastSquaresConfig
+    config: Any  # a subclass of LeastSquaresConfig
 
     @abstractmethod
     def train(
         self, loss: ImplicitLoss, users: FloatArray, items: FloatArray, warm: bool, rng: Generator
     ) -> tuple[FloatArray, FloatArray]:
-        """Return trained factors, from fresh ones or, for a refit, from the last ones."""
+        """Return trained factors, starting from the given ones: fresh ones, or the last ones in a warm refit."""
 
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Factorize the log; from the last factors if there are any."""
@@ -44,15 +44,15 @@ class LeastSquaresPolicy(KeptFactors):
             users, items = (self.fresh(size, rng) for size in counts.shape)
             warm = False
         else:
-            # a sweep solves for users first and places newborn items by them: neither needs a draw
+            # A sweep solves for users first, and for new items from them: neither needs random initialization.
             users, items = (_grown(x, size) for x, size in zip((users, items), counts.shape, strict=True))
         with blas_on_one_thread():
             users, items = self.train(loss, users, items, warm, rng)
-        self.finite("raise regularization, or lower dim", users, items)
+        self.require_finite("raise regularization, or lower dim", users, items)
         self._users, self._items = users, items
 
     def fresh(self, size: int, rng: Generator) -> FloatArray:
-        """Return (size, dim) first factors."""
+        """Return (size, dim) random initial factors."""
         scale = np.float32(self.config.init_scale / np.sqrt(self.config.dim))
         return scale * rng.standard_normal((size, self.config.dim), dtype=np.float32)
 
@@ -73,7 +73,7 @@ class LeastSquaresPolicy(KeptFactors):
             loss = replace(
                 ImplicitLoss.of(counts, self.config), regularization=self.regularization_for_fold_in()
             )
-            rows = loss.placed(users, self._items, self.penalty_on_users())
+            rows = loss.fold_in_users(users, self._items, self.penalty_on_users())
         self._users, warm = _grown(self._users, seen.n_users), np.zeros(seen.n_users, bool)
         warm[: self._cold.warm.size] = self._cold.warm
         self._users[users], warm[users] = rows, np.diff(counts.indptr)[users] > 0
@@ -81,7 +81,7 @@ class LeastSquaresPolicy(KeptFactors):
 
 
 def _grown(factors: FloatArray, size: int) -> FloatArray:
-    """Return a copy with rows of zeros for newcomers."""
+    """Return a copy with rows of zeros for new users or items."""
     grown = np.zeros((size, factors.shape[1]), np.float32)
     grown[: factors.shape[0]] = factors
     return grown
@@ -100,14 +100,14 @@ class IALS(LeastSquaresPolicy):
     makes S a multiset, one element per take, in the loss and in |S_u|. Items and users are all that the
     platform knows of, taken or not.
 
-    `solver = "cg"`: a row takes `cg_steps` steps of conjugate gradients per sweep from where it was, preconditioned
+    `solver = "cg"`: a row takes `cg_steps` conjugate gradient steps per sweep from its last value, preconditioned
     by its equations without entries (`conjugate_gradient.py`). "exact": it is solved, in a basis that makes short
     rows cheap; only rows with more than `block` entries at a `dim` above `block` take one pass of block coordinate
     steps instead (`block_coordinate.py`). All have the same optima. The papers' solvers are exact and by blocks; on
-    MovieLens and last.fm logs 16 sweeps with 3 steps end at the loss and ranking quality of exact ones. Factors
-    are unique up to a rotation, and come in an arbitrary one.
+    MovieLens and last.fm logs 16 sweeps with 3 steps reach the loss and ranking quality of exact ones. Factors
+    are unique only up to a rotation, which is arbitrary here.
 
-    A refit starts from the last factors. New users are folded in by an exact solve with the items held (the
+    A refit starts from the last factors. New users are folded in by an exact solve with fixed items (the
     paper: passes of block steps from zero). Cost of a sweep: O((users + items)·dim² + dim³ + pairs·dim·cg_steps),
     exact: Σ_rows s·min(s, dim)·max(s, dim) for rows of s entries in place of the last; ranking as a factor model.
     """

@@ -1,4 +1,4 @@
-"""The loss of iALS on one log, and half sweeps that lower it; `ials.py` states the equation."""
+"""The iALS loss on one log, and half sweeps that lower it; `IALS` in `ials.py` states the equation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .row_solves import eigenbasis, gram, half_sweep, solve_rows
 
 
 class LeastSquaresConfig(BaseConfig):
-    """The fields of `ials`, which `spectral_mf` shares."""
+    """The fields that `ials` and `spectral_mf` share."""
 
     dim: int = Field(default=64, ge=1, le=8192)
     """Dimensions of the factors."""
@@ -25,13 +25,13 @@ class LeastSquaresConfig(BaseConfig):
     unobserved_weight: float = Field(default=0.1, ge=0, le=1e9)
     """α₀: weight of every pair's squared score, against 1 for a pair of the log."""
     frequency_exponent: float = Field(default=1.0, ge=0, le=2)
-    """ν: 1 regularizes a row in proportion to its number of terms in the loss, 0 every row alike."""
+    """ν: 1 regularizes a row in proportion to its number of terms in the loss, 0 all rows equally."""
     init_scale: float = Field(default=0.1, gt=0, le=1e6)
     """First factors are normal with standard deviation init_scale/√dim."""
     binary: bool = True
     """S is the set of distinct pairs, as published; false: a pair counts as often as it was taken."""
     solver: Literal["cg", "exact"] = "cg"
-    """Per row and sweep: steps of conjugate gradients from where the row was, or its optimum."""
+    """Per row and sweep: conjugate gradient steps from the row's last value, or the exact optimum."""
     cg_steps: int = Field(default=3, ge=1)
     """With solver = "cg": steps per row and sweep."""
     block: int = Field(default=128, ge=1)
@@ -87,13 +87,13 @@ class ImplicitLoss:
     def solve_users(
         self, users: FloatArray, items: FloatArray, penalty: NDArray[np.float64] | float = 0.0
     ) -> tuple[FloatArray, FloatArray]:
-        """Return better users; `penalty` P (d, d) adds w_u'P w_u. Both come back in another basis."""
+        """Return improved users, and items in the same new basis; `penalty` P (d, d) adds w_u'P w_u."""
         return self._half(self.by_user, users, items, self.of_users, penalty)
 
     def solve_items(
         self, users: FloatArray, items: FloatArray, penalty: NDArray[np.float64] | float = 0.0
     ) -> tuple[FloatArray, FloatArray]:
-        """Return better items; `penalty` P (d, d) adds h_i'P h_i. Both come back in another basis."""
+        """Return users in a new basis, and improved items in it; `penalty` P (d, d) adds h_i'P h_i."""
         items, users = self._half(self.by_item, items, users, self.of_items, penalty)
         return users, items
 
@@ -111,10 +111,10 @@ class ImplicitLoss:
         cg_steps = config.cg_steps if config.solver == "cg" else 0
         return half_sweep(matrix, rows, columns, quadratic, ridge, config.block, cg_steps)
 
-    def placed(
+    def fold_in_users(
         self, which: IntArray, items: FloatArray, penalty: NDArray[np.float64] | float = 0.0
     ) -> FloatArray:
-        """Return the optimal factors (B, d) of the users `which`, in the basis of `items`, which stay."""
+        """Return the optimal factors (B, d) of the users `which` for fixed `items`, in the basis of `items`."""
         values, vectors = eigenbasis(gram(items, self.config.unobserved_weight) + penalty)
         ridge = np.float32(self.regularization) * self.of_users[which]
         rows = np.zeros((which.size, items.shape[1]), np.float32)

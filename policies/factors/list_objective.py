@@ -1,4 +1,4 @@
-"""What a whole list is worth to somebody who wants one thing and takes a few: value, soft lists, gradients."""
+"""Objective of list-level training: the expected value of a list, soft (differentiable) lists, and gradients."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scipy.special import digamma, gammaln
 from scipy.stats import binom
 
 Values = Literal["bernoulli", "uniform", "exponential", "pareto"]
-FARTHEST = 40.0
-"""Exponents beyond this are cut off; the square of the largest must fit float32, and 4e-18 places are none."""
-_SUMS = {"reassoc", "nsz"}  # lets the compiler add several terms at once; the order stays fixed
+MAX_EXPONENT = 40.0
+"""Exponents are clipped to ± this: the square of the largest must fit float32, and 4e-18 places are negligible."""
+_SUMS = {"reassoc", "nsz"}  # lets the compiler vectorize sums; their order stays the same on every call
 
 
 def satisfaction(values: Values, n: int, consumed: int, success: float, tail: float) -> NDArray[np.float64]:
@@ -61,7 +61,7 @@ def soft_list(
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the soft list (B, items) and the list itself, n ids per row in any order.
 
-    Soft: m_i = σ((s_i − θ) / temperature) for live items, 0 for others, with θ of each row such that
+    Soft list: m_i = σ((s_i − θ) / temperature) for live items, 0 for others, with θ of each row such that
     Σ_i m_i = n. These m maximize Σ_i m_i s_i plus temperature times the entropies of the m_i: no item has more
     than one place, and as the temperature goes to 0 what remains is the list. There must be more than n live
     items.
@@ -70,7 +70,7 @@ def soft_list(
     chosen = np.argpartition(out, -n, axis=1)[:, -n:]
     out -= np.take_along_axis(out, chosen, axis=1).min(axis=1, keepdims=True)
     out /= scores.dtype.type(temperature)
-    np.exp(np.clip(out, -FARTHEST, FARTHEST, out=out), out=out)
+    np.exp(np.clip(out, -MAX_EXPONENT, MAX_EXPONENT, out=out), out=out)
     out *= live
     _fill(out, n)
     return out, chosen
@@ -93,8 +93,8 @@ def _fill(rows, n):
     """Turn rows of e_i = exp(s_i / temperature) into e_i / (e_i + c), c such that n places are filled."""
     for b in range(rows.shape[0]):
         row = rows[b]
-        # the n-th largest is e = 1, so that the root lies between these but for what the clipping cuts off
-        low, high, at = -FARTHEST, FARTHEST, 0.0
+        # The n-th largest is e = 1, so the root lies between these bounds, apart from clipping.
+        low, high, at = -MAX_EXPONENT, MAX_EXPONENT, 0.0
         for _ in range(60):
             found, change = _places(row, row.dtype.type(np.exp(at)))
             if abs(found - n) <= 2e-6 * n:
@@ -103,7 +103,7 @@ def _fill(rows, n):
                 low = at
             else:
                 high = at
-            # Newton on the logarithm of the sum, which is nearly a straight line; halving where it leaves
+            # Newton's method on the logarithm of the sum, which is nearly linear; bisection outside the bracket.
             step = at + np.log(found / n) * found / change if change > 0 else low
             at = step if low < step < high else 0.5 * (low + high)
         c = row.dtype.type(np.exp(at))
@@ -127,11 +127,11 @@ def score_gradient(
     V(n)], a_ut the places of topic t among the n = table.size − 1 live items that score best. `histories`: CSR
     (B, items), N_u the row's sum. `shares` p (B, T), `tags` (items, T).
 
-    The first term has a gradient. The second is constant but for jumps; its direction is Σ_i (∂F/∂m_i)(∂m_i/∂s_j),
-    where m is the soft list and F(m) the expected value of a list on which i stands with probability m_i,
-    independently (its multilinear extension), differentiated at the list as it is: what i adds to it, or
-    would add. So one more place for a topic is worth less than its last one, items are told apart, and soft
-    lists turn hard. (V of the expected places would be content with half an item twice.)
+    The first term has a gradient. The second is piecewise constant; its direction is Σ_i (∂F/∂m_i)(∂m_i/∂s_j),
+    where m is the soft list and F(m) the expected value of a list that contains i with probability m_i,
+    independently (its multilinear extension), differentiated at the actual list: what i adds to it, or would
+    add. So an additional place for a topic is worth less than its last one, items are distinguished, and soft
+    lists become hard. (V of the expected places would be satisfied with two halves of an item.)
     """
     kind, n = scores.dtype.type, table.size - 1
     weight = np.asarray(histories.sum(axis=1), scores.dtype)

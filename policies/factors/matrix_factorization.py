@@ -19,7 +19,7 @@ from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range, SearchSpace
 from . import als, bpr
-from .kept_factors import KeptFactors
+from .fitted_factors import FittedFactorPolicy
 
 _BY_MODEL: dict[str, dict[str, float]] = {
     "als": {"regularization": 1.0, "iterations": 15, "refit_iterations": 1},
@@ -27,7 +27,7 @@ _BY_MODEL: dict[str, dict[str, float]] = {
 }
 
 
-class MatrixFactorization(KeptFactors):
+class MatrixFactorization(FittedFactorPolicy):
     """Matrix factorization for implicit feedback: weighted least squares (ALS) or pairwise ranking (BPR).
 
     score(u, i) = ⟨w_u, h_i⟩, learned from how often each user took each item.
@@ -86,7 +86,7 @@ class MatrixFactorization(KeptFactors):
         @model_validator(mode="before")
         @classmethod
         def _fill_in(cls, data: Any) -> Any:
-            # the configuration spells out what is used, so that a study file says it too
+            # The configuration holds the values in use, so that they appear in study files too.
             defaults = _BY_MODEL["bpr" if data.get("model") == "bpr" else "als"]
             unset = [name for name in defaults if data.get(name) is None]
             return {**data, **{name: defaults[name] for name in unset}}
@@ -95,7 +95,7 @@ class MatrixFactorization(KeptFactors):
 
     @classmethod
     def space_for(cls, fields: Mapping[str, Any]) -> SearchSpace:
-        """Return `space`, or for BPR its own: it has no confidence, and another scale of regularization."""
+        """Return `space`, or the one for BPR, which has no confidence and another scale of regularization."""
         if fields.get("model") != "bpr":
             return cls.space
         return {
@@ -120,51 +120,51 @@ class MatrixFactorization(KeptFactors):
             self._factorize(self._weighted(counts), cold, rng)
 
     def _weighted(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return the counts as the library wants them: for ALS, the confidence of every pair."""
+        """Return the counts in the form that the library expects: for ALS, the confidence of every pair."""
         weights = np.ones_like(counts.data) if self.config.binary else counts.data
         if self.config.model == "als":
-            with np.errstate(over="ignore"):  # shows as factors that are not finite, which is reported
+            with np.errstate(over="ignore"):  # factors that are not finite are reported later
                 weights = 1 + np.float32(self.config.confidence) * weights
-        # rows are sorted, so the library reorders nothing in the arrays shared with seen.counts
+        # Rows are sorted, so the library does not reorder the arrays, which are shared with seen.counts.
         return sparse.csr_matrix((weights, counts.indices, counts.indptr), shape=counts.shape)
 
     def _factorize(self, matrix: sparse.csr_matrix, cold: ColdStart, rng: Generator) -> None:
         config = self.config
         warm = config.warm_start and self._users is not None and self._items is not None
         users = items = None
-        if warm or self._own_bpr:
+        if warm or self._uses_own_bpr:
             users = self._fresh_rows(self._users if warm else None, cold.warm, rng)
             items = self._fresh_rows(self._items if warm else None, cold.taken > 0, rng)
             if config.model == "bpr":
-                users[:, -1] = 1  # meets the item's bias
+                users[:, -1] = 1  # multiplies the item's bias
         passes = (config.refit_iterations if warm else config.iterations) or 1
-        if users is not None and items is not None and self._own_bpr:
+        if users is not None and items is not None and self._uses_own_bpr:
             self._ascend(matrix, cold, users, items, passes, rng)
         elif users is not None and items is not None and config.model == "als" and config.dim <= als.MAX_DIM:
             transpose = matrix.T.tocsr()
             for _ in range(passes):
                 als.sweep(matrix, transpose, users, items, config.regularization or 0.0)
         else:
-            users, items = self._by_library(matrix, rng, users, items)
-        self.finite(self._remedy(), users, items)
+            users, items = self._fit_with_implicit(matrix, rng, users, items)
+        self.require_finite(self._remedy(), users, items)
         self._users, self._items = users, items
 
     def _remedy(self) -> str:
-        """Return what to change where training left NaN or infinity."""
+        """Return what to change if training left NaN or infinite values."""
         config = self.config
         if config.model == "als":
             return "raise regularization, or lower confidence or dim"
-        # a step multiplies what it touches by 1 − learning_rate·λ: beyond 2, λ itself makes factors grow
+        # A step multiplies parameters by 1 − learning_rate·λ: with learning_rate·λ above 2, λ makes them grow.
         shrink = config.learning_rate * (config.regularization or 0.0)
         if shrink < 2:
             return "lower learning_rate"
         return (
-            f"learning_rate × regularization = {shrink:g} overshoots, as all from 2 on does: lower learning_rate or "
-            "regularization"
+            f"learning_rate × regularization = {shrink:g} overshoots, as every value from 2 on does: lower "
+            "learning_rate or regularization"
         )
 
     @property
-    def _own_bpr(self) -> bool:
+    def _uses_own_bpr(self) -> bool:
         return self.config.model == "bpr" and self.config.negatives == "uniform"
 
     def _ascend(
@@ -187,7 +187,7 @@ class MatrixFactorization(KeptFactors):
             learn_items=learn_items,
         )
 
-    def _by_library(self, matrix: sparse.csr_matrix, rng: Generator, users=None, items=None) -> Any:
+    def _fit_with_implicit(self, matrix: sparse.csr_matrix, rng: Generator, users=None, items=None) -> Any:
         """Return the factors that `implicit` finds, from given ones or from its own random start."""
         from implicit.recommender_base import ModelFitError
 
@@ -195,7 +195,7 @@ class MatrixFactorization(KeptFactors):
         if users is not None and items is not None:
             model.iterations = self.config.refit_iterations
             model.user_factors, model.item_factors = users, items
-        # a failed fit leaves factors that are not finite, which the caller reports with the settings
+        # A failed fit leaves non-finite factors, which the caller reports with the settings.
         with suppress(ModelFitError):
             model.fit(matrix, show_progress=False)
         return model.user_factors, model.item_factors
@@ -218,13 +218,13 @@ class MatrixFactorization(KeptFactors):
         return BayesianPersonalizedRanking(learning_rate=config.learning_rate, **shared)
 
     def _fresh_rows(self, factors: FloatArray | None, used: NDArray[np.bool_], rng: Generator) -> FloatArray:
-        """Add rows for newborns, and draw as the library does for rows that are used for the first time."""
+        """Add rows for new users or items; rows used for the first time are drawn as the library does."""
         is_als, width = self.config.model == "als", self.config.dim
         grown = np.zeros((used.size, width if is_als else width + 1), np.float32)
         if factors is not None:
             grown[: factors.shape[0]] = factors
         if not is_als:
-            grown[~used] = 0  # what has left the window is not learned; ALS finds that out by itself
+            grown[~used] = 0  # rows that left the window are not learned; ALS sets them to zero by itself
         new = np.flatnonzero(used & ~grown[:, :width].any(axis=1))
         draws = rng.random((new.size, grown.shape[1]), dtype=np.float32)
         grown[new] = draws * np.float32(0.01) if is_als else (draws - np.float32(0.5)) / width
@@ -232,7 +232,7 @@ class MatrixFactorization(KeptFactors):
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Learn the users' rows, items fixed: ALS by normal equations, BPR by `iterations` (uniform only)."""
-        if self.config.model == "bpr" and not self._own_bpr:
+        if self.config.model == "bpr" and not self._uses_own_bpr:
             raise PolicyError(
                 'matrix_factorization with model = "bpr" and negatives = "popularity" cannot rank for users that '
                 'it was not fitted on: take negatives = "uniform"'
@@ -243,12 +243,12 @@ class MatrixFactorization(KeptFactors):
         own = matrix[users]
         self._users, warm = self._users.copy(), self._cold.warm.copy()
         with blas_on_one_thread():
-            if self._own_bpr:
+            if self._uses_own_bpr:
                 warm[users] = own @ (self._cold.taken > 0) > 0
                 rows = self._fresh_rows(None, warm[users], rng)
                 rows[:, -1] = 1
                 self._ascend(own, self._cold, rows, self._items, self.config.iterations or 1, rng, False)
-                self.finite(self._remedy(), rows)
+                self.require_finite(self._remedy(), rows)
                 self._users[users] = rows
             else:
                 self._solve(matrix, users)

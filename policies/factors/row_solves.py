@@ -1,11 +1,11 @@
-"""Half a sweep of alternating least squares for implicit feedback: every row solved, the columns held.
+"""Half a sweep of alternating least squares for implicit feedback: every row solved, the columns fixed.
 
-For every row r (a user) with the columns' factors y (the items) held, minimize
+For every row r (a user), with the columns' factors y (the items) fixed, minimize
 
     Σ_{j ∈ S_r} c_rj (⟨x_r, y_j⟩ − 1)² + x_r'G x_r + ridge_r ‖x_r‖²,    G = α₀ Y'Y (+ a penalty).
 
-Every row has its own ridge, so no factorization of G + ridge_r·I can be shared; its eigenvectors can. Both
-factor matrices are turned into them (scores do not change) and G becomes diagonal. With
+Every row has its own ridge, so no factorization of G + ridge_r·I can be shared, but its eigenvectors can. Both
+factor matrices are rotated into this basis (scores do not change), so that G becomes diagonal. With
 T = C^½ Y_S (G + ridge_r)^−½ and x = (G + ridge_r)^−½ z, a row's equations are
 
     (I + T'T) z = T'c^½,
@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..interactions import FloatArray
-from .block_coordinate import FEW, solve_by_blocks
+from .block_coordinate import SHORT_ROW, solve_by_blocks
 from .conjugate_gradient import solve_by_steps
 
 
 def gram(columns: FloatArray, unobserved_weight: float) -> NDArray[np.float64]:
     """Return α₀ Y'Y (d, d)."""
-    with np.errstate(over="ignore", invalid="ignore"):  # shows as factors that are not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # leaves non-finite factors, which are reported later
         return (np.float32(unobserved_weight) * (columns.T @ columns)).astype(np.float64)
 
 
@@ -63,8 +63,8 @@ def half_sweep(
     values, vectors = eigenbasis(quadratic)
     columns = columns @ vectors
     longest = int(np.diff(matrix.indptr).max(initial=0))
-    # exact solves do not look at where a row was
-    steps = longest > min(FEW, columns.shape[1]) if cg_steps else min(longest, columns.shape[1]) > block
+    # Exact solves do not use the last value of a row.
+    steps = longest > min(SHORT_ROW, columns.shape[1]) if cg_steps else min(longest, columns.shape[1]) > block
     rows = rows @ vectors if steps else np.empty_like(rows)
     solve_rows(matrix, np.arange(rows.shape[0]), rows, columns, values, ridge, block, cg_steps)
     return rows, columns
@@ -80,9 +80,9 @@ def solve_rows(
     block: int,
     cg_steps: int = 0,
 ) -> None:
-    """Write solutions (with `cg_steps`: better values) of the rows `which` into `rows`.
+    """Write solutions (with `cg_steps`: improved values) of the rows `which` into `rows`.
 
-    All is in the basis in which G is diag(`values`).
+    All arrays are in the basis in which G is diag(`values`).
     """
     if not (np.isfinite(values).all() and np.isfinite(columns).all()):
         rows[which] = np.nan

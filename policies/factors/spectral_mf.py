@@ -1,4 +1,4 @@
-"""Matrix factorization whose spectrum is controlled: nominal dimension and effective rank told apart."""
+"""Matrix factorization with a controlled spectrum, to separate nominal dimension from effective rank."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ...errors import WrongFields
 from ...machine import blas_on_one_thread
 from ..base import State
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
 from .ials import LeastSquaresPolicy
 from .implicit_loss import ImplicitLoss, LeastSquaresConfig
-from .spectral_point import Point, grown, guess, newest, remember, spread, start
+from .spectral_point import Point, add_pair, grown, initial_vector, penalty_matrix, replace_last, start
 from .spectrum import effective_rank, exponent_for, singular_values, top_pair, with_exponent
 
-TRIALS = 16
-"""Values of λ tried at most."""
-WEAKEST = 1e-4
+MAX_TRIALS = 16
+"""Maximum number of values of λ to try."""
+MIN_RELATIVE_LAMBDA = 1e-4
 """λ is not lowered below this share of `regularization`."""
 
 
 class SpectralMF(LeastSquaresPolicy):
-    """iALS that controls the spectrum of its scores: top singular value penalized, or effective rank chosen.
+    """iALS with a controlled spectrum of scores: a penalty on the top singular value, or a chosen effective rank.
 
     σ₁ ≥ σ₂ ≥ … are the singular values of the score matrix W H'.
     score(u, i) = ⟨w_u, h_i⟩, by alternating minimization of (loss of `ials`) + γ σ₁². Lin et al. (WSDM 2025,
@@ -36,20 +37,20 @@ class SpectralMF(LeastSquaresPolicy):
 
     `spectral_penalty` γ: with u, v the top singular vectors, σ₁² = Σ_u ⟨w_u, H'v⟩² = Σ_i ⟨h_i, W'u⟩², so a
     sweep adds the matrix γ H'v v'H to the users' normal equations, γ W'u u'W to the items', and solves them
-    as `ials` does; u and v come from power iteration before each half. Where γ presses σ₁ down to
-    σ₂ the top vectors are not unique and would alternate: the penalty is spread over the pairs of past
-    sweeps, weights 2/(t + 2) as in the Frank–Wolfe method for max over v, never below 1/16. γ = 0 is `ials`.
+    as `ials` does; u and v come from power iteration before each half sweep. If γ pushes σ₁ down to σ₂, the top
+    vectors are not unique and would alternate: so the penalty is spread over the pairs of past sweeps, with
+    weights 2/(t + 2) as in the Frank–Wolfe method for max over v, never below 1/16. γ = 0 is `ials`.
 
-    `effective_rank` r: the fitted scores are to have exp(entropy of σ/Σσ) = r, whatever `dim`; by
-    * control = "regularization": λ is searched (from `regularization` on, geometrically, then by secants), the
-      factors going on from the nearest weaker λ: a direction once lost does not come back by itself. The result
-      is an optimum of the loss at that λ, up to a few sweeps: near the λ that kills them, directions die slowly,
-      and more `iterations` lower the rank further. A refit starts from the last λ.
+    `effective_rank` r: the fitted scores should have exp(entropy of σ/Σσ) = r, whatever `dim`; by
+    * control = "regularization": search for λ (from `regularization` on, geometrically, then by secants), each
+      trial starting from the factors of the nearest weaker λ: a lost direction does not come back by itself. The
+      result is an optimum of the loss at that λ, up to a few sweeps: near the λ that removes them, directions vanish
+      slowly, and more `iterations` lower the rank further. A refit starts from the last λ.
     * control = "spectrum": factors as fitted, then σ_k ← c σ_k^p with p found by bisection: singular vectors
-      and Σσ² stay. Nothing but the spectrum differs, and any r up to the rank is met; but no loss is minimal.
+      and Σσ² stay. Only the spectrum changes, and any r up to the rank is reached; but no loss is minimized.
 
     Cost of a sweep: as `ials`, plus power iterations of O((users + items)·dim); a search takes up to 16 trials
-    of iterations/4 sweeps. `remarks` tell effective rank, σ₁ and λ of the last fit.
+    of iterations/4 sweeps. `remarks` reports effective rank, σ₁ and λ of the last fit.
     """
 
     kind = "spectral_mf"
@@ -64,7 +65,7 @@ class SpectralMF(LeastSquaresPolicy):
         spectral_penalty: float = Field(default=0.1, ge=0, le=1e9)
         """γ: weight of the squared top singular value; equal to unobserved_weight it doubles that for its direction."""
         effective_rank: float | None = Field(default=None, ge=1)
-        """Effective rank that the score matrix is to have; as it comes when omitted."""
+        """Target effective rank of the score matrix; not controlled when omitted."""
         control: Literal["regularization", "spectrum"] = "regularization"
         """How effective_rank is reached: by the strength of λ, or by reshaping the fitted spectrum."""
         tolerance: float = Field(default=0.02, gt=0, lt=1)
@@ -73,8 +74,10 @@ class SpectralMF(LeastSquaresPolicy):
         @model_validator(mode="after")
         def _reachable(self) -> Any:
             if self.effective_rank is not None and self.effective_rank > self.dim:
-                raise ValueError(
-                    f"effective_rank = {self.effective_rank:g} cannot exceed dim = {self.dim}: raise dim"
+                raise WrongFields(
+                    f"effective_rank = {self.effective_rank:g} cannot exceed dim = {self.dim}: raise dim",
+                    "effective_rank",
+                    "dim",
                 )
             return self
 
@@ -83,36 +86,36 @@ class SpectralMF(LeastSquaresPolicy):
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
         self._point: Point | None = None
-        self._turn: NDArray[np.float64] | None = None
-        """(dim, dim) from fitted users to those that rank, where control = "spectrum"."""
-        self._found = (0.0, 0.0)
-        """Effective rank and top singular value of what ranks."""
+        self._reshaping: NDArray[np.float64] | None = None
+        """(dim, dim) maps fitted user factors to those used for ranking, where control = "spectrum"."""
+        self._rank_and_sigma = (0.0, 0.0)
+        """Effective rank and top singular value of the factors used for ranking."""
 
     def train(
         self, loss: ImplicitLoss, users: FloatArray, items: FloatArray, warm: bool, rng: Generator
     ) -> tuple[FloatArray, FloatArray]:
-        """Sweep, steer to the effective rank, and return the factors that rank."""
+        """Sweep, reach the target effective rank, and return the factors used for ranking."""
         config, last = self.config, self._point
         if warm and last is not None:
             point = grown(last, *loss.by_user.shape)
         else:
             warm, point = False, start(loss, users, items)
-        point = self._swept(loss, point, config.refit_iterations if warm else config.iterations)
+        point = self._run_sweeps(loss, point, config.refit_iterations if warm else config.iterations)
         target, by_spectrum = config.effective_rank, config.control == "spectrum"
         if target is not None and not by_spectrum:
-            point = self._steered(loss, point, target, warm, rng)
-        self.finite("raise regularization, or lower dim", point.users, point.items)
-        self._point, self._turn = point, None
+            point = self._search_regularization(loss, point, target, warm, rng)
+        self.require_finite("raise regularization, or lower dim", point.users, point.items)
+        self._point, self._reshaping = point, None
         users, singular = point.users, singular_values(point.users, point.items)
         if target is not None and by_spectrum and singular.any():
             exponent = exponent_for(singular, target)
-            self._turn, singular = with_exponent(point.users, point.items, exponent)
-            users = (users @ self._turn).astype(np.float32)
-        self._found = effective_rank(users, point.items), float(singular[0])
+            self._reshaping, singular = with_exponent(point.users, point.items, exponent)
+            users = (users @ self._reshaping).astype(np.float32)
+        self._rank_and_sigma = effective_rank(users, point.items), float(singular[0])
         return users, point.items
 
-    def _swept(self, loss: ImplicitLoss, point: Point, sweeps: int) -> Point:
-        """Return the point after so many sweeps at its λ."""
+    def _run_sweeps(self, loss: ImplicitLoss, point: Point, sweeps: int) -> Point:
+        """Return the point after that many sweeps at its λ."""
         loss = replace(loss, regularization=point.regularization)
         penalty = self.config.spectral_penalty
         for _ in range(sweeps):
@@ -121,26 +124,30 @@ class SpectralMF(LeastSquaresPolicy):
                 users, items = loss.sweep(users, items)
                 point = replace(point, users=users, items=items, sweeps=point.sweeps + 1)
                 continue
-            left, right, _ = top_pair(users, items, guess(point, loss))
-            point = remember(point, left, right)
-            on_users = penalty * spread(items, point.right, point.shares)
+            left, right, _ = top_pair(users, items, initial_vector(point, loss))
+            point = add_pair(point, left, right)
+            on_users = penalty * penalty_matrix(items, point.right, point.shares)
             users, items = loss.solve_users(users, items, on_users)
             left, right, _ = top_pair(users, items, right)
-            point = replace(point, left=newest(point.left, left), right=newest(point.right, right))
-            on_items = penalty * spread(users, point.left, point.shares)
+            point = replace(
+                point, left=replace_last(point.left, left), right=replace_last(point.right, right)
+            )
+            on_items = penalty * penalty_matrix(users, point.left, point.shares)
             users, items = loss.solve_items(users, items, on_items)
             point = replace(point, users=users, items=items, sweeps=point.sweeps + 1)
         return point
 
-    def _steered(self, loss: ImplicitLoss, point: Point, target: float, warm: bool, rng: Generator) -> Point:
-        """Return a point whose effective rank is `target`, or the nearest found."""
+    def _search_regularization(
+        self, loss: ImplicitLoss, point: Point, target: float, warm: bool, rng: Generator
+    ) -> Point:
+        """Search over λ for a point of effective rank `target`; return the nearest one."""
         config = self.config
         sweeps = config.refit_iterations if warm else max(2, config.iterations // 4)
         rank = effective_rank(point.users, point.items)
         best = abs(rank / target - 1), point
-        weak: tuple[float, Point] | None = None  # more rank than wanted
+        weak: tuple[float, Point] | None = None  # larger rank than wanted
         strong: tuple[float, float] | None = None  # less
-        for _ in range(TRIALS):
+        for _ in range(MAX_TRIALS):
             if best[0] <= config.tolerance or not np.isfinite(rank):
                 break
             if rank > target:
@@ -148,8 +155,8 @@ class SpectralMF(LeastSquaresPolicy):
             else:
                 strong = rank, point.regularization
             if weak is None:
-                # directions that are gone need something to grow from
-                if point.regularization < WEAKEST * config.regularization:
+                # Lost directions need a nonzero start to grow back.
+                if point.regularization < MIN_RELATIVE_LAMBDA * config.regularization:
                     break
                 step = np.clip((max(rank, 0.1) / target) ** 2, 0.1, 0.9)
                 items = point.items + self.fresh(point.items.shape[0], rng)
@@ -163,7 +170,7 @@ class SpectralMF(LeastSquaresPolicy):
                 share = np.clip((heights[0] - np.log(target)) / (heights[0] - heights[1]), 0.1, 0.9)
                 step = ends[0] + share * (ends[1] - ends[0])
                 point = replace(weak[1], regularization=float(np.exp(step)))
-            point = self._swept(loss, point, sweeps)
+            point = self._run_sweeps(loss, point, sweeps)
             rank = effective_rank(point.users, point.items)
             best = min(best, (abs(rank / target - 1), point), key=lambda trial: trial[0])
         return best[1]
@@ -173,24 +180,24 @@ class SpectralMF(LeastSquaresPolicy):
         point = self._point
         if point is None or self.config.spectral_penalty == 0:
             return 0.0
-        return self.config.spectral_penalty * spread(point.items, point.right, point.shares)
+        return self.config.spectral_penalty * penalty_matrix(point.items, point.right, point.shares)
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Solve for the users exactly with the items' factors, λ and v as they are."""
         super().fold_in(seen, users, rng)
-        if self._users is not None and self._turn is not None:
+        if self._users is not None and self._reshaping is not None:
             with blas_on_one_thread():
-                self._users[users] = (self._users[users] @ self._turn).astype(np.float32)
+                self._users[users] = (self._users[users] @ self._reshaping).astype(np.float32)
 
     def regularization_for_fold_in(self) -> float:
         """Return the λ of the last fit."""
         return self.config.regularization if self._point is None else self._point.regularization
 
     def remarks(self) -> list[str]:
-        """Add effective rank, top singular value and λ to what `ials` remarks."""
+        """Add effective rank, top singular value and λ to the remarks of `ials`."""
         if self._point is None or self._users is None:
             return super().remarks()
-        rank, sigma = self._found
+        rank, sigma = self._rank_and_sigma
         remark = (
             f"effective rank {rank:.4g} of the score matrix at dim = {self.config.dim}; top singular value "
             f"{sigma:.4g}; regularization {self._point.regularization:.4g}"
@@ -209,15 +216,15 @@ class SpectralMF(LeastSquaresPolicy):
         state = super().state() or {}
         if self._point is not None:
             state |= {f"point.{name}": np.array(value) for name, value in vars(self._point).items()}
-            state["found"] = np.array(self._found)
-        if self._turn is not None:
-            state["turn"] = self._turn.copy()
+            state["found"] = np.array(self._rank_and_sigma)
+        if self._reshaping is not None:
+            state["turn"] = self._reshaping.copy()
         return state
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `state` returned."""
         super().restore(state)
-        self._turn = np.array(state["turn"]) if "turn" in state else None
+        self._reshaping = np.array(state["turn"]) if "turn" in state else None
         if "point.users" in state:
             parts: dict[str, Any] = {
                 name.removeprefix("point."): np.array(value)
@@ -227,4 +234,4 @@ class SpectralMF(LeastSquaresPolicy):
             parts |= {"regularization": float(parts["regularization"]), "sweeps": int(parts["sweeps"])}
             self._point = Point(**parts)
             rank, sigma = state["found"]
-            self._found = float(rank), float(sigma)
+            self._rank_and_sigma = float(rank), float(sigma)

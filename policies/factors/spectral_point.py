@@ -1,4 +1,4 @@
-"""Where `spectral_mf` stands: factors, and the top singular vectors of past sweeps that share its penalty."""
+"""The optimization state of `spectral_mf`: factors, and the top singular vectors that share its penalty."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from ..interactions import FloatArray
 from .implicit_loss import ImplicitLoss
 
-SLOWEST = 1 / 16
+MIN_SHARE = 1 / 16
 """The newest pair of singular vectors counts at least this much."""
-KEPT = 48
-"""Pairs that are kept; the share of older ones is below (1 − SLOWEST)^KEPT < 5 %."""
+MAX_PAIRS = 48
+"""Most pairs of singular vectors to keep; older ones have a share below (1 − MIN_SHARE)^MAX_PAIRS < 5 %."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """Factors, and what the penalty knows of their spectrum."""
+    """Factors, and the past singular vectors among which the penalty is divided."""
 
     users: FloatArray
     items: FloatArray
@@ -35,13 +35,13 @@ class Point:
 
 
 def start(loss: ImplicitLoss, users: FloatArray, items: FloatArray) -> Point:
-    """Return factors of which no singular vectors are known yet."""
+    """Return the point of these factors before any singular vectors are known."""
     nothing = np.empty((users.shape[0], 0), np.float32), np.empty((items.shape[0], 0), np.float32)
     return Point(users, items, loss.regularization, *nothing, np.empty(0), 0)
 
 
 def grown(point: Point, n_users: int, n_items: int) -> Point:
-    """Return the point with rows of zeros for newcomers."""
+    """Return the point with rows of zeros for new users and items."""
 
     def tall(x: FloatArray, size: int) -> FloatArray:
         return np.concatenate([x, np.zeros((size - x.shape[0], x.shape[1]), np.float32)])
@@ -55,32 +55,34 @@ def grown(point: Point, n_users: int, n_items: int) -> Point:
     )
 
 
-def guess(point: Point, loss: ImplicitLoss) -> FloatArray:
-    """Return a first guess (items,) of v: the last one, or popularity, which is where it lies by experience."""
+def initial_vector(point: Point, loss: ImplicitLoss) -> FloatArray:
+    """Return an initial value (items,) for v: the last one, or popularity, which is empirically close."""
     if point.shares.size:
         return point.right[:, -1]
     taken = np.asarray(loss.by_item.sum(axis=1), np.float64).ravel()
     return (taken / np.linalg.norm(taken)).astype(np.float32)
 
 
-def remember(point: Point, left: FloatArray, right: FloatArray) -> Point:
+def add_pair(point: Point, left: FloatArray, right: FloatArray) -> Point:
     """Return the point with a new pair among those that share the penalty."""
-    new = max(2 / (point.sweeps + 2), SLOWEST)
-    shares = np.append(point.shares * (1 - new), new)[-KEPT:]
+    new = max(2 / (point.sweeps + 2), MIN_SHARE)
+    shares = np.append(point.shares * (1 - new), new)[-MAX_PAIRS:]
     return replace(
         point,
-        left=np.column_stack([point.left, left])[:, -KEPT:],
-        right=np.column_stack([point.right, right])[:, -KEPT:],
+        left=np.column_stack([point.left, left])[:, -MAX_PAIRS:],
+        right=np.column_stack([point.right, right])[:, -MAX_PAIRS:],
         shares=shares / shares.sum(),
     )
 
 
-def newest(vectors: FloatArray, vector: FloatArray) -> FloatArray:
+def replace_last(vectors: FloatArray, vector: FloatArray) -> FloatArray:
     """Return `vectors` (n, k) with `vector` in place of the last one."""
     return np.column_stack([vectors[:, :-1], vector])
 
 
-def spread(factors: FloatArray, vectors: FloatArray, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def penalty_matrix(
+    factors: FloatArray, vectors: FloatArray, shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return Σ_k share_k (H'v_k)(H'v_k)' (d, d)."""
     projected = (factors.T @ vectors).astype(np.float64)
     return (projected * shares) @ projected.T

@@ -45,7 +45,7 @@ def effective_rank_of(singular: NDArray[np.float64]) -> float:
 def with_exponent(
     of_users: FloatArray, of_items: FloatArray, exponent: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return T (d, d), so that W T H' has the singular vectors of W H' and its values σ_k^exponent, and those.
+    """Return T (d, d) such that W T H' has the singular vectors of W H' and values σ_k^exponent, and these values.
 
     The values are scaled to keep Σσ². W T H' = U Σ^p V' because U = W A and V'= Σ⁻¹ A'(W'W) H'.
     """
@@ -61,7 +61,7 @@ def with_exponent(
 
 
 def exponent_for(singular: NDArray[np.float64], target: float) -> float:
-    """Return p with effective_rank(σ^p) = target, in [0, 64]: the end that is nearer if there is none.
+    """Return p in [0, 64] with effective_rank(σ^p) = target; the nearer end of the interval if there is none.
 
     The entropy of the shares of σ^p falls in p, strictly unless all σ are equal, so bisection finds it.
     """

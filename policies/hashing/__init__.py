@@ -1,1 +1,1 @@
-"""Embeddings in ID tables."""
+"""Matrix factorization with embeddings in ID tables: collisionless, hashed, or quotient-remainder."""

@@ -2,11 +2,11 @@
 
 Pagh and Rodler, "Cuckoo hashing" (J. Algorithms 2004), as used for embedding tables by Monolith (Liu et
 al., ORSUM@RecSys 2022, arXiv 2209.07663, section on the hash table): two tables T0, T1 with hashes h0, h1.
-Insert x at T0[h0(x)]; if y sits there, it is evicted to T1[h1(y)], and so on, alternately. A walk of
-`MAX_KICKS` evictions counts as a cycle: everything is placed anew under new hashes.
+Insert x at T0[h0(x)]; if y is there, it is evicted to T1[h1(y)], and so on, alternately. A walk of
+`MAX_KICKS` evictions counts as a cycle: the whole map is rehashed with new hash functions.
 
-Lookup and delete look at two places; insert is O(1) amortized. The tables double before they are fuller
-than `MAX_LOAD`: with one id per place, beyond one half cycles become the rule.
+Lookup and delete check two places; insert is O(1) amortized. The tables double before their load exceeds
+`MAX_LOAD`: with one id per place, cycles become common above a load of one half.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from ..interactions import IntArray
 
 MAX_KICKS = 64
-"""Evictions after which a walk counts as a cycle; without a cycle, longer ones are very rare at this load."""
+"""Evictions after which a walk counts as a cycle; longer walks without a cycle are very rare at this load."""
 MAX_LOAD = 0.45
-"""Largest share of the places that is filled."""
+"""Largest share of filled places."""
 MIN_PLACES = 8
 """Places of each table at the start; a power of 2."""
 SAME_SIZE_TRIES = 8
-"""New hashes that are tried before the tables double."""
+"""New hash functions to try before the tables double."""
 
 Ids = NDArray[np.int64]
 
@@ -46,11 +46,11 @@ def mix64(x):
 
 
 class CuckooMap:
-    """Ids to row numbers ≥ 0. Everything it knows is in five plain arrays."""
+    """A map from ids to row numbers ≥ 0, stored in plain arrays."""
 
     def __init__(self, seed: int | np.uint64 = 0) -> None:
         self.ids = np.zeros((2, MIN_PLACES), np.int64)
-        """(2, places) what is where; meaningless where `rows` is −1."""
+        """(2, places) the id at each place; meaningless where `rows` is −1."""
         self.rows: IntArray = np.full((2, MIN_PLACES), -1, np.int32)
         """(2, places) the row of the id at this place; −1: free."""
         self.seeds = np.array([mix64(np.uint64(seed)), mix64(~np.uint64(seed))], np.uint64)
@@ -58,13 +58,13 @@ class CuckooMap:
         self.size = 0
         """Ids in the map."""
         self.rehashes = 0
-        """How often everything was placed anew because of a cycle."""
+        """Number of rehashes because of a cycle."""
 
     def __len__(self) -> int:
         return self.size
 
     def insert(self, ids: Ids, rows: IntArray) -> None:
-        """Map ids[j] to rows[j]; an id that is there already gets the new row."""
+        """Map ids[j] to rows[j]; an id that is in the map already gets the new row."""
         self.ids, self.rows, self.seeds, self.size, cycles = _insert(
             self.ids,
             self.rows,
@@ -80,7 +80,7 @@ class CuckooMap:
         return _lookup(self.ids, self.rows, self.seeds, np.asarray(ids, np.int64))
 
     def delete(self, ids: Ids) -> IntArray:
-        """Take the ids out and return the rows they had, −1 where an id was not in the map."""
+        """Remove the ids and return their rows, −1 where an id was not in the map."""
         had = _delete(self.ids, self.rows, self.seeds, np.asarray(ids, np.int64))
         self.size -= int((had >= 0).sum())
         return had
@@ -90,17 +90,17 @@ class CuckooMap:
         return np.sort(self.ids[self.rows >= 0])
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that it knows, as plain arrays."""
+        """Return its contents as plain arrays."""
         return {"ids": self.ids, "map": self.rows, "seeds": self.seeds, "rehashes": np.array(self.rehashes)}
 
     @classmethod
-    def restored(cls, state: Mapping[str, NDArray[Any]]) -> CuckooMap:
-        """Return what `state` described."""
-        made = cls()
-        made.ids, made.rows = np.array(state["ids"]), np.array(state["map"])
-        made.seeds, made.rehashes = np.array(state["seeds"]), int(state["rehashes"])
-        made.size = int((made.rows >= 0).sum())
-        return made
+    def from_state(cls, state: Mapping[str, NDArray[Any]]) -> CuckooMap:
+        """Return the map that `state` describes."""
+        restored = cls()
+        restored.ids, restored.rows = np.array(state["ids"]), np.array(state["map"])
+        restored.seeds, restored.rehashes = np.array(state["seeds"]), int(state["rehashes"])
+        restored.size = int((restored.rows >= 0).sum())
+        return restored
 
 
 @njit(cache=True)
@@ -110,7 +110,7 @@ def _place(key, seed, places):
 
 @njit(cache=True)
 def _walk(ids, rows, seeds, key, row):
-    """Put a new id in, evicting alternately; return (key, row) left over, row = −1 for none."""
+    """Insert a new id, evicting alternately; return the (key, row) left over, row = −1 for none."""
     side = 0
     for _ in range(MAX_KICKS):
         at = _place(key, seeds[side], ids.shape[1])
@@ -124,8 +124,8 @@ def _walk(ids, rows, seeds, key, row):
 
 
 @njit(cache=True)
-def _anew(ids, rows, seeds, places, key, row):
-    """Place everything, and (key, row) unless row = −1, into tables of `places` under new hashes."""
+def _rehash(ids, rows, seeds, places, key, row):
+    """Insert everything, and (key, row) unless row = −1, into tables of `places` with new hash functions."""
     tries = 0
     while True:
         tries += 1
@@ -164,12 +164,12 @@ def _insert(ids, rows, seeds, size, new, new_rows):
             continue
         size += 1
         if size > MAX_LOAD * 2 * ids.shape[1]:
-            ids, rows, seeds = _anew(ids, rows, seeds, 2 * ids.shape[1], new[j], new_rows[j])
+            ids, rows, seeds = _rehash(ids, rows, seeds, 2 * ids.shape[1], new[j], new_rows[j])
             continue
         key, row = _walk(ids, rows, seeds, new[j], new_rows[j])
         if row >= 0:
             cycles += 1
-            ids, rows, seeds = _anew(ids, rows, seeds, ids.shape[1], key, row)
+            ids, rows, seeds = _rehash(ids, rows, seeds, ids.shape[1], key, row)
     return ids, rows, seeds, size, cycles
 
 

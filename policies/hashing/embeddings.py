@@ -1,4 +1,4 @@
-"""The embeddings of users, or of items: an ID table, who has been admitted to it, and the parameters of its rows."""
+"""The embeddings of users or of items: an ID table, the ids admitted to it, and the parameters of its rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .logistic_mf import DEFAULT, Parameters
 
 
 class Settings(Protocol):
-    """What a side reads of the settings of its policy (`HashedMF.Config`)."""
+    """The settings of a policy that a `Side` reads (from `HashedMF.Config`)."""
 
     @property
     def sides(self) -> str: ...
@@ -41,7 +41,7 @@ class Settings(Protocol):
 
 
 class Side:
-    """Users or items: their table, who has been admitted, and their parameters."""
+    """Users or items: their ID table, which ids have been admitted, and their parameters."""
 
     def __init__(self, config: Settings, name: str, count: int, rng: Generator) -> None:
         key = tie_key(rng)
@@ -56,14 +56,14 @@ class Side:
         self.table = make_table(self.kind, key, slots)
         self.parameters = Parameters(config.dim, key)
         self.admitted = np.zeros(0, bool)
-        """(ids,) who is in; for an exact table the map says so, for one without filter everybody is."""
+        """(ids,) admitted ids; unused for exact tables (see their map) and without a filter (all are admitted)."""
         if not isinstance(self.table, ExactTable):
             self.parameters.grow(self.table.rows)
             owners = np.arange(1, self.table.rows)
             self.parameters.start(owners.astype(np.int32), owners)
 
     def update(self, ids: IntArray, rounds: IntArray, count: int, now: int) -> None:
-        """Expire and admit by the occurrences `ids` at `rounds`; `count` ids are known."""
+        """Expire and admit ids, given their occurrences `ids` at `rounds`; `count` ids are known."""
         self.ids = count
         if not isinstance(self.table, ExactTable) and self.admission == "none":
             return
@@ -80,7 +80,7 @@ class Side:
             stale = now - last > self.expire_after
             self.table.drop(np.flatnonzero(stale))
             wanted &= ~stale
-        new, rows, reused = self.table.take(np.flatnonzero(wanted))
+        new, rows, reused = self.table.add(np.flatnonzero(wanted))
         self.parameters.grow(self.table.rows)
         started = np.ones(new.size, bool) if self.reset else ~reused
         self.parameters.start(rows[started], new[started])
@@ -94,14 +94,14 @@ class Side:
             rows[~known] = DEFAULT
         return rows
 
-    def said(self) -> str:
-        """Return one clause on how many ids have how many rows."""
+    def describe(self) -> str:
+        """Return a clause that says how many ids have how many rows."""
         rows = self.rows_of(self.ids)
         without = int((rows[:, 0] == DEFAULT).sum())
         return f"{self.ids - without} of {self.ids} {self.name} in {self.table.rows - 1} rows ({self.kind})"
 
     def state(self) -> State:
-        """Return all of it, each array under a name of this side."""
+        """Return its arrays, each name prefixed with the side's name."""
         own = {
             "key": np.array(self.parameters.key),
             "values": self.parameters.values,
@@ -113,12 +113,17 @@ class Side:
         return {f"{self.name}.{name}": value for name, value in own.items()}
 
     @classmethod
-    def restored(cls, config: Settings, name: str, state: Mapping[str, NDArray[Any]]) -> Side:
-        """Return what `state` described."""
+    def from_state(cls, config: Settings, name: str, state: Mapping[str, NDArray[Any]]) -> Side:
+        """Return the side that `state` describes."""
         own = {at.removeprefix(f"{name}."): value for at, value in state.items() if at.startswith(f"{name}.")}
-        made = cls(config, name, 1, np.random.default_rng(0))
-        made.ids, made.admitted = int(own["count"]), np.array(own["admitted"])
-        made.table.restore({at.removeprefix("table."): v for at, v in own.items() if at.startswith("table.")})
-        made.parameters.key = np.uint64(own["key"])
-        made.parameters.values, made.parameters.squares = np.array(own["values"]), np.array(own["squares"])
-        return made
+        restored = cls(config, name, 1, np.random.default_rng(0))
+        restored.ids, restored.admitted = int(own["count"]), np.array(own["admitted"])
+        restored.table.restore(
+            {at.removeprefix("table."): v for at, v in own.items() if at.startswith("table.")}
+        )
+        restored.parameters.key = np.uint64(own["key"])
+        restored.parameters.values, restored.parameters.squares = (
+            np.array(own["values"]),
+            np.array(own["squares"]),
+        )
+        return restored

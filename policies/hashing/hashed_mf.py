@@ -1,4 +1,4 @@
-"""Matrix factorization whose embeddings sit in an ID table: collisionless, hashed, or quotient-remainder."""
+"""Matrix factorization with embeddings in an ID table: collisionless, hashed, or quotient-remainder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ...config import Config as BaseConfig
-from ...errors import PolicyError
+from ...errors import PolicyError, WrongFields
 from ..base import FactorPolicy, State
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Interactions, Observation, count_pairs
@@ -20,10 +20,10 @@ from .embeddings import Side
 from .id_tables import Admission
 from .logistic_mf import Parameters, train
 
-HAIR = 100.0
-"""`ColdStart.hairs`, which are for scores near 0, times this: ids that share a row are tied at scores of several
-units, where float32 keeps steps of 5e-7 apart."""
-_REMEDY = "lower learning_rate"  # Adagrad's steps are as long as it is, whatever regularization is
+TIE_SCALE = 100.0
+"""Factor on `ColdStart.tie_offsets`, which are made for scores near 0: ids that share a row have equal scores of
+several units, where float32 resolves steps of 5e-7."""
+_REMEDY = "lower learning_rate"  # it sets the length of Adagrad's steps, whatever the regularization
 
 
 class HashedMF(FactorPolicy):
@@ -37,8 +37,8 @@ class HashedMF(FactorPolicy):
     a difference between tables is a difference of tables.
 
     Batch stage: a fit from scratch, `iterations` passes over the log. Online stage (`warm_start`): a refit
-    makes `refit_iterations` passes over the entries since the last fit, with `replay` older ones, drawn
-    anew, for each; rows and Adagrad's sums go on from where they were. Before either, ids are admitted by
+    makes `refit_iterations` passes over the entries since the last fit, with `replay` newly drawn older entries
+    for each; rows and Adagrad's sums continue from their last values. Before either, ids are admitted by
     their occurrences in the log, and ids that are inactive for longer than `expire_after` lose their row.
     Ids without a row share one: zero vector, learned bias. A hash slot has no owner: it serves every id,
     new ones from the start. M is fixed at the fit from scratch; a growing catalog raises the load.
@@ -48,7 +48,7 @@ class HashedMF(FactorPolicy):
 
     kind = "hashed_mf"
     cold_columns = 2
-    bias_columns = 2  # b_i meets a 1, and b_u
+    bias_columns = 2  # b_i, whose user column is 1, and b_u
     space = {
         "dim": Choice((8, 16, 32, 64)),
         "learning_rate": Range(0.01, 0.3),
@@ -60,17 +60,17 @@ class HashedMF(FactorPolicy):
         dim: int = Field(default=32, ge=1, le=4096)
         """Dimensions of the factors."""
         table: Literal["exact", "hash", "quotient_remainder"] = "exact"
-        """exact: every admitted id its own row; hash: M slots; quotient_remainder: the sum of two of M rows."""
+        """exact: one row per admitted id; hash: M slots; quotient_remainder: the sum of two of M rows."""
         sides: Literal["both", "users", "items"] = "both"
-        """Which ids the table, admission and expiry are for; the other side is exact, without filters."""
+        """Which ids use the table, admission and expiry; the other side is exact, without filters."""
         slots: int | None = Field(default=None, ge=1, le=2**30)
         """hash, quotient_remainder: M, for each of users and items; not together with `load`."""
         load: float | None = Field(default=None, gt=0, le=1e6)
         """hash, quotient_remainder: n/M, ids known at the first fit per slot; 1 when `slots` is omitted too."""
         admission: Admission = "none"
-        """Who gets a row: every id; from `threshold` occurrences; or with a probability that rises with them."""
+        """Which ids get a row: all; from `threshold` occurrences; or with a probability that rises with them."""
         threshold: int = Field(default=5, ge=1)
-        """threshold: occurrences it takes; probabilistic: those that give probability 0.95."""
+        """threshold: required occurrences; probabilistic: occurrences that give probability 0.95."""
         expire_after: int | None = Field(default=None, ge=1)
         """exact: rounds without occurrence after which an id loses its row; never when omitted."""
         reset_on_reuse: bool = True
@@ -86,7 +86,7 @@ class HashedMF(FactorPolicy):
         refit_iterations: int = Field(default=5, ge=1)
         """Passes of a refit with warm start, over what is new and `replay`."""
         replay: float = Field(default=1.0, ge=0)
-        """Older entries per new one in a refit."""
+        """Number of older entries per new one in a refit."""
         warm_start: bool = True
         """Train a refit on what is new, from the last parameters."""
         window: int | None = Field(default=None, ge=1)
@@ -95,11 +95,13 @@ class HashedMF(FactorPolicy):
         @model_validator(mode="after")
         def _consistent(self) -> Any:
             if self.slots is not None and self.load is not None:
-                raise ValueError("give slots (M) or load (n/M), not both")
+                raise WrongFields("give slots (M) or load (n/M), not both", "slots", "load")
             if self.table != "exact" and self.expire_after is not None:
-                raise ValueError(
+                raise WrongFields(
                     f'expire_after frees the row that an id owns, and in table = "{self.table}" rows are shared: '
-                    'leave it out, or use table = "exact"'
+                    'leave it out, or use table = "exact"',
+                    "expire_after",
+                    "table",
                 )
             return self
 
@@ -114,7 +116,7 @@ class HashedMF(FactorPolicy):
         self._until = 0
 
     def fit(self, seen: Observation, rng: Generator) -> None:
-        """Batch stage, or the online stage where there is something to go on from."""
+        """Run the batch stage, or the online stage if there are earlier parameters to start from."""
         log = seen.last(self.config.window)
         counts = seen.counts if self.config.window is None else count_pairs(log, seen.n_users, seen.n_items)
         self._cold = ColdStart(counts, rng)
@@ -133,7 +135,7 @@ class HashedMF(FactorPolicy):
         passes = self.config.iterations if batch else self.config.refit_iterations
         item_rows = items.rows_of(seen.n_items)
         self._train(seen, entries, passes, users.parameters, users.rows_of(seen.n_users), item_rows, rng)
-        self.finite(_REMEDY, users.parameters.values, items.parameters.values)
+        self.require_finite(_REMEDY, users.parameters.values, items.parameters.values)
         self._of_users = users.parameters.of(users.rows_of(seen.n_users))
 
     def _online(self, log: Interactions, rng: Generator) -> Interactions:
@@ -156,7 +158,7 @@ class HashedMF(FactorPolicy):
         rng: Generator,
         **how: Any,
     ) -> None:
-        # what could have been shown: without retired items as negatives, their slots are not pushed down
+        # Items that could have been shown: retired items are no negatives, so their slots are not pushed down.
         shown = seen.live.copy()
         shown[entries.item] = True
         train(
@@ -181,7 +183,7 @@ class HashedMF(FactorPolicy):
         return self._users, self._items
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
-        """Train rows of their own for the users, items fixed; they last until the next fit, outside the table."""
+        """Train separate rows for the users, items fixed; they last until the next fit, outside the table."""
         if self._cold is None or self._users is None or users.size == 0:
             return
         items = self._sides()[1]
@@ -194,7 +196,7 @@ class HashedMF(FactorPolicy):
         guests.start(row_of[users, 0], users.astype(np.int64))
         item_rows = items.rows_of(seen.n_items)
         self._train(seen, own, self.config.iterations, guests, row_of, item_rows, rng, learn_items=False)
-        self.finite(_REMEDY, guests.values)
+        self.require_finite(_REMEDY, guests.values)
         grown = np.zeros((max(seen.n_users, len(self._of_users)), self.config.dim + 1), np.float32)
         grown[: len(self._of_users)] = self._of_users
         warm = np.zeros(len(grown), bool)
@@ -211,12 +213,12 @@ class HashedMF(FactorPolicy):
             return self._cold.factors(None, None, users, seen.n_items)
         items = self._sides()[1]
         of_items = np.insert(items.parameters.of(items.rows_of(seen.n_items)), self.config.dim + 1, 1, axis=1)
-        of_items[:, -2] += np.float32(HAIR) * self._cold.hairs(seen.n_items)
+        of_items[:, -2] += np.float32(TIE_SCALE) * self._cold.tie_offsets(seen.n_items)
         of_users = np.insert(self._of_users, self.config.dim, 1, axis=1)
         return self._cold.factors(of_users, of_items, users, seen.n_items)
 
     def log_lift(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Return f for the pairs users[j], items[j], as trained: without the hairs that part ties in a ranking."""
+        """Return f for the pairs users[j], items[j], as trained: without the offsets that break ties in rankings."""
         one, other = self._of_users[users], self._sides()[1]
         two = other.parameters.of(other.rows_of(int(items.max(initial=-1)) + 1))[items]
         return np.einsum("jd,jd->j", one[:, :-1], two[:, :-1]) + one[:, -1] + two[:, -1]
@@ -226,14 +228,14 @@ class HashedMF(FactorPolicy):
         return self._sides()[side == "items"].rows_of(count)
 
     def remarks(self) -> list[str]:
-        """Say how many rows each side has, and whether `dim` asks for more than the log holds."""
+        """Report how many rows each side has, and warn if `dim` is too large for the log."""
         if self._cold is None or self._users is None or self._items is None:
             return []
-        said = [f"{self.kind}: {self._users.said()}; {self._items.said()}"]
-        return said + self.wider_than_log(self._cold.warm, self._cold.taken)
+        remarks = [f"{self.kind}: {self._users.describe()}; {self._items.describe()}"]
+        return remarks + self.dim_warning(self._cold.warm, self._cold.taken)
 
     def state(self) -> State:
-        """Return tables, parameters with Adagrad's sums, the users as ranked, and where the last fit ended."""
+        """Return tables, parameters with Adagrad's sums, the user factors, and where the last fit ended."""
         if self._cold is None:
             return {}
         state = self._cold.state() | {"until": np.array(self._until)}
@@ -245,10 +247,10 @@ class HashedMF(FactorPolicy):
         """Take over what `state` returned."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         self._until = int(state["until"])
         self._users = self._items = None
         if "of_users" in state:
             self._of_users = np.array(state["of_users"])
-            self._users = Side.restored(self.config, "users", state)
-            self._items = Side.restored(self.config, "items", state)
+            self._users = Side.from_state(self.config, "users", state)
+            self._items = Side.from_state(self.config, "items", state)

@@ -1,9 +1,9 @@
 """ID tables: which rows of an embedding table an id owns or shares, and whether it gets one at all.
 
-Three tables with one interface: `exact`, collisionless, every admitted id its own row, through a cuckoo map;
+Three tables with one interface: `exact`, collisionless, one row per admitted id, through a cuckoo map;
 `hash`, M slots by a fixed seeded hash; `quotient_remainder`, the sum E_r[h mod R] + E_q[h div R]. Source:
-Monolith (Liu et al., ORSUM@RecSys 2022, arXiv 2209.07663), which puts the first beside the third in production
-and beside the second offline. Row 0 belongs to the ids without a row.
+Monolith (Liu et al., ORSUM@RecSys 2022, arXiv 2209.07663), which compares the first with the third in production
+and with the second offline. Row 0 belongs to the ids without a row.
 
 Differs from the paper: occurrences are counted exactly, not by an approximate sliding filter, and admission and
 expiry are decided when the policy is fitted, not event by event.
@@ -25,17 +25,17 @@ from ..interactions import IntArray
 from .cuckoo import CuckooMap, Ids, mix64
 
 Admission = Literal["none", "threshold", "probabilistic"]
-CERTAINTY = 0.95
+ADMISSION_CONFIDENCE = 0.95
 """Probability with which the probabilistic filter has admitted an id that was seen `threshold` times."""
 
 
 class IdTable(ABC):
-    """From ids to rows 1, 2, … of a table."""
+    """A map from ids to rows 1, 2, … of an embedding table."""
 
     parts: int = 1
     """Rows whose sum is the embedding of an id."""
     rows: int = 1
-    """Row numbers are below this; row 0 included."""
+    """Number of rows, row 0 included."""
 
     @abstractmethod
     def rows_of(self, ids: NDArray[Any]) -> IntArray:
@@ -43,7 +43,7 @@ class IdTable(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what it has learned of ids, as plain arrays."""
+        """Return its contents as plain arrays."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -51,16 +51,16 @@ class IdTable(ABC):
 
 
 class ExactTable(IdTable):
-    """Every id that is taken in owns a row; rows of dropped ids go to the next that come, last freed first."""
+    """Every added id owns a row; rows of dropped ids are reused by the next added ids, last freed first."""
 
     def __init__(self, key: np.uint64) -> None:
         self.map = CuckooMap(key)
         self.free: IntArray = np.empty(0, np.int32)
-        """Rows that nobody owns; the last is the next to go."""
+        """Rows without an owner; the last one is reused next."""
         self.rows = 1
 
-    def take(self, ids: Ids) -> tuple[Ids, IntArray, NDArray[np.bool_]]:
-        """Take in ids (distinct); return those that are new, their rows, and which rows had an owner before."""
+    def add(self, ids: Ids) -> tuple[Ids, IntArray, NDArray[np.bool_]]:
+        """Add ids (distinct); return those that are new, their rows, and which rows had an owner before."""
         new = ids[self.map.lookup(ids) < 0]
         reused = self.free[::-1][: new.size]
         self.free = self.free[: self.free.size - reused.size]
@@ -84,12 +84,12 @@ class ExactTable(IdTable):
         return {**self.map.state(), "free": self.free, "rows": np.array(self.rows)}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        self.map = CuckooMap.restored(state)
+        self.map = CuckooMap.from_state(state)
         self.free, self.rows = np.array(state["free"]), int(state["rows"])
 
 
 class HashTable(IdTable):
-    """Slot 1 + (mixed id mod M). Never the raw id modulo M: dense ids below M would not collide at all."""
+    """Slot 1 + (mixed id mod M). With the raw id modulo M, dense ids below M would not collide at all."""
 
     def __init__(self, key: np.uint64, slots: int) -> None:
         self.key, self.slots, self.rows = np.uint64(key), slots, slots + 1
@@ -142,7 +142,7 @@ def _pairs(key, remainders, quotients, ids):
     mask = np.uint64((1 << (bits // 2)) - 1)
     for j in range(ids.size):
         h = ids[j] % codes
-        while True:  # a Feistel network permutes a power of 4; walking on until within range permutes `codes`
+        while True:  # a Feistel network permutes a power of 4; cycle walking restricts it to `codes`
             left, right = np.uint64(h) >> half, np.uint64(h) & mask
             for turn in range(4):
                 left, right = (
@@ -158,7 +158,7 @@ def _pairs(key, remainders, quotients, ids):
 
 
 def make_table(kind: str, key: np.uint64, slots: int) -> IdTable:
-    """Return an empty table of a kind; `slots` is M, without meaning for "exact"."""
+    """Return an empty table of a kind; `slots` is M, unused for "exact"."""
     if kind == "exact":
         return ExactTable(key)
     return (HashTable if kind == "hash" else QuotientRemainderTable)(key, slots)
@@ -173,11 +173,11 @@ def admission_probability(admission: Admission, threshold: int, counts: NDArray[
     """
     counts = np.asarray(counts, np.float64)
     if admission == "probabilistic":
-        return -np.expm1(counts * math.log(1 - CERTAINTY) / threshold)
+        return -np.expm1(counts * math.log(1 - ADMISSION_CONFIDENCE) / threshold)
     return (counts >= (threshold if admission == "threshold" else 1)).astype(np.float64)
 
 
 def admitted(key: np.uint64, admission: Admission, threshold: int, counts: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return whether id j with counts[j] occurrences is in: a fixed draw per id, so more of them never hurt."""
+    """Return whether id j with counts[j] occurrences is admitted, by a fixed draw per id: monotone in counts[j]."""
     draw = uniforms(key, 1, np.arange(len(counts)), 1)[:, 0]
     return draw < admission_probability(admission, threshold, counts)

@@ -1,4 +1,4 @@
-"""The one trainer behind every ID table: logistic matrix factorization by Adagrad, on rows of a table.
+"""Training for all ID tables: logistic matrix factorization by Adagrad, on rows of a table.
 
 An id's parameters are the sum of its rows: `rows` (ids, parts) with parts = 1 (a row of its own, or a slot) or
 2 (quotient and remainder). The last column of a table is the bias. Row 0 (`DEFAULT`) is shared by the ids
@@ -10,8 +10,8 @@ that have no row: its vector stays zero, its bias is learned. Per log entry (u, 
     s ← s + mean of g²,  θ ← θ − learning_rate · g / √s
 
 One sum per row instead of one per parameter ranks as well (NDCG@10 on ml-latest-small within 0.007, mostly
-better) at a third of the time. The k negatives of an entry are drawn uniformly from N items. −log k is the
-correction for that rate: at the optimum f(u, i) = log(N · P(i | u)) whatever k is (so a negative may be an item
+better) in a third of the time. The k negatives of an entry are drawn uniformly from N items. −log k corrects
+for this sampling rate: at the optimum f(u, i) = log(N · P(i | u)) for every k (so a negative may be an item
 that u took).
 Cost: O(entries · (1 + k) · dim · parts) per pass.
 """
@@ -31,9 +31,9 @@ from ..interactions import FloatArray, IntArray
 DEFAULT = 0
 """The row of the ids without one."""
 START_SQUARES = 0.1
-"""Adagrad's sum of squares of a fresh parameter: keeps its first steps from being as long as the learning rate."""
+"""Initial sum of squares for Adagrad; without it the first steps would be as long as the learning rate."""
 START_SPREAD = 0.1
-"""A fresh row is uniform within ± this in every dimension; its bias is 0."""
+"""New rows are uniform within ± this in every dimension; their bias is 0."""
 
 
 class Parameters:
@@ -44,17 +44,17 @@ class Parameters:
         self.values: FloatArray = np.zeros((1, dim + 1), np.float32)
         """(rows, dim + 1); the last column is the bias."""
         self.squares: FloatArray = np.full((1, 2), START_SQUARES, np.float32)
-        """(rows, 2) of the vector, of the bias."""
+        """(rows, 2) sums of squares for the vector and for the bias."""
 
     def grow(self, rows: int) -> None:
-        """Make room for row numbers below `rows`; what is added must be started before it is used."""
+        """Extend the table to `rows` rows; new rows need `start` before they are used."""
         more = max(rows, len(self.values) * 3 // 2) - len(self.values)
         if rows > len(self.values):
             self.values = np.concatenate([self.values, np.zeros((more, self.values.shape[1]), np.float32)])
             self.squares = np.concatenate([self.squares, np.full((more, 2), START_SQUARES, np.float32)])
 
     def start(self, rows: IntArray, owners: NDArray[np.int64]) -> None:
-        """Give rows[j] its first values, a function of the key and owners[j] only."""
+        """Give rows[j] its initial values, a function of the key and owners[j] only."""
         dim = self.values.shape[1] - 1
         self.values[rows, :dim] = START_SPREAD * (2 * uniforms(self.key, 0, owners, dim) - 1)
         self.values[rows, dim] = 0
@@ -148,7 +148,7 @@ def _sum(out, table, rows):
 
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
 def _step(row, sums, direction, times, slope, rate, ridge, has_vector):
-    """Step a row along times · direction, and its bias along `slope`, each with its ridge."""
+    """Step a row along times · direction, and its bias along `slope`, both with the ridge penalty."""
     dim = row.size - 1
     if has_vector:
         squares = np.float32(0)

@@ -1,1 +1,1 @@
-"""Methods that know a user only by the present history."""
+"""Policies that score items from a user's current history: EASE, item-based and user-based neighbors."""

@@ -1,4 +1,4 @@
-"""EASE: the item-item regression with a closed form (Steck, "Embarrassingly Shallow Autoencoders")."""
+"""EASE: item-item regression in closed form (Steck, "Embarrassingly Shallow Autoencoders")."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..size import Size
 from .history_policy import HistoryPolicy
 from .products import gram, inner_products, mirror, times_dense
 
-FEW_USERS = 3
-"""With fewer users than items / FEW_USERS, the users' matrix is inverted in place of the items'."""
+MIN_ITEMS_PER_USER = 3
+"""With fewer users than items / MIN_ITEMS_PER_USER, the users' matrix is inverted in place of the items'."""
 BLOCK = 64
-"""Users per matrix product, always: BLAS may round otherwise for another number."""
+"""Users per matrix product, always: for another number BLAS may round differently."""
 _REMEDY = "raise l2, or use binary = true"
 
 
@@ -46,7 +46,7 @@ class Ease(HistoryPolicy):
     Ranking reads the user's history of this round. Per user it costs |history|·items, or in the second form
     users² + entries of X. There is no warm start: five rounds change nearly every user's row, and an update
     of P for c changed rows costs 2c·items², more than a quarter of a fit from c = items / 8 on; a refit costs
-    what a fit costs. Needed memory is compared with what is free before anything is allocated.
+    as much as a fit. The required memory is compared with the free memory before anything is allocated.
     """
 
     kind = "ease"
@@ -54,28 +54,28 @@ class Ease(HistoryPolicy):
 
     class Config(HistoryPolicy.Config):
         l2: float = Field(default=100.0, ge=1e-9, le=1e9)
-        """λ: the larger, the smaller the weights; larger logs want more."""
+        """λ: larger values shrink the weights; larger logs need larger values."""
 
     def learn(self, histories: sparse.csr_matrix) -> None:
         """Invert the smaller of the two matrices."""
-        self._inverse: NDArray[Any] = np.empty((0, 0))  # a refit needs no room for two
+        self._inverse: NDArray[Any] = np.empty((0, 0))  # frees the old one, so that a refit does not hold two
         active = histories[np.diff(histories.indptr) > 0]
         users, items = active.shape
-        self._by_user = FEW_USERS * users < items
+        self._by_user = MIN_ITEMS_PER_USER * users < items
         if self._by_user:
             self._check_memory(8 * users**2, f"{users} × {users} matrix of users")
             self._columns = active.T.tocsr()
             inverse = self._inverted(self._columns, np.float64)
             mirror(inverse)
             self._share = _quadratic_forms(*_parts(self._columns), inverse)
-            self.finite(_REMEDY, self._share)
+            self.require_finite(_REMEDY, self._share)
             if self._share.max() >= 1:
                 raise self._too_weak()
         else:
             self._check_memory(4 * items**2, f"{items} × {items} matrix of items")
             inverse = self._inverted(active, np.float32)
             self._scale = inverse.diagonal().copy()
-            self.finite(_REMEDY, self._scale)
+            self.require_finite(_REMEDY, self._scale)
             mirror(inverse)
         self._inverse = inverse
 
@@ -86,7 +86,7 @@ class Ease(HistoryPolicy):
         gram(matrix, out)
         out[np.diag_indices(size)] += self.config.l2
         factorize, invert = lapack.get_lapack_funcs(("potrf", "potri"), dtype=kind)
-        # LAPACK counts along columns: the transpose, upper triangle, is the same memory and nothing is copied
+        # LAPACK is column-major: the upper triangle of the transpose is the same memory, so nothing is copied.
         with blas_on_one_thread():
             factor, failed = factorize(out.T, lower=0, clean=0, overwrite_a=1)
             if not failed:
@@ -106,16 +106,16 @@ class Ease(HistoryPolicy):
         if needed > free:
             raise PolicyError(
                 f"ease: the {what} needs {gibibytes(needed)}, and {gibibytes(free)} are free. Run fewer jobs "
-                "at once, take a smaller log or a shorter window, or use item_knn, which makes no such matrix"
+                "at once, use a smaller log or a shorter window, or use item_knn, which needs no such matrix"
             )
 
     def memory(self, size: Size) -> float:
-        """Add the smaller of the two matrices, with a tenth for what is made on the way to it."""
-        by_user = FEW_USERS * size.users < size.items
+        """Add the smaller of the two matrices, plus a tenth for intermediate results."""
+        by_user = MIN_ITEMS_PER_USER * size.users < size.items
         matrix = 8 * size.users**2 if by_user else 4 * size.items**2
         return super().memory(size) + 1.1 * matrix
 
-    def respond(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
+    def score_histories(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
         """Return x_u B for a block of histories."""
         out = np.empty(histories.shape, np.float32)
         if not self._by_user:

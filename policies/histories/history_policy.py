@@ -1,4 +1,4 @@
-"""Policies that know a user only by the present history: shared bookkeeping of EASE and the neighbor methods."""
+"""Base class of policies that score items from a user's current history: EASE and the neighbor methods."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from ..topk import top_k_dense
 class HistoryPolicy(Policy):
     """A policy that learns from the matrix of histories and scores items for the histories of this round.
 
-    Only items that the log holds at a fit enter the model; the others, and those that a history says
-    nothing about (score exactly 0), stand in the random order of `ColdStart`. A user whose history holds no
-    item of the model gets the bestsellers. There is no parameter per user, so new users need no fold-in.
+    Only items in the log at the time of a fit enter the model; the others, and those that a history says
+    nothing about (score exactly 0), are in the random order of `ColdStart`. A user whose history holds no
+    item of the model gets the bestsellers. There are no parameters per user, so new users need no fold-in.
     """
 
     block: ClassVar[int] = BLOCK
@@ -53,11 +53,11 @@ class HistoryPolicy(Policy):
     def learn(self, histories: sparse.csr_matrix) -> None:
         """Learn from `histories` (n_users, items of the model) float32, rows sorted, at least one entry.
 
-        Nothing is random, and nothing but this matrix decides the result: `restore` calls it again.
+        The result must depend on this matrix only, without randomness: `restore` calls this method again.
         """
 
     @abstractmethod
-    def respond(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
+    def score_histories(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
         """Return (B, items of the model) float32: scores for the present histories of `users`."""
 
     @final
@@ -86,7 +86,7 @@ class HistoryPolicy(Policy):
         if self._cold is None:
             raise PolicyError(f"{self.kind or type(self).__name__}: rank() before fit()")
         histories = self._histories(seen)
-        hairs, bestsellers = self._cold.hairs(seen.n_items), self._cold.bestsellers(seen.n_items)
+        tie_offsets, bestsellers = self._cold.tie_offsets(seen.n_items), self._cold.bestsellers(seen.n_items)
         items = np.empty((users.size, n), np.int32)
         best = np.empty((users.size, n), np.float32)
         scores = np.empty((min(self.block, users.size), seen.n_items), np.float32)
@@ -94,9 +94,9 @@ class HistoryPolicy(Policy):
             part = users[start : start + self.block]
             own, rows = histories[part], slice(start, start + part.size)
             known = scores[: part.size]
-            known[:] = hairs
+            known[:] = tie_offsets
             if own.nnz:
-                _put(self.respond(own, part), self._items, known)
+                _put(self.score_histories(own, part), self._items, known)
             known[np.diff(own.indptr) == 0] = bestsellers
             items[rows], best[rows] = top_k_dense(known, part, n, seen.live, seen.blocked)
         return Ranking(users, items, best)
@@ -111,7 +111,7 @@ class HistoryPolicy(Policy):
 
     @final
     def state(self) -> State:
-        """Return what was learned from, which is much smaller than what was made of it."""
+        """Return the training histories, which are much smaller than the model learned from them."""
         if self._cold is None:
             return {}
         learned = self._fitted
@@ -120,10 +120,10 @@ class HistoryPolicy(Policy):
 
     @final
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `state` returned, and learn it again."""
+        """Take over what `state` returned, and learn from it again."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         self._items = np.flatnonzero(self._cold.taken > 0).astype(np.int32)
         parts = (np.array(state["data"]), np.array(state["indices"]), np.array(state["indptr"]))
         self._fitted = sparse.csr_matrix(parts, shape=(parts[2].size - 1, self._items.size))

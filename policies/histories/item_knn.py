@@ -1,4 +1,4 @@
-"""Item-based neighbors: what is similar to what the user took."""
+"""Item-based neighbors: items similar to those that the user took."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ItemKNN(HistoryPolicy):
 
     class Config(NeighborConfig):
         neighbors_of: Literal["candidate", "history"] = "candidate"
-        """Keep the items most similar to each item that could be shown, or to each that the user took."""
+        """Keep the neighbors of each candidate item, or of each item that the user took."""
 
     config: Config
 
@@ -46,15 +46,15 @@ class ItemKNN(HistoryPolicy):
         weighted = Weighting.of(by_item, self.config.weighting).apply(by_item)
         ids, similarities = nearest(weighted, self.config.neighbors, self.config.shrink)
         kept = as_csr(ids, similarities, by_item.shape[0])
-        # rows are what a history looks up: for candidate, the items that have it among their neighbors
+        # Row i holds what an item i in a history adds; for "candidate", the items that have i as a neighbor.
         self._similarities = kept if self.config.neighbors_of == "history" else kept.T.tocsr()
 
     def memory(self, size: Size) -> float:
-        """Add each item's neighbors: ids and similarities, twice while they are turned around."""
+        """Add each item's neighbors: ids and similarities, twice while they are transposed."""
         return super().memory(size) + size.items * 24 * self.config.neighbors
 
-    def respond(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
-        """Return the summed similarities to what is in each history."""
+    def score_histories(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
+        """Return the summed similarities to the items of each history."""
         out = np.empty(histories.shape, np.float32)
         inner_products(histories, self._similarities, out)
         return out

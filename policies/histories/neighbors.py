@@ -1,4 +1,4 @@
-"""The numbers behind the neighbor methods: weights of entries, shrunk cosine, the k most similar rows."""
+"""Shared computations of the neighbor methods: weights of entries, shrunk cosine, the k most similar rows."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class NeighborConfig(HistoryPolicy.Config):
     """The fields of both neighbor methods."""
 
     neighbors: int = Field(default=100, ge=1, le=100_000)
-    """How many of the most similar are kept for each; all of them where there are fewer."""
+    """How many most similar items or users to keep for each; all of them if there are fewer."""
     shrink: float = Field(default=10.0, ge=0)
-    """Added to the denominator of the cosine: pairs that share little are trusted less."""
+    """Added to the denominator of the cosine, so that pairs with little overlap count less."""
     weighting: Scheme = "none"
-    """Weights under the cosine: none, tfidf or bm25."""
+    """Weights of the entries in the cosine: none, tfidf or bm25."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def nearest(documents: sparse.csr_matrix, k: int, shrink: float) -> tuple[IntArr
     """Return for each of the n rows its k most similar others, ids and similarities (n, k), best first.
 
     sim(x, y) = x·y / (|x||y| + shrink) where x·y > 0; ties go to the lower id; −1 and 0 where there are fewer
-    than k. Each pair is looked at once: O(Σ_t df_t²) / 2 for the sums, plus the pairs that meet.
+    than k. Each pair is visited once: O(Σ_t df_t²) / 2 for the sums, plus the pairs that share a term.
     """
     k = max(min(k, documents.shape[0] - 1), 1)
     by_term = documents.T.tocsr()
@@ -107,7 +107,7 @@ def _nearest(indptr, terms, values, starts, rows, weights, length, k, shrink):
     """Return (n, k) unsorted keys whose order is "higher similarity, then lower id"; 0 for none."""
     n = length.size
     heaps, floor = np.zeros((n, k), np.uint64), np.zeros(n, np.float32)
-    done = starts[:-1].copy()  # rows come in ascending order: entries up to here have been met
+    done = starts[:-1].copy()  # end of the entries of each term whose rows have been processed
     products, similarity = np.zeros(n, np.float32), np.empty(n + 1, np.float32)
     met, hits = np.empty(n + 1, np.int32), np.empty(n + 1, np.int32)
     for i in range(n):
@@ -117,7 +117,7 @@ def _nearest(indptr, terms, values, starts, rows, weights, length, k, shrink):
             for b in range(starts[t], done[t]):
                 j = rows[b]
                 before = products[j]
-                met[count] = j  # without a branch: a wrong guess costs more than the store
+                met[count] = j  # branchless: a misprediction costs more than the store
                 count += before == 0
                 products[j] = before + value * weights[b]
             done[t] += 1
@@ -158,7 +158,7 @@ def _offer(heap, floor, row, key):
 
 
 def as_csr(ids: IntArray, values: FloatArray, columns: int) -> sparse.csr_matrix:
-    """Return lines of ids and values (n, k), −1 for none, as a sparse (n, columns) matrix."""
+    """Return rows of ids and values (n, k), −1 for none, as a sparse (n, columns) matrix."""
     kept: NDArray[np.bool_] = ids >= 0
     indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))]).astype(np.int32)
     return sparse.csr_matrix((values[kept], ids[kept], indptr), shape=(ids.shape[0], columns))

@@ -1,4 +1,4 @@
-"""Products of sparse histories that are written straight into dense arrays."""
+"""Products of sparse history matrices, written directly into dense arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 TILE = 1024
-"""Columns of a dense factor that are worked on at once, so that sums stay in the cache."""
+"""Columns of a dense factor to process at once, so that sums stay in the cache."""
 
 
 def gram(histories: sparse.csr_matrix, out: NDArray[Any]) -> None:
@@ -46,7 +46,7 @@ def _parts(matrix: sparse.csr_matrix) -> tuple[Any, Any, Any]:
 
 @njit(cache=True)
 def _gram(starts, users, weights, indptr, items, values, out):
-    done = indptr[:-1].copy()  # where each user's entries up to the present item end
+    done = indptr[:-1].copy()  # end of each user's entries up to the current item
     for i in range(starts.size - 1):
         row = out[i]
         for a in range(starts[i], starts[i + 1]):

@@ -1,4 +1,4 @@
-"""User-based neighbors: what similar users took."""
+"""User-based neighbors: items that similar users took."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UserKNN(HistoryPolicy):
     sim(u, v) = w_u·w_v / (|w_u||w_v| + shrink): the shrunk cosine of two histories, weighted as in
     `neighbors.Weighting` with users as documents and items as terms (so that a bestseller says less).
     N(u): the `neighbors` users v ≠ u most similar to u. u's history is that of this round, the others' are
-    those of the last fit, as are the weights of items: what the platform has learned.
+    those of the last fit, as are the weights of items.
 
     Cost per fit: one pass over the log. Per ranked user: Σ_{i ∈ H_u} (users who took i), users, and the
     entries of the neighbors. A refit costs what a fit costs.
@@ -41,12 +41,12 @@ class UserKNN(HistoryPolicy):
         """Add the similarities of a block of users to everybody."""
         return super().memory(size) + 3 * BLOCK * size.users * 4
 
-    def respond(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
-        """Find the neighbors of each history and add theirs up."""
+    def score_histories(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:
+        """Find the neighbors of each history and add up their weighted histories."""
         weighted = self._weighting.apply(histories)
         similarity = np.empty((histories.shape[0], self._lengths.size), np.float32)
         inner_products(weighted, self._by_item, similarity)
-        with np.errstate(invalid="ignore"):  # 0 / 0: neither has a history
+        with np.errstate(invalid="ignore"):  # 0 / 0 if neither user has a history
             similarity /= lengths(weighted)[:, None] * self._lengths + self.config.shrink
         similarity[~(similarity > 0)] = -np.inf
         known = np.flatnonzero(users < self._lengths.size)

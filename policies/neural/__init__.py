@@ -1,1 +1,1 @@
-"""Policies that are small neural networks: Mult-VAE, Mult-DAE and a causal transformer (extra `neural`)."""
+"""Neural policies: Mult-VAE, Mult-DAE and a causal transformer (need the extra `neural`)."""

@@ -1,4 +1,4 @@
-"""What Mult-VAE and Mult-DAE share: fields, batches of histories, and the sparse way into the network."""
+"""Base class of Mult-VAE and Mult-DAE: fields, batches of histories, and the sparse input layer."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy import sparse
 
+from ...errors import WrongFields
 from ...machine import blas_on_one_thread
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
 from ..topk import USER_BLOCK
 from . import vae
-from .jax_runtime import Training, Weights, padded
+from .jax_runtime import Training, Weights, padded_size
 from .network_policy import NeuralPolicy
 
 
 class Autoencoder(NeuralPolicy):
-    """From what a user took, through a narrow layer, to a score for every item."""
+    """An autoencoder of users' histories: from the items that a user took, through a bottleneck, to item scores."""
 
     item_tables = ("input", "output", "output_bias")
     weighs_entries = True
-    # a Gaussian would take weights as targets, with the same precision for all
+    # The Gaussian likelihood would use weights as targets, with the same precision for all.
     weighs_when = {"binary": False, "likelihood": "multinomial"}
     space = {
         "dim": Choice((16, 32, 64, 128, 200)),
@@ -38,13 +39,13 @@ class Autoencoder(NeuralPolicy):
 
     class Config(NeuralPolicy.Config):
         likelihood: Literal["multinomial", "logistic", "gaussian"] = "multinomial"
-        """What is assumed of a user's takes: drawn from one softmax, each a coin toss, or least squares."""
+        """Likelihood of a user's takes: one softmax over items, independent Bernoulli variables, or Gaussian."""
         missing_weight: float = Field(default=0.1, ge=0)
         """gaussian: weight of a pair that was never taken, against 1 for one that was."""
         binary: bool = True
         """Use whether a pair was taken, not how often."""
         dim: int = Field(default=64, ge=1, le=4096)
-        """Dimensions of the narrow layer."""
+        """Dimensions of the bottleneck layer."""
         dropout: float = Field(default=0.5, ge=0, lt=1)
         """Share of a user's items that are hidden from the network in a training step."""
         batch: int = Field(default=100, ge=1)
@@ -57,7 +58,8 @@ class Autoencoder(NeuralPolicy):
         @model_validator(mode="after")
         def _coins_are_tossed_once(self) -> Any:
             if self.likelihood == "logistic" and not self.binary:
-                raise ValueError('likelihood = "logistic" is for pairs taken or not: it needs binary = true')
+                text = 'likelihood = "logistic" is for pairs taken or not: it needs binary = true'
+                raise WrongFields(text, "likelihood", "binary")
             return self
 
     config: Any
@@ -71,9 +73,9 @@ class Autoencoder(NeuralPolicy):
         kept.eliminate_zeros()
         return kept
 
-    def place(self, weights: Weights, newly: NDArray[np.bool_], seen: Observation) -> None:
-        """Let the output's bias say how popular a newly known item is: Adam alone would take long to."""
-        bias = vae.first_bias(self.config.likelihood, self.inputs(seen), self.config.missing_weight)
+    def initialize_new_items(self, weights: Weights, newly: NDArray[np.bool_], seen: Observation) -> None:
+        """Initialize output biases of newly known items from their popularity; Adam alone would take long."""
+        bias = vae.initial_bias(self.config.likelihood, self.inputs(seen), self.config.missing_weight)
         weights["output_bias"][: newly.size][newly] = bias[newly]
 
     @abstractmethod
@@ -82,7 +84,7 @@ class Autoencoder(NeuralPolicy):
 
     @abstractmethod
     def step_inputs(self, progress: float, rng: Generator) -> tuple[Any, ...]:
-        """Return what the loss takes beyond the batch; progress runs from 0 to 1, and is 1 in warm refits."""
+        """Return the arguments of the loss after the batch; progress runs from 0 to 1, and is 1 in warm refits."""
 
     @abstractmethod
     def head(self, hidden: FloatArray) -> FloatArray:
@@ -91,7 +93,7 @@ class Autoencoder(NeuralPolicy):
     def train(self, training: Training, seen: Observation, rng: Generator, warm: bool) -> None:
         """Pass over the users in batches."""
         x, step = self.inputs(seen), self.step_function()
-        known = self.known(padded(seen.n_items)).astype(np.float32)
+        known = self.known(padded_size(seen.n_items)).astype(np.float32)
         passes = self.config.refit_iterations if warm else self.config.iterations
         last = max(passes * math.ceil(np.count_nonzero(np.diff(x.indptr)) / self.config.batch) - 1, 1)
         for at, batch in enumerate(self.batches(x, passes, rng)):
@@ -100,7 +102,7 @@ class Autoencoder(NeuralPolicy):
 
     def batches(self, x: sparse.csr_matrix, passes: int, rng: Generator) -> Iterator[tuple[Any, ...]]:
         """Yield noisy, x, present of every training step; each pass has the users in a new order."""
-        size, rows, keep = self.config.batch, padded(x.shape[1]), 1 - self.config.dropout
+        size, rows, keep = self.config.batch, padded_size(x.shape[1]), 1 - self.config.dropout
         there = np.flatnonzero(np.diff(x.indptr))
         lengths = np.diff(x.indptr)
         for _ in range(passes):
@@ -109,7 +111,7 @@ class Autoencoder(NeuralPolicy):
                 users = order[start : start + size]
                 draws = rng.random(int(lengths[users].sum()), dtype=np.float32)
                 noisy, full = np.zeros((2, size, rows), np.float32)
-                vae.fill(x.indptr, x.indices, x.data, users, draws, np.float32(keep), noisy, full)
+                vae.fill_batch(x.indptr, x.indices, x.data, users, draws, np.float32(keep), noisy, full)
                 yield noisy, full, (np.arange(size) < users.size).astype(np.float32)
 
     def encode(self, seen: Observation, users: IntArray) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -121,7 +123,7 @@ class Autoencoder(NeuralPolicy):
         table = self._weights["input"][: x.shape[1]]
         sums = np.zeros((-(-users.size // USER_BLOCK) * USER_BLOCK, table.shape[1]), np.float32)
         sums[: users.size] = x[:, : len(table)] @ table
-        # in blocks of one size: BLAS may pick another kernel, and with it other last bits, for another one
+        # Blocks have a fixed size: for another one BLAS may pick another kernel, which rounds differently.
         with blas_on_one_thread():
             blocks = [
                 self.head(sums[at : at + USER_BLOCK] + self._weights["input_bias"])
@@ -135,7 +137,7 @@ class Autoencoder(NeuralPolicy):
         return self._weights["output"], self._weights["output_bias"]
 
     def remarks(self) -> list[str]:
-        """Warn where the narrow layer is not narrow."""
+        """Warn if the bottleneck layer has more dimensions than there are users or items."""
         if self._cold is None or not self._weights:
             return []
         users, items = int(self._cold.warm.sum()), int((self._cold.taken > 0).sum())

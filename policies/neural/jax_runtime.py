@@ -1,4 +1,4 @@
-"""jax for the neural policies: imported when something trains, with a device of its own that uses one thread."""
+"""jax for the neural policies: lazy import, a separate single-threaded CPU device, compilation and Adam steps."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..interactions import FloatArray
 
 Weights = dict[str, FloatArray]
 
-LEAST_ROWS = 64
-"""Rows that a table has at least."""
+MIN_ROWS = 64
+"""Minimum number of rows of a table."""
 
 
-def require(kind: str) -> None:
-    """Raise BadInput with the line to paste if jax or optax is missing; imports neither."""
+def require_jax(kind: str) -> None:
+    """Raise BadInput with the install command if jax or optax is missing; imports neither."""
     missing = [name for name in ("jax", "jaxlib", "optax") if importlib.util.find_spec(name) is None]
     if missing:
         raise BadInput(
@@ -31,9 +31,9 @@ def require(kind: str) -> None:
         )
 
 
-def padded(rows: int) -> int:
-    """Return the next size, at most an eighth larger, at which tables are kept: every size compiles anew."""
-    step = max(LEAST_ROWS, 1 << max(int(rows) - 1, 0).bit_length() >> 4)
+def padded_size(rows: int) -> int:
+    """Return the next standard table size, at most an eighth larger: every new size needs a compilation."""
+    step = max(MIN_ROWS, 1 << max(int(rows) - 1, 0).bit_length() >> 4)
     return max(-(-rows // step), 1) * step
 
 
@@ -41,9 +41,9 @@ def padded(rows: int) -> int:
 def device() -> Any:
     """Return this process's CPU device for the neural policies.
 
-    The number of threads is fixed when jax starts its CPU, and it changes the last bits of a matrix
-    product. So this is a second CPU beside the one of whoever else uses jax in the process: results do not
-    depend on who came first, and nobody else's jax is slowed down or started (nor a GPU's memory taken).
+    The number of threads is fixed when jax starts its CPU device, and it changes the rounding of matrix
+    products. So this is a second CPU device, separate from other users of jax in the process: results do not
+    depend on who starts first, and other jax code is neither slowed down nor initialized (no GPU memory is used).
     """
     import jax
 
@@ -58,7 +58,7 @@ def device() -> Any:
 
 @contextmanager
 def _one_processor() -> Iterator[None]:
-    """Let jax count one processor, for as long as it starts."""
+    """Make jax see a single processor while it starts."""
     before = os.environ.get("NPROC")
     os.environ["NPROC"] = "1"
     try:
@@ -70,15 +70,15 @@ def _one_processor() -> Iterator[None]:
             os.environ["NPROC"] = before
 
 
-def put(tree: Any) -> Any:
-    """Return a tree of numpy arrays as arrays on the device; copies, so that they may be donated."""
+def to_device(tree: Any) -> Any:
+    """Return copies of a tree of numpy arrays on the device; as copies they may be donated."""
     import jax
 
     return jax.tree.map(lambda array: jax.device_put(np.array(array), device()), tree)
 
 
-def fetch(weights: Mapping[str, Any]) -> Weights:
-    """Return arrays on the device as numpy arrays; copies."""
+def from_device(weights: Mapping[str, Any]) -> Weights:
+    """Return copies of arrays on the device as numpy arrays."""
     return {name: np.array(array) for name, array in weights.items()}
 
 
@@ -86,7 +86,7 @@ def fetch(weights: Mapping[str, Any]) -> Weights:
 def adam_step(loss: Callable[..., Any], **static: Any) -> Callable[..., Any]:
     """Return (weights, moments, learning_rate, *batch) → (weights, moments), one compiled step of Adam.
 
-    `loss(weights, *batch, **static)` is a module-level function; equal arguments share what was compiled.
+    `loss(weights, *batch, **static)` is a module-level function; equal arguments share one compiled function.
     """
     import jax
     import optax
@@ -103,17 +103,17 @@ def adam_step(loss: Callable[..., Any], **static: Any) -> Callable[..., Any]:
 
 @cache
 def compiled(function: Callable[..., Any], **static: Any) -> Callable[..., Any]:
-    """Return `function(*arrays, **static)` compiled; equal arguments share it."""
+    """Return `function(*arrays, **static)` compiled; equal arguments share one compiled function."""
     import jax
 
     return jax.jit(lambda *arrays: function(*arrays, **static))
 
 
 class Training:
-    """Weights and Adam's moments on the device while they are trained; numpy arrays before and after."""
+    """Weights and Adam's moments on the device during training; input and result are numpy arrays."""
 
     def __init__(self, weights: Weights, state: Mapping[str, NDArray[Any]] | None = None) -> None:
-        """Start from `weights`; from the moments in `state` too, where it has them."""
+        """Start from `weights`, and from the moments in `state` if it has them."""
         from optax import ScaleByAdamState
 
         first, second = (
@@ -121,8 +121,8 @@ class Training:
             for which in ("first", "second")
         )
         count = state["steps"] if state else np.zeros((), np.int32)
-        self.weights = put(weights)
-        self.moments = ScaleByAdamState(put(count), put(first), put(second))
+        self.weights = to_device(weights)
+        self.moments = ScaleByAdamState(to_device(count), to_device(first), to_device(second))
 
     def step(self, function: Callable[..., Any], learning_rate: float, *batch: Any) -> None:
         """Take one step with a function made by `adam_step`."""
@@ -130,7 +130,7 @@ class Training:
 
     def result(self) -> tuple[Weights, dict[str, NDArray[Any]]]:
         """Return the weights, and the moments as named arrays."""
-        first, second = fetch(self.moments.mu), fetch(self.moments.nu)
+        first, second = from_device(self.moments.mu), from_device(self.moments.nu)
         moments: dict[str, NDArray[Any]] = {f"first.{name}": array for name, array in first.items()}
         moments |= {f"second.{name}": array for name, array in second.items()}
-        return fetch(self.weights), moments | {"steps": np.array(self.moments.count)}
+        return from_device(self.weights), moments | {"steps": np.array(self.moments.count)}

@@ -53,7 +53,7 @@ class MultDAE(Autoencoder):
         }
 
     def step_function(self) -> Callable[..., Any]:
-        """Return the step that all policies with this likelihood share."""
+        """Return the compiled step, which policies with the same likelihood share."""
         return adam_step(vae.dae_loss, likelihood=self.config.likelihood)
 
     def step_inputs(self, progress: float, rng: Generator) -> tuple[Any, ...]:

@@ -30,9 +30,9 @@ class MultVAE(Autoencoder):
     Σ_i x log σ(f) + (1 − x) log(1 − σ(f)); gaussian, −Σ_i c_ui (x − f)² / 2 with c = 1 where x > 0 and
     `missing_weight` elsewhere.
 
-    β rises linearly, step by step, over the first `anneal_share` of a fit's steps and then stays. The
+    β rises linearly, step by step, over the first `anneal_share` of a fit's steps and then stays constant. The
     authors' code lets it rise over 200,000 steps and stops at 0.2, after 40,000 of its 46,800 steps on ML-20M;
-    a small log has a few hundred steps, so what is kept here is the share. In warm refits β is at its cap.
+    a small log has a few hundred steps, so the share is the same here. In warm refits β is at its maximum.
 
     Differs from the authors' code: hidden = 600, dim = 200, batches of 500 users and 200 passes are sized
     for 137,000 users; the defaults here are smaller: on logs of a thousand users more passes, and more passes
@@ -74,7 +74,7 @@ class MultVAE(Autoencoder):
         }
 
     def step_function(self) -> Callable[..., Any]:
-        """Return the step that all policies with this likelihood share."""
+        """Return the compiled step, which policies with the same likelihood share."""
         return adam_step(vae.vae_loss, likelihood=self.config.likelihood)
 
     def step_inputs(self, progress: float, rng: Generator) -> tuple[Any, ...]:

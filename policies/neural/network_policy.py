@@ -1,4 +1,4 @@
-"""What the neural policies share: when weights are kept, grown and trained, and who is cold."""
+"""Base class of the neural policies: training, warm starts, growing item tables, cold users, checkpoints."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .jax_runtime import Training, Weights
 class NeuralPolicy(FactorPolicy):
     """score(u, i) = ⟨h(history of u), w_i⟩ + b_i with a network h, trained by Adam on histories.
 
-    Only items that the log holds at a fit are known: the others are no input, get no probability and
-    stand behind the known ones in the random order of `ColdStart`. Rankings read the histories of the
+    Only items in the log at the time of a fit are known: the others are no input, get no probability and
+    rank below the known ones in the random order of `ColdStart`. Rankings read the histories of the
     round; a user whose history holds no known item gets the bestsellers. New users need no fold-in.
 
-    Tables have a row per item and are kept larger than the catalog (`jax_runtime.padded`), so that
-    newborns seldom change a shape: a new shape costs one to three seconds of compiling. What was compiled
-    is shared by all policies of a process.
+    Tables have a row per item and are larger than the catalog (`jax_runtime.padded_size`), so that new items
+    seldom change a shape: a new shape costs one to three seconds of compilation. Compiled functions are shared
+    by all policies of a process.
     """
 
     cold_columns = 2
@@ -50,22 +50,22 @@ class NeuralPolicy(FactorPolicy):
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
-        jax_runtime.require(self.kind)
+        jax_runtime.require_jax(self.kind)
         self._cold: ColdStart | None = None
         self._weights: Weights = {}
         self._moments: dict[str, NDArray[Any]] = {}
 
     @abstractmethod
     def fresh_weights(self, rows: int, rng: Generator) -> Weights:
-        """Return weights to start from, for tables of so many rows; draws."""
+        """Draw initial weights, for tables of so many rows."""
 
     @abstractmethod
-    def place(self, weights: Weights, newly: NDArray[np.bool_], seen: Observation) -> None:
-        """Set, in `weights`, what a first look at the log says of items `newly` (n_items,) known."""
+    def initialize_new_items(self, weights: Weights, newly: NDArray[np.bool_], seen: Observation) -> None:
+        """Initialize, in `weights`, the items that are `newly` (n_items,) known from their statistics in the log."""
 
     @abstractmethod
     def train(self, training: Training, seen: Observation, rng: Generator, warm: bool) -> None:
-        """Do the passes of a fit; of a refit from earlier weights if `warm`."""
+        """Make the training passes of a fit, or of a refit from earlier weights if `warm`."""
 
     @abstractmethod
     def encode(self, seen: Observation, users: IntArray) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -84,10 +84,10 @@ class NeuralPolicy(FactorPolicy):
         if len(log) == 0:
             self._weights, self._moments = {}, {}
             return
-        fresh = self.fresh_weights(jax_runtime.padded(seen.n_items), rng)
+        fresh = self.fresh_weights(jax_runtime.padded_size(seen.n_items), rng)
         warm = bool(self._weights) and self.config.warm_start
         weights = _grown(self._weights, fresh, self.item_tables) if warm else fresh
-        self.place(weights, self.known(seen.n_items) & ~(before & warm), seen)
+        self.initialize_new_items(weights, self.known(seen.n_items) & ~(before & warm), seen)
         blank = {
             f"{which}.{name}": np.zeros_like(w) for which in ("first", "second") for name, w in fresh.items()
         }
@@ -95,13 +95,13 @@ class NeuralPolicy(FactorPolicy):
         training = Training(weights, _grown(self._moments, blank, tables) if warm else None)
         self.train(training, seen, rng, warm)
         weights, moments = training.result()
-        self.finite("lower learning_rate", *weights.values())
+        self.require_finite("lower learning_rate", *weights.values())
         self._weights, self._moments = weights, moments
 
     def training_memory(self, size: Size, columns: int, rows: int) -> float:
-        """Return the bytes of a fit, and of scores: what every network needs.
+        """Return the bytes that training and scores take in every network.
 
-        columns: of all tables with a row per item together; they have two moments and a gradient each. rows:
+        columns: total columns of all tables with a row per item, each with two moments and a gradient. rows:
         histories or places in a batch, each with a number per item and its gradient, 4096 at a time.
         """
         weights = size.items * columns * 4
@@ -113,7 +113,7 @@ class NeuralPolicy(FactorPolicy):
         return seen.counts if window is None else count_pairs(seen.last(window), seen.n_users, seen.n_items)
 
     def known(self, rows: int) -> NDArray[np.bool_]:
-        """Return (rows,) whether the last fit knew each item; false beyond its catalog."""
+        """Return (rows,) whether each item was known at the last fit; false beyond its catalog."""
         taken = self._cold.taken if self._cold else np.empty(0, np.float32)
         found = np.zeros(max(rows, taken.size), bool)
         found[: taken.size] = taken > 0
@@ -139,7 +139,7 @@ class NeuralPolicy(FactorPolicy):
         rows = np.zeros((users.size, width + 2), np.float32)
         rows[warm, :width] = of_users[warm]
         rows[:, width], rows[:, width + 1] = warm, ~warm
-        # below every score that a known item can get, and not so far that the order among them is rounded away
+        # Below every possible score of a known item, but close enough for float32 to keep their order.
         reach = np.linalg.norm(rows[:, :width], axis=1).max(initial=0) * np.linalg.norm(table, axis=1).max()
         floor = bias[: known.size][known[: bias.size]].min(initial=0) - reach - 2
         items[~known, width] = floor + self._cold.ties(n_items)[~known]
@@ -163,14 +163,14 @@ class NeuralPolicy(FactorPolicy):
         """Take over what `state` returned."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         own = {name: np.array(array) for name, array in state.items() if name not in self._cold.state()}
         self._weights = {name[7:]: array for name, array in own.items() if name.startswith("weight.")}
         self._moments = {name: array for name, array in own.items() if not name.startswith("weight.")}
 
 
 def _grown(old: Mapping[str, NDArray[Any]], fresh: Mapping[str, NDArray[Any]], tables: Any) -> dict[str, Any]:
-    """Return copies of the old arrays, the tables among them continued by the fresh ones' further rows."""
+    """Return copies of the old arrays; tables are extended with the additional rows of the fresh ones."""
     grown = {name: np.array(array) for name, array in old.items()}
     for name in tables:
         grown[name] = np.concatenate([old[name], fresh[name][len(old[name]) :]])

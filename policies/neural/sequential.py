@@ -9,11 +9,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from ...errors import WrongFields
 from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
 from ..size import Size
 from . import transformer
-from .jax_runtime import Training, Weights, adam_step, compiled, padded, put
+from .jax_runtime import Training, Weights, adam_step, compiled, padded_size, to_device
 from .network_policy import NeuralPolicy
 
 BLOCK = 64
@@ -23,20 +24,20 @@ BLOCK = 64
 class Sequential(NeuralPolicy):
     """SASRec: a causal transformer over each user's latest takes, in order, trained to predict the next one.
 
-    score(u, i) = ⟨h_u, w_i⟩ + b_i, trained to say how likely i is to be the next entry after the user's last
-    `max_length` ones. h_u is read off the newest place of a transformer (Kang and McAuley, ICDM 2018, arXiv 1808.09781; code
-    kang205/SASRec): x = √dim·w_item + p_place, with places counted from the newest entry; then, `layers` times,
+    score(u, i) = ⟨h_u, w_i⟩ + b_i, trained to predict the next entry after the user's last `max_length` ones.
+    h_u is the output at the newest place of a transformer (Kang and McAuley, ICDM 2018, arXiv 1808.09781;
+    code kang205/SASRec): x = √dim·w_item + p_place, with places counted from the newest entry; then, `layers` times,
     x ← x + dropout(attention(norm(x))) and x ← x + dropout(W₂ max(0, W₁ norm(x) + b₁) + b₂), each place
-    attending to itself and to earlier ones only; h = norm(x). Every place that holds an entry is trained to predict the entry
-    after it: −log softmax over all known items (`loss` = "full"), or with the sum over the other items
+    attending to itself and to earlier ones only; h = norm(x). Every place that holds an entry is trained to predict
+    the entry after it: −log softmax over all known items (`loss` = "full"), or with the sum over the other items
     estimated from `negatives` uniform draws per step (`loss` = "sampled").
 
-    Differs from the authors' code, which takes a coin toss of the next item against one sampled item as its
-    loss: with softmax losses the same network does much better (Klenitskiy and Vasilev, arXiv 2309.07602).
-    The items' biases b, which start at the log of each item's share of the takes, let a short training
-    begin at popularity. Adam keeps its usual β₂ of 0.999, dropout leaves the attention's shares
-    alone, `learning_rate` is 0.003 for ten passes where the authors take 0.001 for two hundred, and
-    the last weights are kept, not those of the best validation score.
+    Differs from the authors' code, whose loss is binary cross-entropy of the next item against one sampled item:
+    with softmax losses the same network does much better (Klenitskiy and Vasilev, arXiv 2309.07602).
+    The items' biases b start at the log of each item's share of the takes, so that a short training
+    starts from popularity. Adam has its usual β₂ of 0.999, dropout is not applied to attention weights,
+    `learning_rate` is 0.003 for ten passes where the authors use 0.001 for two hundred, and the last
+    weights are used, not those of the best validation score.
 
     A fit trains on each user's last `max_length` + 1 entries, whatever the length of the log. Repeated takes
     are entries of their own. Cost per pass, with n = users · max_length places: n·(12·dim² + 4·max_length·dim)
@@ -69,7 +70,7 @@ class Sequential(NeuralPolicy):
         layers: int = Field(default=2, ge=1, le=64)
         """Blocks of attention and feed-forward."""
         heads: int = Field(default=1, ge=1)
-        """Parts of `dim` that attend separately."""
+        """Number of attention heads."""
         dropout: float = Field(default=0.2, ge=0, lt=1)
         """Share of the entries of x and of its updates that is set to zero in a training step."""
         batch: int = Field(default=64, ge=1)
@@ -82,17 +83,20 @@ class Sequential(NeuralPolicy):
         @model_validator(mode="after")
         def _heads_divide_dim(self) -> Any:
             if self.dim % self.heads:
-                raise ValueError(f"dim = {self.dim} must be a multiple of heads = {self.heads}")
+                text = f"dim = {self.dim} must be a multiple of heads = {self.heads}"
+                raise WrongFields(text, "dim", "heads")
             return self
 
     config: Config
 
     def fresh_weights(self, rows: int, rng: Generator) -> Weights:
         """Draw all weights."""
-        return transformer.fresh(rows, self.config.max_length, self.config.dim, self.config.layers, rng)
+        return transformer.initial_weights(
+            rows, self.config.max_length, self.config.dim, self.config.layers, rng
+        )
 
-    def place(self, weights: Weights, newly: NDArray[np.bool_], seen: Observation) -> None:
-        """Let the bias say how popular a newly known item is."""
+    def initialize_new_items(self, weights: Weights, newly: NDArray[np.bool_], seen: Observation) -> None:
+        """Initialize the biases of newly known items from their popularity."""
         taken = np.bincount(seen.last(self.config.window).item, minlength=seen.n_items)
         weights["item_bias"][: newly.size][newly] = np.log(taken[newly] / taken.sum())
 
@@ -113,7 +117,7 @@ class Sequential(NeuralPolicy):
         config = self.config
         sequences = self.sequences(seen, config.max_length + 1)
         with_target = np.flatnonzero(sequences[:, -2] >= 0)
-        known = self.known(padded(seen.n_items))
+        known = self.known(padded_size(seen.n_items))
         for _ in range(config.refit_iterations if warm else config.iterations):
             order = rng.permutation(with_target)
             for start in range(0, order.size, config.batch):
@@ -125,7 +129,7 @@ class Sequential(NeuralPolicy):
                 training.step(step, config.learning_rate, *_read_and_predict(rows), kept, keep, *more)
 
     def _dropout(self, rng: Generator) -> tuple[Any, np.float32]:
-        """Return a step's masks and the share of entries that they keep."""
+        """Return the dropout masks of a step and the share of entries that they keep."""
         config, steps = self.config, 1 << 16
         if config.dropout == 0:
             return None, np.float32(1)
@@ -134,12 +138,12 @@ class Sequential(NeuralPolicy):
         return rng.integers(0, steps, shape, np.uint16) < keep, np.float32(keep / steps)
 
     def _step(self, known: NDArray[np.bool_], rng: Generator) -> tuple[Any, tuple[Any, ...]]:
-        """Return the compiled step and what its loss takes beyond the batch."""
+        """Return the compiled step and the arguments of its loss after the batch."""
         shape = {"layers": self.config.layers, "heads": self.config.heads}
         if self.config.loss == "full":
             return adam_step(transformer.full_loss, **shape), (known.astype(np.float32),)
         items = np.flatnonzero(known).astype(np.int32)
-        # with replacement, so that a small catalog does not change the sample's size and compile anew
+        # With replacement, so that a small catalog does not change the sample's size and cause a compilation.
         sample = rng.choice(items, self.config.negatives)
         others = np.float32(np.log(items.size / self.config.negatives))
         return adam_step(transformer.sampled_loss, **shape), (sample, others)
@@ -147,8 +151,8 @@ class Sequential(NeuralPolicy):
     def encode(self, seen: Observation, users: IntArray) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Read the users' latest entries, without dropout."""
         sequences = self.sequences(seen, self.config.max_length)[users]
-        run = compiled(transformer.newest, layers=self.config.layers, heads=self.config.heads)
-        weights, h = put(self._weights), np.empty((users.size, self.config.dim), np.float32)
+        run = compiled(transformer.last_hidden, layers=self.config.layers, heads=self.config.heads)
+        weights, h = to_device(self._weights), np.empty((users.size, self.config.dim), np.float32)
         for start in range(0, users.size, BLOCK):
             part = np.full((BLOCK, self.config.max_length), -1, np.int32)
             own = sequences[start : start + BLOCK]
@@ -157,15 +161,15 @@ class Sequential(NeuralPolicy):
         return h, sequences[:, -1] >= 0
 
     def decode(self) -> tuple[FloatArray, FloatArray]:
-        """Return the items' vectors, the same that the network reads, and their biases."""
+        """Return the items' vectors, which are also the input embeddings, and their biases."""
         return self._weights["item"], self._weights["item_bias"]
 
 
 def _read_and_predict(rows: IntArray) -> tuple[IntArray, IntArray]:
-    """Return (B, L) what the network reads and (B, L) the entry after each place that holds one, −1 elsewhere.
+    """Return (B, L) the network's input and (B, L) the entry after each place that holds one, −1 elsewhere.
 
-    The empty place before a user's first entry predicts nothing: with nothing before it to attend to, its
-    attention falls on all places alike, those of the later entries among them.
+    The empty place before a user's first entry has no target: with nothing before it to attend to, its
+    attention would be uniform over all places, including those of later entries.
     """
     read, after = rows[:, :-1], rows[:, 1:]
     return read, np.where(read >= 0, after, np.int32(-1))

@@ -15,12 +15,12 @@ from numpy.random import Generator
 from .jax_runtime import Weights
 
 EPSILON = 1e-6
-FORBIDDEN = -1e9
-"""Logit of what must not be attended to or predicted."""
+MASKED_LOGIT = -1e9
+"""Logit of places that must not be attended to, and of items that must not be predicted."""
 
 
-def fresh(rows: int, length: int, dim: int, layers: int, rng: Generator) -> Weights:
-    """Draw weights: embeddings small, matrices with variance 1 / dim, norms that change nothing."""
+def initial_weights(rows: int, length: int, dim: int, layers: int, rng: Generator) -> Weights:
+    """Draw initial weights: small embeddings, matrices with variance 1 / dim, identity norms."""
 
     def normal(*shape: int, scale: float) -> Any:
         return np.float32(scale) * rng.standard_normal(shape, dtype=np.float32)
@@ -51,12 +51,12 @@ def _normalized(x: Any, norm: Any) -> Any:
 
 
 def _times(x: Any, matrix: Any) -> Any:
-    """Return x @ matrix for x (B, L, a), as one flat product: the slope of a stacked one takes twice as long."""
+    """Return x @ matrix for x (B, L, a), as one flat product: the gradient of a batched one takes twice as long."""
     return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
 
 
 def _attention(x: Any, matrix: Any, allowed: Any, heads: int) -> Any:
-    """Return what every place reads from the places that it is allowed to see."""
+    """Return the attention output of every place over the `allowed` places."""
     import jax
     import jax.numpy as jnp
 
@@ -64,14 +64,14 @@ def _attention(x: Any, matrix: Any, allowed: Any, heads: int) -> Any:
     parts = _times(x, matrix).reshape(batch, length, 3, heads, dim // heads)
     query, key, value = parts[:, :, 0], parts[:, :, 1], parts[:, :, 2]
     logits = jnp.einsum("bqhd,bkhd->bhqk", query, key) * (dim // heads) ** -0.5
-    shares = jax.nn.softmax(jnp.where(allowed, logits, FORBIDDEN), axis=-1)
+    shares = jax.nn.softmax(jnp.where(allowed, logits, MASKED_LOGIT), axis=-1)
     return jnp.einsum("bhqk,bkhd->bqhd", shares, value).reshape(batch, length, dim)
 
 
 def encode(
     weights: Any, sequences: Any, kept: Any = None, keep: Any = 1.0, *, layers: int, heads: int
 ) -> Any:
-    """Return h (B, L, dim): at every place, what is made of the entries up to it."""
+    """Return h (B, L, dim): at every place, the encoding of the entries up to it."""
     import jax.numpy as jnp
 
     def dropped(x, site):
@@ -93,7 +93,7 @@ def encode(
     return _normalized(x, weights["norm"])
 
 
-def newest(weights: Any, sequences: Any, *, layers: int, heads: int) -> Any:
+def last_hidden(weights: Any, sequences: Any, *, layers: int, heads: int) -> Any:
     """Return h (B, dim) at the newest place."""
     return encode(weights, sequences, layers=layers, heads=heads)[:, -1]
 
@@ -105,7 +105,7 @@ def full_loss(weights, sequences, targets, kept, keep, known, *, layers, heads):
 
     h = encode(weights, sequences, kept, keep, layers=layers, heads=heads)
     wanted, own = _target_logits(weights, h, targets)
-    logits = _times(h, weights["item"].T) + (weights["item_bias"] + FORBIDDEN * (1 - known))
+    logits = _times(h, weights["item"].T) + (weights["item_bias"] + MASKED_LOGIT * (1 - known))
     return (wanted * (jax.nn.logsumexp(logits, axis=-1) - own)).sum() / jnp.maximum(wanted.sum(), 1)
 
 
@@ -113,7 +113,7 @@ def sampled_loss(weights, sequences, targets, kept, keep, sample, others, *, lay
     """Return `full_loss` with the sum over the other items estimated from `sample` (negatives,).
 
     The sample is drawn uniformly, with replacement, from the known items, the same for the whole batch; `others`
-    is log(known items / size of the sample). A place does without the draws of its own target.
+    is log(known items / size of the sample). Draws that equal a place's own target are left out there.
     """
     import jax
     import jax.numpy as jnp
@@ -121,7 +121,7 @@ def sampled_loss(weights, sequences, targets, kept, keep, sample, others, *, lay
     h = encode(weights, sequences, kept, keep, layers=layers, heads=heads)
     wanted, own = _target_logits(weights, h, targets)
     logits = _times(h, weights["item"][sample].T) + (weights["item_bias"][sample] + others)
-    logits = jnp.where(targets[:, :, None] == sample, FORBIDDEN, logits)
+    logits = jnp.where(targets[:, :, None] == sample, MASKED_LOGIT, logits)
     rest = jax.nn.logsumexp(logits, axis=-1)
     return (wanted * jax.nn.softplus(rest - own)).sum() / jnp.maximum(wanted.sum(), 1)
 

@@ -16,7 +16,7 @@ from scipy import sparse
 from ..interactions import FloatArray
 
 Likelihood = Literal["multinomial", "logistic", "gaussian"]
-NOWHERE = -1e9
+MASKED_LOGIT = -1e9
 """Logit of an item that is not in the model."""
 
 
@@ -32,7 +32,7 @@ def log_likelihood(likelihood: Likelihood, f: Any, x: Any, known: Any, missing_w
     import jax.numpy as jnp
 
     if likelihood == "multinomial":
-        f = f + NOWHERE * (1 - known)
+        f = f + MASKED_LOGIT * (1 - known)
         return (x * f).sum(1) - x.sum(1) * jax.nn.logsumexp(f, axis=1)
     if likelihood == "logistic":
         return (known * (x * f - jax.nn.softplus(f))).sum(1)
@@ -48,7 +48,7 @@ def divergence(mu: Any, logvar: Any) -> Any:
 
 
 def vae_loss(weights, noisy, x, present, known, missing_weight, beta, noise, *, likelihood):
-    """Return the mean over users of −log p(x | z) + β·KL, with z drawn by `noise` (B, dim)."""
+    """Return the mean over users of −log p(x | z) + β·KL, with z drawn from `noise` (B, dim)."""
     import jax.numpy as jnp
 
     hidden = jnp.tanh(noisy @ weights["input"] + weights["input_bias"])
@@ -71,22 +71,22 @@ def dae_loss(weights, noisy, x, present, known, missing_weight, regularization, 
     return (present * loss).sum() / present.sum() + regularization * penalty
 
 
-def first_bias(likelihood: Likelihood, x: sparse.csr_matrix, missing_weight: float) -> FloatArray:
-    """Return (n_items,) the output of the best model that knows no user, for items that somebody took."""
+def initial_bias(likelihood: Likelihood, x: sparse.csr_matrix, missing_weight: float) -> FloatArray:
+    """Return (n_items,) the output of the best model without user information, for items that somebody took."""
     users = max(np.count_nonzero(np.diff(x.indptr)), 1)
     total = np.asarray(x.sum(axis=0), np.float64).ravel()
     takers = np.bincount(x.indices, minlength=x.shape[1])
     with np.errstate(divide="ignore"):
         if likelihood == "multinomial":
             return np.log(total / total.sum()).astype(np.float32)
-        if likelihood == "logistic":  # half a user more on either side: nobody is certain to take an item
+        if likelihood == "logistic":  # smoothing by half a user on either side: no probability is 0 or 1
             return np.log((takers + 0.5) / (users - takers + 0.5)).astype(np.float32)
         weight = takers + missing_weight * (users - takers)
         return np.where(takers > 0, total / np.where(takers > 0, weight, 1), 0).astype(np.float32)
 
 
 @njit(cache=True)
-def fill(indptr, indices, data, users, draws, keep, noisy, x):
+def fill_batch(indptr, indices, data, users, draws, keep, noisy, x):
     """Write the users' rows of a csr matrix to x, and normalized with entries dropped to noisy (zeros before)."""
     at = 0
     for b in range(users.size):

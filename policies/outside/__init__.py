@@ -1,1 +1,1 @@
-"""Recommenders that live elsewhere: a model of another library, a running service."""
+"""External recommenders as policies: models of other libraries (adapter), and running services (HTTP)."""

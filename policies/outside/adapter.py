@@ -1,4 +1,4 @@
-"""A model of implicit, LensKit, or with scikit-learn's methods, as a policy."""
+"""Policies that wrap a model of implicit, LensKit, or with scikit-learn's methods."""
 
 from __future__ import annotations
 
@@ -22,123 +22,125 @@ from ..interactions import FloatArray, IntArray, Observation, count_pairs
 from ..registry import register
 from ..topk import top_k_dense
 from .choosing import protocol_for
-from .models import build, contained, find
+from .models import build, find, isolated_generators
 from .protocols import Name, Protocol
 
 BLOCK = 256
-"""Users asked at once: bounds memory to block × items."""
+"""Users per call of the model: bounds memory to block × items."""
 SEEDS = 2**31 - 1
-"""Seeds are drawn below this: some libraries take no more."""
-MOST_REMARKS = 3
-"""Warnings of a model that are passed on from a fit."""
-IDLE = {"ParameterWarning"}
-"""Warnings that are nobody's business: implicit tells how long a conversion of its own took."""
-NO_VALUES = {("implicit", "BayesianPersonalizedRanking")}
-"""Models (package, class) that learn from which pairs there are and never look at how much these count."""
-LARGEST = 1e37
-"""Largest score: what stands below the model's own scores must still be a float32."""
+"""Upper bound of seeds: some libraries accept no larger ones."""
+MAX_REMARKS = 3
+"""Maximum number of a model's warnings to report from a fit."""
+IGNORED_WARNINGS = {"ParameterWarning"}
+"""Warnings not to report: implicit warns how long an internal conversion took."""
+PAIRS_ONLY = {("implicit", "BayesianPersonalizedRanking")}
+"""Models (package, class) that learn from pairs and ignore how much these count."""
+MAX_SCORE = 1e37
+"""Largest score of a model: scores below those of the model must still fit float32."""
 
 
 class AdaptedConfig(BaseConfig):
-    """How a model is asked."""
+    """The fields for fitting and querying a model."""
 
     protocol: Name = Field(default="auto")
-    """How to ask it: "implicit", "recommend", "predict", "transform", "lenskit" (docs/your-own-recommender.md);
+    """How to query it: "implicit", "recommend", "predict", "transform", "lenskit" (docs/your-own-recommender.md);
     "auto" looks at its methods."""
     fitted: bool = Field(default=False)
-    """Take the model as it comes, fitted already: it is asked, and never trained. Its users and items are the
-    simulator's, in the same order; users and items beyond are cold."""
+    """The model is fitted already: it is queried, and never trained. Its users and items must be the
+    simulator's, in the same order; additional users and items are cold."""
     binary: bool = Field(default=False)
-    """Hand over whether, not how often, a user took an item."""
+    """Pass whether, not how often, a user took an item."""
     window: int | None = Field(default=None, ge=1)
-    """Hand over the last so many rounds only; all of the log when omitted."""
+    """Pass the last so many rounds only; all of the log when omitted."""
     dense: bool = Field(default=False)
-    """Hand over arrays instead of sparse matrices ("recommend", "predict", "transform")."""
+    """Pass arrays instead of sparse matrices ("recommend", "predict", "transform")."""
 
 
 class AdapterConfig(AdaptedConfig):
-    """A model by its path, and how it is asked."""
+    """A model by its path, and how to query it."""
 
     model: str = Field()
     """ "package.module:Name" of a class, of a function that returns a model, or of a model. Nothing is ever
     unpickled: to use a model in a file, name a function of yours that loads it."""
     arguments: dict[str, Any] = Field(default={})
-    """What the class or function is called with."""
+    """Keyword arguments for the class or function."""
 
 
 class Adapted(Policy):
-    """What every adapter shares; a subclass says where the model comes from."""
+    """Base class of adapters; a subclass provides the model."""
 
     weighs_entries = True
     weighs_when = {"binary": False}
-    config: Any  # an AdaptedConfig; each has its own
+    config: Any  # a subclass of AdaptedConfig
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
-        # built here, too, so that a wrong path or argument is told before anything starts
+        # Built here too, so that a wrong path or argument is reported before anything starts.
         with blas_on_one_thread():
             model = self._new(0)
-        # after the model's own libraries are loaded; OpenMP, too, adds up in another order with more threads
+        # Created after the model's libraries are loaded. OpenMP is limited too: its sums depend on the threads.
         self._threads = ThreadpoolController()
         self._model = type(model)
-        self._how = protocol_for(model, self.config.protocol, self._path())
-        self._asked: Protocol | None = self._how(model, self.config.dense) if self.config.fitted else None
+        self._protocol_class = protocol_for(model, self.config.protocol, self._path())
+        self._protocol: Protocol | None = (
+            self._protocol_class(model, self.config.dense) if self.config.fitted else None
+        )
         self._cold: ColdStart | None = None
-        self._size = 0
+        self._model_items = 0
         self._folded: NDArray[np.bool_] = np.zeros(0, bool)
         self._seed = 0
-        self._said: list[str] = []
+        self._warnings: list[str] = []
 
     @classmethod
     def learns_weights(cls, fields: Mapping[str, Any]) -> str | None:
-        """Return why not, too, where the model is known to look at pairs only; of others nothing is known."""
+        """Also refuse models that are known to use pairs only; about other models nothing is known."""
         refusal = super().learns_weights(fields)
         if refusal:
             return refusal
         made = cls(**fields)
         for one in made._model.__mro__:
-            if (one.__module__.partition(".")[0], one.__name__) in NO_VALUES:
+            if (one.__module__.partition(".")[0], one.__name__) in PAIRS_ONLY:
                 return f"has the model {made._path()}, which learns which pairs there are and loses their weights"
         return None
 
     def _new(self, seed: int) -> Any:
-        """Return a model of its own."""
+        """Return a new model."""
         raise NotImplementedError
 
     def _path(self) -> str:
         return type(self).__name__
 
     def fit(self, seen: Observation, rng: Generator) -> None:
-        """Build the model anew and train it on the log; with fitted = true, only note who is cold."""
+        """Build a new model and train it on the log; with fitted = true, only record which users are cold."""
         counts = self._counts(seen)
         self._cold, self._seed = ColdStart(counts, rng), int(rng.integers(SEEDS))
         self._folded = np.zeros(seen.n_users, bool)
         if self.config.fitted:
-            assert self._asked is not None
-            self._size = self._asked.knows(seen.n_items)
+            assert self._protocol is not None
+            self._model_items = self._protocol.model_items(seen.n_items)
             return
-        self._asked, self._size = None, seen.n_items
+        self._protocol, self._model_items = None, seen.n_items
         if counts.nnz == 0:
             return
         with blas_on_one_thread():
-            asked = self._how(self._new(self._seed), self.config.dense)
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")  # else a second run in this process would be told less
+            asked = self._protocol_class(self._new(self._seed), self.config.dense)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")  # otherwise a second run in this process would see fewer
             self._call("fit()", asked.fit, counts.copy(), self._seed)
-        said = [one for one in said if one.category.__name__ not in IDLE]
-        self._said = [f"{self._path()}: {one.category.__name__}: {one.message}" for one in said]
-        self._asked = asked
+        caught = [one for one in caught if one.category.__name__ not in IGNORED_WARNINGS]
+        self._warnings = [f"{self._path()}: {one.category.__name__}: {one.message}" for one in caught]
+        self._protocol = asked
 
     def remarks(self) -> list[str]:
-        """Return what the model itself warned of in the last fit."""
-        return list(dict.fromkeys(self._said))[:MOST_REMARKS]
+        """Return the model's own warnings in the last fit."""
+        return list(dict.fromkeys(self._warnings))[:MAX_REMARKS]
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
-        """Have factors of new users worked out when they are ranked; those who read histories need nothing."""
-        asked = self._asked
+        """Mark new users, whose factors are computed when they are ranked; models that read histories need nothing."""
+        asked = self._protocol
         if asked is None or asked.reads_history or users.size == 0:
             return
-        rows = as_wide(self._counts(seen)[users], self._size)
+        rows = resized(self._counts(seen)[users], self._model_items)
         with_history = users[np.diff(rows.indptr) > 0]
         if with_history.size == 0:
             return
@@ -154,7 +156,7 @@ class Adapted(Policy):
         self._folded = folded
 
     def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
-        """Ask for enough items that n available ones are among them; below those, what sells best."""
+        """Query enough items for n available ones to be among them; bestsellers come below those."""
         if self._cold is None:
             raise PolicyError(f"{self.kind}: rank() before fit()")
         items = np.empty((users.size, n), np.int32)
@@ -163,12 +165,12 @@ class Adapted(Policy):
         for start in range(0, users.size, BLOCK):
             part = users[start : start + BLOCK]
             rows = slice(start, start + part.size)
-            scores = self._block(seen, part, as_wide(counts[part], self._size), n)  # type: ignore[index]
+            scores = self._block(seen, part, resized(counts[part], self._model_items), n)  # type: ignore[index]
             items[rows], best[rows] = top_k_dense(scores, part, n, seen.live, seen.blocked)
         return Ranking(users, items, best)
 
     def _block(self, seen: Observation, users: IntArray, histories: sparse.csr_matrix, n: int) -> FloatArray:
-        cold, asked = self._cold, self._asked
+        cold, asked = self._cold, self._protocol
         assert cold is not None
         bestsellers = cold.bestsellers(seen.n_items)
         scores = np.tile(bestsellers, (users.size, 1))
@@ -179,44 +181,46 @@ class Adapted(Policy):
             warm = np.diff(histories.indptr) > 0
         else:
             again = self._folded[np.minimum(users, self._folded.size - 1)] & (users < self._folded.size)
-            warm = cold.is_warm(users) & self._has(asked, users) & ~again
-        hidden = np.flatnonzero(~seen.live[: self._size])
-        unborn = np.arange(seen.n_items, self._size)  # a model that came fitted may know of them
+            warm = cold.is_warm(users) & self._has_factors(asked, users) & ~again
+        hidden = np.flatnonzero(~seen.live[: self._model_items])
+        unborn = np.arange(seen.n_items, self._model_items)  # a model that was fitted elsewhere may know them
         hidden = np.concatenate([hidden, unborn]).astype(np.int32)
-        # so many of the model's items may be unavailable to a user: n more than that hold n available ones
-        unavailable = (seen.blocked.rows(users)[:, : self._size] & seen.live[: self._size]).sum(axis=1)
+        # With n more items than are unavailable to a user, at least n available ones are among them.
+        unavailable = (seen.blocked.rows(users)[:, : self._model_items] & seen.live[: self._model_items]).sum(
+            axis=1
+        )
         for group, anew in ((warm, False), (again, True)):
             if group.any():
                 most = n + int(unavailable[group].max())
-                said = self._scores_of(asked, users[group], histories[group], most, hidden, anew)
-                scores[group] = below(said[:, : seen.n_items], bestsellers)
+                answer = self._scores_of(asked, users[group], histories[group], most, hidden, anew)
+                scores[group] = with_bestsellers_below(answer[:, : seen.n_items], bestsellers)
         return scores
 
-    def _has(self, asked: Protocol, users: IntArray) -> NDArray[np.bool_]:
-        """Whether a model that came fitted has factors of these users."""
+    def _has_factors(self, asked: Protocol, users: IntArray) -> NDArray[np.bool_]:
+        """Whether a model that was fitted elsewhere has factors for these users."""
         factors = getattr(asked.model, "user_factors", None)
         return users < (factors.shape[0] if factors is not None else np.iinfo(np.int32).max)
 
     def _scores_of(self, asked: Protocol, users, histories, most, hidden, again) -> FloatArray:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the same in every round: those of the fit are enough
-            said = self._call("its answer", asked.scores, users, histories, most, hidden, again)
-        wrong = ~((said == -np.inf) | (np.abs(said) < LARGEST))
+            warnings.simplefilter("ignore")  # they repeat in every round; those of the fit are enough
+            answer = self._call("its answer", asked.scores, users, histories, most, hidden, again)
+        wrong = ~((answer == -np.inf) | (np.abs(answer) < MAX_SCORE))
         if wrong.any():
             row, item = np.argwhere(wrong)[0]
             raise PolicyError(
-                f"{self._path()}: the score of item {item} for user {users[row]} is {said[row, item]}: a score is a "
-                f"number within ±{LARGEST:g}"
+                f"{self._path()}: the score of item {item} for user {users[row]} is {answer[row, item]}: a score is a "
+                f"number within ±{MAX_SCORE:g}"
             )
-        return said.astype(np.float32)
+        return answer.astype(np.float32)
 
     def _call(self, what: str, function: Any, *arguments: Any) -> Any:
         try:
-            with self._threads.limit(limits=1), contained(self._seed):
+            with self._threads.limit(limits=1), isolated_generators(self._seed):
                 return function(*arguments)
         except (EchodriftError, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # a panic of a library written in Rust is no Exception
+        except BaseException as error:  # panics of Rust libraries do not derive from Exception
             raise PolicyError(
                 f"{self._path()} failed in {what}: {type(error).__name__}: {error}. Settings: {self._settings()}"
             ) from error
@@ -230,24 +234,24 @@ class Adapted(Policy):
         return counts
 
 
-def as_wide(rows: sparse.csr_matrix, size: int) -> sparse.csr_matrix:
-    """Return the rows with the first `size` items; empty columns where there are fewer."""
+def resized(rows: sparse.csr_matrix, size: int) -> sparse.csr_matrix:
+    """Return the rows with the first `size` items; missing columns are empty."""
     if size <= rows.shape[1]:
         return rows[:, :size]
     return sparse.csr_matrix((rows.data, rows.indices, rows.indptr), shape=(rows.shape[0], size))
 
 
-def below(said: FloatArray, bestsellers: FloatArray) -> FloatArray:
-    """Return (B, items): the model's scores, and below them all bestsellers of which it says nothing."""
+def with_bestsellers_below(answer: FloatArray, bestsellers: FloatArray) -> FloatArray:
+    """Return (B, items): the model's scores; items without one get scores below those, bestsellers first."""
     size = bestsellers.size
     place = np.empty(size, np.float32)
     place[np.argsort(-bestsellers, kind="stable")] = np.arange(size, dtype=np.float32)
-    known = np.full((said.shape[0], size), -np.inf, np.float32)
-    known[:, : said.shape[1]] = said
+    known = np.full((answer.shape[0], size), -np.inf, np.float32)
+    known[:, : answer.shape[1]] = answer
     silent = np.isneginf(known)
     lowest = np.where(silent, np.inf, known).min(axis=1)
     lowest = np.where(np.isfinite(lowest), lowest, 0).astype(np.float32)
-    # steps in proportion to the scores, so that a float32 keeps them apart
+    # Steps in proportion to the scores, so that float32 can resolve them.
     step = np.maximum(np.abs(lowest), np.float32(1e-6))
     return np.where(silent, lowest[:, None] - step[:, None] * (1 + place / size), known)
 
@@ -256,17 +260,17 @@ class Adapter(Adapted):
     """A model of implicit, LensKit, or with scikit-learn's methods.
 
     `model` names a class, or a function that returns a model: {kind = "adapter", model =
-    "implicit.als:AlternatingLeastSquares", arguments = {factors = 32}}. The adapter hands over how often each
-    user took each item, asks for as many items as it takes to have n available ones, leaves out the unavailable
-    ones, and puts bestsellers below what the model says nothing of (newborn items among them). Users without
-    history get bestsellers.
+    "implicit.als:AlternatingLeastSquares", arguments = {factors = 32}}. The adapter passes how often each
+    user took each item, queries as many items as needed for n available ones, and drops unavailable ones. Items
+    without a score from the model (newborn ones among them) come below the others, bestsellers first. Users
+    without history get bestsellers.
 
     Seeds come from the run: as `random_state`, `seed` or `random_seed` where the model takes one; besides, the
-    global generators of numpy, random and torch are seeded while the model works and put back after it.
+    global generators of numpy, random and torch are seeded while the model works and restored afterwards.
 
-    Cost: every refit is a cold fit, since the libraries do not agree on a warm start; there is no state to go on
-    from, so a run that was interrupted starts over. Ranking: the model's own, plus O(items) per user. LensKit is
-    asked user by user.
+    Cost: every refit is a cold fit, since the libraries do not agree on a warm start; there is no checkpointed
+    state, so an interrupted run starts over. Ranking: the model's own, plus O(items) per user. LensKit is
+    queried user by user.
     """
 
     kind = "adapter"
@@ -280,15 +284,15 @@ class Adapter(Adapted):
 
 
 def adapted(model: Any, name: str) -> type[Adapted]:
-    """Return a policy class around a model in memory, known as `kind = name` in this process.
+    """Return a policy class around a model in memory, registered as `kind = name` in this process.
 
-    With the field fitted = true it is asked as it is, else trained anew at every refit; your model itself is
-    never altered. Processes of a parallel study do not know it: use jobs = 1, or a function in a module of yours
-    as the `model` of kind "adapter".
+    With the field fitted = true it is queried as it is, otherwise a copy is trained at every refit; your model itself
+    is never altered. Worker processes of a parallel study do not know it: use jobs = 1, or a function in a module of
+    yours as the `model` of kind "adapter".
     """
 
     class AdaptedModel(Adapted):
-        __doc__ = f"{type(model).__name__}, handed over in Python."
+        __doc__ = f"{type(model).__name__}, passed in from Python."
         Config = AdaptedConfig
 
         def _new(self, seed: int) -> Any:

@@ -1,4 +1,4 @@
-"""Which protocol a model of another library is asked by: the one that is named, or the one that its methods show."""
+"""Selection of the protocol for a model of another library: by name, or from the model's methods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .protocols import Implicit, Name, Predict, Protocol, Recommend, Transform
 
 
 def protocol_for(model: Any, name: Name, path: str) -> type[Protocol]:
-    """Return how to ask a model; "auto" looks at its methods. BadInput if it has none of them."""
+    """Return the protocol class for a model; "auto" looks at its methods. BadInput if no protocol fits."""
     chosen = _guess(model) if name == "auto" else name
     if chosen == "lenskit" and importlib.util.find_spec("lenskit") is not None:
         return LensKit
@@ -34,7 +34,7 @@ def protocol_for(model: Any, name: Name, path: str) -> type[Protocol]:
             "protocol out to have it found"
         )
     raise BadInput(
-        f'{type(model).__name__} ("{path}") is no recommender that can be asked. It needs one of: '
+        f'{type(model).__name__} ("{path}") is not a recommender that can be queried. It needs one of: '
         "recommend(userids, user_items, N), recommend(users, n), predict(X), transform(X) with "
         "inverse_transform(Z), or to be a LensKit component or pipeline; and fit(X), unless fitted = true. "
         "Anything else: write a class of your own (docs/your-own-recommender.md)"

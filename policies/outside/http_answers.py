@@ -1,4 +1,4 @@
-"""What a service may answer to POST /recommend, checked as strictly as the ranking of any policy."""
+"""Validation of a service's answers to POST /recommend, as strict as for the rankings of any policy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...wording import short
 from ..interactions import FloatArray, IntArray
 
 FIELDS = ("users", "items", "scores")
-LARGEST = float(np.finfo(np.float32).max)
+MAX_SCORE = float(np.finfo(np.float32).max)
 
 
 def read_slates(
@@ -25,9 +25,9 @@ def read_slates(
     where: str,
     scores_needed: bool = False,
 ) -> tuple[IntArray, FloatArray]:
-    """Return items and scores, both (B, n); PolicyError names the first breach.
+    """Return items and scores, both (B, n); PolicyError names the first violation.
 
-    available (B, items): what each user may be shown. Without scores, an item's is n − its place.
+    available (B, items): what each user may be shown. Without scores, an item's score is n − its position.
     """
     answered = _Answer(where)
     table = answered.table(answer)
@@ -37,7 +37,7 @@ def read_slates(
     if given is not None:
         answered.rows(given, "scores", users)
     elif scores_needed:
-        answered.wrong('the answer lacks the field "scores", which scores = true promises')
+        answered.fail('the answer lacks the field "scores", which scores = true promises')
     items = np.full((users.size, n), -1, np.int32)
     scores = np.full((users.size, n), -np.inf, np.float32)
     for row, user in enumerate(users):
@@ -51,66 +51,66 @@ def read_slates(
 
 
 class _Answer:
-    """An answer under examination."""
+    """Checks for the parts of one answer."""
 
     def __init__(self, where: str) -> None:
         self.where = where
 
-    def wrong(self, problem: str) -> NoReturn:
+    def fail(self, problem: str) -> NoReturn:
         raise PolicyError(f"{self.where}: {problem}")
 
     def table(self, answer: bytes) -> dict[str, Any]:
-        """Return the answer as a table with the fields it must have."""
+        """Return the parsed answer, a JSON object with the required fields."""
         try:
             table = json.loads(answer.decode("utf-8"), parse_constant=_refused)
         except RecursionError:
-            self.wrong("the answer is not valid JSON: nested too deeply")
+            self.fail("the answer is not valid JSON: nested too deeply")
         except ValueError as error:
             start = answer[:80].decode("utf-8", "replace")
-            self.wrong(f"the answer is not valid JSON: {error}. It starts with {start!r}")
+            self.fail(f"the answer is not valid JSON: {error}. It starts with {start!r}")
         if not isinstance(table, dict):
-            self.wrong(f'the answer must be a JSON object with "users" and "items", got {_kind(table)}')
+            self.fail(f'the answer must be a JSON object with "users" and "items", got {_kind(table)}')
         for name in table:
             if name not in FIELDS:
-                self.wrong(
+                self.fail(
                     f'the answer has a field "{name[:40]}".{did_you_mean(name, FIELDS)} '
                     f"Allowed: {', '.join(FIELDS)}"
                 )
         for name in ("users", "items"):
             if name not in table:
-                self.wrong(f'the answer lacks the field "{name}"')
+                self.fail(f'the answer lacks the field "{name}"')
         return table
 
     def users(self, found: Any, users: IntArray) -> None:
-        """Refuse other users than those asked for, or another order."""
+        """Check that the users are those of the request, in the same order."""
         if not isinstance(found, list):
-            self.wrong(f'"users" must be a list of the user ids that were asked for, got {_kind(found)}')
+            self.fail(f'"users" must be a list of the user ids that were asked for, got {_kind(found)}')
         for place, user in enumerate(found):
             if type(user) is not int:
-                self.wrong(f'"users", position {place + 1}: {_shown(user)} is not a whole number')
+                self.fail(f'"users", position {place + 1}: {_shown(user)} is not a whole number')
         wanted = users.tolist()
         if found == wanted:
             return
         for user in found:
             if user not in wanted:
-                self.wrong(f'"users" has user {_shown(user)}, who was not asked for')
+                self.fail(f'"users" has user {_shown(user)}, who was not asked for')
         if len(set(found)) < len(found):
             twice = next(user for user in found if found.count(user) > 1)
-            self.wrong(f'"users" has user {twice} more than once')
+            self.fail(f'"users" has user {twice} more than once')
         missing = set(wanted) - set(found)
         if missing:
-            self.wrong(f'"users" lacks user {min(missing)}: {len(found)} of {len(wanted)} users are answered')
-        self.wrong('"users" is in another order than in the question')
+            self.fail(f'"users" lacks user {min(missing)}: {len(found)} of {len(wanted)} users are answered')
+        self.fail('"users" is in another order than in the question')
 
     def rows(self, found: Any, name: str, users: IntArray) -> list[list[Any]]:
         """Return one list per user."""
         if not isinstance(found, list):
-            self.wrong(f'"{name}" must be a list of lists, one per user, got {_kind(found)}')
+            self.fail(f'"{name}" must be a list of lists, one per user, got {_kind(found)}')
         if len(found) != users.size:
-            self.wrong(f'"{name}" has {len(found)} rows for {users.size} users')
+            self.fail(f'"{name}" has {len(found)} rows for {users.size} users')
         for row, values in enumerate(found):
             if not isinstance(values, list):
-                self.wrong(f'"{name}", user {users[row]}: must be a list, got {_kind(values)}')
+                self.fail(f'"{name}", user {users[row]}: must be a list, got {_kind(values)}')
         return found
 
     def slate(
@@ -122,45 +122,46 @@ class _Answer:
         available: NDArray[np.bool_],
         live: NDArray[np.bool_],
     ) -> list[int]:
-        """Return a user's items if each may be shown to them, none is listed twice, and none is missing."""
+        """Return a user's items after checking that all may be shown, none is listed twice, and none is missing."""
         listed: set[int] = set()
         for place, item in enumerate(row):
             here = f'"items", user {user} (row {number}), position {place + 1}'
             if type(item) is not int:
-                self.wrong(f"{here}: {_shown(item)} is not a whole number: items are listed by their ids")
+                self.fail(f"{here}: {_shown(item)} is not a whole number: items are listed by their ids")
             if not 0 <= item < available.size:
-                self.wrong(
+                self.fail(
                     f"{here}: item {_shown(item)} does not exist: ids run from 0 to {available.size - 1}"
                 )
             if item in listed:
-                self.wrong(f"{here}: item {item} is listed twice")
+                self.fail(f"{here}: item {item} is listed twice")
             if not live[item]:
-                self.wrong(f'{here}: item {item} is not live: it is in "not_live" of the last /observe')
+                self.fail(f'{here}: item {item} is not live: it is in "not_live" of the last /observe')
             if not available[item]:
-                self.wrong(
-                    f'{here}: item {item} must not be shown to this user: it was taken a short while ago and is in "blocked"'
+                self.fail(
+                    f"{here}: item {item} must not be shown to this user: it was taken a short while ago and is "
+                    'in "blocked"'
                 )
             listed.add(item)
         wanted = min(n, int(available.sum()))
         if len(row) > n:
-            self.wrong(f'"items", user {user} (row {number}): {len(row)} items where {n} were asked for')
+            self.fail(f'"items", user {user} (row {number}): {len(row)} items where {n} were asked for')
         if len(row) < wanted:
-            self.wrong(
+            self.fail(
                 f'"items", user {user} (row {number}): {len(row)} items, although {wanted} of the {n} asked for are '
                 "available. Fill up with any others that may be shown"
             )
         return row
 
     def scores(self, row: list[Any], user: int, number: int, size: int) -> list[float]:
-        """Return a user's scores if there is a finite one per item and they do not rise."""
+        """Return a user's scores after checking that there is a finite one per item and that they do not rise."""
         if len(row) != size:
-            self.wrong(f'"scores", user {user} (row {number}): {len(row)} scores for {size} items')
+            self.fail(f'"scores", user {user} (row {number}): {len(row)} scores for {size} items')
         for place, score in enumerate(row):
             here = f'"scores", user {user} (row {number}), position {place + 1}'
-            if type(score) not in (int, float) or not abs(score) <= LARGEST:
-                self.wrong(f"{here}: {_shown(score)} is not a finite number that a float32 can hold")
+            if type(score) not in (int, float) or not abs(score) <= MAX_SCORE:
+                self.fail(f"{here}: {_shown(score)} is not a finite number that a float32 can hold")
             if place and score > row[place - 1]:
-                self.wrong(
+                self.fail(
                     f"{here}: {_shown(score)} is above the score before it: list the best item first, or leave "
                     '"scores" out'
                 )

@@ -1,4 +1,4 @@
-"""POST a question to a service: bounded in time and size, retried with growing pauses, no redirects."""
+"""HTTP client for services: POST requests bounded in time and size, retries with backoff, no redirects."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from urllib.parse import urlsplit
 
 from ...errors import PolicyError
 
-MOST_BYTES = 64 * 2**20
-"""Largest answer that is read."""
-LONGEST_PAUSE = 30.0
-"""Seconds between two attempts, at most."""
-AGAIN = {408, 425, 429, 500, 502, 503, 504}
-"""Answers that may be other ones in a moment."""
+MAX_BYTES = 64 * 2**20
+"""Size of the largest answer to accept."""
+MAX_PAUSE = 30.0
+"""Maximum number of seconds between two attempts."""
+RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+"""Status codes of failures that may be temporary."""
 
 
-class ServiceAway(PolicyError):
-    """The service did not answer in spite of all attempts."""
+class ServiceUnavailable(PolicyError):
+    """The service did not answer in any attempt."""
 
 
 class Client:
-    """One service. Every question carries a key, and a repeated one carries the same: it is safe to retry."""
+    """One service. Every request carries a key, which is the same when it is repeated, so retries are safe."""
 
     def __init__(self, url: str, retries: int, backoff: float) -> None:
         self.url = url
@@ -35,7 +35,7 @@ class Client:
         self._parts = urlsplit(url)
 
     def post(self, path: str, body: dict[str, Any], key: str, timeout: float, where: str) -> bytes:
-        """Return the body of the answer to POST path; ServiceAway or PolicyError, saying `where` in the run.
+        """Return the body of the answer to POST path; ServiceUnavailable or PolicyError, saying `where` in the run.
 
         timeout: seconds for each attempt as a whole. In all at most (retries + 1) × timeout plus the pauses.
         """
@@ -44,21 +44,21 @@ class Client:
         began, pause, problem = time.monotonic(), self.backoff, ""
         for attempt in range(self.retries + 1):
             if attempt:
-                time.sleep(min(pause, LONGEST_PAUSE))
+                time.sleep(min(pause, MAX_PAUSE))
                 pause *= 2
             try:
                 status, answer, kind = self._attempt(path, data, key, timeout)
             except ssl.SSLCertVerificationError as error:
                 raise PolicyError(f"{asked} has a certificate that cannot be trusted: {error}") from None
             except (OSError, http.client.HTTPException) as error:
-                problem = _said(error, timeout)
+                problem = _describe_error(error, timeout)
                 continue
-            if status in AGAIN:
+            if status in RETRY_STATUS:
                 problem = f"it answered {_status(status)}{_excerpt(answer)}"
                 continue
-            if len(answer) > MOST_BYTES:
+            if len(answer) > MAX_BYTES:
                 raise PolicyError(
-                    f"{asked} answers with more than {MOST_BYTES // 2**20} MiB. Ask for fewer users at once: "
+                    f"{asked} answers with more than {MAX_BYTES // 2**20} MiB. Ask for fewer users at once: "
                     "lower batch"
                 )
             if 300 <= status < 400:
@@ -74,7 +74,7 @@ class Client:
             return answer
         spent = time.monotonic() - began
         tries = f"{self.retries + 1} attempts" if self.retries else "one attempt"
-        raise ServiceAway(
+        raise ServiceUnavailable(
             f"{asked} does not answer: {problem} ({tries} in {spent:.1f} s). Start it, or raise timeout, "
             "fit_timeout or retries"
         )
@@ -89,15 +89,15 @@ class Client:
         try:
             connection.connect()
             line: socket.socket = connection.sock  # type: ignore[assignment]
-            # a socket's own timeout starts over with every byte, so that a trickle would never end
+            # A socket's own timeout restarts with every byte, so a slow trickle would never end.
             watch = threading.Timer(max(0.0, timeout - (time.monotonic() - began)), _hang_up, (line, late))
             watch.daemon = True
             watch.start()
             try:
                 connection.request("POST", parts.path + path, data, _headers(key))
                 response = connection.getresponse()
-                body = response.read(MOST_BYTES + 1)
-                missing = response.length if len(body) <= MOST_BYTES else 0
+                body = response.read(MAX_BYTES + 1)
+                missing = response.length if len(body) <= MAX_BYTES else 0
             finally:
                 watch.cancel()
             if late.is_set():
@@ -132,7 +132,7 @@ def _headers(key: str) -> dict[str, str]:
     }
 
 
-def _said(error: Exception, timeout: float) -> str:
+def _describe_error(error: Exception, timeout: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no complete answer within {timeout:g} s"
     if isinstance(error, ConnectionRefusedError):
@@ -142,7 +142,7 @@ def _said(error: Exception, timeout: float) -> str:
     if isinstance(error, (ConnectionError, http.client.RemoteDisconnected)):
         return "the connection was closed without an answer"
     if isinstance(error, http.client.HTTPException):
-        return f"what it says is not HTTP ({type(error).__name__})"
+        return f"the answer is not HTTP ({type(error).__name__})"
     return str(error) or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""A running service as a policy: echodrift asks over HTTP, the service answers with slates."""
+"""A running service as a policy: echodrift sends requests over HTTP, the service answers with slates."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .http_answers import read_slates
 from .http_client import Client
 
 ENTRIES = 100_000
-"""Interactions in one request, at most."""
+"""Maximum number of interactions in one request."""
 COLUMNS = ("user", "item", "round", "rank", "source")
-"""What is sent of an interaction."""
+"""Fields of an interaction that are sent."""
 PROTOCOL = 1
 """Version of the protocol in openapi.json."""
 
 
 class HttpConfig(BaseConfig):
-    """Where the service is, and how long to wait for it."""
+    """The address of the service, and how long to wait for it."""
 
     url: str = Field()
     """Address of the service, for example "http://127.0.0.1:8000"; its four calls are below it."""
@@ -36,11 +36,11 @@ class HttpConfig(BaseConfig):
     fit_timeout: float = Field(default=300.0, gt=0, le=86400)
     """The same for POST /fit."""
     retries: int = Field(default=4, ge=0, le=10)
-    """Further attempts after a failure that may pass: no connection, no answer, 429, 5xx."""
+    """Further attempts after a failure that may be temporary: no connection, no answer, 429, 5xx."""
     backoff: float = Field(default=0.5, ge=0, le=30)
     """Seconds before the second attempt; doubled before each further one, up to 30."""
     batch: int = Field(default=500, ge=1, le=100_000)
-    """Users per question."""
+    """Users per request."""
     scores: bool = Field(default=False)
     """The service must give a score for every item it lists; only then can rerankers weigh its scores."""
 
@@ -53,27 +53,28 @@ class HttpConfig(BaseConfig):
         except ValueError:
             usable, parts = False, urlsplit("")
         if not usable or not url.isascii() or not url.isprintable() or " " in url:
-            raise ValueError('it must be an address as "http://127.0.0.1:8000"')
+            raise ValueError('must be an address as "http://127.0.0.1:8000"')
         if parts.query or parts.fragment:
-            raise ValueError("it must not have a query (?…) or a fragment (#…)")
+            raise ValueError("must not have a query (?…) or a fragment (#…)")
         if parts.username is not None or parts.password is not None:
-            raise ValueError("it must not hold a name or password: settings are written into results")
+            raise ValueError("must not hold a name or password: settings are written into results")
         return url.rstrip("/")
 
 
 class Http(Policy):
-    """A running service, asked over HTTP.
+    """A running service, queried over HTTP.
 
     Four calls, all POST with JSON (policies/outside/openapi.json): /reset at the start of a run; /observe with the
     interactions since the last call, and the items no longer live; /fit when a refit is due; /recommend with
     users, n and each user's blocked items, in batches. The answer lists exactly n items per user, or all that
-    are left, best first; it is checked as any policy's, down to a missing user. Without scores, an item's score is n minus its place.
+    are left, best first; it is validated like that of any policy, down to a missing user. Without scores, an item's
+    score is n minus its position.
 
-    Every run has an id of its own and every call a key that is the same when it is repeated; a failed attempt
-    is repeated with growing pauses. A service that stays away is a failed run.
+    Every run has its own id, and every call a key that is the same when it is repeated; a failed attempt
+    is repeated with growing pauses. If the service stays unavailable, the run fails.
 
-    Not bit-identical on repetition unless the service is (it gets a seed with /fit and /recommend); there is no
-    state to go on from: an interrupted run starts over, with a new id.
+    Bit-identical on repetition only if the service is (it gets a seed with /fit and /recommend); there is no
+    checkpointed state: an interrupted run starts over, with a new id.
 
     Cost: one request per `batch` users and round; about 0.3 KB per user each way at n = 10.
     """
@@ -89,15 +90,15 @@ class Http(Policy):
         self._calls = 0
         self._sent = 0
         self._digest = b""
-        self._told: tuple[Any, ...] | None = None
+        self._last_observed: tuple[Any, ...] | None = None
 
     @property
     def gives_scores(self) -> bool:  # type: ignore[override]
-        """Whether the service was promised to give any."""
+        """Whether the configuration promises scores from the service."""
         return self.config.scores
 
     def fit(self, seen: Observation, rng: Generator) -> None:
-        """Tell what is new, then ask the service to learn."""
+        """Send what is new, then ask the service to learn."""
         if not self._run:
             self._run = uuid.uuid4().hex
             self._post("/reset", {"protocol": PROTOCOL}, seen)
@@ -105,10 +106,10 @@ class Http(Policy):
         self._post("/fit", {"round": seen.round, "seed": _seed(rng)}, seen, self.config.fit_timeout)
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
-        """Nothing to do: the service has everybody's history before it ranks."""
+        """Do nothing: the service has everybody's history before it ranks."""
 
     def rank(self, seen: Observation, users: IntArray, n: int, rng: Generator) -> Ranking:
-        """Tell what is new, then ask batch by batch."""
+        """Send what is new, then request rankings batch by batch."""
         if not self._run:
             raise PolicyError(f"{self.kind}: rank() before fit()")
         self._observe(seen)
@@ -135,13 +136,13 @@ class Http(Policy):
         return Ranking(users, items, scores)
 
     def _observe(self, seen: Observation) -> None:
-        """Send what the service does not have yet of log and catalog."""
+        """Send the parts of log and catalog that the service does not have yet."""
         log, first = seen.log, self._sent
         if first and (first > len(log) or _digest(log.part(0, first)) != self._digest):
-            first = 0  # another log than the one it has: a purge, a window, a user left out
+            first = 0  # the log differs from the one sent: a purge, a window, a user left out
         not_live = np.flatnonzero(~seen.live).tolist()
-        told = (seen.round, seen.n_users, seen.n_items, len(log), not_live)
-        if first == len(log) and told == self._told:
+        observed = (seen.round, seen.n_users, seen.n_items, len(log), not_live)
+        if first == len(log) and observed == self._last_observed:
             return
         while True:
             part = log.part(first, first + ENTRIES)
@@ -157,7 +158,7 @@ class Http(Policy):
             first += len(part)
             if first >= len(log):
                 break
-        self._sent, self._digest, self._told = len(log), _digest(log), told
+        self._sent, self._digest, self._last_observed = len(log), _digest(log), observed
 
     def _post(
         self, path: str, body: dict[str, Any], seen: Observation, timeout: float | None = None

@@ -1,4 +1,4 @@
-"""LensKit's components and pipelines (0.14 and later: `Pipeline.train`, `lenskit.score`); optional."""
+"""Protocol for LensKit's components and pipelines (0.14 and later: `Pipeline.train`, `lenskit.score`); optional."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .protocols import Protocol
 
 
 class LensKit(Protocol):
-    """A scorer (wrapped with `topn_pipeline`) or a pipeline with a "scorer"; users are asked one by one.
+    """A scorer (wrapped with `topn_pipeline`) or a pipeline with a "scorer"; users are scored one by one.
 
     Ids in LensKit are the simulator's: users 0…, items 0…; `rating` holds how often an item was taken.
     """
@@ -50,9 +50,9 @@ class LensKit(Protocol):
             own = slice(histories.indptr[row], histories.indptr[row + 1])
             taken, often = histories.indices[own], histories.data[own]
             history = ItemList(item_ids=taken[known[taken]], rating=often[known[taken]])
-            said = score(self.pipeline, RecQuery(user_id=int(user), history_items=history), items)
-            values = np.asarray(said.scores("numpy"), np.float64)
-            # LensKit's NaN: nothing to say of this item
+            answer = score(self.pipeline, RecQuery(user_id=int(user), history_items=history), items)
+            values = np.asarray(answer.scores("numpy"), np.float64)
+            # NaN means that LensKit has no score for the item.
             found[row] = np.where(np.isnan(values), -np.inf, values)
         return found
 

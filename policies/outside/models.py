@@ -1,4 +1,4 @@
-"""A model of another library: found by its path, built with a seed, and kept off the global generators."""
+"""Loading models of other libraries: import by path, seeding, and isolation from the global random generators."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ import numpy as np
 from ...errors import BadInput, did_you_mean
 
 SEEDS = ("random_state", "seed", "random_seed")
-"""Arguments that take a whole number as seed."""
+"""Names of arguments that take an integer seed."""
 QUIET = {"show_progress": False, "num_threads": 1}
-"""Arguments that are filled in where a model has them and nothing else was said: progress bars have no place
-in a study, and several threads add up in another order every time."""
+"""Default arguments for models that have them: progress bars have no place in a study, and with several threads
+the order of sums varies."""
 
 _LOCK = threading.Lock()
 
 
 def find(path: str) -> Any:
-    """Return what "package.module:Name" names; BadInput if there is no such thing."""
+    """Return the object that "package.module:Name" names; BadInput if it does not exist."""
     module, colon, name = path.partition(":")
     if not (module and colon and name):
         raise BadInput(
@@ -49,14 +49,14 @@ def find(path: str) -> Any:
     return found
 
 
-def is_recipe(found: Any) -> bool:
-    """Whether it makes a model (a class, a function), rather than being one."""
+def is_factory(found: Any) -> bool:
+    """Whether it makes models (a class, a function), rather than being one."""
     return isinstance(found, (type, functools.partial)) or inspect.isroutine(found)
 
 
 def build(found: Any, arguments: Mapping[str, Any], seed: int, path: str) -> Any:
     """Return a new model, seeded where it takes a seed; a copy where `found` is a model itself."""
-    if not is_recipe(found):
+    if not is_factory(found):
         if arguments:
             raise BadInput(
                 f'arguments = {dict(arguments)}: "{path}" is a model already; arguments go with a class or a '
@@ -74,19 +74,19 @@ def build(found: Any, arguments: Mapping[str, Any], seed: int, path: str) -> Any
     given |= {name: seed for name in SEEDS if name in names}
     given |= arguments
     try:
-        with contained(seed):
+        with isolated_generators(seed):
             made = found(**given)
     except Exception as error:
         raise BadInput(
             f'"{path}" cannot be built with arguments {dict(arguments)}: {type(error).__name__}: {error}'
         ) from error
-    if is_recipe(made) or made is None:
+    if is_factory(made) or made is None:
         raise BadInput(f'"{path}" must return a model, got {made!r}')
     return made
 
 
 def copied(model: Any, path: str) -> Any:
-    """Return a copy, so that a model of yours is never altered."""
+    """Return a copy, so that the user's model is never altered."""
     try:
         return copy.deepcopy(model)
     except Exception as error:
@@ -97,14 +97,14 @@ def copied(model: Any, path: str) -> Any:
 
 
 def seeded(model: Any, seed: int) -> Any:
-    """Return the model with its open seed set, where it has one."""
+    """Return the model, with its seed set if it has one that is None."""
     for name in SEEDS:
         if hasattr(model, name) and getattr(model, name) is None:
             setattr(model, name, seed)
     return model
 
 
-def called(function: Any, *arguments: Any) -> Any:
+def call_quietly(function: Any, *arguments: Any) -> Any:
     """Call a model's method, with its progress bar off."""
     names, _ = _parameters(function)
     return function(*arguments, **({"show_progress": False} if "show_progress" in names else {}))
@@ -116,7 +116,7 @@ def accepts(function: Any, name: str) -> bool:
 
 
 def _parameters(function: Any) -> tuple[list[str], bool]:
-    """Return the names that may be given by keyword, and whether any other may, too."""
+    """Return the names of keyword parameters, and whether other keywords are accepted too."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -126,10 +126,10 @@ def _parameters(function: Any) -> tuple[list[str], bool]:
 
 
 @contextmanager
-def contained(seed: int) -> Iterator[None]:
-    """Seed the global generators while a model works, and put them back after it.
+def isolated_generators(seed: int) -> Iterator[None]:
+    """Seed the global generators while a model works, and restore them afterwards.
 
-    Many models draw from them when they take no seed. One model at a time: they belong to the process.
+    Many models draw from them when they take no seed. One model at a time, since the whole process shares them.
     """
     with _LOCK:
         ours = np.random.get_state(), random.getstate()  # noqa: NPY002

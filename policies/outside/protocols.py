@@ -1,6 +1,6 @@
-"""How to ask the models of other libraries: one class per protocol, all answering with scores of items.
+"""Protocols for models of other libraries: one class per way to fit and query them; all return item scores.
 
-Where a model gives a list instead of scores, what it does not list has −inf: it has nothing to say of it.
+If a model returns lists instead of scores, items that it does not list have −inf.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from scipy import sparse
 
 from ...errors import PolicyError
 from ..interactions import FloatArray, IntArray
-from .models import accepts, called
+from .models import accepts, call_quietly
 
 Name = Literal["auto", "implicit", "recommend", "predict", "transform", "lenskit"]
-NOT_SAID = -np.finfo(np.float32).max / 2
-"""Scores below this are what some libraries put beside an item that they filtered out."""
+FILTERED = -np.finfo(np.float32).max / 2
+"""Some libraries mark items that they filtered out by scores below this."""
 
 
 class Protocol(ABC):
-    """One way to fit a model and to ask it."""
+    """One way to fit and query a model."""
 
     reads_history: ClassVar[bool] = True
-    """Whether it ranks by the histories that come with the question, so that new users cost nothing."""
+    """Whether it ranks by the histories passed to `scores`, so that new users need no fold-in."""
 
     def __init__(self, model: Any, dense: bool = False) -> None:
         self.model = model
@@ -39,14 +39,14 @@ class Protocol(ABC):
     def scores(
         self, users: IntArray, histories: sparse.csr_matrix, most: int, hidden: IntArray, again: bool
     ) -> NDArray[Any]:
-        """Return (B, items) scores; −inf where the model has nothing to say.
+        """Return (B, items) scores; −inf where the model has none.
 
-        histories (B, items): what each of `users` took. most: items per user that are enough. hidden: items
-        that nobody may be shown. again: work the users out from their histories, they are new to the model.
+        histories (B, items): what each of `users` took. most: how many items per user suffice. hidden: items
+        that nobody may be shown. again: compute the users' factors from their histories, as they are new.
         """
 
-    def knows(self, default: int) -> int:
-        """Return the number of items the model was fitted on, where it says so."""
+    def model_items(self, default: int) -> int:
+        """Return the number of items the model was fitted on; `default` if it does not expose it."""
         model = self.model
         for name in ("item_factors", "similarity"):
             shape = getattr(getattr(model, name, None), "shape", None)
@@ -54,8 +54,8 @@ class Protocol(ABC):
                 return int(shape[0])
         return int(getattr(model, "n_features_in_", default))
 
-    def shaped(self, counts: sparse.csr_matrix) -> Any:
-        """Return the matrix as the model wants it."""
+    def as_input(self, counts: sparse.csr_matrix) -> Any:
+        """Return the matrix in the form that the model expects."""
         return counts.toarray() if self.dense else counts
 
 
@@ -64,19 +64,19 @@ class Implicit(Protocol):
 
     @property
     def reads_history(self) -> bool:  # type: ignore[override]
-        """Neighbors do, factors do not."""
+        """Whether it ranks by histories: neighbor models do, factor models do not."""
         return not hasattr(self.model, "user_factors")
 
     def fit(self, counts: sparse.csr_matrix, seed: int) -> None:
-        # implicit goes on from the factors it has, and crashes where users or items have become fewer or more
+        # The library continues from existing factors, and crashes if the number of users or items has changed.
         for name in ("user_factors", "item_factors", "_user_norms", "_item_norms", "_YtY", "_XtX"):
             if hasattr(self.model, name):
                 setattr(self.model, name, None)
-        # its plain neighbors take doubles only, without saying so
+        # Its plain neighbor models silently require float64.
         plain = (
             getattr(getattr(type(self.model), "fit", None), "__qualname__", "") == "ItemItemRecommender.fit"
         )
-        called(self.model.fit, counts.astype(np.float64) if plain else counts)
+        call_quietly(self.model.fit, counts.astype(np.float64) if plain else counts)
 
     def scores(self, users, histories, most, hidden, again) -> NDArray[Any]:
         size = histories.shape[1]
@@ -85,7 +85,7 @@ class Implicit(Protocol):
             options["filter_items"] = hidden
         if again:
             options["recalculate_user"] = True
-        return listed(self.model.recommend(users, histories, **options), users.size, size)
+        return scores_of_lists(self.model.recommend(users, histories, **options), users.size, size)
 
 
 class Recommend(Protocol):
@@ -94,39 +94,39 @@ class Recommend(Protocol):
     reads_history = False
 
     def fit(self, counts: sparse.csr_matrix, seed: int) -> None:
-        called(self.model.fit, self.shaped(counts))
+        call_quietly(self.model.fit, self.as_input(counts))
 
     def scores(self, users, histories, most, hidden, again) -> NDArray[Any]:
         if again:
             raise PolicyError(
-                "recommend(users, n) has no way to hand over the history of a user that the model was not fitted on"
+                "recommend(users, n) has no way to pass the history of a user that the model was not fitted on"
             )
         size = histories.shape[1]
-        return listed(self.model.recommend(users, min(most + hidden.size, size)), users.size, size)
+        return scores_of_lists(self.model.recommend(users, min(most + hidden.size, size)), users.size, size)
 
 
 class Predict(Protocol):
     """`fit(X)`, or `fit(X, X)` where a target is needed, and `predict(X[users])` → scores (B, items)."""
 
     def fit(self, counts: sparse.csr_matrix, seed: int) -> None:
-        matrix = self.shaped(counts)
+        matrix = self.as_input(counts)
         if _needs_target(self.model.fit):
             self.model.fit(matrix, counts.toarray())
         else:
-            called(self.model.fit, matrix)
+            call_quietly(self.model.fit, matrix)
 
     def scores(self, users, histories, most, hidden, again) -> NDArray[Any]:
-        return full(self.model.predict(self.shaped(histories)), histories.shape, "predict(X)")
+        return checked_scores(self.model.predict(self.as_input(histories)), histories.shape, "predict(X)")
 
 
 class Transform(Protocol):
     """`fit(X)`, and `inverse_transform(transform(X[users]))` (or `transform(X) @ components_`) → scores."""
 
     def fit(self, counts: sparse.csr_matrix, seed: int) -> None:
-        called(self.model.fit, self.shaped(counts))
+        call_quietly(self.model.fit, self.as_input(counts))
 
     def scores(self, users, histories, most, hidden, again) -> NDArray[Any]:
-        codes = self.model.transform(self.shaped(histories))
+        codes = self.model.transform(self.as_input(histories))
         if hasattr(self.model, "inverse_transform"):
             back = self.model.inverse_transform(codes)
         elif hasattr(self.model, "components_"):
@@ -136,11 +136,11 @@ class Transform(Protocol):
                 f"{type(self.model).__name__} has transform(), but neither inverse_transform() nor components_: "
                 "there is no way back from its codes to items"
             )
-        return full(back, histories.shape, "inverse_transform(transform(X))")
+        return checked_scores(back, histories.shape, "inverse_transform(transform(X))")
 
 
-def full(scores: Any, shape: tuple[int, ...], source: str) -> NDArray[Any]:
-    """Return a matrix of scores as an array of the wanted shape; PolicyError if it is none."""
+def checked_scores(scores: Any, shape: tuple[int, ...], source: str) -> NDArray[Any]:
+    """Return a matrix of scores as an array of the expected shape; PolicyError if it is not one."""
     if sparse.issparse(scores):
         scores = scores.toarray()
     scores = np.asarray(scores)
@@ -152,7 +152,7 @@ def full(scores: Any, shape: tuple[int, ...], source: str) -> NDArray[Any]:
     return scores
 
 
-def listed(answer: Any, rows: int, size: int) -> FloatArray:
+def scores_of_lists(answer: Any, rows: int, size: int) -> FloatArray:
     """Return a list of items, with or without scores, as a matrix of scores; −inf where an item is not listed."""
     ids, scores = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
     try:
@@ -174,8 +174,8 @@ def listed(answer: Any, rows: int, size: int) -> FloatArray:
             f"recommend() lists item {int(ids.max())}, which does not exist: ids run from 0 to {size - 1}, and -1 "
             "fills a row that is shorter"
         )
-    said = (ids >= 0) & ~(scores <= NOT_SAID)
-    row, place = np.nonzero(said)
+    known = (ids >= 0) & ~(scores <= FILTERED)
+    row, place = np.nonzero(known)
     found = np.full((rows, size), -np.inf)
     found[row, ids[row, place]] = scores[row, place]
     return found

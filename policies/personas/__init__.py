@@ -1,1 +1,1 @@
-"""Several vectors per user."""
+"""Multi-vector user models: several persona vectors per user, combined by attention to the candidate item."""

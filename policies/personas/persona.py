@@ -1,4 +1,4 @@
-"""AMP-CF: a user is several personas, and the candidate item decides which of them is asked."""
+"""AMP-CF: each user has several persona vectors, weighted by their attention to the candidate item."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from . import persona_attention as attending
 from . import persona_training as training
 from .persona_training import Objective, Parameters
 
-SUMS = "sums."
+SUMS_PREFIX = "sums."
 """Prefix of Adagrad's sums in the state."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The persona behind a recommendation, and what it has taken before."""
+    """The persona behind a recommendation, and the past items that it explains."""
 
     persona: int
     """Index of the persona with the largest attention for the item."""
     attention: float
     """Its attention, from 1/personas to 1."""
     items: IntArray
-    """(m,) items of the user's history, those that attend most to this persona first."""
+    """(m,) items of the user's history, by decreasing attention of this persona."""
     attentions: FloatArray
-    """(m,) their attention to it."""
+    """(m,) the attention of this persona to each of them."""
 
 
 class Persona(ScorePolicy):
-    """AMP-CF: matrix factorization with several vectors (personas) per user, weighed by attention to each item.
+    """AMP-CF: matrix factorization with several vectors (personas) per user, weighted by attention to each item.
 
     score(u, j) = ⟨x_u(j), v_j⟩ + b_j, with x_u(j) = Σ_k a_uk(j)·p_uk over the user's personas p_u1 … p_uK.
 
@@ -57,11 +57,11 @@ class Persona(ScorePolicy):
     Collaborative Filtering", RecSys 2020 (no official code; the entropy terms are those of the later version,
     as public reimplementations have them). Ours, where the sources are silent: Adagrad; the L2 term; A_u and
     A_v start as the identity, so that a persona first attends to the items near it, and personas start as
-    independent draws: the cosine sees their directions only, so they attend differently from the first step.
-    A draw that hits the positive stays in, or the loss would not tend to the full softmax with N.
+    independent draws: the cosine depends on their directions only, so they attend differently from the first step.
+    A negative that equals the positive is kept, otherwise the loss would not approach the full softmax as N grows.
 
-    `log_q` takes log p(j), the chance of being drawn, off each score in the loss (Bengio and Senécal, IEEE
-    Transactions on Neural Networks 2008), so that y estimates log p(j|u). Without it, as the sources write
+    `log_q` subtracts log p(j), the log probability of being drawn, from each score in the loss (Bengio and Senécal,
+    IEEE Transactions on Neural Networks 2008), so that y estimates log p(j|u). Without it, as the sources write
     the loss, y estimates log p(j|u)/p(j), which favors niche items over their share. On by default: on the
     default study's first log NDCG@10 is 0.099 with it and 0.007 without (popularity: 0.089).
 
@@ -69,7 +69,7 @@ class Persona(ScorePolicy):
     another, at most e²/(e² + K − 1) of it (K = 4: 0.71). Lower `temperature`, or learn it, for personas to
     specialize.
 
-    A user without history gets bestsellers; items that nobody took stand below all others, in random order.
+    A user without history gets bestsellers; items that nobody took rank below all others, in random order.
     Cost: O(entries·N·K·(d + d_a)) per pass; ranking O(users·items·K·(d + d_a)), no fast path.
     """
 
@@ -90,24 +90,24 @@ class Persona(ScorePolicy):
         """Dimensions of personas and items."""
         attention_dim: int | None = Field(default=None, ge=1, le=1024)
         """d_a: dimensions in which attention compares them; `dim` when omitted."""
-        temperature: float = Field(default=1.0, ge=training.COLDEST, le=training.HOTTEST)
+        temperature: float = Field(default=1.0, ge=training.MIN_TEMPERATURE, le=training.MAX_TEMPERATURE)
         """Divides the cosines: the lower, the sharper the attention. With learn_temperature, where it starts."""
         learn_temperature: bool = False
         """Train one temperature for all users along with the rest."""
         negatives: int = Field(default=16, ge=1, le=4096)
         """N: items drawn against every positive."""
         negative_sampling: Literal["unigram", "uniform"] = "unigram"
-        """Draw them by how often they were taken, or all items alike."""
+        """Draw them in proportion to how often they were taken, or uniformly."""
         log_q: bool = True
         """Correct the loss for how negatives are drawn (changes nothing with "uniform")."""
         alpha: float = Field(default=0.5, ge=0, le=1)
-        """Weight of L_D against the entropy terms; plays no role while both of these are 0."""
+        """Weight of L_D against the entropy terms; no effect if the weights of both of these are 0."""
         lambda_p: float = Field(default=0.0, ge=0)
         """Weight of the attention's entropy on positives."""
         lambda_n: float = Field(default=0.0, ge=0)
         """Weight of minus the attention's entropy on negatives."""
         regularization: float = Field(default=0.1, ge=0, le=1e9)
-        """λ, counted once per entry of the log."""
+        """λ, applied once per entry of the log."""
         binary: bool = False
         """Train on whether a pair was taken, not on every take."""
         learning_rate: float = Field(default=0.1, gt=0)
@@ -161,7 +161,7 @@ class Persona(ScorePolicy):
         return seen.counts if window is None else count_pairs(seen.last(window), seen.n_users, seen.n_items)
 
     def _entries(self, counts: sparse.csr_matrix) -> tuple[IntArray, IntArray]:
-        """Return users and items of what there is to learn from."""
+        """Return users and items of the entries to learn from."""
         pairs = np.repeat(np.arange(counts.shape[0], dtype=np.int32), np.diff(counts.indptr))
         if self.config.binary:
             return pairs, counts.indices
@@ -176,7 +176,7 @@ class Persona(ScorePolicy):
     def _train(
         self, users: IntArray, items: IntArray, passes: int, names: tuple[str, ...], rng: Generator
     ) -> None:
-        """Pass over the entries; only the named parameters move, in place."""
+        """Pass over the entries; update only the named parameters, in place."""
         config, parameters, taken = self.config, self._parameters, self._taken
         assert parameters is not None
         source: IntArray | int = taken.size
@@ -195,7 +195,7 @@ class Persona(ScorePolicy):
                         parameters, who, candidates, log_q, objective
                     )
                     training.step(parameters, self._sums, rows, columns, found, config.learning_rate, names)
-        self.finite("lower learning_rate", *parameters.values())
+        self.require_finite("lower learning_rate", *parameters.values())
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
         """Draw and train these users' personas; items, maps and temperature stay."""
@@ -228,13 +228,13 @@ class Persona(ScorePolicy):
         scores = np.zeros((users.size, seen.n_items), np.float32)
         if self._parameters is not None:
             known, warm = self._taken > 0, self._cold.is_warm(users)
-            scores[warm] = self._below(
+            scores[warm] = self._with_untaken_below(
                 attending.scores(self._parameters, users[warm], known), known, seen.n_items
             )
         return self._cold.fill(scores, users)
 
-    def _below(self, scores: FloatArray, known: NDArray[np.bool_], n_items: int) -> FloatArray:
-        """Return scores of all items: those that nobody took in random order under the rest of the row."""
+    def _with_untaken_below(self, scores: FloatArray, known: NDArray[np.bool_], n_items: int) -> FloatArray:
+        """Return scores of all items; those that nobody took are below the rest of the row, in random order."""
         assert self._cold is not None
         everything = np.empty((len(scores), n_items), np.float32)
         taken = np.zeros(n_items, bool)
@@ -245,7 +245,7 @@ class Persona(ScorePolicy):
         return everything
 
     def explain(self, user: int, item: int, seen: Observation | None = None) -> Explanation:
-        """Return the persona that speaks for showing `item` to `user`, and the past items that it stands on.
+        """Return the persona with the most attention to `item` for `user`, and the past items that it explains.
 
         The history is that of `seen`, or that of the last fit, which `restore` does not bring back. BadInput
         where the last fit knows nothing of the user or of the item.
@@ -274,7 +274,7 @@ class Persona(ScorePolicy):
         return Explanation(persona, float(attention[0, persona]), asked[1:][order], weights[order])
 
     def attention(self, user: int, items: IntArray) -> FloatArray:
-        """Return (len(items), personas): how much each of the user's personas is asked about each item."""
+        """Return (len(items), personas): the attention of each of the user's personas to each item."""
         if self._parameters is None:
             raise PolicyError("persona: attention() before fit()")
         return attending.weights(self._parameters, user, items)
@@ -284,28 +284,28 @@ class Persona(ScorePolicy):
         return size.factors(self.config.dim * self.config.personas) + size.dense_scores
 
     def remarks(self) -> list[str]:
-        """Say where there is less history than personas, or fewer rows than dimensions."""
+        """Warn if histories are shorter than the number of personas, or if there are more dimensions than rows."""
         if self._parameters is None:
             return []
         config, lengths = self.config, self._lengths[self._lengths > 0]
-        said = []
+        remarks = []
         if np.median(lengths) < config.personas:
-            said.append(
+            remarks.append(
                 f"warning: half of the users with a history, or more, have taken fewer items than the personas = "
                 f"{config.personas} of {self.kind}, so some of these rest on nothing: lower personas, or start from a "
                 "longer log."
             )
         elif lengths.min() < config.personas:
-            said.append(
+            remarks.append(
                 f"personas = {config.personas} is more than some users have taken items: some of their personas "
                 "rest on nothing."
             )
         if config.dim > min(lengths.size, np.count_nonzero(self._taken)):
-            said.append(
+            remarks.append(
                 f"warning: dim = {config.dim} is more than there are users with a history, or items that were "
                 "taken: persona can learn the log by heart. Lower dim."
             )
-        return said
+        return remarks
 
     def state(self) -> State:
         """Return parameters, Adagrad's sums and what is known of cold users and items."""
@@ -313,7 +313,7 @@ class Persona(ScorePolicy):
             return {}
         state = {**self._cold.state(), "lengths": self._lengths}
         if self._parameters is not None:
-            sums = {SUMS + name: array for name, array in self._sums.items()}
+            sums = {SUMS_PREFIX + name: array for name, array in self._sums.items()}
             state |= {**self._parameters, **sums, "drawn": self._taken}
         return state
 
@@ -321,11 +321,11 @@ class Persona(ScorePolicy):
         """Take over what `state` returned."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         self._lengths = np.array(state["lengths"])
         self._parameters, self._sums, self._histories = None, {}, None
         if "drawn" in state:
             self._taken = np.array(state["drawn"])
-            names = [name.removeprefix(SUMS) for name in state if name.startswith(SUMS)]
+            names = [name.removeprefix(SUMS_PREFIX) for name in state if name.startswith(SUMS_PREFIX)]
             self._parameters = {name: np.array(state[name]) for name in names}
-            self._sums = {name: np.array(state[SUMS + name]) for name in names}
+            self._sums = {name: np.array(state[SUMS_PREFIX + name]) for name in names}

@@ -1,4 +1,4 @@
-"""Attention of personas for items, and the scores that it mixes."""
+"""Attention of personas to items, and scores as attention-weighted mixtures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..interactions import FloatArray, IntArray
 from .persona_training import Parameters, unit
 
 USER_BLOCK = 16
-"""Users in one matrix product with all items; a smaller block is filled up, since BLAS may pick another
-kernel, and with it other last bits, for another number of rows."""
+"""Users in one matrix product with all items; smaller blocks are padded, since for another number of rows BLAS
+may pick another kernel, which rounds differently."""
 
 
 def scores(parameters: Parameters, users: IntArray, known: NDArray[np.bool_]) -> FloatArray:
@@ -26,13 +26,13 @@ def scores(parameters: Parameters, users: IntArray, known: NDArray[np.bool_]) ->
             personas = np.zeros((USER_BLOCK, *parameters["personas"].shape[1:]), np.float32)
             personas[: part.size] = parameters["personas"][part]
             cosines = unit(personas @ parameters["user_map"].T)[0] @ directions.T
-            mixture = mixed(cosines, personas @ items.T, temperature)
+            mixture = mixture_scores(cosines, personas @ items.T, temperature)
             out[start : start + part.size] = mixture[: part.size]
     return out + biases
 
 
-def mixed(cosines: FloatArray, by_persona: FloatArray, temperature: FloatArray) -> FloatArray:
-    """Return (B, items) scores of the persona mixtures; both arguments (B, K, items), the first is used up."""
+def mixture_scores(cosines: FloatArray, by_persona: FloatArray, temperature: FloatArray) -> FloatArray:
+    """Return (B, items) scores of the persona mixtures; both arguments (B, K, items), the first is overwritten."""
     cosines /= temperature
     cosines -= cosines.max(axis=1, keepdims=True)
     np.exp(cosines, out=cosines)
@@ -41,7 +41,7 @@ def mixed(cosines: FloatArray, by_persona: FloatArray, temperature: FloatArray) 
 
 
 def weights(parameters: Parameters, user: int, items: IntArray) -> FloatArray:
-    """Return (len(items), K): how much each persona of a user is asked about each item."""
+    """Return (len(items), K): the attention of each persona of a user to each item."""
     own = unit(parameters["personas"][user] @ parameters["user_map"].T)[0]
     other = unit(parameters["items"][items] @ parameters["item_map"].T)[0]
     logits = (other @ own.T) / np.exp(parameters["log_temperature"])

@@ -1,10 +1,10 @@
-"""The numbers behind `persona`: sampled softmax over attentive personas, its gradient by hand, and Adagrad.
+"""Training of `persona`: sampled softmax with attention over personas, manual gradients, and Adagrad.
 
 Parameters are a table of arrays: `personas` (users, K, d), `items` (items, d), `biases` (items,), the
 attention maps `user_map` and `item_map` (d_a, d), and `log_temperature` (1,). Cosines are products of unit
 vectors, so each batch projects the rows it touches once (two matrix products), one compiled pass over
-(positive, candidate, persona) collects gradients of scores and of unit vectors, and two more matrix
-products take the latter back through the normalization and the maps. float32 in use; float64 works too.
+(positive, candidate, persona) accumulates gradients of scores and of unit vectors, and two more matrix
+products propagate the latter back through the normalization and the maps. Works in float32 and float64.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ..interactions import FloatArray, IntArray
 
 Parameters = dict[str, NDArray[Any]]
 
-START = 0.1
-"""Spread of the first draw of a persona or an item vector."""
+INIT_SCALE = 0.1
+"""Standard deviation of the initial persona and item vectors."""
 BATCH = 256
-"""Positives between two steps."""
+"""Positives per step."""
 TINY = 1e-12
-"""A projection shorter than this has no direction: its cosine is 0."""
-COLDEST, HOTTEST = 0.01, 100.0
+"""Shorter projections have no direction: their cosines are 0."""
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 """A learned temperature stays between these."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimized, per positive; see `persona.Persona`."""
+    """Weights of the terms of the loss, per positive; see `persona.Persona`."""
 
     alpha: float = 1.0
     """Weight of the sampled softmax."""
@@ -62,8 +62,8 @@ def initial(
 
 
 def draw(shape: tuple[int, ...], rng: Generator) -> FloatArray:
-    """Return independent normal numbers: personas of a user start apart, in random directions."""
-    return np.float32(START) * rng.standard_normal(shape, dtype=np.float32)
+    """Return independent normal numbers, so that the personas of a user start in different directions."""
+    return np.float32(INIT_SCALE) * rng.standard_normal(shape, dtype=np.float32)
 
 
 def batches(
@@ -71,7 +71,7 @@ def batches(
 ) -> Iterator[tuple[IntArray, IntArray]]:
     """Yield (users (n,), candidates (n, 1 + negatives)) of one pass in random order; column 0 is the positive.
 
-    `source`: the items of which negatives are drawn with equal chances (the log's entries give the unigram
+    `source`: the items from which negatives are drawn uniformly (the log's entries give the unigram
     distribution), or the number of items.
     """
     size = source if isinstance(source, int) else source.size
@@ -90,7 +90,7 @@ def gradients(
 ) -> tuple[float, IntArray, IntArray, Parameters]:
     """Return (loss, user rows, item rows, gradients), summed over the batch; those of tables are of these rows.
 
-    `log_q` (items,) is taken off the scores before the softmax; zeros where nothing is corrected.
+    `log_q` (items,) is subtracted from the scores before the softmax; zeros for no correction.
     """
     rows, who = _compact(users, parameters["personas"].shape[0])
     columns, which = _compact(candidates.ravel(), parameters["items"].shape[0])
@@ -143,7 +143,7 @@ def step(
         if table.size:
             values, total = table.reshape(flat), sums[name].reshape(flat)
             _adagrad(values, total, at, found[name].reshape(at.size, -1), np.float32(learning_rate))
-    low, high = np.log(COLDEST), np.log(HOTTEST)
+    low, high = np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)
     np.clip(parameters["log_temperature"], low, high, out=parameters["log_temperature"])
 
 
@@ -198,7 +198,7 @@ def _add(target, weight, source):
 
 @njit(cache=True)
 def _pass(values, slopes, who, which, log_q, sharpness, weights):
-    """Collect the gradients of scores and unit vectors; return the loss and the slope in 1/temperature."""
+    """Accumulate gradients of scores and unit vectors; return the loss and its slope in 1/temperature."""
     x, v, b, p, q = values
     gx, gv, gb, gp, gq = slopes
     alpha, lambda_p, lambda_n, regularization = weights

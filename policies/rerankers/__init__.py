@@ -1,1 +1,1 @@
-"""Rerankers: one ranking in, another out. One file per method."""
+"""Rerankers: turn a policy's ranking into a slate. One module per method, plus shared helpers."""

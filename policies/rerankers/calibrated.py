@@ -1,4 +1,4 @@
-"""Calibrated recommendations: slates whose topics are in proportion to the user's history."""
+"""Calibrated recommendations (Steck): slates whose topic shares match the user's history."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationInfo, field_validator
 
-from ...errors import BadInput
+from ...errors import BadInput, WrongFields
 from ..base import Ranking
 from ..interactions import Observation
 from ..profiles import sparse_tags
-from .calibration_flow import improved
-from .candidates import FromCandidates, picked
+from .calibration_flow import improve_slates
+from .candidates import FromCandidates, select
 from .relevance import Scale, scaled
 from .targets import TargetConfig, targets
 
@@ -36,31 +36,31 @@ def kl_calibration(p: ArrayLike, q: ArrayLike, alpha: float = ALPHA) -> NDArray[
     p, q = np.broadcast_arrays(np.asarray(p, np.float64), np.asarray(q, np.float64))
     mixed = (1 - alpha) * q + alpha * p
     terms = np.zeros(p.shape)
-    counts = (p > 0) & (mixed > 0)  # alpha·p of the smallest p is 0, and its term is nothing
+    counts = (p > 0) & (mixed > 0)  # alpha·p underflows to 0 for the smallest p, whose term is 0
     np.divide(p, mixed, out=terms, where=counts)
     np.log(terms, out=terms, where=counts)
     return (p * terms).sum(axis=-1)
 
 
 class Calibrated(FromCandidates):
-    """Calibrated slates (Steck): topics in the proportions of the user's history, traded against the scores.
+    """Calibrated slates (Steck): topics in the proportions of the user's history, traded off against scores.
 
-    The slate I that maximizes (1 − weight)·Σ_i s(i) − weight·C_KL(p, q̃(I)).
+    Returns the slate I that maximizes (1 − weight)·Σ_i s(i) − weight·C_KL(p, q̃(I)).
 
     p: the profile of the user's history, mixed with a prior (`prior_weight`). q: mean tag of the slate,
-    weighted by rank, mixed with alpha·p. `weight` trades scores against calibration and depends on their
-    scale, so report C_KL beside the loss in hit rate, never `weight` alone. Scores are returned as they came.
+    weighted by rank; q̃: q mixed with alpha·p. `weight` trades scores against calibration and depends on their
+    scale, so report C_KL beside the loss in hit rate, never `weight` alone. Scores are returned unchanged.
 
-    - solver "greedy": starting from nothing, each step appends the candidate with the largest objective, ties
+    - solver "greedy": starting from an empty slate, each step appends the candidate with the largest objective, ties
       to the one ranked higher before; the order of selection is the order of the slate. With `normalize =
       "final"` and equal rank weights the objective is monotone submodular, so greedy gains over the empty slate at
       least 1 − 1/e of what the best slate gains over it, and it is exact where every candidate has one topic.
     - solver "flow": where every candidate has one topic, the optimum of the minimum-cost flow source → topic
       → item → sink, whose arcs into topic g cost what its j-th item adds to C_KL. These costs are convex in
-      j and items of a topic differ by score only, so that n shortest paths one after the other are the
-      greedy steps. Otherwise the relaxation in which an item may be on the slate by a part (concave, Frank–Wolfe),
-      rounded, and improved, as is the greedy slate, by exchanging one item as long as that gains; the better of
-      the two. A slate is never worse than greedy's, and is shown in the greedy's order.
+      j and items of a topic differ by score only, so that n successive shortest paths are the greedy steps.
+      Otherwise, the relaxation with fractional items (concave, solved by Frank–Wolfe) is rounded; this slate and
+      the greedy one are both improved by chains of exchanges, and the better one is returned. A slate is never
+      worse than the greedy one, and is shown in greedy order.
 
     Sources: Steck, "Calibrated recommendations", RecSys 2018; a flow formulation is due to Abdollahpouri et al.,
     WSDM 2023 (the network here is ours). Targets from recent history: Lin et al., UMAP 2024.
@@ -75,15 +75,15 @@ class Calibrated(FromCandidates):
         weight: float = Field(default=0.5, ge=0, le=1)
         """λ: 0 keeps the order of the scores, 1 looks at topics only."""
         scale: Scale = "minmax"
-        """How scores are made comparable: (s − min)/(max − min) or softmax, over each user's candidates."""
+        """How scores are normalized over each user's candidates: (s − min)/(max − min), or softmax."""
         normalize: Literal["final", "running"] = "final"
-        """Divide the slate so far by its final or by its current total rank weight."""
+        """Normalize the partial slate by its final or by its current total rank weight."""
         rank_weight: Literal["none", "log", "reciprocal"] = "none"
         """Weight of rank r in q: 1, 1/log2(r + 1) or 1/r."""
         alpha: float = Field(default=ALPHA, gt=0, le=1)
         """Share of p mixed into q."""
         solver: Literal["greedy", "flow"] = "greedy"
-        """Step by step, or the exact slate where every item has one topic and a better one elsewhere."""
+        """Greedy, or "flow": exact where every item has one topic, and at least as good as greedy elsewhere."""
 
         @field_validator("solver")
         @classmethod
@@ -92,9 +92,12 @@ class Calibrated(FromCandidates):
             if solver == "flow" and (
                 given.get("normalize") == "running" or given.get("rank_weight") in ("log", "reciprocal")
             ):
-                raise ValueError(
+                raise WrongFields(
                     'it chooses a set, so it needs normalize = "final" and rank_weight = "none"; '
-                    'with others use solver = "greedy"'
+                    'with others use solver = "greedy"',
+                    "solver",
+                    "normalize",
+                    "rank_weight",
                 )
             return solver
 
@@ -110,10 +113,10 @@ class Calibrated(FromCandidates):
         rules = weights, config.normalize == "final", config.weight, config.alpha
         chosen = _greedy(ranking.items, scores, target, *tags, *rules)
         if config.solver == "flow":
-            sets = improved(chosen, ranking.items, scores, target, *tags, config.weight, config.alpha)
+            sets = improve_slates(chosen, ranking.items, scores, target, *tags, config.weight, config.alpha)
             items, values = _columns(ranking.items, -1, sets), _columns(scores, 0.0, sets)
             chosen = _columns(sets, -1, _greedy(items, values, target, *tags, *rules))
-        return picked(ranking, chosen)
+        return select(ranking, chosen)
 
 
 def _columns(array: NDArray[Any], empty: Any, columns: NDArray[np.int64]) -> NDArray[Any]:
@@ -150,7 +153,7 @@ def _greedy(items, scores, target, indptr, topics, values, weights, final, trade
             best, pick = -np.inf, -1
             for c in range(width):
                 item = items[b, c]
-                # a gain can only shrink from step to step while the normalizer stays
+                # With a constant normalizer gains never increase from step to step, so an old gain is a bound.
                 if item < 0 or bound[c] <= best:
                     continue
                 gain = 0.0

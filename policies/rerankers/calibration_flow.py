@@ -1,4 +1,4 @@
-"""Better calibrated slates than the greedy's where items have several topics: relax, round, exchange."""
+"""The "flow" solver of calibrated slates for items with several topics: relax, round, exchange items."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numba import njit
 
 ITERATIONS = 50
-"""Frank–Wolfe steps. The relaxation only has to point at items; exchanges do the rest."""
-GAIN = 1e-10
-"""A chain of exchanges must gain this much: less is rounding, and could go back and forth."""
+"""Frank–Wolfe steps. The relaxation only has to find good items; exchanges do the rest."""
+MIN_GAIN = 1e-10
+"""A chain of exchanges must gain this much: less is rounding error, and could cycle."""
 
 
 @njit(cache=True)
-def improved(chosen, items, scores, target, indptr, topics, values, trade, alpha):
+def improve_slates(chosen, items, scores, target, indptr, topics, values, trade, alpha):
     """Return (B, n) columns of `items`, ascending, −1 at the end: sets at least as good as those in `chosen`.
 
     Objective of a set I of n items: (1 − trade)·Σ s + trade·Σ_g p_g log(share·Σ_{i ∈ I} tag_ig + alpha p_g),
@@ -35,13 +35,13 @@ def improved(chosen, items, scores, target, indptr, topics, values, trade, alpha
         for r in range(n):
             if chosen[b, r] >= 0:
                 first[chosen[b, r]] = True
-        # one topic each: nothing beats the greedy; no more than n candidates: nothing to choose
+        # With one topic per item greedy is optimal; with at most n candidates there is nothing to choose.
         if several and width > n and trade > 0:
             s = scores[b, :width]
             second = _relaxed(first, n, items[b], s, p, indptr, topics, values, trade, share, alpha)
             one = _exchanged(first, items[b], s, p, indptr, topics, values, trade, share, alpha)
             two = _exchanged(second, items[b], s, p, indptr, topics, values, trade, share, alpha)
-            if two > one + GAIN:
+            if two > one + MIN_GAIN:
                 first = second
         r = 0
         for c in range(width):
@@ -100,7 +100,7 @@ def _relaxed(start, n, items, scores, p, indptr, topics, values, trade, share, a
         there = _masses(corner, items, indptr, topics, values, p.size)
         linear = (1 - trade) * (scores * (corner - x)).sum()
         low, high = 0.0, 1.0
-        for _ in range(30):  # the derivative along the way falls: halve
+        for _ in range(30):  # bisection: the derivative decreases along the line
             step = 0.5 * (low + high)
             rise = linear
             for g in range(p.size):
@@ -120,14 +120,14 @@ def _relaxed(start, n, items, scores, p, indptr, topics, values, trade, share, a
 def _exchanged(inside, items, scores, p, indptr, topics, values, trade, share, alpha):
     """Improve the set `inside` by chains of exchanges, and return its objective.
 
-    Each chain exchanges the best pair, again and again, also where that loses, with every item moved once at
-    most (the variable depth of Kernighan and Lin); it is cut where the total gain was largest.
+    Each chain repeatedly exchanges the best pair, even at a loss, and moves every item at most once (the
+    variable-depth search of Kernighan and Lin); it is cut where the total gain was largest.
     """
     width = inside.size
     while True:
         trial = inside.copy()
         moved = np.zeros(width, np.bool_)
-        total, best_total = 0.0, GAIN
+        total, best_total = 0.0, MIN_GAIN
         best = inside
         found = False
         while True:
@@ -150,7 +150,7 @@ def _exchanged(inside, items, scores, p, indptr, topics, values, trade, share, a
 
 @njit(cache=True)
 def _best_pair(inside, moved, items, scores, p, indptr, topics, values, trade, share, alpha):
-    """Return the gain of the best exchange, and which candidate goes and which comes; −1 where there is none."""
+    """Return the gain of the best exchange, and the candidates that leave and enter; −1 if there is none."""
     width = inside.size
     mass = _masses(inside.astype(np.float64), items, indptr, topics, values, p.size)
     now = _value(mass, p, share, alpha)

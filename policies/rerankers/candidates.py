@@ -1,4 +1,4 @@
-"""What rerankers that pick from a list of candidates have in common: how deep the list is, and what they return."""
+"""Shared parts of rerankers that select from a list of candidates: its depth, selection, and leftover items."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pydantic import Field, field_validator
 from ...config import Config
 from ..base import Ranking, Reranker
 
-DEEPEST = 100_000
-"""Most candidates that can be asked for by number."""
+MAX_CANDIDATES = 100_000
+"""Largest number of candidates that a configuration may ask for."""
 WHOLE_CATALOG = int(np.iinfo(np.int32).max)
-"""More than there are items: whoever asks for it gets all of them."""
+"""More than there can be items: asking for this many returns all of them."""
 
-Depth = Annotated[int, Field(ge=1, le=DEEPEST)] | Literal["all"]
+Depth = Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] | Literal["all"]
 
 
 class CandidatesConfig(Config):
@@ -31,8 +31,8 @@ class CandidatesConfig(Config):
     @classmethod
     def _in_range(cls, value: Any) -> Any:
         whole = isinstance(value, int) and not isinstance(value, bool)
-        if value != "all" and not (whole and 1 <= value <= DEEPEST):
-            raise ValueError(f'it must be a whole number from 1 to {DEEPEST}, or "all"')
+        if value != "all" and not (whole and 1 <= value <= MAX_CANDIDATES):
+            raise ValueError(f'must be a whole number from 1 to {MAX_CANDIDATES}, or "all"')
         return value
 
 
@@ -49,7 +49,7 @@ class FromCandidates(Reranker, ABC):
         return WHOLE_CATALOG if depth == "all" else depth
 
 
-def picked(
+def select(
     ranking: Ranking, columns: NDArray[np.int64], scores: NDArray[np.float32] | None = None
 ) -> Ranking:
     """Return the items in `columns` (B, n) of the ranking, −1 for none, with `scores` (B, C) or their own."""
@@ -65,17 +65,17 @@ def picked(
     return Ranking(ranking.users, items, values)
 
 
-def followed(built: Ranking, before: Ranking, depth: int) -> Ranking:
-    """Return `built` followed, up to `depth`, by what it left of `before`, in its order and with its scores."""
+def append_rest(built: Ranking, before: Ranking, depth: int) -> Ranking:
+    """Return `built`, extended up to `depth` by the remaining items of `before` in their order, scores unchanged."""
     items = np.full((len(before.users), depth), -1, np.int32)
     scores = np.full(items.shape, -np.inf, np.float32)
     marks = np.full(int(before.items.max(initial=-1)) + 1, -1, np.int64)
-    _follow(built.items, built.scores, before.items, before.scores, marks, items, scores)
+    _append_rest(built.items, built.scores, before.items, before.scores, marks, items, scores)
     return Ranking(before.users, items, scores)
 
 
 @njit(cache=True)
-def _follow(built, of_built, before, of_before, marks, items, scores):
+def _append_rest(built, of_built, before, of_before, marks, items, scores):
     for b in range(items.shape[0]):
         r = 0
         for c in range(built.shape[1]):

@@ -1,4 +1,4 @@
-"""Do these rerankers fit behind this policy? Asked before anything runs."""
+"""Check that a list of rerankers is compatible with a policy, before anything runs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def check_chain(policy: Policy, rerankers: Sequence[Reranker]) -> None:
         if reranker.uses_scores:
             raise BadInput(
                 f'reranker "{reranker.kind}" weighs scores, but policy "{policy.kind}" only gives an order. Use a '
-                "policy with scores, or rerankers that go by the order: niche_floor, explore with strategy = "
+                "policy with scores, or rerankers that use the order only: niche_floor, explore with strategy = "
                 '"epsilon"'
             )

@@ -1,4 +1,4 @@
-"""Slates for somebody who wants one topic at a time and consumes a few items: Peng et al."""
+"""Slates for users who want one topic at a time and consume only a few items (Peng et al.)."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from numba import njit
 from numpy.random import Generator
 from pydantic import Field, ValidationInfo, field_validator
 
-from ...errors import PolicyError
+from ...errors import PolicyError, WrongFields
 from ..base import Ranking
 from ..interactions import Observation
 from ..profiles import sparse_tags
-from .candidates import FromCandidates, picked
+from .candidates import FromCandidates, select
 from .consumption_values import AnyValues, gain_table
 from .relevance import Scale, scaled
 from .targets import TargetConfig, targets
 
 
 class Consumption(FromCandidates):
-    """Slates for somebody who takes a few items only (Peng et al.): most value from the best of them.
+    """Slates for users who take only a few items (Peng et al.): the largest expected value of the best of them.
 
-    The slate that maximizes (1 − weight)·Σ_i s(i)/n + weight·Σ_t p_t V_t(a_t)/max_t V_t(n).
+    Returns the slate that maximizes (1 − weight)·Σ_i s(i)/n + weight·Σ_t p_t V_t(a_t)/max_t V_t(n).
 
     The user wants topic t with probability p_t (the profile of the history) and consumes the `consumed` best of
     the a_t items of that topic, whose values are independent draws; V_t(a) is the expected sum. Greedy: each
-    step appends the candidate that adds most, ties to the one ranked higher before. Items with one topic each: V
+    step appends the candidate that adds most, ties to the item that was ranked higher. Items with one topic each: V
     is concave, so the slate is the best one, and with weight = 1 (the model of the paper) the best-ranked items
     of every topic fill its slots. Items of several topics take parts of a slot in each, V linear in between:
-    ours, and then greedy is within 1 − 1/e. Scores are returned as they came.
+    ours, and then greedy is within 1 − 1/e. Scores are returned unchanged.
 
     The larger the slate at a fixed `consumed`, the closer its shares come to p^γ: γ = 1/2 for uniform values, 1
     exponential, tail/(tail − 1) Pareto, and 0 for Bernoulli values of equal success for all topics that do not
-    fade (nor at fading < 1; at fading = 1 γ = 1/(1 + success), beyond 1/fading): `consumption_values.gamma_shares`.
-    With many consumed of a short slate, it asks for the most likely topic alone: always where the whole slate is
-    consumed and no success fades (by p_t·success_t where topics differ in it), and before that the sooner the
+    fade (nor at fading < 1; at fading = 1 γ = 1/(1 + success), beyond 1/fading).
+    If much of a short slate is consumed, the optimum is the most likely topic alone: always if the whole slate is
+    consumed and no success fades (by p_t·success_t if topics differ in success), and otherwise the sooner, the
     further that topic is ahead. Source: Peng, Raghavan, Pierson, Kleinberg and Garg, "Reconciling the
     accuracy-diversity trade-off in recommendations", WWW 2024. Cost: O(n·candidates·topics of an item), less by
     upper bounds.
@@ -49,7 +49,7 @@ class Consumption(FromCandidates):
         values: AnyValues = "exponential"
         """Distribution of the value of an item of the wanted topic."""
         success: float | list[float] = 0.5
-        """bernoulli: the chance that an item is any good, one for all topics or a list with one for each."""
+        """bernoulli: the probability that an item satisfies, one for all topics or a list with one per topic."""
         fading: float = Field(default=0.0, ge=0)
         """bernoulli: the i-th item of a topic succeeds with chance success·i^(−fading)."""
         tail: float = Field(default=3.0, gt=1)
@@ -59,7 +59,7 @@ class Consumption(FromCandidates):
         weight: float = Field(default=1.0, ge=0, le=1)
         """0 keeps the order of the scores, 1 looks at topics only."""
         scale: Scale = "minmax"
-        """How scores are made comparable: (s − min)/(max − min) or softmax, over each user's candidates."""
+        """How scores are normalized over each user's candidates: (s − min)/(max − min), or softmax."""
 
         @field_validator("success", mode="before")
         @classmethod
@@ -67,9 +67,7 @@ class Consumption(FromCandidates):
             each = success if isinstance(success, list) else [success]
             numbers = [one for one in each if isinstance(one, (int, float)) and not isinstance(one, bool)]
             if not each or len(numbers) < len(each) or not all(0 < one < 1 for one in numbers):
-                raise ValueError(
-                    "it must be a number between 0 and 1, or a list with one such number per topic"
-                )
+                raise ValueError("must be a number between 0 and 1, or a list with one such number per topic")
             return success
 
         @field_validator("sample")
@@ -77,7 +75,8 @@ class Consumption(FromCandidates):
         def _values(cls, sample: list[float], info: ValidationInfo) -> list[float]:
             given: dict[str, Any] = info.data
             if given.get("values") == "empirical" and not any(sample):
-                raise ValueError('values = "empirical" needs at least one positive number')
+                text = 'values = "empirical" needs at least one positive number'
+                raise WrongFields(text, "values", "sample")
             if any(one < 0 for one in sample):
                 raise ValueError("values are numbers of at least 0")
             return sample
@@ -100,7 +99,7 @@ class Consumption(FromCandidates):
         gains *= config.weight / max(gains.sum(axis=1).max(), np.finfo(float).tiny)
         scores = scaled(ranking.scores, ranking.items, config.scale) * ((1 - config.weight) / n)
         target = targets(seen, ranking.users, config)
-        return picked(ranking, _greedy(ranking.items, scores, target, *sparse_tags(seen.tags), gains))
+        return select(ranking, _greedy(ranking.items, scores, target, *sparse_tags(seen.tags), gains))
 
 
 @njit(cache=True)
@@ -116,7 +115,7 @@ def _greedy(items, scores, target, indptr, topics, values, gains):
             best, pick = -np.inf, -1
             for c in range(width):
                 item = items[b, c]
-                # a gain can only shrink from step to step
+                # Gains never increase from step to step (submodularity), so an old gain is an upper bound.
                 if item < 0 or bound[c] <= best:
                     continue
                 gain = scores[b, c]
@@ -138,7 +137,7 @@ def _greedy(items, scores, target, indptr, topics, values, gains):
 
 @njit(cache=True)
 def _added(gains, slots, part):
-    """Return what `part` ≤ 1 of a slot adds after `slots`, of which rounding may make a little too many."""
+    """Return what `part` ≤ 1 of a slot adds after `slots`, which rounding may raise slightly above the table."""
     whole = min(int(slots), gains.size - 1)
     inside = min(part, whole + 1 - slots)
     following = gains[min(whole + 1, gains.size - 1)]

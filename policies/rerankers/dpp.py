@@ -1,4 +1,4 @@
-"""Determinantal point process: the slate with the largest determinant, found greedily."""
+"""Determinantal point process (DPP): diverse slates by greedy maximization of a determinant."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pydantic import Field
 
 from ..base import Ranking
 from ..interactions import Observation
-from .candidates import CandidatesConfig, FromCandidates, picked
+from .candidates import CandidatesConfig, FromCandidates, select
 from .relevance import Scale, scaled
 from .similarity import Similarity, candidate_vectors, similar_row, similarities
 
-SMALLEST = 1e-5
-"""A candidate whose residual is below this is a combination of those chosen: cosines are known to about 1e-7."""
+MIN_RESIDUAL = 1e-5
+"""Candidates with a smaller residual count as linear combinations of the chosen ones (cosines have errors ~1e-7)."""
 
 
 class DPP(FromCandidates):
@@ -29,7 +29,7 @@ class DPP(FromCandidates):
     factorization: e_i = (S_ji − ⟨c_j, c_i⟩)/d_j, d²_i ← d²_i − e_i². Multiplied by weight, that is
     weight·log d²_i + (1 − weight)·s(i): 0 keeps the order of the scores, and no q overflows. Where
     similarity_share = 1, items of equal tags exclude each other; what remains when all d² are used up (below
-    1e-5, since cosines are float32) is filled in the old order. Scores are returned as they came.
+    1e-5, since cosines are float32) is filled in the old order. Scores are returned unchanged.
 
     Source: Chen, Zhang and Zhou, "Fast greedy MAP inference for determinantal point process", 2018; ours:
     similarity_share, and filling up instead of stopping. Cost: O(n²·candidates) per user, plus that of similarities.
@@ -39,13 +39,13 @@ class DPP(FromCandidates):
 
     class Config(CandidatesConfig):
         weight: float = Field(default=0.3, ge=0, le=1)
-        """1 − θ: 0 keeps the order of the scores, 1 looks at the volume that the slate spans only."""
+        """1 − θ: 0 keeps the order of the scores, 1 considers only the volume that the slate spans."""
         similarity: Similarity = "topics"
         """Cosine of the items' tags, or of who took them."""
         similarity_share: float = Field(default=0.9, ge=0, le=1)
-        """How alike two items of equal vectors count as; below 1 a topic can come more than once."""
+        """Similarity of two items with equal vectors; below 1 a topic can appear more than once."""
         scale: Scale = "minmax"
-        """How scores are made comparable: (s − min)/(max − min) or softmax, over each user's candidates."""
+        """How scores are normalized over each user's candidates: (s − min)/(max − min), or softmax."""
 
     config: Config
 
@@ -55,7 +55,7 @@ class DPP(FromCandidates):
         scores = scaled(ranking.scores, ranking.items, config.scale)
         alike = similarities(seen, config.similarity)
         chosen = _greedy(ranking.items, scores, n, config.weight, config.similarity_share, *alike)
-        return picked(ranking, chosen)
+        return select(ranking, chosen)
 
 
 @njit(cache=True)
@@ -72,8 +72,8 @@ def _greedy(items, scores, n, weight, share, unit, indptr, indices, data):
         for r in range(n):
             best, pick = -np.inf, -1
             for c in range(width):
-                # the logarithm is at most 0
-                if free[c] and left[c] > SMALLEST and (1 - weight) * scores[b, c] > best:
+                # The logarithm is at most 0, so the score alone is an upper bound.
+                if free[c] and left[c] > MIN_RESIDUAL and (1 - weight) * scores[b, c] > best:
                     value = (1 - weight) * scores[b, c] + weight * math.log(left[c])
                     if value > best:
                         best, pick = value, c
@@ -86,7 +86,7 @@ def _greedy(items, scores, n, weight, share, unit, indptr, indices, data):
                 break
             chosen[b, r] = pick
             free[pick] = False
-            if r + 1 == n or left[pick] <= SMALLEST:
+            if r + 1 == n or left[pick] <= MIN_RESIDUAL:
                 continue
             similar_row(pick, items[b], vectors, indptr, indices, data, scratch, alike)
             root = math.sqrt(left[pick])

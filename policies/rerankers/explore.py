@@ -1,4 +1,4 @@
-"""Exploration behind any policy: slots drawn at random, or a bonus for items that were shown little."""
+"""Exploration on top of any policy: random slots, or a bonus for items that were rarely shown."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ...philox import normal, uniform
 from ..base import Ranking
 from ..interactions import Observation, Source
 from ..ties import tie_key
-from .candidates import CandidatesConfig, FromCandidates, picked
+from .candidates import CandidatesConfig, FromCandidates, select
 from .popularity_discount import best_of
 from .relevance import Scale, scaled
 
 
 class Explore(FromCandidates):
-    """Exploration: slots drawn at random, or a bonus (UCB, Thompson) for items that were shown little.
+    """Exploration: slots drawn at random, or a bonus (UCB, Thompson) for items that were rarely shown.
 
     Slots drawn at random ("epsilon"), or the n items with the largest (1 − weight)·s(i) + weight·index_i.
 
@@ -32,8 +32,8 @@ class Explore(FromCandidates):
     - "thompson": index = m_i + exploration·sqrt(m_i (1 − m_i)/(N_i + 1))·z, z a standard normal draw for each
       user and item: the mean and spread of a Beta posterior of the item's chance to be taken, in normal shape.
 
-    shown_i and taken_i: slots of slates as far back as `platform.keep_exposures`, and what was taken from them; with
-    an organic or frozen log there are none. These two hand on the value above as the score. A user's draws
+    shown_i and taken_i: slots in stored slates (see `platform.keep_exposures`), and takes from them; 0 with
+    an organic or frozen log. "ucb" and "thompson" return the value above as the score. A user's draws
     depend on the call and the user only, not on who else is ranked. UCB after Auer, Cesa-Bianchi and
     Fischer 2002, with counts of all users together and a prior. Cost: O(candidates) per user.
     """
@@ -48,24 +48,24 @@ class Explore(FromCandidates):
         weight: float = Field(default=0.2, ge=0, le=1)
         """ucb, thompson: 0 keeps the order of the scores, 1 looks at the index only."""
         exploration: float = Field(default=1.0, ge=0)
-        """ucb, thompson: how far the index goes beyond what is known of an item."""
+        """ucb, thompson: weight of the uncertainty about an item in the index."""
         prior_takes: float = Field(default=1.0, gt=0)
-        """ucb, thompson: how often an item counts as taken before it was shown."""
+        """ucb, thompson: prior number of takes of an item."""
         prior_misses: float = Field(default=9.0, gt=0)
-        """ucb, thompson: how often an item counts as shown and left before it was shown."""
+        """ucb, thompson: prior number of shows of an item without a take."""
         scale: Scale = "minmax"
-        """How scores are made comparable: (s − min)/(max − min) or softmax, over each user's candidates."""
+        """How scores are normalized over each user's candidates: (s − min)/(max − min), or softmax."""
 
     config: Config
 
     @property
     def uses_scores(self) -> bool:
-        """Random slots need the order only."""
+        """Whether it weighs scores: random slots need the order only."""
         return self.config.strategy != "epsilon"
 
     @property
     def rescores(self) -> bool:
-        """Random slots make a list; the bonuses are scores."""
+        """Whether it only assigns new scores: random slots build a slate, bonuses are scores."""
         return self.config.strategy != "epsilon"
 
     def rerank(self, ranking: Ranking, seen: Observation, n: int, rng: Generator) -> Ranking:
@@ -73,7 +73,7 @@ class Explore(FromCandidates):
         config = self.config
         key = tie_key(rng)
         if config.strategy == "epsilon":
-            return picked(ranking, _random_slots(key, config.epsilon, ranking.users, ranking.items, n))
+            return select(ranking, _random_slots(key, config.epsilon, ranking.users, ranking.items, n))
         shown, taken = shown_and_taken(seen)
         known = shown + config.prior_takes + config.prior_misses
         mean = (taken + config.prior_takes) / known
@@ -90,7 +90,7 @@ class Explore(FromCandidates):
 
 
 def shown_and_taken(seen: Observation) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (items,) in how many slots each item was, and how often it was taken from one, while slates are kept."""
+    """Return (items,) each item's number of slots in the stored slates, and of takes from them."""
     shown = np.zeros(seen.n_items, np.int64)
     for past in seen.exposures:
         slates = past.slates[~past.organic]
@@ -99,7 +99,7 @@ def shown_and_taken(seen: Observation) -> tuple[NDArray[np.int64], NDArray[np.in
         return shown, shown.copy()
     log = seen.since(seen.exposures[0].round)
     taken = np.bincount(log.item[log.source == Source.SLATE], minlength=seen.n_items)
-    # somebody else's slates cannot have been left more often than shown
+    # The log may hold takes from slates that are not stored: no item counts as taken more often than shown.
     return shown, np.minimum(taken, shown)
 
 

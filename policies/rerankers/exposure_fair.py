@@ -1,4 +1,4 @@
-"""Every provider, topic or level of popularity gets its share of the slots, not in each slate but over time."""
+"""Fair exposure: every provider, topic or popularity level gets its share of slots, over time, not per slate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...errors import PolicyError
 from ..base import Ranking, State
 from ..interactions import IntArray, Observation
 from .calibrated import rank_weights
-from .candidates import CandidatesConfig, FromCandidates, picked
+from .candidates import CandidatesConfig, FromCandidates, select
 from .item_groups import Groups, item_groups
 from .relevance import Scale, scaled
 
@@ -25,39 +25,39 @@ class ExposureFair(FromCandidates):
 
     Slot after slot, user after user: argmax_i s(i) + step·w·owed_g(i), owed_g = Σ target_g·w − Σ_{slots of g} w.
 
-    The sums run over all slots filled so far, of earlier rounds as they were really shown (`shown`) and of this
-    call as they are chosen; w is the weight of a slot's rank (the slot to be filled, before owed). step·owed is the
-    price of exposure of a group in a subgradient ascent on the dual of "the largest sum of scores such that every
-    group has its target": a group that is behind becomes cheaper until those users see it who lose least by it.
-    The smaller `step`, the less relevance is lost and the longer it takes. Where targets can be reached and nothing
-    is forgotten (half_life = 1e9), what is owed stays bounded, so that the error goes to 0 as a share. What is owed
-    fades with `half_life`, so that a target out of reach does not pile up; then about 0.7·owed/half_life slots a
-    round stay missing for good, owed being at most about 1/`step`, or with
-    rank weights 1/(step·smallest w).
+    The sums run over all slots filled so far: those of earlier rounds as actually shown (`shown`), and those of
+    this call as chosen. w is the weight of a slot's rank (the factor before owed: of the slot to be filled).
+    step·owed is the price of a group's exposure in a subgradient ascent on the dual of "maximize the sum of scores
+    such that every group has its target": a group that is behind becomes cheaper until the users who lose least by
+    it see it. The smaller `step`, the less relevance is lost and the longer it takes. If targets are feasible and
+    nothing is forgotten (half_life = 1e9), owed exposure stays bounded, so the relative error goes to 0. Owed
+    exposure decays with `half_life`, so that an infeasible target does not accumulate; then about
+    0.7·owed/half_life slots a round stay missing for good, where owed is at most about 1/`step`, or with rank
+    weights 1/(step·smallest w).
 
-    Users are served in a random order. One user's slate depends on who is served in the same call, which
-    fairness over slots is about. A group has a target only while it has a live item. State: what each group is owed.
-    Scores are returned as they came. Ours. Cost: O(n·candidates) per user.
+    Users are served in a random order. One user's slate depends on who else is served in the same call, as it must
+    for fairness over slots. A group has a target only while it has a live item. State: what each group is owed.
+    Scores are returned unchanged. Ours. Cost: O(n·candidates) per user.
     """
 
     kind = "exposure_fair"
 
     class Config(CandidatesConfig):
         groups: Groups = "auto"
-        """Whose exposure: providers (auto: where the platform knows them, else topics), topics, or niche, mid, head."""
+        """Groups of items: "auto" (providers if known, else topics), providers, topics, or popularity levels."""
         target: Literal["equal", "items", "taken"] = "equal"
-        """Every group alike, by its number of live items, or by how often its live items were taken."""
+        """Equal targets, or proportional to a group's number of live items, or to how often those were taken."""
         shares: list[float] = []
         """The targets themselves, one for each group in the order of their ids (niche, mid, head); instead of
         `target`. Only their ratios count."""
         step: float = Field(default=0.01, ge=0)
-        """How much score a slot that is owed is worth; scores run from 0 to 1. 0 keeps the order of the scores."""
+        """Score that one owed slot is worth; scores range from 0 to 1. 0 keeps the order of the scores."""
         half_life: float = Field(default=20.0, gt=0)
-        """Rounds after which half of what is owed is forgotten; 1e9 for never."""
+        """Rounds after which half of the owed exposure is forgotten; 1e9 for never."""
         rank_weight: Literal["none", "log", "reciprocal"] = "none"
-        """How much exposure rank r is: 1, 1/log2(r + 1) or 1/r."""
+        """Exposure of rank r: 1, 1/log2(r + 1) or 1/r."""
         scale: Scale = "minmax"
-        """How scores are made comparable: (s − min)/(max − min) or softmax, over each user's candidates."""
+        """How scores are normalized over each user's candidates: (s − min)/(max − min), or softmax."""
 
         @field_validator("shares")
         @classmethod
@@ -78,27 +78,27 @@ class ExposureFair(FromCandidates):
         """Return n of the ranked items."""
         config = self.config
         group, ids = item_groups(seen, config.groups)
-        owed = self._now(seen.round, ids)
+        owed = self._owed_at(seen.round, ids)
         target = self._targets(seen, group, ids.size)
         scores = scaled(ranking.scores, ranking.items, config.scale)
         order = rng.permutation(ranking.users.size)
         weights = rank_weights(config.rank_weight, n)
-        return picked(
+        return select(
             ranking, _serve(order, ranking.items, scores, group, owed, target, config.step, weights)
         )
 
     def shown(self, seen: Observation, users: IntArray, slates: IntArray) -> None:
-        """Book the round's slates."""
+        """Record the exposure of the round's slates."""
         group, ids = item_groups(seen, self.config.groups)
-        owed = self._now(seen.round, ids)
+        owed = self._owed_at(seen.round, ids)
         weights = np.broadcast_to(rank_weights(self.config.rank_weight, slates.shape[1]), slates.shape)
         filled = slates >= 0
         got = np.bincount(group[slates[filled]], weights=weights[filled], minlength=ids.size)
         owed += self._targets(seen, group, ids.size) * got.sum() - got
         self._ids, self._owed, self._round = ids, owed, seen.round
 
-    def _now(self, round: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return (groups,) what is still owed in a round: groups may have come or gone since."""
+    def _owed_at(self, round: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return (groups,) what each group is still owed in a round; groups may have appeared or vanished since."""
         owed = np.zeros(ids.size)
         _, here, there = np.intersect1d(ids, self._ids, assume_unique=True, return_indices=True)
         owed[here] = self._owed[there]
@@ -120,12 +120,12 @@ class ExposureFair(FromCandidates):
             target = np.bincount(group[seen.live], weights=seen.popularity[seen.live], minlength=groups)
         else:
             target = (live > 0).astype(np.float64)
-        if target.sum() == 0:  # nothing was taken yet, or all shares are of groups without items
+        if target.sum() == 0:  # nothing was taken yet, or all shares belong to groups without live items
             target = (live > 0).astype(np.float64)
         return target / (target.sum() or 1.0)
 
     def state(self) -> State:
-        """Return what each group is owed, as of which round."""
+        """Return what each group is owed, and as of which round."""
         return {"ids": self._ids.copy(), "owed": self._owed.copy(), "round": np.array(self._round)}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -144,7 +144,7 @@ def _serve(order, items, scores, group, owed, target, step, weights):
     for b in order:
         free = items[b] >= 0
         for r in range(n):
-            # the price of a unit of exposure, of which this slot is so much
+            # The slot's exposure, weights[r], times the price of a unit of exposure.
             price = step * weights[r]
             best, pick = -np.inf, -1
             for c in range(width):

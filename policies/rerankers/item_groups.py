@@ -1,4 +1,4 @@
-"""Which items belong together: those of a provider, of a topic, or of a level of popularity."""
+"""Groups of items: by provider, by topic, or by level of popularity (niche, mid, head)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ..interactions import Observation
 
 Groups = Literal["auto", "providers", "topics", "popularity"]
 NICHE, HEAD = 0.8, 0.05
-"""Share of the live items, by how often they were taken, that is niche, and that is head; mid is between."""
+"""Shares of the live items, ordered by how often they were taken, that are niche and head; mid is in between."""
 LEVELS = ("niche", "mid", "head")
 
 
 def niche_items(seen: Observation, share: float, window: int | None) -> NDArray[np.bool_]:
     """Return (items,) true for the `share` of the live items that was taken least (in the last `window` rounds).
 
-    Items taken as often as the last of these are niche too: ids decide nothing. So with an empty log all are.
+    Items taken equally often are all niche or all not, so with an empty log all live items are niche.
     """
     return _level(seen, window, share) == 0
 
 
 def item_groups(seen: Observation, groups: Groups) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return (items,) the group of each item as a number from 0 on, and (groups,) what the groups are called.
+    """Return (items,) the group of each item as a number from 0 on, and (groups,) the id of each group.
 
-    "auto": providers where the platform knows them, else topics. A topic: the largest tag, the first of
+    "auto": providers if the platform knows them, else topics. Topic of an item: its largest tag, the first of
     equals. Popularity: 0 niche, 1 mid, 2 head.
     """
     providers = seen.providers

@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: the next item is good and unlike those before it."""
+"""Maximal marginal relevance (MMR): each next item is relevant and dissimilar to those before it."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from pydantic import Field
 
 from ..base import Ranking
 from ..interactions import Observation
-from .candidates import CandidatesConfig, FromCandidates, picked
+from .candidates import CandidatesConfig, FromCandidates, select
 from .relevance import Scale, scaled
 from .similarity import Similarity, candidate_vectors, similar_row, similarities
 
 
 class MMR(FromCandidates):
-    """Maximal marginal relevance: each next item trades its score against likeness to those before.
+    """Maximal marginal relevance: each next item trades its score off against similarity to those before.
 
     Greedy: append argmax_i (1 − weight)·s(i) − weight·max_{j in slate} sim(i, j).
 
-    sim is a cosine in [0, 1]. The first item is the best one; ties go to the one ranked higher before. There
-    is no objective of the whole slate behind it. Scores are returned as they came. After Carbonell
+    sim is a cosine in [0, 1]. The first item is the best one; ties go to the item that was ranked higher. There
+    is no objective of the whole slate behind it. Scores are returned unchanged. After Carbonell
     and Goldstein, SIGIR 1998; their λ is 1 − weight.
-    Cost: O(n·candidates·topics) per user; by who took it, O(n·(candidates + items alike)) and the product
-    countsᵀ·counts once a round.
+    Cost: O(n·candidates·topics) per user; with similarity = "taken", O(n·(candidates + similar items)) and the
+    product countsᵀ·counts once a round.
     """
 
     kind = "mmr"
 
     class Config(CandidatesConfig):
         weight: float = Field(default=0.3, ge=0, le=1)
-        """0 keeps the order of the scores, 1 looks at similarity only."""
+        """0 keeps the order of the scores, 1 considers similarity only."""
         similarity: Similarity = "topics"
         """Cosine of the items' tags, or of who took them."""
         scale: Scale = "minmax"
-        """How scores are made comparable: (s − min)/(max − min) or softmax, over each user's candidates."""
+        """How scores are normalized over each user's candidates: (s − min)/(max − min), or softmax."""
 
     config: Config
 
@@ -42,7 +42,7 @@ class MMR(FromCandidates):
         """Return n of the ranked items."""
         config = self.config
         scores = scaled(ranking.scores, ranking.items, config.scale)
-        return picked(
+        return select(
             ranking, _greedy(ranking.items, scores, n, config.weight, *similarities(seen, config.similarity))
         )
 

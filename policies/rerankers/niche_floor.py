@@ -1,4 +1,4 @@
-"""At least so many slots for niche items."""
+"""A guaranteed minimum of niche items on each slate."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from pydantic import Field
 
 from ..base import Ranking
 from ..interactions import Observation
-from .candidates import CandidatesConfig, FromCandidates, picked
+from .candidates import CandidatesConfig, FromCandidates, select
 from .item_groups import NICHE, niche_items
 
 
 class NicheFloor(FromCandidates):
-    """The best-ranked n items of which at least `slots` are niche, as far as the candidates have them.
+    """The best-ranked n items of which at least `slots` are niche, as far as the candidates allow.
 
-    Niche: among the live items taken least, a `niche_share` of them. Exact: no other slate with that many niche
-    items has a larger sum of scores (that go down with the rank), since the floor only exchanges the last others
-    for the best niche items left out. Only the order of the candidates counts; scores are returned as they
-    came. Put it last: a reranker behind it can undo it. Cost: O(candidates) per user.
+    Niche: the `niche_share` of the live items that was taken least. Exact: no other slate with that many niche
+    items has a larger sum of scores (which decrease with rank), since the floor only exchanges the last other
+    items for the best niche items left out. Only the order of the candidates counts; scores are returned
+    unchanged. Put it last: a later reranker can undo it. Cost: O(candidates) per user.
     """
 
     kind = "niche_floor"
 
     class Config(CandidatesConfig):
         slots: int = Field(default=3, ge=0, le=1000)
-        """m: at least so many niche items on the slate."""
+        """m: minimum number of niche items on the slate."""
         niche_share: float = Field(default=NICHE, gt=0, lt=1)
         """Share of the live items, those taken least, that are niche."""
         window: int | None = Field(default=None, ge=1)
         """Popularity in the last so many rounds; in all of the log when omitted."""
         placement: Literal["ranked", "spread"] = "ranked"
-        """Items in the order in which they came, which leaves the floor's at the end, or the niche items evenly
-        between the others."""
+        """Items in their original order, which leaves the added niche items at the end, or the niche items spread
+        evenly among the others."""
 
     config: Config
 
     @property
     def uses_scores(self) -> bool:
-        """Only the order counts."""
+        """Whether it weighs scores: no, only the order counts."""
         return False
 
     def rerank(self, ranking: Ranking, seen: Observation, n: int, rng: Generator) -> Ranking:
         """Return n of the ranked items."""
         config = self.config
         niche = niche_items(seen, config.niche_share, config.window)
-        return picked(ranking, _floored(ranking.items, niche, n, config.slots, config.placement == "spread"))
+        return select(ranking, _floored(ranking.items, niche, n, config.slots, config.placement == "spread"))
 
 
 @njit(cache=True)
@@ -63,7 +63,7 @@ def _floored(items, niche, n, least, spread):
                 all_niche += niche[items[b, c]]
         size = min(n, found)
         need = min(least, all_niche, size)
-        # others may fill what the floor leaves, in rank order; niche items everything
+        # In rank order, niche items may fill every slot, other items only those that the floor leaves.
         room, taken, of_niche = size - need, 0, 0
         inside = np.zeros(width, np.bool_)
         for c in range(width):
@@ -97,7 +97,7 @@ def _order(inside, items, niche, of_niche, size, spread, out):
         return
     one, other, given = 0, 0, 0
     for r in range(size):
-        # the j-th of m niche items stands where (j − 1/2)/m of the slots lie before it
+        # The j-th of m niche items is placed where (j − 1/2)/m of the slots precede it.
         due = (r + 1) * of_niche >= (given + 0.5) * size and given < of_niche
         due = due or r - given >= size - of_niche
         at = one if due else other

@@ -1,4 +1,4 @@
-"""Popular items pay: a score minus what an item's popularity costs."""
+"""Popularity discount: scores minus a penalty for an item's popularity."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pydantic import Field
 
 from ..base import Ranking
 from ..interactions import Observation
-from .candidates import CandidatesConfig, FromCandidates, picked
+from .candidates import CandidatesConfig, FromCandidates, select
 from .relevance import Scale, scaled
 
 
 class PopularityDiscount(FromCandidates):
-    """Takes popularity off the scores.
+    """Subtracts popularity from the scores.
 
-    The n items with the largest (1 − weight)·s(i) − weight·log(1 + taken_i)/log(1 + max taken).
+    Returns the n items with the largest (1 − weight)·s(i) − weight·log(1 + taken_i)/log(1 + max taken).
 
-    Exact: items do not depend on each other. Ties go to the one ranked higher before. This value is also the score
-    that is handed on, so that a reranker behind it weighs the discounted scores. Cost: one sort per user.
+    Exact: items do not depend on each other. ties go to the item that was ranked higher. This value is also the score
+    that is returned, so that a later reranker weighs the discounted scores. Cost: one sort per user.
     """
 
     kind = "popularity_discount"
@@ -29,13 +29,13 @@ class PopularityDiscount(FromCandidates):
         window: int | None = Field(default=None, ge=1)
         """Popularity in the last so many rounds; in all of the log when omitted."""
         scale: Scale = "minmax"
-        """How scores are made comparable: (s − min)/(max − min) or softmax, over each user's candidates."""
+        """How scores are normalized over each user's candidates: (s − min)/(max − min), or softmax."""
 
     config: Config
 
     @property
     def rescores(self) -> bool:
-        """Items do not depend on each other."""
+        """Whether it only assigns new scores: yes, items do not depend on each other."""
         return True
 
     def rerank(self, ranking: Ranking, seen: Observation, n: int, rng: Generator) -> Ranking:
@@ -49,10 +49,10 @@ class PopularityDiscount(FromCandidates):
 
 
 def best_of(ranking: Ranking, value: np.ndarray, n: int) -> Ranking:
-    """Return the n candidates of the largest `value` (B, C), which becomes their score; ties as they were ranked."""
+    """Return the n candidates with the largest `value` (B, C), which becomes their score; ties in ranked order."""
     order = np.argsort(np.where(ranking.items >= 0, -value, np.inf), axis=1, kind="stable")[:, :n]
     columns = np.full((len(order), n), -1, np.int64)
     columns[:, : order.shape[1]] = order
     if ranking.items.shape[1]:
         columns[:, : order.shape[1]][np.take_along_axis(ranking.items, order, axis=1) < 0] = -1
-    return picked(ranking, columns, value.astype(np.float32))
+    return select(ranking, columns, value.astype(np.float32))

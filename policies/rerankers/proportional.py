@@ -1,4 +1,4 @@
-"""Seats in proportion to taste: D'Hondt or Sainte-Laguë, topic by topic (PM-2)."""
+"""Proportional slates: slots are allotted to topics like seats, by D'Hondt or Sainte-Laguë (PM-2)."""
 
 from __future__ import annotations
 
@@ -12,41 +12,42 @@ from pydantic import Field
 from ..base import Ranking
 from ..interactions import Observation
 from ..profiles import sparse_tags
-from .candidates import FromCandidates, picked
+from .candidates import FromCandidates, select
 from .relevance import Scale, scaled
 from .targets import TargetConfig, targets
 
-EQUAL = 1e-9
-"""Quotients that differ by less than this share are a tie, and rounding."""
-LEAST = 0.01
-"""Relevance of the worst candidate beside 1 for the best: 0 would hide its topic."""
+TIE_TOLERANCE = 1e-9
+"""Quotients that differ by a smaller relative amount are ties: the difference is rounding error."""
+MIN_RELEVANCE = 0.01
+"""Relevance of the worst candidate, where the best has 1: with 0 its topic would not count."""
 
 
 class Proportional(FromCandidates):
-    """Slots as seats: topics are elected by Sainte-Laguë or D'Hondt (PM-2).
+    """Slots as seats: topics win them by Sainte-Laguë or D'Hondt (PM-2).
 
-    Every slot is a seat: it goes to the topic with the largest quotient, and there to the best item.
+    Every slot is a seat: it goes to the topic with the largest quotient, and within it to the best item.
 
     Quotients: p_c/(2 s_c + 1) (Sainte-Laguë) or p_c/(s_c + 1) (D'Hondt, which favors large shares), p the profile of
     the history and s_c the seats that topic c has. Ties, up to a share of 1e-9, go to the topic with the lower
     id. A topic without a candidate left gets none. The item:
     argmax_i focus·q_c* P(i|c*) + (1 − focus)·Σ_{c ≠ c*} q_c P(i|c), q the quotients, P(i|c) = tag(i, c)·relevance,
-    relevance the scaled score between 0.01 and 1; ties to the one ranked higher before. Then s_c +=
+    relevance the scaled score between 0.01 and 1; ties to the item that was ranked higher. Then s_c +=
     P(i|c)/Σ_c' P(i|c') = tag(i, c). With one topic per item and focus = 1 the seats are exactly those of the method
-    of election, as far as candidates reach. Scores are returned as they came.
+    of election, as far as the candidates allow. Scores are returned unchanged.
 
-    After PM-2 of Dang and Croft, SIGIR 2012, where `focus` is λ and the method Sainte-Laguë. Cost: O(n·candidates·topics of an item) per user.
+    After PM-2 of Dang and Croft, SIGIR 2012, where `focus` is λ and the method Sainte-Laguë. Cost:
+    O(n·candidates·topics of an item) per user.
     """
 
     kind = "proportional"
 
     class Config(TargetConfig):
         method: Literal["sainte_lague", "dhondt"] = "sainte_lague"
-        """How seats are given: by p/(2 s + 1) or by p/(s + 1)."""
+        """How seats are allotted: by p/(2 s + 1) or by p/(s + 1)."""
         focus: float = Field(default=1.0, ge=0, le=1)
         """How much an item counts for the topic whose turn it is, against all its other topics."""
         scale: Scale = "minmax"
-        """How scores are made comparable: (s − min)/(max − min) or softmax, over each user's candidates."""
+        """How scores are normalized over each user's candidates: (s − min)/(max − min), or softmax."""
 
     config: Config
 
@@ -54,10 +55,10 @@ class Proportional(FromCandidates):
         """Return n of the ranked items."""
         config = self.config
         target = targets(seen, ranking.users, config)
-        relevance = LEAST + (1 - LEAST) * scaled(ranking.scores, ranking.items, config.scale)
+        relevance = MIN_RELEVANCE + (1 - MIN_RELEVANCE) * scaled(ranking.scores, ranking.items, config.scale)
         step = 2.0 if config.method == "sainte_lague" else 1.0
         tags = sparse_tags(seen.tags)
-        return picked(ranking, _seats(ranking.items, relevance, target, *tags, n, step, config.focus))
+        return select(ranking, _seats(ranking.items, relevance, target, *tags, n, step, config.focus))
 
 
 @njit(cache=True)
@@ -78,7 +79,7 @@ def _seats(items, relevance, target, indptr, topics, values, n, step, focus):
             turn = -1
             for g in range(n_topics):
                 quotient[g] = target[b, g] / (step * seats[g] + 1)
-                if left[g] > 0 and (turn < 0 or quotient[g] > (1 + EQUAL) * quotient[turn]):
+                if left[g] > 0 and (turn < 0 or quotient[g] > (1 + TIE_TOLERANCE) * quotient[turn]):
                     turn = g
             best, pick = -np.inf, -1
             for c in range(width):

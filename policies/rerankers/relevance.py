@@ -1,4 +1,4 @@
-"""Scores made comparable: every reranker weighs them against something else."""
+"""Normalization of scores per user, so that rerankers can weigh them against other criteria."""
 
 from __future__ import annotations
 

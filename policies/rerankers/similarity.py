@@ -1,4 +1,4 @@
-"""How alike two items are: by their tags, or by who took them. For rerankers that spread a slate out."""
+"""Similarity of items, by their tags or by who took them, for rerankers that diversify a slate."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from scipy import sparse
 from ..interactions import Observation
 
 Similarity = Literal["topics", "taken"]
-_SUMS = {"reassoc", "nsz"}  # lets the compiler add several products at once; the order stays fixed
+_SUMS = {"reassoc", "nsz"}  # lets the compiler vectorize sums; their order stays the same on every call
 
-Alike = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
+SimilarityData = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 """Unit vectors (items, D), or D = 0 and the cosines in compressed rows: indptr, indices, data."""
 
 
-def similarities(seen: Observation, kind: Similarity) -> Alike:
+def similarities(seen: Observation, kind: Similarity) -> SimilarityData:
     """Return what `similar_row` needs.
 
     "topics": cosine of the tags. "taken": cosine of the columns of `seen.counts`, binary: of how many users
-    that took one also took the other. An item without tags or takers is like no other.
+    that took one also took the other. An item without tags or takers is similar to no other.
     """
     if kind == "topics":
         norms = np.linalg.norm(seen.tags, axis=1, keepdims=True)
@@ -61,7 +61,7 @@ def candidate_vectors(items, unit, out):
 
 @njit(cache=True)
 def similar_row(pick, items, vectors, indptr, indices, data, scratch, out):
-    """Write how alike candidate `pick` and every candidate are to `out` (C,); `scratch` (items,) is zeros."""
+    """Write the similarities of candidate `pick` to all candidates to `out` (C,); `scratch` (items,) is zeros."""
     width = items.size
     if vectors.shape[1] > 0:
         chosen = vectors[pick]

@@ -1,4 +1,4 @@
-"""The topics that a user should get: the profile of the history, and how much of a prior is mixed in."""
+"""Target topic distributions of users: the profile of the history, mixed with a prior."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..interactions import IntArray, Observation
 from ..profiles import topic_profiles
 from .candidates import CandidatesConfig
 
-LEAST = 1e-12
-"""A share below this is rounding, or has faded: its logarithm would decide nothing but overflow."""
+MIN_SHARE = 1e-12
+"""Smaller shares count as 0: they are rounding errors or have decayed, and their logarithms could overflow."""
 
 
 class TargetConfig(CandidatesConfig):
-    """What the target is made of."""
+    """The fields that define the target distribution."""
 
     window: int | None = Field(default=None, ge=1)
     """Target from the last so many rounds of history; all of it when omitted."""
     half_life: float | None = Field(default=None, gt=0)
     """Rounds after which an entry of the history counts half; no decay when omitted."""
     prior_weight: float = Field(default=0.0, ge=0, le=1)
-    """β: part of the target that is the prior, so that topics never taken can appear."""
+    """β: weight of the prior in the target, so that topics that were never taken can appear."""
     prior: Literal["uniform", "population"] = "uniform"
-    """The prior: every topic of the catalog alike, or what all users took."""
+    """The prior: all topics of the catalog equally, or the topics that all users took."""
 
 
 def targets(seen: Observation, users: IntArray, config: TargetConfig) -> NDArray[np.float64]:
@@ -37,10 +37,10 @@ def targets(seen: Observation, users: IntArray, config: TargetConfig) -> NDArray
     own = topic_profiles(seen, window=config.window, half_life=config.half_life)[users]
     beta = config.prior_weight
     mixed = own if beta == 0 else np.asarray((1 - beta) * own + beta * _prior(seen, config.prior))
-    rows = ((mixed > 0) & (mixed < LEAST)).any(axis=1)
+    rows = ((mixed > 0) & (mixed < MIN_SHARE)).any(axis=1)
     if rows.any():
-        kept = np.where(mixed[rows] < LEAST, 0.0, mixed[rows])
-        mixed[rows] = kept / np.maximum(kept.sum(axis=1, keepdims=True), LEAST)
+        kept = np.where(mixed[rows] < MIN_SHARE, 0.0, mixed[rows])
+        mixed[rows] = kept / np.maximum(kept.sum(axis=1, keepdims=True), MIN_SHARE)
     return mixed
 
 

@@ -1,4 +1,4 @@
-"""xQuAD: cover what the user wants, topic by topic or head and tail, each item where the slate still lacks."""
+"""xQuAD: slates that cover the user's topics, or niche and other items, favoring what is not covered yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import Field
 from ..base import Ranking
 from ..interactions import IntArray, Observation
 from ..profiles import sparse_tags
-from .candidates import FromCandidates, picked
+from .candidates import FromCandidates, select
 from .item_groups import niche_items
 from .relevance import Scale, scaled
 from .targets import TargetConfig, targets
@@ -29,7 +29,7 @@ class XQuAD(FromCandidates):
     With aspects = "popularity" there are two classes, niche items and the others, and p(c|u) is the user's
     share of each. The objective, (1 − weight)·Σ s + weight·Σ_c p(c|u)(1 − Π(1 − p(j|c))), is monotone
     submodular: greedy is within 1 − 1/e of the best slate, and exact where every item has one aspect. With
-    success = 1 an aspect is done with after one item of it. Scores are returned as they came.
+    success = 1 one item covers its aspect completely. Scores are returned unchanged.
 
     After Santos, Macdonald and Ounis, WWW 2010; with two classes after Abdollahpouri, Burke and Mobasher, FLAIRS 2019.
     `success` is ours. Cost: O(n·candidates·topics of an item) per user, less by upper bounds.
@@ -39,15 +39,15 @@ class XQuAD(FromCandidates):
 
     class Config(TargetConfig):
         weight: float = Field(default=0.5, ge=0, le=1)
-        """λ: 0 keeps the order of the scores, 1 looks at coverage only."""
+        """λ: 0 keeps the order of the scores, 1 considers coverage only."""
         aspects: Literal["topics", "popularity"] = "topics"
-        """What is to be covered: the tags' topics, or niche items and the others."""
+        """What to cover: topics (tags), or two classes of items, niche and others."""
         success: float = Field(default=0.5, gt=0, le=1)
-        """Chance that an item serves a want for its aspect."""
+        """Probability that an item satisfies a user who wants its aspect."""
         niche_share: float = Field(default=0.8, gt=0, lt=1)
         """aspects = "popularity": share of the live items, those taken least, that are niche."""
         scale: Scale = "minmax"
-        """How scores are made comparable: (s − min)/(max − min) or softmax, over each user's candidates."""
+        """How scores are normalized over each user's candidates: (s − min)/(max − min), or softmax."""
 
     config: Config
 
@@ -59,7 +59,7 @@ class XQuAD(FromCandidates):
         else:
             wanted, tags = self._classes(seen, ranking.users)
         scores = scaled(ranking.scores, ranking.items, config.scale)
-        return picked(
+        return select(
             ranking,
             _greedy(ranking.items, scores, wanted, *sparse_tags(tags), n, config.weight, config.success),
         )
@@ -68,7 +68,7 @@ class XQuAD(FromCandidates):
         """Return what each user wants of niche items and of the others (B, 2), and each item's class (items, 2)."""
         niche = niche_items(seen, self.config.niche_share, None)
         tags = np.ascontiguousarray(np.stack([niche, ~niche], axis=1), np.float32)
-        # a profile of classes is computed as one of topics is
+        # Class profiles are computed like topic profiles.
         return targets(replace(seen, tags=tags), users, self.config), tags
 
 
@@ -83,7 +83,7 @@ def _greedy(items, scores, wanted, indptr, topics, values, n, weight, success):
             best, pick = -np.inf, -1
             for c in range(width):
                 item = items[b, c]
-                # a gain can only shrink from step to step
+                # Gains never increase from step to step (submodularity), so an old gain is an upper bound.
                 if item < 0 or bound[c] <= best:
                     continue
                 gain = 0.0

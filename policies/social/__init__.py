@@ -1,1 +1,1 @@
-"""Friends: as a source of what is copied, or as a pull on factors."""
+"""Social recommenders: friends as a source of copied takes (Poisson), or as a pull on factors (social MF)."""

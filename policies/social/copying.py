@@ -1,4 +1,4 @@
-"""Who may have copied what from whom: a log's takes, each with the friends' takes that came before it."""
+"""Data for `social_poisson`: the takes of a log, each with the earlier takes by friends that it may copy."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from ..interactions import FloatArray, IntArray, Interactions, Source
 from .social_ties import Ties
 
-NEVER = np.iinfo(np.int32).min
-"""No round: nothing in the log lacks an order."""
+NO_ROUND = np.iinfo(np.int32).min
+"""Stands for no round: all entries of the log are ordered in time."""
 
 
 @dataclass(frozen=True)
-class Copying:
+class CopyingData:
     """The takes of every user, in cells: one cell per user, item and round.
 
-    A pair is a user and an item that the user took. A hit says of a cell which friend had taken the item
-    before, and how often.
+    A pair is a user and an item that the user took. A hit of a cell is a friend who had taken the item before,
+    and how often.
     """
 
     user_pairs: NDArray[np.int64]
@@ -42,20 +42,20 @@ class Copying:
 
 
 def unordered_round(log: Interactions) -> int:
-    """Return the round whose entries have no order in time, or NEVER.
+    """Return the round whose entries have no order in time, or NO_ROUND.
 
-    An imported log without timestamps is given one round; so is a log that is all one round.
+    That is the single round of an imported log without timestamps, or of a log that is all one round.
     """
     imported = log.round[log.source == Source.IMPORTED]
     for rounds in (imported, log.round):
         if rounds.size and (rounds == rounds[0]).all():
             return int(rounds[0])
-    return int(NEVER)
+    return int(NO_ROUND)
 
 
-def copying(
+def copying_data(
     log: Interactions, ties: Ties, n_users: int, n_items: int, *, unordered: int, binary: bool
-) -> Copying:
+) -> CopyingData:
     """Find for every take the friends' earlier takes of the same item.
 
     Earlier means in an earlier round: nothing is copied within a round, except in round `unordered`, where
@@ -73,7 +73,7 @@ def copying(
     chances = np.diff(per_cell)[ties.friend]
     if binary:
         chances -= lost
-    return Copying(user_pairs, pair_item, pair_cells, cell_takes, cell_hits, hit_tie, hit_takes, chances)
+    return CopyingData(user_pairs, pair_item, pair_cells, cell_takes, cell_hits, hit_tie, hit_takes, chances)
 
 
 @njit(cache=True)
@@ -122,7 +122,7 @@ def _cells(user, item, round, weight, n_users, n_items, binary):
 
 @njit(cache=True)
 def _hits(indptr, friend, user_pairs, pair_item, pair_cells, cell_round, cell_takes, n_items, unordered):
-    """Walk over every tie's common items twice: to count the hits of each cell, then to write them down."""
+    """Walk over every tie's common items twice: to count the hits of each cell, then to store them."""
     pair_of = np.full(n_items, -1, np.int64)
     cell_hits = np.zeros(cell_round.size + 1, np.int64)
     at = np.zeros(cell_round.size, np.int64)

@@ -1,4 +1,4 @@
-"""Coordinate ascent for Poisson factorization with a social term: the numbers behind `social_poisson`.
+"""Coordinate ascent variational inference (CAVI) for `social_poisson`: Poisson factorization with a social term.
 
 Gamma factors q = Γ(shape a, rate b), E[x] = a/b, G[x] = exp E[log x] = exp ψ(a) / b. One pass attributes
 every take to its sources, φ ∝ G[θ_uk]G[β_ik] and G[τ_uv]·(takes of v), and never stores φ: with
@@ -18,21 +18,21 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.special import digamma
 
-from .copying import Copying
+from .copying import CopyingData
 
-CHECK = 10
-"""Passes between two looks at the bound, which costs more than a pass."""
+CHECK_EVERY = 10
+"""Passes between two evaluations of the bound, which costs more than a pass."""
 TINY = 1e-30
-"""Added to Z, so that a take without any possible source divides by no zero."""
+"""Added to Z, so that a take without any possible source does not divide by zero."""
 
 
 @dataclass
 class Gammas:
-    """Independent gamma posteriors of a table of numbers; changed in place.
+    """Independent gamma posteriors of a table of numbers; updated in place.
 
-    The prior is Gamma(a₀, b₀), or with `activity` = a' > 0 one with a rate of its own for every row,
+    The prior is Gamma(a₀, b₀), or with `activity` = a' > 0 one with a separate rate for every row,
     x_rk ~ Gamma(a₀, ξ_r), ξ_r ~ Gamma(a', a'/b₀). The posterior of ξ_r has the constant shape a' + d·a₀ and
-    the rate a'/b₀ + Σ_k E[x_rk], which is kept as `own` = E[ξ_r].
+    the rate a'/b₀ + Σ_k E[x_rk]; it is stored as `own` = E[ξ_r].
     """
 
     shape: NDArray[Any]
@@ -44,19 +44,19 @@ class Gammas:
     activity: float = 0.0
     """a'; 0: b₀ is the rate of every row."""
     own: NDArray[Any] = field(default_factory=lambda: np.empty(0))
-    """(n,) E[ξ], or zeros, as b₀ is then part of `rate`; filled in when left out"""
+    """(n,) E[ξ]; zeros without `activity`, as b₀ is then part of `rate`; filled in when omitted"""
 
     def __post_init__(self) -> None:
         if self.own.size == 0:
             self.own = np.full(_table(self.shape).shape[0], self.prior[1] if self.activity else 0.0)
 
     def mean(self) -> NDArray[Any]:
-        """Return E[x], of shape's shape and type."""
+        """Return E[x], with the shape and type of `shape`."""
         own, rate = (part.astype(self.shape.dtype) for part in (self.own, self.rate))
         return (_table(self.shape) / (own[:, None] + rate)).reshape(self.shape.shape)
 
     def geometric(self) -> NDArray[Any]:
-        """Return exp E[log x], of shape's shape and type."""
+        """Return exp E[log x], with the shape and type of `shape`."""
         return _geometric(_table(self.shape), self.own, self.rate).reshape(self.shape.shape)
 
     def learn(self, attributed: NDArray[Any], others: NDArray[Any] | None = None) -> None:
@@ -64,10 +64,10 @@ class Gammas:
         np.add(attributed, self.prior[0], out=self.shape)
         if others is not None:
             self.rate = others + (0.0 if self.activity else self.prior[1])
-        self.settle(slice(None))
+        self.update_rates(slice(None))
 
-    def settle(self, rows: Any) -> None:
-        """Update ξ of some rows."""
+    def update_rates(self, rows: Any) -> None:
+        """Update the rates ξ of some rows."""
         if self.activity:
             means = (self.shape[rows] / (self.own[rows, None] + self.rate)).sum(axis=1)
             self.own[rows] = self._own_shape() / (self.activity / self.prior[1] + means)
@@ -95,7 +95,7 @@ def _table(shape: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass
 class Posterior:
-    """All that is learned. Without factors, dim = 0; without a social term, no ties."""
+    """The learned parameters. Without factors, dim = 0; without a social term, no ties."""
 
     users: Gammas
     """θ (users, dim)"""
@@ -112,19 +112,19 @@ class Posterior:
         """Return (ties,) E[τ]."""
         return np.ones_like(self.ties.shape) if self.fixed else self.ties.mean()
 
-    def ascend(self, data: Copying, passes: int, tolerance: float) -> int:
-        """Sweep until the bound rises by less than this share in CHECK passes; return the passes made."""
+    def ascend(self, data: CopyingData, passes: int, tolerance: float) -> int:
+        """Sweep until the bound rises by a share below `tolerance` in CHECK_EVERY passes; return the passes made."""
         last = -np.inf
         for done in range(1, passes + 1):
             self.sweep(data)
-            if tolerance > 0 and done % CHECK == 0 and done < passes:
+            if tolerance > 0 and done % CHECK_EVERY == 0 and done < passes:
                 now = self.bound(data)
                 if now - last < tolerance * abs(now):
                     return done
                 last = now
         return passes
 
-    def sweep(self, data: Copying) -> None:
+    def sweep(self, data: CopyingData) -> None:
         """Update every φ, θ, τ and β once."""
         of_items = self.items.geometric()
         to_items = np.zeros_like(of_items)
@@ -133,16 +133,16 @@ class Posterior:
         self.ties.learn(to_ties)
         self.items.learn(to_items * of_items, self.users.mean().sum(axis=0, dtype=np.float64))
 
-    def fold_in(self, data: Copying, users: NDArray[Any], ties: NDArray[Any], passes: int) -> None:
-        """Update φ, θ and τ of some users, whose ties are `ties`, with the items as they are."""
+    def fold_in(self, data: CopyingData, users: NDArray[Any], ties: NDArray[Any], passes: int) -> None:
+        """Update φ, θ and τ of some users, whose ties are `ties`, with fixed items."""
         of_items = self.items.geometric()
         for _ in range(passes):
             to_users, to_ties, _ = self._attribute(data, users, of_items, of_items[:0])
             self.users.shape[users] = self.users.prior[0] + to_users[users]
-            self.users.settle(users)
+            self.users.update_rates(users)
             self.ties.shape[ties] = self.ties.prior[0] + to_ties[ties]
 
-    def bound(self, data: Copying) -> float:
+    def bound(self, data: CopyingData) -> float:
         """Return the evidence lower bound right after an update of φ.
 
         Σ takes·log Z − Σ log(takes!) − Σ_k (Σ_u E[θ_uk])(Σ_i E[β_ik]) − Σ_uv E[τ_uv]·chances_uv − Σ KL.
@@ -161,7 +161,7 @@ class Posterior:
         return np.arange(self.users.shape.shape[0], dtype=np.int32)
 
     def _attribute(
-        self, data: Copying, users: NDArray[Any], of_items: NDArray[Any], to_items: NDArray[Any]
+        self, data: CopyingData, users: NDArray[Any], of_items: NDArray[Any], to_items: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[Any], float]:
         """Return Σ takes·φ of θ and τ over the takes of `users`, and Σ takes·log Z; `to_items` as below."""
         of_users = self.users.geometric()
@@ -180,8 +180,8 @@ def exp_digamma(a):
     """Return exp ψ(a) for float64 a ≥ 0.02 with a relative error below 1e-9.
 
     ψ(a) = ψ(a+6) − Σ_{j<6} 1/(a+j), and exp ψ(y+½) = y + 1/(24y) − 37/(5760y³) + 10313/(2903040y⁵) − …
-    needs no logarithm. exp is its series at a 256th, squared eight times: arithmetic only, which the
-    compiler turns into vector instructions.
+    needs no logarithm. exp is its series at a 256th, squared eight times: only arithmetic, which the compiler
+    vectorizes.
     """
     q = a * a + 5 * a
     below = (2 * a + 5) * (3 * q * q + 20 * q + 24) / (q * (q + 4) * (q + 6))
@@ -229,7 +229,7 @@ def _log_factorials(takes):
 
 @njit(cache=True, fastmath={"reassoc", "nsz", "contract"})
 def _dot(a, b):
-    total = a[0] * b[0]  # of the arrays' own type
+    total = a[0] * b[0]  # has the arrays' type
     for k in range(1, a.size):
         total += a[k] * b[k]
     return total
@@ -240,7 +240,7 @@ def _attribute(
     users, user_pairs, pair_item, pair_cells, cell_takes, cell_hits, hit_tie, hit_takes,
     of_users, of_items, of_ties, floor, to_users, to_items, to_ties,
 ):  # fmt: skip
-    """Add Σ w·G of the other side to `to_…` (none to items where `to_items` is empty); return Σ takes·log Z."""
+    """Add Σ w·G of the other side to `to_…` (to items only if `to_items` is not empty); return Σ takes·log Z."""
     dim = of_users.shape[1]
     narrow = np.empty(1, of_users.dtype)
     log_z = 0.0
@@ -262,7 +262,7 @@ def _attribute(
                 weight += w
                 for hit in range(cell_hits[cell], cell_hits[cell + 1]):
                     to_ties[hit_tie[hit]] += w * hit_takes[hit]
-            # in the arrays' own type, so that float32 stays vector code of full width
+            # Keep the arrays' type, so that float32 is vectorized at full width.
             narrow[0] = weight
             w = narrow[0]
             other = of_items[item]

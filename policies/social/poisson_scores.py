@@ -1,4 +1,4 @@
-"""Expected counts under a fitted `social_poisson`: tastes by matrix product, friends by walking over their takes."""
+"""Scores of a fitted `social_poisson`: expected counts from tastes (matrix product) and from friends' takes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..interactions import FloatArray, IntArray, Observation
 from .poisson_cavi import Gammas, Posterior
 from .social_ties import Ties
 
-UNTAKEN = 1e-3
-"""Relative spread of the scores of items that nobody took, in an order drawn at fit."""
+UNTAKEN_SPREAD = 1e-3
+"""Relative spread of the scores of items that nobody took, whose order is drawn at fit."""
 
 
 @dataclass(frozen=True)
-class Expected:
-    """Posterior means, as all blocks of one ranking share them."""
+class PosteriorMeans:
+    """Posterior means, shared by all blocks of users of one ranking."""
 
     seen: Observation
     users: FloatArray
@@ -42,7 +42,7 @@ class Expected:
         )
 
 
-def expected(
+def posterior_means(
     seen: Observation,
     posterior: Posterior,
     cold: ColdStart,
@@ -51,37 +51,39 @@ def expected(
     counts: sparse.csr_matrix,
     *,
     binary: bool,
-) -> Expected:
-    """Return posterior means for the users, items, `ties` and `counts` of now; `fitted` are the posterior's ties."""
+) -> PosteriorMeans:
+    """Return posterior means for the present users, items, `ties` and `counts`; `fitted`: the posterior's ties."""
     if binary:
         counts = sparse.csr_matrix(
             (np.ones_like(counts.data), counts.indices, counts.indptr), shape=counts.shape
         )
     influence = np.ones(ties.friend.size)
     if not posterior.fixed:
-        # a tie that is new since the fit: as if nothing had been copied along it
+        # Ties that are new since the fit are treated as if nothing had been copied along them.
         shape, rate = posterior.ties.prior
         influence = shape / (rate + np.asarray(counts.sum(axis=1)).ravel()[ties.friend])
-        here, there = same_ties(ties, fitted)
+        here, there = common_ties(ties, fitted)
         influence[here] = posterior.ties.mean()[there]
     order = cold.ties(seen.n_items)
     items = _mean(posterior.items, seen.n_items)
     untaken = np.ones(seen.n_items, bool)
     untaken[: cold.taken.size] = cold.taken == 0
-    # as of an item born just now: how long one was around untaken must not matter
-    items[untaken] = _mean(posterior.items, seen.n_items + 1)[-1] * (1 + UNTAKEN * order[untaken, None])
+    # Untaken items are treated as newborn: their age must not matter.
+    items[untaken] = _mean(posterior.items, seen.n_items + 1)[-1] * (
+        1 + UNTAKEN_SPREAD * order[untaken, None]
+    )
     floor = (posterior.floor * order).astype(np.float32)
     users = _mean(posterior.users, seen.n_users)
-    return Expected(seen, users, items.T, floor, ties, influence.astype(np.float32), counts)
+    return PosteriorMeans(seen, users, items.T, floor, ties, influence.astype(np.float32), counts)
 
 
-def same_ties(a: Ties, b: Ties) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the ties that are in both stand in `a` and in `b`."""
+def common_ties(a: Ties, b: Ties) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the indices in `a` and in `b` of the ties that are in both."""
     return np.intersect1d(a.key, b.key, assume_unique=True, return_indices=True)[1:]
 
 
 def _mean(side: Gammas, size: int) -> FloatArray:
-    """Return (size, dim) E[x]; rows that are newer than the fit have the prior's shape and rate."""
+    """Return (size, dim) E[x]; rows added since the fit have the prior's shape and rate."""
     mean = np.empty((size, side.shape.shape[1]), np.float32)
     mean[:] = side.prior[0] / ((side.prior[1] if side.activity else 0.0) + side.rate)
     mean[: side.shape.shape[0]] = side.mean()
@@ -91,11 +93,11 @@ def _mean(side: Gammas, size: int) -> FloatArray:
 @njit(cache=True)
 def _add_friends(users, rows, friend, influence, indptr, indices, takes, scores):
     """Add Σ_v influence·takes of friend v to `scores` (B, n_items); return (B,) whether there was any."""
-    told = np.zeros(users.size, np.bool_)
+    from_friends = np.zeros(users.size, np.bool_)
     for b in range(users.size):
         for tie in range(rows[users[b]], rows[users[b] + 1]):
             v = friend[tie]
             for at in range(indptr[v], indptr[v + 1]):
                 scores[b, indices[at]] += influence[tie] * takes[at]
-                told[b] = True
-    return told
+                from_friends[b] = True
+    return from_friends

@@ -1,4 +1,4 @@
-"""ALS passes with a pull between friends' factors: the numbers behind `social_mf`, which states the equations."""
+"""ALS passes with a pull between friends' factors, for `social_mf`, which states the equations."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _update(
 ):  # fmt: skip
     dim = rows.shape[1]
     before, right = np.empty(dim, np.float32), np.empty(dim, np.float32)
-    # kept up to date, so that a user's update does not walk over the friends of followers
+    # Updated incrementally, so that a user's update need not visit the friends of followers.
     gaps = _gaps(indptr, friend, rows) if social > 0 else rows
     for u in which:
         x = rows[u]

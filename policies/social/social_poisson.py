@@ -1,4 +1,4 @@
-"""Social Poisson factorization: what people take comes from their tastes or from what their friends took."""
+"""Social Poisson factorization: takes come from users' own tastes or are copied from their friends."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ..base import ScorePolicy, State
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation, count_pairs
 from ..search_space import Choice, Range
-from .copying import Copying, copying, unordered_round
+from .copying import CopyingData, copying_data, unordered_round
 from .poisson_cavi import Gammas, Posterior
-from .poisson_scores import Expected, expected, same_ties
+from .poisson_scores import PosteriorMeans, common_ties, posterior_means
 from .social_ties import Ties, social_ties
 
 SF_FLOOR = 1e-10
 """Expected count of a pair without the factors (mode = "sf")."""
-SPREAD = 0.05
-"""Relative spread of the random start: wider starts end in lower bounds."""
+START_SPREAD = 0.05
+"""Relative spread of the random initialization: wider ones end in lower bounds."""
 _PARTS = ("users", "items", "ties")
 
 
@@ -42,19 +42,19 @@ class SocialPoisson(ScorePolicy):
     shapes prior + Σ r φ and rates prior + Σ_i E[β_ik], prior + Σ_u E[θ_uk], prior + Σ_i r_vi over everything,
     zeros included.
 
-    Other than in the paper's text φ has geometric means, as in its code; other than in its code, shapes start
-    from the prior in every pass, every log-expectation has its rate, τ is not held near 0 at first, and counts
+    Unlike in the paper's text, φ has geometric means, as in its code; unlike in its code, shapes start
+    from the prior in every pass, every log-expectation has its rate, τ is not kept near 0 at first, and counts
     stay counts (`binary` makes them 1). One pass updates all of θ, then τ, then β, instead of a loop per user.
 
-    With reciprocal ties the conditionals above are of no common joint. `time_ordered` makes them one, by the
-    chain rule: a take at round t has as sources the base θ_uᵀβ_i and τ_uv times v's takes of i before t only.
+    With reciprocal ties the conditionals above have no common joint distribution. `time_ordered` gives them one, by
+    the chain rule: the sources of a take at round t are the base θ_uᵀβ_i and τ_uv times v's takes of i before t.
     That is the likelihood Σ_takes log(θ_uᵀβ_i + Σ_v τ_uv r_vi^{<t}) − Σ_ui θ_uᵀβ_i − Σ_uv τ_uv R_v of a
-    process in which every take of v is followed by τ_uv takes by u on average, at any delay; copies that fall
-    behind the end of the log are neglected. The rate of τ_uv is prior + R_v: all takes of v if u may take an
+    process in which every take of v is followed by τ_uv takes by u on average, at any delay; copies after the
+    end of the log are neglected. The rate of τ_uv is prior + R_v: all takes of v if u may take an
     item again; with `binary`, the takes of v of what u did not have yet, since only those could be copied. An
     imported log without timestamps has no order: the paper's model holds for it.
 
-    `activity_shape` a' gives every user and item a rate of their own, θ_uk ~ Gamma(0.3, ξ_u) with
+    `activity_shape` a' gives every user and item a separate rate, θ_uk ~ Gamma(0.3, ξ_u) with
     ξ_u ~ Gamma(a', a'/0.3), and β_ik likewise: the extension of hierarchical Poisson factorization (Gopalan,
     Hofman and Blei, UAI 2015). It is not part of the social model's paper; "pf" with it is that method.
 
@@ -67,7 +67,7 @@ class SocialPoisson(ScorePolicy):
 
     kind = "social_poisson"
     weighs_entries = True
-    weighs_when = {"mode": "pf", "binary": False}  # what friends took before is not a weight
+    weighs_when = {"mode": "pf", "binary": False}  # takes of friends are counts, not weights
     block = 64
     space = {
         "dim": Choice((8, 16, 32, 64, 128)),
@@ -83,9 +83,9 @@ class SocialPoisson(ScorePolicy):
         dim: int = Field(default=32, ge=1, le=4096)
         """Dimensions of the factors (spf, pf)."""
         influence: Literal["learned", "fixed"] = "learned"
-        """Learn τ of every tie, or hold it at 1."""
+        """Learn τ of every tie, or fix it at 1."""
         time_ordered: bool = True
-        """Only takes of a friend before one's own can have been copied; false: the paper's model."""
+        """Only a friend's earlier takes can have been copied; false: the paper's model."""
         binary: bool = False
         """Use whether (and when first) a pair was taken, not how often."""
         factor_shape: float = Field(default=0.3, ge=0.03, le=1e4)
@@ -93,13 +93,13 @@ class SocialPoisson(ScorePolicy):
         factor_rate: float = Field(default=0.3, ge=1e-4, le=1e4)
         """Rate of the prior of θ and β."""
         activity_shape: float | None = Field(default=None, gt=0)
-        """Gives every user and item a prior rate of its own, ξ ~ Gamma(this, this / factor_rate); none when omitted."""
+        """Gives every user and item a separate prior rate, ξ ~ Gamma(this, this / factor_rate); none when omitted."""
         influence_shape: float = Field(default=2.0, ge=0.03, le=1e6)
         """Shape of the prior of τ."""
         influence_rate: float = Field(default=5.0, ge=1e-4, le=1e6)
         """Rate of the prior of τ, whose mean is shape / rate."""
         iterations: int = Field(default=100, ge=1)
-        """Most passes of a fit from scratch, and of a fold-in."""
+        """Maximum number of passes of a fit from scratch, and of a fold-in."""
         refit_iterations: int = Field(default=5, ge=1)
         """Passes of a refit with warm start."""
         tolerance: float = Field(default=1e-3, ge=0)
@@ -116,13 +116,13 @@ class SocialPoisson(ScorePolicy):
         self._cold: ColdStart | None = None
         self._posterior: Posterior | None = None
         self._ties = _no_ties(0)
-        self._ready: Expected | None = None
+        self._means: PosteriorMeans | None = None
 
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Maximize the evidence lower bound; from the last posterior if there is one."""
         config = self.config
         counts = self._counts(seen)
-        self._cold, self._ready = ColdStart(counts, rng), None
+        self._cold, self._means = ColdStart(counts, rng), None
         ties = self._social(seen)
         if counts.nnz == 0:
             self._posterior = None
@@ -135,7 +135,7 @@ class SocialPoisson(ScorePolicy):
             else:
                 posterior = self._start(seen, ties, data, rng)
                 posterior.ascend(data, config.iterations, config.tolerance)
-        self.finite(
+        self.require_finite(
             "raise factor_shape or the rates of the priors",
             *(getattr(posterior, name).shape for name in _PARTS),
         )
@@ -148,14 +148,18 @@ class SocialPoisson(ScorePolicy):
     def _social(self, seen: Observation) -> Ties:
         return _no_ties(seen.n_users) if self.config.mode == "pf" else social_ties(seen, self.kind)
 
-    def _data(self, seen: Observation, ties: Ties) -> Copying:
+    def _data(self, seen: Observation, ties: Ties) -> CopyingData:
         log, unordered = seen.last(self.config.window), unordered_round(seen.log)
         if not self.config.time_ordered:
             log, unordered = replace(log, round=np.zeros_like(log.round)), 0
-        return copying(log, ties, seen.n_users, seen.n_items, unordered=unordered, binary=self.config.binary)
+        return copying_data(
+            log, ties, seen.n_users, seen.n_items, unordered=unordered, binary=self.config.binary
+        )
 
-    def _start(self, seen: Observation, ties: Ties, data: Copying, rng: Generator | None = None) -> Posterior:
-        """Return the last posterior with room for who and what is new; with `rng`, a random start instead."""
+    def _start(
+        self, seen: Observation, ties: Ties, data: CopyingData, rng: Generator | None = None
+    ) -> Posterior:
+        """Return the last posterior, extended to new users and items; with `rng`, a random initialization instead."""
         config, last = self.config, self._posterior
         dim = 0 if config.mode == "sf" else config.dim
         factor = (config.factor_shape, config.factor_rate)
@@ -168,28 +172,28 @@ class SocialPoisson(ScorePolicy):
             shape = np.full((size, dim), factor[0], np.float32)
             side = Gammas(shape, np.full(dim, factor[1]), factor, config.activity_shape or 0.0)
             if rng is not None:
-                shape *= 1 + np.float32(SPREAD) * rng.random(shape.shape, np.float32)
+                shape *= 1 + np.float32(START_SPREAD) * rng.random(shape.shape, np.float32)
             elif old is not None:
                 known = old.shape.shape[0]
                 side.shape[:known], side.own[:known], side.rate = old.shape, old.own, old.rate
             sides.append(side)
         shape = np.full(ties.friend.size, influence[0], np.float32)
         if rng is None and last is not None:
-            here, there = same_ties(ties, self._ties)
+            here, there = common_ties(ties, self._ties)
             shape[here] = last.ties.shape[there]
         strength = Gammas(shape, influence[1] + data.chances, influence)
         floor = SF_FLOOR if config.mode == "sf" else 0.0
         return Posterior(sides[0], sides[1], strength, config.influence == "fixed", floor)
 
     def fold_in(self, seen: Observation, users: IntArray, rng: Generator) -> None:
-        """Iterate θ and τ of these users, with β as it is."""
+        """Iterate θ and τ of these users, with fixed β."""
         if self._posterior is None or self._cold is None:
             return
         ties = self._social(seen)
         data = self._data(seen, ties)
         posterior = self._start(seen, ties, data)
         own = np.isin(ties.follower, users)
-        here, there = same_ties(ties, self._ties)
+        here, there = common_ties(ties, self._ties)
         kept = ~own[here]
         posterior.ties.rate[here[kept]] = self._posterior.ties.rate[there[kept]]
         posterior.users.shape[users] = self.config.factor_shape
@@ -199,41 +203,41 @@ class SocialPoisson(ScorePolicy):
         warm = self._cold.is_warm(np.arange(seen.n_users, dtype=np.int32))
         warm[users] = np.diff(data.user_pairs)[users] > 0
         self._cold.warm = warm
-        self._posterior, self._ties, self._ready = posterior, ties, None
+        self._posterior, self._ties, self._means = posterior, ties, None
 
     def scores(self, seen: Observation, users: IntArray, rng: Generator) -> FloatArray:
-        """Return tastes' plus friends' part of the expected count; bestsellers where neither says anything."""
+        """Return expected counts from tastes and friends; bestsellers for users about whom neither says anything."""
         if self._cold is None:
             raise PolicyError("social_poisson: rank() before fit()")
         if self._posterior is None:
             return self._cold.fill(np.zeros((users.size, seen.n_items), np.float32), users)
-        if self._ready is None or self._ready.seen is not seen:
+        if self._means is None or self._means.seen is not seen:
             ties, counts = self._social(seen), self._counts(seen)
-            self._ready = expected(
+            self._means = posterior_means(
                 seen, self._posterior, self._cold, ties, self._ties, counts, binary=self.config.binary
             )
-        ready = self._ready
-        # always a whole block: BLAS may pick another kernel, and with it other last bits, for fewer rows
-        rows = np.zeros((self.block, ready.users.shape[1]), np.float32)
-        rows[: users.size] = ready.users[users]
-        scores = (rows @ ready.items)[: users.size]
-        scores += ready.floor
-        told = ready.add_friends(users, scores)
-        # without factors, one's own history says nothing
-        lost = ~told if self.config.mode == "sf" else ~(told | self._cold.is_warm(users))
+        means = self._means
+        # Always a full block: for fewer rows BLAS may pick another kernel, which rounds differently.
+        rows = np.zeros((self.block, means.users.shape[1]), np.float32)
+        rows[: users.size] = means.users[users]
+        scores = (rows @ means.items)[: users.size]
+        scores += means.floor
+        from_friends = means.add_friends(users, scores)
+        # Without factors, the user's own history is not used.
+        lost = ~from_friends if self.config.mode == "sf" else ~(from_friends | self._cold.is_warm(users))
         if lost.any():
             scores[lost] = self._cold.bestsellers(seen.n_items)
         return scores
 
     def remarks(self) -> list[str]:
-        """Warn where there are more dimensions than users or items to learn them from, or no ties."""
+        """Warn if there are more dimensions than users or items to learn them from, or no ties."""
         cold, dim = self._cold, self.config.dim
         if cold is None or self._posterior is None:
             return []
-        said = []
+        remarks = []
         known = int(min(cold.warm.sum(), (cold.taken > 0).sum()))
         if self.config.mode != "sf" and dim > known:
-            said.append(
+            remarks.append(
                 f"warning: dim = {dim} is more than the {known} users or items that the log of {self.kind} knows: "
                 "lower it, or start with a longer log"
             )
@@ -243,8 +247,8 @@ class SocialPoisson(ScorePolicy):
                 if self.config.mode == "sf"
                 else 'is plain Poisson factorization, its mode "pf"'
             )
-            said.append(f"warning: the platform sees no social ties, so {self.kind} {left}")
-        return said
+            remarks.append(f"warning: the platform sees no social ties, so {self.kind} {left}")
+        return remarks
 
     def state(self) -> State:
         """Return the posterior, the ties it is about, and what is known of cold users and items."""
@@ -260,10 +264,10 @@ class SocialPoisson(ScorePolicy):
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `state` returned."""
-        self._posterior = self._ready = None
+        self._posterior = self._means = None
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         if "users_shape" in state:
             config = self.config
             factor = (config.factor_shape, config.factor_rate)

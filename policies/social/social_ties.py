@@ -1,4 +1,4 @@
-"""The social ties that a method may learn from: checked, each once, nobody their own friend."""
+"""The visible social ties, validated, without duplicates and self-loops."""
 
 from __future__ import annotations
 

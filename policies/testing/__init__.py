@@ -1,10 +1,10 @@
-"""The contract suite: what every policy, reranker and log transform must hold, built-in or yours.
+"""The contract suite: checks that every policy, reranker and log transform must pass, built-in or yours.
 
     from echodrift.policies.testing import check_policy
     check_policy("my_package.my_module:MyPolicy", dim=8)
 
-The first breach raises AssertionError that names the clause; a full pass returns the names of the
-clauses. Policies that ask a service over the network may skip "determinism".
+The first failure raises an AssertionError that names the clause; otherwise the names of the passed clauses
+are returned. Policies that ask a service over the network may skip "determinism".
 """
 
 from __future__ import annotations

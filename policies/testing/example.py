@@ -1,4 +1,4 @@
-"""A small made-up observation with everything in it that trips policies up."""
+"""A small synthetic observation with the edge cases that policies tend to get wrong."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TOPICS = 6
 def example_observation(users: int = 24, items: int = 60, rounds: int = 12) -> Observation:
     """Return what a platform has seen after some rounds; rounds = 0 gives an empty log.
 
-    The same draws in the same places whatever the sizes, so that a longer log continues a shorter one and
-    a larger catalog contains a smaller one. Users lean to two topics. The newest fifth of the items is
-    untaken, every ninth item has retired, some pairs are in their cool-down, one user never came.
+    The draws do not depend on the sizes, so that a longer log continues a shorter one and a larger catalog
+    contains a smaller one. Users prefer two topics. Nobody has taken the items from id 40 on, every ninth
+    item has retired, some pairs are in their cool-down, and one user has no history.
     """
     rng = np.random.default_rng(7)
     topic = rng.integers(0, TOPICS, 1000)
@@ -53,7 +53,7 @@ def example_observation(users: int = 24, items: int = 60, rounds: int = 12) -> O
 
 
 def snapshot(seen: Observation) -> dict[str, Any]:
-    """Return copies of all that a policy could alter."""
+    """Return copies of all arrays that a policy could alter."""
     counts = seen.counts
     arrays = {
         "tags": seen.tags,

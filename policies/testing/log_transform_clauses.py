@@ -13,14 +13,22 @@ from ..interactions import Exposures, Interactions, Observation, Source
 from ..registry import build_log_transform, build_policy, spec_of
 from ..validation import validate_ranking
 from .example import example_observation, snapshot
-from .policy_clauses import Clauses, Make, constructs, global_states, no_global_draws, rng_of, unchanged
+from .policy_clauses import (
+    Clauses,
+    Make,
+    assert_no_global_draws,
+    assert_unchanged,
+    construction_clause,
+    global_states,
+    rng_of,
+)
 
 SLATE = 5
 """Length of the slates in the example."""
 
 
-def observed(users: int = 24, rounds: int = 12) -> Observation:
-    """Return the example with entries of all sources, and the slates of its last half."""
+def example_with_exposures(users: int = 24, rounds: int = 12) -> Observation:
+    """Return the example with entries from all sources, and with the slates of the second half of its rounds."""
     seen = example_observation(users=users, rounds=rounds)
     log, rng = seen.log, np.random.default_rng(11)
     source = rng.choice(4, 1000, p=[0.6, 0.2, 0.1, 0.1])[: len(log)].astype(np.int8)
@@ -42,7 +50,7 @@ def observed(users: int = 24, rounds: int = 12) -> Observation:
 
 
 def _prepared(transform: LogTransform, seen: Observation) -> Observation:
-    """Prepare, and assert that only the log has changed, to something that can be learned from."""
+    """Prepare, and assert that only the log has changed and that it is still valid."""
     result = transform.prepare(seen)
     assert isinstance(result, Observation), (
         f"prepare() must return an Observation, got {type(result).__name__}"
@@ -62,7 +70,7 @@ def _prepared(transform: LogTransform, seen: Observation) -> Observation:
     assert not set(_rows(log)) - set(_rows(seen.log)), "an entry was added that was not in the log"
     if log.weight is not None:
         assert np.isfinite(log.weight).all() and (log.weight >= 0).all(), "weights must be finite, at least 0"
-        # a policy that knows no weights would learn otherwise than it is told
+        # A policy that ignores weights would silently learn from something else.
         alike = seen.log.weight is not None or (log.weight == 1).all()
         assert transform.weighs or alike, "it gives entries weights: `weighs` must say so"
     return result
@@ -103,27 +111,27 @@ def _config(make: Make) -> None:
 
 def _log_only(make: Make) -> None:
     for rounds in (1, 4, 12):
-        _prepared(make(), observed(rounds=rounds))
+        _prepared(make(), example_with_exposures(rounds=rounds))
 
 
 def _determinism(make: Make) -> None:
     transform = make()
-    first = _prepared(transform, observed())
-    _same(first, _prepared(transform, observed()), "from the same observation, the second time")
-    _same(first, _prepared(make(), observed()), "from the same observation and a new transform")
+    first = _prepared(transform, example_with_exposures())
+    _same(first, _prepared(transform, example_with_exposures()), "from the same observation, the second time")
+    _same(first, _prepared(make(), example_with_exposures()), "from the same observation and a new transform")
 
 
 def _present_weights(make: Make) -> None:
-    plain = observed()
+    plain = example_with_exposures()
     halved = replace(plain, log=replace(plain.log, weight=np.full(len(plain.log), 0.5, np.float32)))
     a, b = _prepared(make(), plain), _prepared(make(), halved)
     assert _rows(a.log) == _rows(b.log), "other entries where all weights are 0.5"
     scaled = np.allclose(_weights(b), 0.5 * _weights(a), rtol=1e-5)
-    assert scaled, "weights that entries have already must be multiplied, not replaced or lost"
+    assert scaled, "existing weights of entries must be multiplied, not replaced or lost"
 
 
 def _learnable(make: Make) -> None:
-    seen = observed()
+    seen = example_with_exposures()
     policy = build_policy({"kind": "popularity"})
     policy.fit(_prepared(make(), seen), rng_of())
     users = np.arange(seen.n_users, dtype=np.int32)
@@ -131,19 +139,19 @@ def _learnable(make: Make) -> None:
 
 
 def _empty_log(make: Make) -> None:
-    assert len(_prepared(make(), observed(rounds=0)).log) == 0
+    assert len(_prepared(make(), example_with_exposures(rounds=0)).log) == 0
 
 
 def _one_user(make: Make) -> None:
-    _prepared(make(), observed(users=1))
+    _prepared(make(), example_with_exposures(users=1))
 
 
 def _inputs(make: Make) -> None:
-    seen = observed()
+    seen = example_with_exposures()
     before = snapshot(seen)
     kept = [(e.users.copy(), e.slates.copy(), e.organic.copy()) for e in seen.exposures]
     make().prepare(seen)
-    unchanged(seen, before)
+    assert_unchanged(seen, before)
     for e, copies in zip(seen.exposures, kept, strict=True):
         parts = zip((e.users, e.slates, e.organic), copies, strict=True)
         assert all(np.array_equal(a, b) for a, b in parts), "seen.exposures was changed"
@@ -151,12 +159,12 @@ def _inputs(make: Make) -> None:
 
 def _global_rng(make: Make) -> None:
     before = global_states()
-    make().prepare(observed())
-    no_global_draws(before)
+    make().prepare(example_with_exposures())
+    assert_no_global_draws(before)
 
 
 LOG_TRANSFORM_CLAUSES: Clauses = {
-    "construction": constructs,
+    "construction": construction_clause,
     "config": _config,
     "log_only": _log_only,
     "determinism": _determinism,

@@ -29,7 +29,7 @@ Clauses = dict[str, Callable[[Make], None]]
 
 
 def rng_of(seed: int = 0) -> Generator:
-    """Return the generator that the clauses hand in."""
+    """Return the generator that the clauses pass in."""
     return default_rng([20, seed])
 
 
@@ -58,13 +58,13 @@ def _full(ranking: Ranking, seen: Observation, n: int) -> None:
     assert np.isneginf(ranking.scores[ranking.items < 0]).all(), "the score beside a -1 must be -inf"
 
 
-def same(a: Ranking, b: Ranking, when: str) -> None:
+def assert_same(a: Ranking, b: Ranking, when: str) -> None:
     """Assert that two rankings are identical."""
     assert np.array_equal(a.items, b.items), f"other items {when}"
     assert np.array_equal(a.scores, b.scores), f"other scores {when}"
 
 
-def constructs(make: Make) -> None:
+def construction_clause(make: Make) -> None:
     """Clause: a kind, a frozen configuration, a docstring under each field."""
     component = make()
     assert isinstance(getattr(component, "kind", None), str), "the class needs a kind (a string)"
@@ -75,7 +75,7 @@ def constructs(make: Make) -> None:
         assert field.description, f"the field {name} needs a docstring under it"
 
 
-def config(make: Make) -> None:
+def config_clause(make: Make) -> None:
     """Clause: the configuration survives TOML, and unknown fields are refused."""
     import tomli_w
 
@@ -109,7 +109,7 @@ def _determinism(make: Make) -> None:
     try:
         results = []
         for seed in (1, 2):
-            # a policy that draws from the global generators differs between the two passes
+            # A policy that draws from the global generators differs between the two passes.
             np.random.seed(seed)  # noqa: NPY002
             random.seed(seed)
             seen = example_observation()
@@ -117,7 +117,7 @@ def _determinism(make: Make) -> None:
     finally:
         np.random.set_state(kept[0])  # noqa: NPY002
         random.setstate(kept[1])
-    same(results[0], results[1], "from the same observation and generator")
+    assert_same(results[0], results[1], "from the same observation and generator")
 
 
 def _availability(make: Make) -> None:
@@ -135,7 +135,7 @@ def _refit(make: Make) -> None:
             policy.fit(seen, rng_of(rounds))
             ranking = _ranked(policy, seen)
         results.append(ranking)
-    same(results[0], results[1], "from the same sequence of fits")
+    assert_same(results[0], results[1], "from the same sequence of fits")
 
 
 def _state(make: Make) -> None:
@@ -151,13 +151,15 @@ def _state(make: Make) -> None:
     copy = {name: value.copy() for name, value in state.items()}
     other = make()
     other.restore(copy)
-    same(_ranked(policy, seen), _ranked(other, seen), "after state() and restore()")
+    assert_same(_ranked(policy, seen), _ranked(other, seen), "after state() and restore()")
     for each in (policy, other):
         each.fit(later, rng_of(2))
-    same(_ranked(policy, later), _ranked(other, later), "from a refit after state() and restore()")
+    assert_same(_ranked(policy, later), _ranked(other, later), "from a refit after state() and restore()")
     third = make()
     third.restore(copy)
-    same(_ranked(third, seen), _ranked(_fitted(make, seen), seen), "once a state was used: it must be copied")
+    assert_same(
+        _ranked(third, seen), _ranked(_fitted(make, seen), seen), "once a state was used: it must be copied"
+    )
 
 
 def _empty_log(make: Make) -> None:
@@ -222,10 +224,10 @@ def _inputs(make: Make) -> None:
     users = np.arange(seen.n_users, dtype=np.int32)
     policy.rank(seen, users, N, rng_of(1))
     assert np.array_equal(users, np.arange(seen.n_users)), "rank() changed the array of users"
-    unchanged(seen, before)
+    assert_unchanged(seen, before)
 
 
-def unchanged(seen: Observation, before: dict[str, Any]) -> None:
+def assert_unchanged(seen: Observation, before: dict[str, Any]) -> None:
     """Assert that nothing in the observation was altered."""
     for name, value in snapshot(seen).items():
         assert np.array_equal(value, before[name]), (
@@ -234,7 +236,7 @@ def unchanged(seen: Observation, before: dict[str, Any]) -> None:
 
 
 def _fold_in(make: Make) -> None:
-    """A policy that can place new users gives them valid rankings and leaves everybody else's alone."""
+    """A policy that can fold in new users gives them valid rankings and leaves everybody else's unchanged."""
     whole = example_observation()
     new = np.array([2, 9], np.int32)
     before = replace(whole, log=whole.log.where(~np.isin(whole.log.user, new)))
@@ -246,7 +248,7 @@ def _fold_in(make: Make) -> None:
     except PolicyError:
         return
     _ranked(policy, whole, users=new)
-    same(kept, _ranked(policy, whole, users=others), "for users that were not folded in")
+    assert_same(kept, _ranked(policy, whole, users=others), "for users that were not folded in")
 
 
 def _space(make: Make) -> None:
@@ -268,25 +270,25 @@ def _global_rng(make: Make) -> None:
     before = global_states()
     policy = _fitted(make, seen)
     policy.rank(seen, np.arange(seen.n_users, dtype=np.int32), N, rng_of(1))
-    no_global_draws(before)
+    assert_no_global_draws(before)
 
 
 def global_states() -> tuple[Any, Any]:
-    """Return where numpy's and Python's global generators stand."""
+    """Return the states of numpy's and Python's global generators."""
     state: Any = np.random.get_state()  # noqa: NPY002
     return (state[1].tobytes(), state[2:]), random.getstate()
 
 
-def no_global_draws(before: tuple[Any, Any]) -> None:
-    """Assert that the global generators stand where they stood."""
+def assert_no_global_draws(before: tuple[Any, Any]) -> None:
+    """Assert that the states of the global generators have not changed."""
     after = global_states()
-    assert after[0] == before[0], "numpy's global generator was used: draw from the rng that is handed in"
-    assert after[1] == before[1], "the random module was used: draw from the rng that is handed in"
+    assert after[0] == before[0], "numpy's global generator was used: draw from the rng that is passed in"
+    assert after[1] == before[1], "the random module was used: draw from the rng that is passed in"
 
 
 POLICY_CLAUSES: Clauses = {
-    "construction": constructs,
-    "config": config,
+    "construction": construction_clause,
+    "config": config_clause,
     "shapes": _shapes,
     "determinism": _determinism,
     "availability": _availability,

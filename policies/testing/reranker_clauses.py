@@ -13,13 +13,13 @@ from .policy_clauses import (
     Clauses,
     Make,
     N,
-    config,
-    constructs,
+    assert_no_global_draws,
+    assert_same,
+    assert_unchanged,
+    config_clause,
+    construction_clause,
     global_states,
-    no_global_draws,
     rng_of,
-    same,
-    unchanged,
 )
 
 
@@ -55,7 +55,7 @@ def _shapes(make: Make) -> None:
 def _determinism(make: Make) -> None:
     seen = example_observation()
     ranking = _candidates(seen, 30)
-    same(_reranked(make(), ranking, seen), _reranked(make(), ranking, seen), "from the same ranking")
+    assert_same(_reranked(make(), ranking, seen), _reranked(make(), ranking, seen), "from the same ranking")
 
 
 def _few(make: Make) -> None:
@@ -91,11 +91,11 @@ def _inputs(make: Make) -> None:
     make().rerank(ranking, seen, N, rng_of(1))
     same = np.array_equal(items, ranking.items) and np.array_equal(scores, ranking.scores)
     assert same, "the ranking that came in was changed"
-    unchanged(seen, before)
+    assert_unchanged(seen, before)
 
 
 def _state(make: Make) -> None:
-    """Two rounds with a checkpoint between them end as two rounds without."""
+    """Two rounds with a checkpoint between them give the same result as two rounds without."""
     first, later = example_observation(rounds=6), example_observation(rounds=12)
     reranker = make()
     slates = _reranked(reranker, _candidates(first, 30), first)
@@ -109,7 +109,7 @@ def _state(make: Make) -> None:
     other, ranking = make(), _candidates(later, 30)
     other.restore(copy)
     again = _reranked(other, ranking, later)
-    same(_reranked(reranker, ranking, later), again, "after state() and restore()")
+    assert_same(_reranked(reranker, ranking, later), again, "after state() and restore()")
     other.shown(later, again.users, again.items)
     assert all(np.array_equal(copy[name], kept[name]) for name in kept), "state() must hand out copies"
 
@@ -119,12 +119,12 @@ def _global_rng(make: Make) -> None:
     ranking = _candidates(seen, 30)
     before = global_states()
     make().rerank(ranking, seen, N, rng_of(1))
-    no_global_draws(before)
+    assert_no_global_draws(before)
 
 
 RERANKER_CLAUSES: Clauses = {
-    "construction": constructs,
-    "config": config,
+    "construction": construction_clause,
+    "config": config_clause,
     "shapes": _shapes,
     "determinism": _determinism,
     "few_candidates": _few,

@@ -1,4 +1,4 @@
-"""The clauses of the contract in plain words: what each one promises, and what to do where it is broken."""
+"""Explanations of the contract clauses for `echodrift check-policy`: what each requires, and how to fix a failure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Words(NamedTuple):
-    """What a clause promises, and what to do where it is broken."""
+    """What a clause requires, and how to fix a failure."""
 
     promise: str
     remedy: str
@@ -29,7 +29,7 @@ CLAUSES: dict[str, Words] = {
     ),
     "determinism": Words(
         "the same input gives the same output",
-        "Draw from the rng that is handed in and from nothing else; beware of sets, threads and the time of day.",
+        "Draw from the rng that is passed in and from nothing else; beware of sets, threads and the clock.",
     ),
     "availability": Words(
         "nobody is shown an item that has retired or is in its cool-down",
@@ -45,68 +45,64 @@ CLAUSES: dict[str, Words] = {
         "interrupted run then starts over.",
     ),
     "empty_log": Words(
-        "it works before anybody has taken anything",
+        "it works with an empty log",
         "Return early where len(seen.log) is 0, and still rank something.",
     ),
     "one_user": Words(
         "it works with a single user", "Check divisions, correlations and sizes that need two."
     ),
     "cold_user": Words(
-        "a user without history gets a ranking, too",
+        "a user without history gets a ranking too",
         "Show bestsellers; ColdStart in echodrift.policies.cold_start does it.",
     ),
     "newborn": Words(
-        "items born since the last fit do not trip it",
+        "items born since the last fit do not break it",
         "seen.n_items grows: make arrays that long when ranking, not when fitting.",
     ),
     "cool_downs": Words(
         "items come and go with seen.blocked between two fits",
-        "Look at seen.blocked (or seen.available) at every rank(); do not keep a copy from fit().",
+        "Read seen.blocked (or seen.available) at every rank(); do not keep a copy from fit().",
     ),
     "exhausted": Words(
-        "it copes with users who have little or nothing left to be shown",
+        "it handles users who have few or no available items left",
         "Pad the end of the row with -1 and -inf, and list all that is left.",
     ),
     "inputs": Words(
-        "it leaves alone what it is given",
-        "It wrote into its inputs, which the rest of the simulation reads, too: copy an array before altering it "
+        "it does not modify its inputs",
+        "It wrote into its inputs, which the rest of the simulation reads too: copy an array before altering it "
         "(np.array(x), matrix.copy()).",
     ),
     "fold_in": Words(
-        "placing new users moves nobody else",
-        "fold_in() may change what is known of the users it is given, and nothing else.",
+        "folding in new users changes nobody else's ranking",
+        "fold_in() may change only what is known about the users it is given.",
     ),
     "space": Words(
-        "what `echodrift tune` would try is allowed",
+        "every value that `echodrift tune` may try is valid",
         "Every name in `space` must be a field, and every value in its range must be accepted.",
     ),
     "memory": Words(
-        "it says how much memory it takes",
-        "memory(size) returns bytes, finite and not negative; leave it out if there is nothing to say.",
+        "it estimates its memory",
+        "memory(size) returns bytes, finite and not negative; do not override it if the default fits.",
     ),
     "global_rng": Words(
         "it leaves the global random generators alone",
         "It drew from np.random.… or from the random module, which the whole process shares: use the rng that is "
-        "handed in, for example rng.random(3); hand rng.integers(2**31) to a library that wants a seed.",
+        "passed in, for example rng.random(3); pass rng.integers(2**31) to a library that wants a seed.",
     ),
     "few_candidates": Words(
-        "it works with fewer candidates than it would like",
+        "it works with fewer candidates than it asks for",
         "Return as many items as there are, and pad with -1 and -inf.",
     ),
-    "equal_scores": Words(
-        "it works where all scores are equal", "Check divisions by the spread of the scores."
-    ),
+    "equal_scores": Words("it works if all scores are equal", "Check divisions by the spread of the scores."),
     "log_only": Words(
         "it changes the log and nothing else, and invents no entries",
         "Return dataclasses.replace(seen, log=…) with entries of seen.log in time order.",
     ),
     "present_weights": Words(
-        "weights that entries have already are kept",
+        "existing weights of entries are kept",
         "Multiply log.weight by yours instead of replacing it.",
     ),
-    "learnable": Words(
-        "a policy can learn from what it leaves", "Keep ids, types and lengths of the columns."
-    ),
+    "learnable": Words("a policy can learn from the result", "Keep ids, types and lengths of the columns."),
 }
 OTHER = Words("", "See docs/your-own-recommender.md.")
-"""Words for a clause that has none of its own."""
+"""The entry for a clause that has none of its own."""

@@ -1,1 +1,1 @@
-"""What a platform does to its log before learning: weights against bias, windows, purges."""
+"""Log transforms: what a platform does to its log before learning (debiasing weights, windows, purges)."""

@@ -1,4 +1,4 @@
-"""Learn less from what was itself recommended."""
+"""Downweight log entries that came from the platform's own recommendations."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .weights import from_sources, reweighted
 class DownweightSlate(LogTransform):
     """Multiply the weights of entries that were taken from the platform's own slates by `weight`.
 
-    What a platform showed says more about the platform than what people found without it; a share of it is
-    taken out of the loop here. At 0 the entries are dropped, which needs no policy that knows weights; whoever
-    took from slates only is then a user without history. Ours; no source. Cost: O(entries) per fit.
+    Takes from slates reflect the platform more than takes that people found without it; this reduces their
+    share in the feedback loop. With weight = 0 the entries are dropped, which works with every policy; users who
+    took from slates only are then users without history. Ours; no source. Cost: O(entries) per fit.
     """
 
     kind = "downweight_slate"
@@ -29,11 +29,11 @@ class DownweightSlate(LogTransform):
 
     @property
     def weighs(self) -> bool:
-        """Whether entries get weights, and are not just kept or dropped."""
+        """Whether entries get weights instead of being just kept or dropped."""
         return 0 < self.config.weight < 1
 
     def prepare(self, seen: Observation) -> Observation:
-        """Weigh or drop the entries from slates."""
+        """Weight or drop the entries from slates."""
         chosen = from_sources(seen.log, ("slate",))
         if self.weighs:
             return reweighted(seen, np.full(len(seen.log), self.config.weight), chosen)

@@ -1,4 +1,4 @@
-"""How likely each rank is looked at, estimated from the slates that were shown and what was taken from them."""
+"""Estimates how likely each rank is examined, from shown slates and what was taken from them (by EM)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scipy.sparse.csgraph import connected_components
 
 from ..interactions import Observation, Source
 
-PASSES = 5000
-"""Steps of EM at most."""
-SETTLED = 1e-7
-"""EM ends when no rank's examination moves by more than this share in a step."""
+MAX_STEPS = 5000
+"""Maximum number of EM steps."""
+TOLERANCE = 1e-7
+"""EM ends when no rank's examination changes by more than this share in a step."""
 
 
-class Shown(NamedTuple):
-    """How often each item was shown at each rank, and taken from there; one line per item and rank."""
+class RankCounts(NamedTuple):
+    """How often each item was shown at each rank, and taken from there; one row per item and rank."""
 
     item: NDArray[np.int64]
     rank: NDArray[np.int64]
@@ -28,14 +28,14 @@ class Shown(NamedTuple):
     takes: NDArray[np.float64]
 
 
-def shown(seen: Observation) -> Shown:
+def count_by_rank(seen: Observation) -> RankCounts:
     """Count the slates of `seen.exposures` from the first round of the log on; organic visits do not count."""
     log = seen.log
     kept = [e for e in seen.exposures if len(log) and e.round >= log.round[0]]
     width = max((e.slates.shape[1] for e in kept), default=0)
     if width == 0:
         nothing, none = np.empty(0, np.int64), np.empty(0)
-        return Shown(nothing, nothing, none, none)
+        return RankCounts(nothing, nothing, none, none)
     slates = [np.where(e.organic[:, None], -1, e.slates) for e in kept]
     cells = np.concatenate([_cells(s, np.arange(s.shape[1]), width)[s >= 0] for s in slates])
     cell, shows = np.unique(cells, return_counts=True)
@@ -45,25 +45,25 @@ def shown(seen: Observation) -> Shown:
     place = np.searchsorted(cell, taken)
     place = place[cell[np.minimum(place, cell.size - 1)] == taken] if cell.size else place[:0]
     takes = np.minimum(np.bincount(place, minlength=cell.size), shows)
-    return Shown(cell // width, cell % width, shows.astype(np.float64), takes.astype(np.float64))
+    return RankCounts(cell // width, cell % width, shows.astype(np.float64), takes.astype(np.float64))
 
 
 def _cells(item: NDArray[Any], rank: NDArray[Any], width: int) -> NDArray[np.int64]:
     return item.astype(np.int64) * width + rank
 
 
-def examination(cells: Shown) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return (ranks,) the examination of each rank over that of rank 1, and which of them the data say.
+def examination(cells: RankCounts) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return (ranks,) the examination of each rank relative to rank 1, and which ranks are identified by the data.
 
     Position-based model: P(item i at rank r is taken) = θ_r γ_i. EM for its maximum likelihood (Wang,
-    Golbandi, Bendersky, Metzler and Najork, WSDM 2018): a show without take was looked at with probability
+    Golbandi, Bendersky, Metzler and Najork, WSDM 2018): a show without take was examined with probability
     θ(1 − γ)/(1 − θγ) and was attractive with γ(1 − θ)/(1 − θγ); θ and γ are the means of these over the shows
-    of the rank and of the item, takes counting 1. Where they regress γ on features of query and document,
-    γ here is one number per item.
+    of the rank and of the item, takes counting 1. They regress γ on features of query and document; here γ
+    is one number per item.
 
-    Only ratios of θ are determined, and those only among ranks that share items: a rank that no chain of
-    items that were taken links to rank 1 by way of ranks that were taken from, or from which nothing was taken,
-    gets the value of the nearest rank above that is.
+    Only ratios of θ are identified, and only among ranks that share items. A rank is not identified if nothing
+    was taken from it, or if no chain of taken items and ranks with takes connects it to rank 1; it gets the
+    value of the nearest identified rank above.
     """
     width = int(cells.rank.max(initial=-1)) + 1
     known = np.zeros(width, bool)
@@ -74,7 +74,7 @@ def examination(cells: Shown) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         return np.ones(width), known
     item = np.unique(item, return_inverse=True)[1].astype(np.int64)
     size = width + int(item.max()) + 1
-    # a rank without takes has θ = 0 whatever its items are: it compares none of them
+    # A rank without takes has θ = 0 whatever its items are, so it says nothing about them.
     telling = np.bincount(rank, takes, width) > 0
     linked = telling[cells.rank[useful]]
     at, of = rank[linked], item[linked]
@@ -83,34 +83,34 @@ def examination(cells: Shown) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     known = (part == part[0]) & telling
     if not known[0]:
         return np.ones(width), np.zeros(width, bool)
-    theta = _em(item, rank, takes, shows - takes, size - width, width, PASSES, SETTLED)
+    theta = _em(item, rank, takes, shows - takes, size - width, width, MAX_STEPS, TOLERANCE)
     nearest = np.maximum.accumulate(np.where(known, np.arange(width), 0))
     return theta[nearest] / theta[0], known
 
 
 @njit(cache=True, error_model="numpy")
-def _em(item, rank, takes, passed, items, width, passes, settled):
+def _em(item, rank, takes, passed, items, width, steps, tolerance):
     theta, gamma = np.full(width, 0.5), np.full(items, 0.5)
     shows_at, shows_of = np.zeros(width), np.zeros(items)
     for j in range(item.size):
         shows_at[rank[j]] += takes[j] + passed[j]
         shows_of[item[j]] += takes[j] + passed[j]
-    for _ in range(passes):
-        looked, liked = np.zeros(width), np.zeros(items)
+    for _ in range(steps):
+        examined, attracted = np.zeros(width), np.zeros(items)
         for j in range(item.size):
             a, b = theta[rank[j]], gamma[item[j]]
             left = passed[j] / (1 - a * b) if passed[j] > 0 else 0.0
-            looked[rank[j]] += takes[j] + left * a * (1 - b)
-            liked[item[j]] += takes[j] + left * b * (1 - a)
+            examined[rank[j]] += takes[j] + left * a * (1 - b)
+            attracted[item[j]] += takes[j] + left * b * (1 - a)
         for i in range(items):
-            gamma[i] = liked[i] / shows_of[i]
+            gamma[i] = attracted[i] / shows_of[i]
         moved = 0.0
         for r in range(width):
             if shows_at[r] > 0:
-                new = looked[r] / shows_at[r]
+                new = examined[r] / shows_at[r]
                 if new > 0:
                     moved = max(moved, abs(theta[r] / new - 1))
                 theta[r] = new
-        if moved < settled:
+        if moved < tolerance:
             break
     return theta

@@ -1,4 +1,4 @@
-"""Inverse propensity weighting against position: what was taken from far down the slate counts for more."""
+"""Inverse propensity weighting against position bias: takes from far down the slate count more."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ...config import Config as BaseConfig
-from ...errors import PolicyError
+from ...errors import PolicyError, WrongFields
 from ..base import LogTransform
 from ..interactions import Observation
-from .examination import examination, shown
+from .examination import count_by_rank, examination
 from .weights import from_sources, reweighted
 
 
 class PositionDebias(LogTransform):
     """Inverse propensity weighting against position bias, attention known or estimated from the log.
 
-    Weight of an entry taken from rank r of a slate: 1/p_r, p_r the probability that the rank is looked at.
+    Weight of an entry taken from rank r of a slate: 1/p_r, p_r the probability that the rank is examined.
 
     Under the position-based model, P(taken | shown at r) = p_r · γ with γ independent of r, weighted takes
     have expectation γ whatever the rank: Σ takes/p_r is an unbiased count of what would have been taken at rank
@@ -30,16 +30,16 @@ class PositionDebias(LogTransform):
     `attention` known: p_r = attention^(r−1) ("cascade") or r^−attention ("power"). "estimate": by EM from the
     slates in `seen.exposures` and the takes from them (`examination.examination`; Wang et al., WSDM 2018),
     one p per rank, p_1 = 1. It assumes that how attractive an item is does not depend on the rank at which
-    it is shown. A ranking for each user breaks this a little: it shows an item high to those who like it, so
+    it is shown. Personalized rankings violate this slightly: they show an item high to those who like it, so
     p falls somewhat too fast; items shown a few times each (or taken only once a cool-down has ended) make it
-    fall too slowly. Ranks that were never filled with the same items as others are not corrected beyond the
-    nearest rank above that was; `remarks` says so.
+    fall too slowly. Ranks that share no items with other ranks get the p of the nearest identified rank above;
+    `remarks` says so.
 
-    People who choose among all that they looked at are not quite a position-based model: an item far down
-    competes with everything above it. Its takes fall faster with rank than looks do, so the known attention
-    corrects less than an estimate, which sees takes only.
+    People who choose among all examined items do not quite follow a position-based model: an item far down
+    competes with everything above it. Its takes fall faster with rank than examination does, so the known
+    attention corrects less than an estimate, which is based on takes only.
 
-    Put it first in a list: it needs the takes from the slates that were kept. Cost: O(entries) per fit; with
+    Put it first in a list: it needs the takes from the stored slates. Cost: O(entries) per fit; with
     "estimate" O(kept exposures · slate) more, and O(items shown · ranks) per step of EM.
     """
 
@@ -47,24 +47,28 @@ class PositionDebias(LogTransform):
 
     class Config(BaseConfig):
         attention: float | str = "estimate"
-        """Probability to go on to the next rank, or the exponent of "power"; "estimate" finds p from the log."""
+        """Probability to go on to the next rank, or the exponent of "power"; "estimate" estimates p from the log."""
         examination: Literal["cascade", "power"] = "cascade"
         """Known attention: attention^(r−1) or r^−attention, as in [behavior]."""
         max_weight: float = Field(default=10.0, ge=1)
         """No entry's weight is multiplied by more than this."""
         self_normalized: bool = False
-        """Divide by the mean weight, so that entries from slates weigh together what they did before."""
+        """Divide by the mean weight, so that the total weight of entries from slates does not change."""
 
         @model_validator(mode="after")
         def _attention_fits(self) -> Any:
             given = self.attention
             if isinstance(given, str):
                 if given != "estimate":
-                    raise ValueError(f'attention = "{given}" must be a number above 0, or "estimate"')
+                    raise WrongFields(
+                        f'attention = "{given}" must be a number above 0, or "estimate"', "attention"
+                    )
             elif given <= 0 or (self.examination == "cascade" and given > 1):
-                raise ValueError(
+                raise WrongFields(
                     f"attention = {given:g} must be above 0, and at most 1 in a cascade: it is the probability to go "
-                    'on to the next rank. For r^−attention set examination = "power"'
+                    'on to the next rank. For r^−attention set examination = "power"',
+                    "attention",
+                    "examination",
                 )
             return self
 
@@ -80,18 +84,18 @@ class PositionDebias(LogTransform):
         return True
 
     def prepare(self, seen: Observation) -> Observation:
-        """Weigh the entries from slates."""
+        """Weight the entries from slates."""
         log, self._remarks = seen.log, []
         chosen = from_sources(log, ("slate",)) & (log.rank >= 1)
         factors = np.ones(len(log))
         if chosen.any():
             ranks = log.rank[chosen].astype(np.int64)
-            looked = self._looked(seen, int(ranks.max()))[ranks - 1]
-            factors[chosen] = np.minimum(1 / np.maximum(looked, 1e-12), self.config.max_weight)
+            examined = self._examination(seen, int(ranks.max()))[ranks - 1]
+            factors[chosen] = np.minimum(1 / np.maximum(examined, 1e-12), self.config.max_weight)
         return reweighted(seen, factors, chosen, self.config.self_normalized)
 
-    def _looked(self, seen: Observation, width: int) -> NDArray[np.float64]:
-        """Return (width,) the probability that each rank is looked at."""
+    def _examination(self, seen: Observation, width: int) -> NDArray[np.float64]:
+        """Return (width,) the probability that each rank is examined."""
         attention = self.config.attention
         ranks = np.arange(1, width + 1, dtype=np.float64)
         if not isinstance(attention, str):
@@ -101,26 +105,26 @@ class PositionDebias(LogTransform):
                 'position_debias with attention = "estimate" needs the slates that were shown, and none were kept: '
                 "raise platform.keep_exposures, or give attention as a number"
             )
-        found, known = examination(shown(seen))
-        self._remarks = [_said(found, known)]
+        found, known = examination(count_by_rank(seen))
+        self._remarks = [_remark(found, known)]
         return np.concatenate([found, np.full(width, found[-1] if found.size else 1.0)])[:width]
 
     def remarks(self) -> list[str]:
-        """Say what was estimated, and for which ranks the log could not tell."""
+        """Report the estimates, and the ranks that the log does not identify."""
         return self._remarks
 
 
-def _said(found: NDArray[np.float64], known: NDArray[np.bool_]) -> str:
+def _remark(found: NDArray[np.float64], known: NDArray[np.bool_]) -> str:
     lost = ", ".join(str(rank + 1) for rank in np.flatnonzero(~known))
     if not known.any():
         return (
             "warning: position_debias corrects nothing: from the slates that were kept, attention cannot be "
             "estimated (too few takes). Raise platform.keep_exposures, or give attention as a number"
         )
-    said = f"position_debias estimates attention at ranks 1, 2, … as {', '.join(f'{p:.2f}' for p in found)}"
+    text = f"position_debias estimates attention at ranks 1, 2, … as {', '.join(f'{p:.2f}' for p in found)}"
     if lost:
-        said = (
-            f"warning: {said}; ranks {lost} showed other items than the rest, so they got the value of the nearest "
+        text = (
+            f"warning: {text}; ranks {lost} showed other items than the rest, so they got the value of the nearest "
             "rank above. Raise platform.keep_exposures, or give attention as a number"
         )
-    return said
+    return text

@@ -1,4 +1,4 @@
-"""Drop entries from the log: by source, by round, or a share of them."""
+"""Drop entries from the log, by source, by round, or a random share of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ...config import Config as BaseConfig
+from ...errors import WrongFields
 from ...philox import uniform
 from ..base import LogTransform
 from ..interactions import Observation
@@ -17,12 +18,12 @@ from .weights import SourceName, from_sources
 
 
 class Purge(LogTransform):
-    """Drop the entries that are of one of the `sources` and of rounds `first` … `last`, or a `share` of them.
+    """Drop the entries from one of the `sources` and of rounds `first` … `last`, or a `share` of them.
 
-    Which ones a share drops is a draw for each entry from (seed, user, item, round, source) and nothing else:
-    an entry once dropped stays dropped in every later fit, whatever comes into the log, and a larger share
-    drops the same ones and more. What is kept stays in time order. Only learning forgets: cool-downs and the
-    histories that some policies rank by stay. Cost: O(entries) per fit.
+    The draw for each entry depends on (seed, user, item, round, source) only: an entry once dropped stays
+    dropped in every later fit, however the log grows, and a larger share drops the same entries and more. The
+    rest stays in time order. This affects learning only: cool-downs and the histories that some policies rank
+    by are unchanged. Cost: O(entries) per fit.
     """
 
     kind = "purge"
@@ -37,14 +38,17 @@ class Purge(LogTransform):
         share: float = Field(default=1.0, ge=0, le=1)
         """Share of these entries to drop."""
         seed: int = Field(default=0, ge=0, lt=2**63)
-        """Another seed drops other ones."""
+        """Another seed drops other entries."""
 
         @model_validator(mode="after")
         def _names_something(self) -> Any:
             if self.sources == ():
-                raise ValueError("sources = [] names nothing to drop: leave it out for all sources")
+                raise WrongFields(
+                    "sources = [] names nothing to drop: leave it out for all sources", "sources"
+                )
             if self.first is not None and self.last is not None and self.first > self.last:
-                raise ValueError(f"first = {self.first} is after last = {self.last}: no round lies between")
+                text = f"first = {self.first} is after last = {self.last}: no round lies between"
+                raise WrongFields(text, "first", "last")
             return self
 
     config: Config
@@ -68,6 +72,6 @@ class Purge(LogTransform):
 def _draws(key, user, item, round, source) -> NDArray[np.float64]:
     out = np.empty(user.size)
     for j in range(user.size):
-        # four slots share a counter: the source picks the word
+        # The four sources share a Philox counter: the source picks the word.
         out[j] = uniform(key, round[j], user[j], 4 * np.int64(item[j]) + source[j])
     return out

@@ -1,4 +1,4 @@
-"""Learn from the last rounds only."""
+"""Learn from the most recent rounds only."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..interactions import Observation
 class RecentWindow(LogTransform):
     """Keep the entries of the last `rounds` rounds: those at or after `learned_until` − rounds.
 
-    The same as `window` of the policies that have it, except that a policy with a window of its own also
-    ranks by it, while this one is only learned from. No copy is made; entries keep their order. Cost: O(log
+    The same as the field `window` of some policies, except that those also rank by their window, while this
+    one applies to learning only. No copy is made; entries keep their order. Cost: O(log
     entries) per fit.
     """
 

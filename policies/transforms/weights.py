@@ -1,4 +1,4 @@
-"""Weights of log entries: who sets them, who can learn from them, and what sources are called."""
+"""Weights of log entries: helpers for the transforms that set them, and the check that a policy can use them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SourceName = Literal["slate", "organic", "social", "imported"]
 
 
 def from_sources(log: Interactions, names: Iterable[SourceName] | None) -> NDArray[np.bool_]:
-    """Return (n,) which entries come from one of the named sources; all of them for None."""
+    """Return (n,) whether each entry comes from one of the named sources; None means all sources."""
     if names is None:
         return np.ones(len(log), bool)
     return np.isin(log.source, [Source[name.upper()] for name in names])
@@ -28,8 +28,8 @@ def reweighted(
 ) -> Observation:
     """Return the observation with the weights of the `chosen` entries (n,) multiplied by `factors` (n,).
 
-    self_normalized: divide by their mean, so that the chosen entries weigh together what they weighed before.
-    Entries of weight 0 are dropped, so that methods that only look at which pairs there are agree.
+    self_normalized: divide by their mean, so that the total weight of the chosen entries does not change.
+    Entries of weight 0 are dropped, so that methods that use pairs without weights ignore them too.
     """
     log = seen.log
     before = np.ones(len(log)) if log.weight is None else log.weight.astype(np.float64)
@@ -44,9 +44,9 @@ def reweighted(
 def check_transforms(
     policy: type[Policy], transforms: Iterable[LogTransform], fields: Mapping[str, Any] | None = None
 ) -> None:
-    """Raise BadInput where a transform gives entries weights that a policy with these fields cannot learn from.
+    """Raise BadInput if a transform gives entries weights that a policy with these fields cannot learn from.
 
-    `fields`: what the study gives the policy beside its kind; defaults where they are left out.
+    `fields`: the fields that the study sets for the policy besides its kind; omitted ones have their defaults.
     """
     weighing = [transform.kind or type(transform).__name__ for transform in transforms if transform.weighs]
     refusal = policy.learns_weights(fields or {}) if weighing else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import Any
 from ...errors import BadInput, EchodriftError
 from ...keys import differences
 from ...wording import short, unquoted
-from ..specs.overrides import Override
+from ..specs.overrides import Override, placed_in
 from ..specs.study import Study
+from ..specs.validation import traced
 from .load import label_of, load_study
-
-_KEYED = re.compile(rf'(?:{"|".join(Study.model_fields)})(?:[.\[:]| = )|arm "')
-"""How a line begins that is about a key of the study."""
 
 
 def changed(
@@ -41,29 +38,14 @@ def changed(
 
 @contextmanager
 def told_where(
-    source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override]
+    source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override], study: Study
 ) -> Iterator[None]:
-    """Say of every mistake inside, which begins with its key, where that was written: an option, or the file."""
+    """Say of every mistake inside where its key was written: an option, or the file. study: as loaded from both."""
     try:
         yield
     except BadInput as error:
-        raise _blamed(error, list(overrides), label_of(source)) from None
-
-
-def _blamed(error: BadInput, overrides: list[Override], label: str) -> BadInput:
-    """Return the error with the option before every line that is about its key, the file before those of other keys."""
-    lines = []
-    for line in str(error).splitlines():
-        told = line.startswith(("--", f"{label}: ")) or any(option in line for option, _, _ in overrides)
-        options = [
-            option for option, key, _ in overrides if re.search(rf"(?<![\w.]){re.escape(key)}(?!\w)", line)
-        ]
-        if not told and options:
-            line = f"{options[0]}: {line}"
-        elif not told and _KEYED.match(line):
-            line = f"{label}: {line}"
-        lines.append(line)
-    return type(error)("\n".join(lines))
+        placed = placed_in(study.model_dump(mode="json"), overrides)
+        raise traced(error, label_of(source), placed, [arm.name for arm in study.arms]) from None
 
 
 def _by_name(study: Study) -> dict[str, Any]:

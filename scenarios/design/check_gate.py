@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...agents.settings import WorldConfig
-from ...errors import BadInput, did_you_mean
-from ...wording import counted
+from ...errors import BadInput, Mistake, Way, did_you_mean
+from ...wording import counted, format_key
 from ..specs.gate import GateConfig, GateLine
 from ..specs.study import Arm, Study
 from .grid import grid_points
@@ -31,12 +31,12 @@ def check_gate(study: Study) -> list[str]:
     gate = study.gate
     if gate is None:
         return []
-    wrong = list(_unknown(study, gate)) or list(misread(gate))
+    wrong = list(_unknown(study, gate)) or list(_misread(gate))
     if wrong:
-        raise BadInput("\n".join(wrong))
-    never = [f"warning: {line}" for line in _never(study, gate, len(seeds_of(study)))]
-    doubtful = [*_no_margin(gate), *narrow(gate, len(seeds_of(study)))]
-    return never + [f"warning: {line}" for line in doubtful]
+        raise BadInput(*wrong)
+    seeds = len(seeds_of(study))
+    doubtful = [*_never(study, gate, seeds), *_no_margin(gate), *_narrow(gate, seeds)]
+    return [f"warning: {mistake}" for mistake in doubtful]
 
 
 def check_decidable(study: Study, most: int | None = None) -> None:
@@ -45,134 +45,146 @@ def check_decidable(study: Study, most: int | None = None) -> None:
     most: seeds that it may run, where they are not the study's own.
     """
     if study.gate is None:
-        raise BadInput(f"gate: this study has no gate. Add one to it, for example\n\n{EXAMPLE}")
+        text = f"this study has no gate. Add one to it, for example\n\n{EXAMPLE}"
+        raise BadInput(Mistake(text, ("gate",)))
     wrong = list(_unknown(study, study.gate))
     wrong = wrong or list(_never(study, study.gate, most or len(seeds_of(study)), most))
     if wrong:
-        raise BadInput("\n".join(wrong))
+        raise BadInput(*wrong)
 
 
-def _unknown(study: Study, gate: GateConfig) -> Iterator[str]:
+def _unknown(study: Study, gate: GateConfig) -> Iterator[Mistake]:
     """Arms and measures that are not there, and pairs that can never differ."""
     arms = [arm.name for arm in study.arms]
     for key in ("baseline", "candidate"):
         name = getattr(gate, key)
         if name not in arms:
-            yield f'gate.{key}: no arm is named "{name}".{did_you_mean(name, arms)} Arms: {", ".join(arms)}'
-    for key, line in gate.lines:
-        yield from (f"gate.{key}.measure: {what}" for what in _not_taken(study, line.measure))
+            text = f'no arm is named "{name}".{did_you_mean(name, arms)} Arms: {", ".join(arms)}'
+            yield Mistake(text, ("gate", key))
+    for place, line in gate.lines:
+        way = (*place, "measure")
+        yield from (Mistake(text, way, (way, *about)) for text, *about in _not_taken(study, line.measure))
     if {gate.baseline, gate.candidate} <= set(arms):
         points = [{arm.name: arm for arm in point.arms} for _, point in grid_points(study)]
         if all(_alike(arms_at[gate.baseline], arms_at[gate.candidate]) for arms_at in points):
-            yield (
-                f'gate: "{gate.baseline}" and "{gate.candidate}" are the same but for their names, so every '
-                "difference is 0; name two arms that differ"
+            text = (
+                f'"{gate.baseline}" and "{gate.candidate}" are the same but for their names, so every difference is '
+                "0; name two arms that differ"
             )
+            both = [("arms", arms.index(name)) for name in (gate.baseline, gate.candidate)]
+            yield Mistake(text, ("gate",), (("gate",), *both))
 
 
 def _alike(one: Arm, other: Arm) -> bool:
     return one.model_dump(exclude={"name"}) == other.model_dump(exclude={"name"})
 
 
-def _not_taken(study: Study, name: str) -> Iterator[str]:
-    """What is wrong with the name of a measure in this study."""
+def _not_taken(study: Study, name: str) -> Iterator[tuple[str, *tuple[Way, ...]]]:
+    """What is wrong with the name of a measure in this study, and the keys that can be behind it, too."""
     from ...analysis.measures import MEASURES, measure_class
 
     base, _, part = name.partition(":")
     if base not in MEASURES:
         close = did_you_mean(base, MEASURES)
-        yield f'there is no measure "{name}".{close} `echodrift list measures` shows all'
+        yield (f'there is no measure "{name}".{close} `echodrift list measures` shows all',)
     elif study.measures and base not in study.measures:
-        yield f'this study does not take "{base}": add it to measures ({", ".join(study.measures)})'
+        text = f'this study does not take "{base}": add it to measures ({", ".join(study.measures)})'
+        yield text, ("measures",)
     elif part and not measure_class(base).splits:
-        yield f'"{base}" is not a mean over users, so there is no "{name}"'
+        yield (f'"{base}" is not a mean over users, so there is no "{name}"',)
     elif part and part.partition("=")[0] not in ("treated", *study.split_by):
         kind = part.partition("=")[0]
         yield (
             f'"{name}" is not taken: add split_by = ["{kind}"] to the study'
             if kind in ("group", "community")
-            else f'"{name}": people are told apart by group=NAME or community=NUMBER'
+            else f'"{name}": people are told apart by group=NAME or community=NUMBER',
+            ("split_by",),
         )
     elif part and isinstance(study.world, WorldConfig):
         kind, _, label = part.partition("=")
         groups = [group.name for group in study.world.groups]
         labels = {"group": groups, "community": [str(each) for each in range(study.world.communities)]}
         if label not in labels.get(kind, [label]):
-            yield f'there is no {kind} "{label}" ("{name}").{did_you_mean(label, labels[kind])}'
+            text = f'there is no {kind} "{label}" ("{name}").{did_you_mean(label, labels[kind])}'
+            yield text, ("world", "groups"), ("world", "communities")
 
 
-def _never(study: Study, gate: GateConfig, seeds: int, most: int | None = None) -> Iterator[str]:
+def _never(study: Study, gate: GateConfig, seeds: int, most: int | None = None) -> Iterator[Mistake]:
     """What makes a decision impossible: too few seeds, a horizon without rounds or values."""
     from ...analysis.gate.judge import NO_SALTELLI
-    from ...analysis.statistics.resampling import fewest
+    from ...analysis.statistics.resampling import fewest_values
     from ...analysis.statistics.sequential import first_look
 
     least, why = 2, "an interval over pairs of runs"
     if most is not None:
         least, why = first_look(gate.level), "a confidence sequence"
     elif gate.method == "bootstrap":
-        least, why = fewest(gate.level), "a bootstrap interval that can show anything"
+        least, why = fewest_values(gate.level), "a bootstrap interval that can show anything"
     if seeds < least:
-        yield (
-            f"gate: {counted(seeds, 'seed')} can never decide it: {why} takes at least {least}. "
+        text = (
+            f"{counted(seeds, 'seed')} can never decide it: {why} takes at least {least}. "
             f"Type {f'--max-seeds {max(least, 20)}' if most is not None else '--seeds 20'}, or more"
         )
+        yield Mistake(text, ("gate",), (("seeds",), ("gate", "method"), ("gate", "level")))
     if study.uncertainty is not None and study.uncertainty.design == "saltelli":
-        yield f"gate: {NO_SALTELLI}"
-    told: dict[str, None] = {}
+        yield Mistake(NO_SALTELLI, ("gate",), (("uncertainty", "design"),))
+    told: dict[Mistake, None] = {}
     for _, point in grid_points(study):
-        for key, line in gate.lines:
-            told |= dict.fromkeys(_empty(point, key, line, line.horizon or gate.horizon))
+        for place, line in gate.lines:
+            told |= dict.fromkeys(_empty(point, place, line, gate.horizon))
     yield from told
 
 
-def _empty(point: Study, key: str, line: GateLine, horizon: str) -> Iterator[str]:
+def _empty(point: Study, place: Way, line: GateLine, of_gate: str) -> Iterator[Mistake]:
     """What is wrong with the rounds that count for a line at a grid point."""
     from ...analysis.gate.bounds import parse_horizon
     from ...analysis.measures import measure_class
 
-    where = f"gate.{key}.horizon" if line.horizon else "gate.horizon"
+    horizon = line.horizon or of_gate
+    way: Way = (*place, "horizon") if line.horizon else ("gate", "horizon")
+    about = (way, ("rounds",))
     try:
         first, last = parse_horizon(horizon).window(point.rounds)
     except ValueError as error:
-        yield f'{where}: {error}; shorten it, raise rounds, or write "all rounds"'
+        yield Mistake(f'{error}; shorten it, raise rounds, or write "all rounds"', way, about)
         return
     every = measure_class(line.measure.partition(":")[0]).every
     if last // every * every < first:
-        yield f'{where}: "{horizon}" holds no round in which {line.measure} is measured (every {every} rounds)'
+        text = f'"{horizon}" holds no round in which {line.measure} is measured (every {every} rounds)'
+        yield Mistake(text, way, about)
 
 
-def _no_margin(gate: GateConfig) -> Iterator[str]:
-    for key, line in gate.lines:
+def _no_margin(gate: GateConfig) -> Iterator[Mistake]:
+    for place, line in gate.lines:
         if not line.bound.has_margin:
             side, sign = ("at_least", "-") if line.at_least is not None else ("at_most", "+")
-            yield (
-                f'gate.{key}: {side} = "baseline" leaves no margin: where the change has no effect on '
-                f'{line.measure}, no number of seeds decides it. Allow one, for example "baseline {sign} 0.01"'
+            text = (
+                f'{side} = "baseline" leaves no margin: where the change has no effect on {line.measure}, no number '
+                f'of seeds decides it. Allow one, for example "baseline {sign} 0.01"'
             )
+            yield Mistake(text, place)
 
 
 FEW = 20
 """Seeds below which BCa intervals are too narrow (docs/statistics.md)."""
 
 
-def misread(gate: GateConfig) -> Iterator[str]:
+def _misread(gate: GateConfig) -> Iterator[Mistake]:
     """Give what is wrong with bounds: none can be passed, or none can be failed."""
-    for key, line in gate.lines:
-        yield from (f"gate.{key}: {what}" for what in _out_of_reach(line))
     lines = gate.lines
-    for place, (key, line) in enumerate(lines):
+    for way, line in lines:
+        yield from (Mistake(text, way) for text in _out_of_reach(line))
+    for place, (way, line) in enumerate(lines):
         for before, other in lines[:place]:
             if _about(gate, line) == _about(gate, other):
-                yield from (f"gate.{key}: {what}" for what in _beside(line, other, before))
+                yield from (Mistake(text, way, (before, way)) for text in _beside(line, other, before))
 
 
-def narrow(gate: GateConfig, seeds: int) -> Iterator[str]:
+def _narrow(gate: GateConfig, seeds: int) -> Iterator[Mistake]:
     """Give a warning about bootstrap intervals over few seeds."""
     if gate.method == "bootstrap" and seeds < FEW:
-        yield (
-            f'gate.method: bootstrap intervals over {seeds} seeds are too narrow; take {FEW} or more, or method = "t"'
-        )
+        text = f'bootstrap intervals over {seeds} seeds are too narrow; take {FEW} or more, or method = "t"'
+        yield Mistake(text, ("gate", "method"))
 
 
 def _about(gate: GateConfig, line: GateLine) -> tuple[str, str]:
@@ -196,12 +208,12 @@ def _out_of_reach(line: GateLine) -> Iterator[str]:
         )
 
 
-def _beside(line: GateLine, other: GateLine, before: str) -> Iterator[str]:
+def _beside(line: GateLine, other: GateLine, before: Way) -> Iterator[str]:
     same_side = (line.at_least is None) == (other.at_least is None)
     if same_side and line.bound == other.bound:
-        yield f"says the same as gate.{before}; remove one of them"
+        yield f"says the same as {format_key(before)}; remove one of them"
     if same_side or line.bound.factor != other.bound.factor:
         return
     low, high = (line, other) if line.at_least is not None else (other, line)
     if low.bound.offset > high.bound.offset:
-        yield f"can never hold together with gate.{before}: at least {low.bound} and at most {high.bound}"
+        yield f"can never hold together with {format_key(before)}: at least {low.bound} and at most {high.bound}"

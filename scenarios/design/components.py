@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from pydantic import BaseModel
 
-from ...errors import BadInput
-from ...keys import Step
+from ...errors import BadInput, Mistake, Way
 from ...policies.registry import (
     build_log_transform,
     build_policy,
@@ -22,42 +21,48 @@ from ...policies.transforms.weights import check_transforms
 from ...sim.platform import Platform
 from ...sim.recommender import REFERENCE_ARMS
 from ..specs.study import Arm, Study
-from ..specs.validation import in_arm, validate
+from ..specs.validation import Placed, traced, validate
 from .switches import check_switches, switched_policy
 
 
-def spell_out(study: Study, label: str, placed: Iterable[tuple[list[Step], str]] = ()) -> Study:
+def spell_out(study: Study, label: str, placed: Placed = ()) -> Study:
     """Return the study with every default of its policies and rerankers written down, and check them.
 
-    placed: as in `validate`.
+    A mistake names the option that is behind it, else the label.
     """
-    arms = []
-    for number, arm in enumerate(study.arms):
-        where: list[Step] = ["arms", number]
-        merged = {**study.platform.model_dump(mode="json"), **arm.platform}
-        try:
-            validate(Platform, merged, "")
-        except BadInput as error:
-            raise in_arm(error, label, [*where, "platform"], study, placed) from None
-        try:
-            arms.append(spelled_out(arm))
-            check_switches(study, arm)
-        except BadInput as error:
-            raise in_arm(error, label, where, study, placed) from None
-    return study.model_copy(update={"arms": arms})
+    try:
+        return study.model_copy(update={"arms": [_checked(study, place) for place in range(len(study.arms))]})
+    except BadInput as error:
+        raise traced(error, label, placed, [arm.name for arm in study.arms]) from None
+
+
+def _checked(study: Study, place: int) -> Arm:
+    arm = study.arms[place]
+    merged = {**study.platform.model_dump(mode="json"), **arm.platform}
+    try:
+        validate(Platform, merged)
+    except BadInput as error:
+        raise error.inside("arms", place, "platform") from None
+    try:
+        arm = spelled_out(arm)
+    except BadInput as error:
+        raise error.inside("arms", place) from None
+    check_switches(study, place)
+    return arm
 
 
 def spelled_out(arm: Arm) -> Arm:
     """Return the arm with every default of its policy, rerankers and log transforms, and of its switches.
 
-    A switched policy without a kind stays as written: it is put over the arm's own. Raises BadInput; every
-    line of it begins with the key inside the arm.
+    A switched policy without a kind stays as written: it is put over the arm's own. Raises BadInput; its keys
+    are those inside the arm.
     """
-    policy, parts = _spelled_out(arm.policy, arm.rerank, arm.transform, "")
+    policy, parts = _spelled_out(arm.policy, arm.rerank, arm.transform, ())
     switches = []
-    models, reranks, transforms = [(policy, "")], [parts["rerank"]], [parts["transform"]]
+    models: list[tuple[dict[str, Any], Way]] = [(policy, ())]
+    reranks, transforms = [parts["rerank"]], [parts["transform"]]
     for number, switch in enumerate(arm.switch):
-        where = f"switch[{number}]."
+        where: Way = ("switch", number)
         whole, changed = _spelled_out(
             switched_policy(arm, switch),
             arm.rerank if switch.rerank is None else switch.rerank,
@@ -67,7 +72,7 @@ def spelled_out(arm: Arm) -> Arm:
         )
         models.append((whole, where))
         purge = [
-            _filled(given, f"{where}purge[{i}]", _transform_config) for i, given in enumerate(switch.purge)
+            _filled(given, (*where, "purge", i), _transform_config) for i, given in enumerate(switch.purge)
         ]
         reranks.append(changed["rerank"])
         transforms += [changed["transform"], purge]
@@ -90,25 +95,24 @@ def _spelled_out(
     policy: dict[str, Any],
     rerank: list[dict[str, Any]],
     transform: list[dict[str, Any]],
-    where: str,
+    where: Way,
     own: Collection[str] = ("rerank", "transform"),
 ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     """Return a policy and what stands around it, spelled out, having checked that they go together.
 
     own: which of them is written here; what a switch leaves as it was is put aside behind a reference arm.
     """
-    policy = _filled(policy, f"{where}policy", _policy_config)
+    policy = _filled(policy, (*where, "policy"), _policy_config)
     kind = policy["kind"]
     for name, given in (("rerank", rerank), ("transform", transform)):
         if kind in REFERENCE_ARMS and given and name in own:
             what = "reranked" if name == "rerank" else "given another log"
-            raise BadInput(
-                f'{where}{name}: policy kind = "{kind}" is a reference arm and cannot be {what}; remove {name}'
-            )
+            text = f'policy kind = "{kind}" is a reference arm and cannot be {what}; remove {name}'
+            raise BadInput(_among(text, where, name, name, "policy"))
     parts = {
-        "rerank": [_filled(each, f"{where}rerank[{i}]", _reranker_config) for i, each in enumerate(rerank)],
+        "rerank": [_filled(each, (*where, "rerank", i), _reranker_config) for i, each in enumerate(rerank)],
         "transform": [
-            _filled(each, f"{where}transform[{i}]", _transform_config) for i, each in enumerate(transform)
+            _filled(each, (*where, "transform", i), _transform_config) for i, each in enumerate(transform)
         ],
     }
     _go_together(policy, **parts, where=where)
@@ -119,7 +123,7 @@ def _go_together(
     policy: dict[str, Any],
     rerank: list[dict[str, Any]],
     transform: list[dict[str, Any]],
-    where: str,
+    where: Way,
 ) -> None:
     """Raise BadInput where a reranker needs what the policy does not give, or a transform gives what it cannot use."""
     if policy["kind"] in REFERENCE_ARMS:
@@ -131,12 +135,18 @@ def _go_together(
                 policy_class(policy["kind"]), [build_log_transform(each) for each in transform], fields
             )
         except BadInput as error:
-            raise BadInput(f"{where}transform or purge: {error}") from None
+            name = "transform or purge"
+            raise BadInput(_among(str(error), where, name, "transform", "purge", "policy")) from None
     if rerank:
         try:
             check_chain(build_policy(policy), [build_reranker(each) for each in rerank])
         except BadInput as error:
-            raise BadInput(f"{where}rerank: {error}") from None
+            raise BadInput(_among(str(error), where, "rerank", "rerank", "policy")) from None
+
+
+def _among(text: str, where: Way, name: str, *about: str) -> Mistake:
+    """Return a mistake told under a name, that any of these parts of an arm or of a switch can be behind."""
+    return Mistake(text, (*where, name), tuple((*where, part) for part in about))
 
 
 def _policy_config(kind: str) -> type[BaseModel]:
@@ -151,17 +161,17 @@ def _transform_config(kind: str) -> type[BaseModel]:
     return log_transform_class(kind).Config
 
 
-def _filled(given: dict[str, Any], key: str, config_of: Callable[[str], type[BaseModel]]) -> dict[str, Any]:
+def _filled(given: dict[str, Any], key: Way, config_of: Callable[[str], type[BaseModel]]) -> dict[str, Any]:
     kind = given.get("kind")
     if not isinstance(kind, str):
-        raise BadInput(f'{key}.kind: must name what to use, for example kind = "popularity"')
+        raise BadInput(Mistake('must name what to use, for example kind = "popularity"', (*key, "kind")))
     try:
         config = config_of(kind)
     except BadInput as error:
-        raise BadInput(f"{key}.kind: {error}") from None
+        raise BadInput(Mistake(str(error), (*key, "kind"))) from None
     fields = {name: value for name, value in given.items() if name != "kind"}
     try:
-        filled = validate(config, fields, "")
+        filled = validate(config, fields)
     except BadInput as error:
-        raise BadInput("\n".join(f"{key}.{line}" for line in str(error).splitlines())) from None
+        raise error.inside(*key) from None
     return {"kind": kind, **filled.model_dump(mode="json", exclude_none=True)}

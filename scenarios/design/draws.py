@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BadInput
-from ..specs.plain import one_type
 from ..specs.uncertainty import Prior, Uncertainty
+from .labels import one_type
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...analysis.results import design_keys as keys_of
-from ...errors import BadInput, did_you_mean
-from ...keys import Step, assign, spread, steps
-from ..specs.plain import plain
+from ...config import plain
+from ...errors import BadInput, Way, did_you_mean
+from ...keys import expand_key, parse_key, set_value
 from ..specs.study import Study
-from ..specs.validation import validate
+from ..specs.validation import validate_study
 from .switches import refreshed
 
 VARIED = ("world", "behavior", "platform", "arms", "rounds")
@@ -57,11 +57,11 @@ def grid_points(study: Study, label: str = "study") -> list[tuple[dict[str, Any]
         point = {key: value for part in parts for key, value in part.items()}
         data = plain(base, label)
         placed = [
-            (assign(data, each, plain(value, label)), f"{_where(study, label, key)} = {value!r}")
+            (set_value(data, each, plain(value, label)), f"{_where(study, label, key)} = {value!r}")
             for key, value in point.items()
-            for each in spread(base, key)
+            for each in expand_key(base, key)
         ]
-        points.append((point, refreshed(validate(Study, data, label, placed))))
+        points.append((point, refreshed(validate_study(data, label, placed))))
     return points
 
 
@@ -87,19 +87,19 @@ def _entries(study: Study, label: str) -> Iterator[tuple[str, str, list[Any] | N
 def _check(study: Study, base: dict[str, Any], label: str) -> None:
     """Raise BadInput for keys that nothing can vary, for two that set the same thing, and for odd lists."""
     wrong: list[str] = []
-    ways: dict[str, list[list[Step]]] = {}
+    ways: dict[str, list[Way]] = {}
     for written, key, values in _entries(study, label):
         where = f"{label}: {written}"
         try:
-            found = [steps(base, each) for each in spread(base, key)]
+            found = [parse_key(base, each) for each in expand_key(base, key)]
         except BadInput as error:
             wrong.append(f"{where}: {error}")
             continue
-        way = found[0]
-        if values is None and way[0] == "rounds":
+        part, *inside = found[0]
+        if values is None and part == "rounds":
             wrong.append(f"{where}: a prior cannot be over rounds: runs of one study would not be comparable")
-        elif way[0] not in VARIED or way[0] == "arms" and (len(way) < 4 or way[2] == "name"):
-            close = did_you_mean(str(way[0]), VARIED)
+        elif part not in VARIED or part == "arms" and (len(inside) < 3 or inside[1] == "name"):
+            close = did_you_mean(str(part), VARIED)
             who = "a prior is over" if values is None else f"a {written[: written.find('[')]} varies rounds,"
             who = "a grid varies rounds," if written.startswith("grid") else who
             wrong.append(

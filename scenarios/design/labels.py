@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-from ..specs.plain import one_type
 
 if TYPE_CHECKING:
     from .run import PlannedRun
@@ -19,3 +18,13 @@ def labels(plan: Sequence[PlannedRun]) -> list[dict[str, Any]]:
         {"arm": run.arm.name, **{key: columns[key][place] for key in keys}, "seed": run.seed}
         for place, run in enumerate(plan)
     ]
+
+
+def one_type(values: list[Any]) -> list[Any]:
+    """Return values that a column can hold: of one type, other things than text and numbers as JSON."""
+    kinds = {type(value) for value in values}
+    if kinds == {int, float}:
+        return [float(value) for value in values]
+    if len(kinds) == 1 and kinds <= {int, float, bool, str}:
+        return values
+    return [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values]

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...config import plain
 from ...errors import BadInput
 from ..specs.data_files import absolute
 from ..specs.files import LIBRARY, find_study, read_toml
 from ..specs.overrides import Override, put_over
-from ..specs.plain import plain
 from ..specs.study import Study
-from ..specs.validation import validate
+from ..specs.validation import validate_study
 from .components import spell_out
 from .grid import VARIED, grid_points, varied_keys
 from .switches import with_worlds
@@ -39,7 +39,7 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
     overrides = list(overrides)
     _check_quotes(data, label)
     placed = put_over(data, overrides, label)
-    study = validate(Study, absolute(data, Path()), label, placed)
+    study = validate_study(absolute(data, Path()), label, placed)
     check_overrides(study, overrides)
     if any(arm.switch for arm in study.arms) or any("[*]" in key for key in varied_keys(study)):
         # whether arms are alike, or have a value, must not depend on which defaults are written down

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ...disk import input_digest, json_digest
-from ...keys import assign
+from ...keys import set_value
 from ...wording import slug
 from ..model_version import MODEL_VERSION
 from ..specs.data_files import input_files
 from ..specs.study import Arm, Study
-from .draws import essence, world_seed
+from .draws import world_seed
 from .grid import grid_points
 from .run import PlannedRun
 from .switches import slates_of
@@ -70,7 +70,7 @@ def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
     for key, path in input_files(study).items():
         if path not in digests:
             digests[path] = input_digest(Path(path))
-        assign(data, key, f"sha256 {digests[path]}")
+        set_value(data, key, f"sha256 {digests[path]}")
     # The world is made for the widest slate of the study, so that all arms live in the same one.
     described = arm.model_dump(mode="json")
     for name in ("transform", "switch"):
@@ -93,16 +93,6 @@ def widest_slate(study: Study) -> int:
     """Return the longest slate of any arm in any round."""
     whole = [{**study.platform.model_dump(), **arm.platform}["slate"] for arm in study.arms]
     return max([*whole, *(length for arm in study.arms for length in slates_of(arm))])
-
-
-def cell_digests(study: Study) -> set[str]:
-    """Return a hash for every cell (arm × design point) of a study, with what its seeds draw from."""
-    digests: dict[str, str] = {}
-    points = grid_points(study)
-    drawn = essence(study.uncertainty)
-    return {
-        json_digest({**cell_of(point, arm, digests), **drawn}) for _, point in points for arm in point.arms
-    }
 
 
 def study_digest(study: Study) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...agents.settings import WorldConfig
 from ...analysis.switches import EVERYBODY, NOBODY
-from ...errors import BadInput, did_you_mean
+from ...errors import BadInput, Mistake, Way, did_you_mean
 from ..specs.study import OF_PLATFORM, Arm, Study, SwitchConfig
 
 
@@ -71,37 +71,47 @@ def _varied(study: Study, *arms: Arm) -> bool:
     return any(key.startswith(tuple(places)) for key in varied)
 
 
-def check_switches(study: Study, arm: Arm) -> None:
-    """Raise BadInput for switches that cannot be carried out; lines begin with the key inside the arm."""
+def check_switches(study: Study, place: int) -> None:
+    """Raise BadInput for switches of the arm at a place that cannot be carried out."""
+    arm = study.arms[place]
     for number, switch in enumerate(arm.switch):
-        where = f"switch[{number}]"
+        where: Way = ("arms", place, "switch", number)
         if switch.round >= study.rounds:
-            raise BadInput(
-                f"{where}.round: round {switch.round} is never reached: the study has rounds 0 to {study.rounds - 1}. "
+            text = (
+                f"round {switch.round} is never reached: the study has rounds 0 to {study.rounds - 1}. "
                 "Switch earlier, or raise rounds"
             )
+            raise BadInput(_wrong(text, where, "round", ("rounds",)))
         if switch.until is not None and switch.until > study.rounds:
-            raise BadInput(
-                f"{where}.until: the study ends before round {switch.until} (rounds = {study.rounds}); leave it out"
-            )
+            text = f"the study ends before round {switch.until} (rounds = {study.rounds}); leave it out"
+            raise BadInput(_wrong(text, where, "until", ("rounds",)))
         if switch.ramp and switch.round + switch.ramp > (switch.until or study.rounds):
-            raise BadInput(
-                f"{where}.ramp: {switch.ramp} rounds from round {switch.round} on do not fit: its share would never be "
-                f"reached before round {switch.until or study.rounds}. Shorten the ramp, or switch earlier"
+            text = (
+                f"{switch.ramp} rounds from round {switch.round} on do not fit: its share would never be reached "
+                f"before round {switch.until or study.rounds}. Shorten the ramp, or switch earlier"
             )
+            raise BadInput(_wrong(text, where, "ramp", (*where, "round"), (*where, "until"), ("rounds",)))
         frozen = {**study.platform.model_dump(), **arm.platform}["learn_from"] == "warmup"
         shared = [name for name in OF_PLATFORM if name in switch.changed]
         if frozen and shared:
-            raise BadInput(
-                f'{where}.{shared[0]}: platform.learn_from = "warmup" learns once, in round 0; there is nothing to '
-                f"change about that later. Remove {shared[0]}"
+            text = (
+                'platform.learn_from = "warmup" learns once, in round 0; there is nothing to change about that '
+                f"later. Remove {shared[0]}"
             )
+            learn_from = ("platform", "learn_from")
+            raise BadInput(_wrong(text, where, shared[0], learn_from, ("arms", place, *learn_from)))
         _check_users(study, switch, where)
         for other in range(number):
-            _check_overlap(arm.switch[other], switch, other, number)
+            _check_overlap(arm.switch[other], switch, where, other)
 
 
-def _check_users(study: Study, switch: SwitchConfig, where: str) -> None:
+def _wrong(text: str, where: Way, field: str, *others: Way) -> Mistake:
+    """Return a mistake at a field of a switch, that other keys can be behind, too."""
+    way = (*where, field)
+    return Mistake(text, way, (way, *others))
+
+
+def _check_users(study: Study, switch: SwitchConfig, where: Way) -> None:
     if not isinstance(switch.users, str):
         return
     kind, _, name = switch.users.partition("=")
@@ -110,18 +120,21 @@ def _check_users(study: Study, switch: SwitchConfig, where: str) -> None:
         groups = [group.name for group in world.groups] if world else []
         if name not in groups:
             allowed = ", ".join(groups) or "none: this world has no groups"
-            raise BadInput(
-                f'{where}.users: there is no group "{name}".{did_you_mean(name, groups)} Allowed: {allowed}'
-            )
+            text = f'there is no group "{name}".{did_you_mean(name, groups)} Allowed: {allowed}'
+            raise BadInput(_wrong(text, where, "users", ("world", "groups")))
     elif world and int(name) >= world.communities:
-        raise BadInput(
-            f"{where}.users: there is no community {name}; world.communities = {world.communities}, so they are "
-            f"0 to {world.communities - 1}"
+        text = (
+            f"there is no community {name}; world.communities = {world.communities}, so they are 0 to "
+            f"{world.communities - 1}"
         )
+        raise BadInput(_wrong(text, where, "users", ("world", "communities")))
 
 
-def _check_overlap(first: SwitchConfig, second: SwitchConfig, i: int, j: int) -> None:
-    """Two switches may follow each other; they may not pull at the same thing at the same time."""
+def _check_overlap(first: SwitchConfig, second: SwitchConfig, where: Way, other: int) -> None:
+    """Two switches may follow each other; they may not pull at the same thing at the same time.
+
+    where: the way to the second; other: the number of the first.
+    """
     both = sorted((first.changed & second.changed) - {"purge"})
     apart = (
         isinstance(first.users, str)
@@ -132,17 +145,21 @@ def _check_overlap(first: SwitchConfig, second: SwitchConfig, i: int, j: int) ->
     if not both or apart:
         return
     early, late = sorted((first, second), key=lambda switch: switch.round)
+    wrong = ""
     if late.round < early.round + max(early.ramp, 1):
-        raise BadInput(
-            f"switch[{j}]: overlaps with switch[{i}]: both change {both[0]} from round {late.round} on"
+        wrong = (
+            f"both change {both[0]} from round {late.round} on"
             + (f" (one of them still ramps, to round {early.round + early.ramp})" if early.ramp else "")
             + "; start one after the other, or name different groups or communities in users"
         )
-    if early.until is not None and late.until is not None and late.round < early.until < late.until:
-        raise BadInput(
-            f"switch[{j}]: overlaps with switch[{i}]: both change {both[0]}, and one ends in round {early.until} "
-            f"while the other is on (rounds {late.round} to {late.until - 1}); let one end where the other starts"
+    elif early.until is not None and late.until is not None and late.round < early.until < late.until:
+        wrong = (
+            f"both change {both[0]}, and one ends in round {early.until} while the other is on (rounds {late.round} "
+            f"to {late.until - 1}); let one end where the other starts"
         )
+    if wrong:
+        one = (*where[:-1], other)
+        raise BadInput(Mistake(f"overlaps with switch[{other}]: {wrong}", where, (one, where)))
 
 
 def switched_policy(arm: Arm, switch: SwitchConfig) -> dict[str, Any]:

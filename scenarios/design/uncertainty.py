@@ -6,15 +6,15 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ...analysis.sensitivity.priors import in_words
-from ...errors import BadInput
-from ...keys import assign, spread
+from ...analysis.sensitivity.priors import describe_prior
+from ...config import plain
+from ...errors import BadInput, Mistake
+from ...keys import expand_key, set_value
 from ...wording import counted, short, toml
 from ..specs.overrides import Override
-from ..specs.plain import plain
 from ..specs.study import LogConfig, Study
 from ..specs.uncertainty import Prior
-from ..specs.validation import validate
+from ..specs.validation import validate_study
 from .components import spell_out
 from .draws import LAST_SEED, draws_of, world_seed
 from .grid import grid_points
@@ -33,18 +33,19 @@ def settled(study: Study, point: Study, label: str) -> Study:
     """
     if study.uncertainty is None:
         return study
-    wrong, priors = [], {}
+    wrong: list[Mistake] = []
+    priors = {}
     for key, prior in study.uncertainty.priors.items():
         if prior.choice is None and prior.whole is None:
             prior = prior.model_copy(update={"whole": _is_whole(point, key, prior)})
         for told, value in _ends(prior):
             problem = _problem(point, key, value, f'{label}: uncertainty.priors."{key}" {told}')
             if problem:
-                wrong += str(problem).splitlines()
+                wrong += problem.mistakes
                 break
         priors[key] = prior
     if wrong:
-        raise BadInput("\n".join(wrong))
+        raise BadInput(*wrong)
     config = study.uncertainty.model_copy(update={"priors": priors})
     return study.model_copy(update={"uncertainty": config, "seeds": _seeds(study, label)})
 
@@ -122,11 +123,11 @@ def with_values(point: Study) -> Callable[[Mapping[str, Any], Callable[[str], st
     def put(values: Mapping[str, Any], told: Callable[[str], str]) -> Study:
         data = json.loads(text)  # the fastest copy
         placed = [
-            (assign(data, each, plain(value, key)), told(key))
+            (set_value(data, each, plain(value, key)), told(key))
             for key, value in values.items()
-            for each in spread(base, key)
+            for each in expand_key(base, key)
         ]
-        study = refreshed(validate(Study, data, "", placed))
+        study = refreshed(validate_study(data, "", placed))
         spell_out(study, "", placed)
         return study
 
@@ -157,7 +158,10 @@ def _at_draw(error: BadInput, seed: int, draw: Mapping[str, Any]) -> BadInput:
         f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {short(toml(value))}"
         for key, value in draw.items()
     )
-    return BadInput(f"uncertainty: what seed {seed} draws does not go together ({values}): {error}")
+    about = [("uncertainty", "priors", key) for key in draw]
+    return BadInput(
+        f"uncertainty: what seed {seed} draws does not go together ({values}): {error}", about=about
+    )
 
 
 def at_seed(study: Study, seed: int) -> tuple[Study, int]:
@@ -190,7 +194,8 @@ def check_draws(study: Study, seeds: Iterable[int], check: Callable[[Study], Any
                         try:
                             check(put({key: value}, lambda _, where=where: where))
                         except BadInput as error:
-                            raise BadInput(f"{where}: {error}") from None
+                            about = [("uncertainty", "priors", key)]
+                            raise BadInput(f"{where}: {error}", about=about) from None
             continue
         for seed, (drawn, draw) in zip(seeds, drawn_studies(study, point, seeds), strict=True):
             try:
@@ -245,4 +250,4 @@ def told(study: Study) -> list[str]:
             "Sobol' points" if config.sampler == "sobol" else f"Latin hypercubes of {config.block} seeds"
         )
         how = f"{sampler}, one draw per seed"
-    return [how, *(f"{key}: {in_words(prior.model_dump())}" for key, prior in config.priors.items())]
+    return [how, *(f"{key}: {describe_prior(prior.model_dump())}" for key, prior in config.priors.items())]

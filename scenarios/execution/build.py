@@ -1,7 +1,8 @@
-"""From a study as written to things that run: worlds, recommenders, simulations, loops."""
+"""Build what a study describes: worlds, recommenders, simulations and Mesa models."""
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ...agents.settings import WorldConfig
 from ...agents.users import Users
 from ...agents.world import World
 from ...analysis.recording.recorder import Recorder
+from ...complaints import mistakes
 from ...errors import BadInput
 from ...machine import blas_on_one_thread
 from ...policies.base import LogTransform
@@ -23,14 +25,13 @@ from ...policies.registry import build_log_transform, build_policy, build_rerank
 from ...sim import checkpoint
 from ...sim.loop import Simulation
 from ...sim.platform import Platform
-from ...sim.recommender import REFERENCE_ARMS, NoRecommender, Recommended, Recommender
+from ...sim.recommender import REFERENCE_ARMS, NoRecommender, PolicyRecommender, Recommender
 from ...sim.schedule import STREAM, Schedule, Switch
-from ...sim.state import State, part, under
+from ...sim.state import State, add_prefix, select_prefix
 from ...sim.streams import Streams
 from ...sim.switching import Switching
 from ..design.plan import widest_slate
 from ..design.switches import switched_policy, tested_share
-from ..specs.complaints import explain
 from ..specs.study import Arm, LogConfig, Study
 
 if TYPE_CHECKING:
@@ -41,15 +42,17 @@ class Run:
     """One arm × seed, ready to step."""
 
     def __init__(self, study: Study, arm: Arm, seed: int) -> None:
+        began = time.perf_counter()
         self.rounds = study.rounds
         with blas_on_one_thread():
             self.simulation, self._world_notes = build_simulation(study, arm, seed)
             parts = _treated(self.simulation, arm)
             self.recorder = Recorder(self.simulation, study.measures, study.split_by, parts)
+        self._build_seconds = time.perf_counter() - began
 
     @property
     def notes(self) -> list[str]:
-        """What the report should tell about the world and the policy's fits so far."""
+        """Notes for the report about the world and the policy's fits so far."""
         return [*self._world_notes, *self.simulation.recommender.remarks]
 
     def step(self) -> dict[str, float]:
@@ -61,38 +64,42 @@ class Run:
         """Return the run's tables beside its rounds: name → column → values (see `Recorder.tables`)."""
         return self.recorder.tables()
 
+    def phases(self) -> dict[str, float]:
+        """Return phase → wall seconds so far; "build" comes first: world, warm-up, recorder."""
+        return {"build": self._build_seconds, **self.simulation.seconds}
+
     @property
     def rows(self) -> list[dict[str, float]]:
         """The rows of measures so far."""
         return self.recorder.rows
 
     def state(self) -> State | None:
-        """Return all that its rounds have changed; None where its policy cannot say what it knows."""
+        """Return all state that rounds have changed; None if the policy cannot export its state."""
         simulation = checkpoint.state(self.simulation)
         if simulation is None:
             return None
-        return under("simulation", simulation) | under("recorder", self.recorder.state())
+        return add_prefix("simulation", simulation) | add_prefix("recorder", self.recorder.state())
 
     def restore(self, kept: State) -> None:
-        """Take over what `state` returned, as the run of the same study before its first round."""
+        """Load what `state` returned into a run of the same study before its first round."""
         with blas_on_one_thread():
-            checkpoint.restore(self.simulation, part("simulation", kept))
-            self.recorder.restore(part("recorder", kept))
+            checkpoint.restore(self.simulation, select_prefix("simulation", kept))
+            self.recorder.restore(select_prefix("recorder", kept))
 
 
 def _treated(simulation: Simulation, arm: Arm) -> dict[str, NDArray[np.bool_]]:
-    """Return who is switched and who is not, where that is an A/B test."""
+    """Return masks of treated and untreated users if the arm's switch is an A/B test."""
     recommender, share = simulation.recommender, tested_share(arm)
     if share is None or not isinstance(recommender, Switching):
         return {}
-    treated = recommender.schedule.drawn(share)
+    treated = recommender.schedule.users_in_share(share)
     if treated.all() or not treated.any():
         return {}
     return {"treated=yes": treated, "treated=no": ~treated}
 
 
 def build_run(study: Study, arm: Arm, seed: int) -> Run:
-    """Return a run; grid values are already put into the study."""
+    """Return a run; grid values are already set in the study."""
     return Run(study, arm, seed)
 
 
@@ -105,9 +112,9 @@ def build_loop(study: Study, arm: Arm, seed: int) -> FeedbackLoop:
 
 
 def check_study(study: Study) -> list[str]:
-    """Check what the schema cannot, before any work: components, slate against catalog, files of the world.
+    """Check what the schema cannot: components, slate against catalog, files of the world.
 
-    Returns notes about the files: their sizes, and what in them was left out or merged.
+    Returns notes about the files: their sizes, and what was left out or merged.
     """
     for arm in study.arms:
         build_recommender(arm)
@@ -128,50 +135,52 @@ def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, lis
     world, history, notes = build_world(study, streams)
     if arm.switch:
         recommender = build_switching(arm, platform.slate, world.users, streams)
-    twin = None
+    paired = None
     if platform.learn_from == "organic":
-        # A world of its own, from the same streams: what happens there never touches the arm's.
-        twin_world, twin_history, _ = build_world(study, Streams(seed))
+        # A separate world from the same random streams: what happens there never affects the arm's world.
+        paired_world, paired_history, _ = build_world(study, Streams(seed))
         plain = platform.model_copy(update={"learn_from": "all"})
-        twin = Simulation(
-            twin_world,
+        paired = Simulation(
+            paired_world,
             plain,
             NoRecommender(),
             Streams(seed),
             study.rounds,
-            twin_history,
+            paired_history,
             warmup_slate=warmup_slate,
         )
-    return Simulation(world, platform, recommender, streams, study.rounds, history, twin, warmup_slate), notes
+    return Simulation(
+        world, platform, recommender, streams, study.rounds, history, paired, warmup_slate
+    ), notes
 
 
 def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | None, list[str]]:
-    """Return the world of a seed, the real log it has seen (None if generated), and notes about it."""
+    """Return the world of a seed, its history from a real log (None if generated), and notes about it."""
     slate = widest_slate(study)
     if isinstance(study.world, WorldConfig):
         return generate(study.world, study.behavior, streams, study.rounds, slate), None, []
-    from ..real_logs.twin import twin
+    from ..real_logs.twin import draw_world
 
-    found = _inferred(_as_inferred(study.world), study.behavior.match)
-    world, history = twin(study.world, study.behavior, streams, study.rounds, slate, found)
-    return world, history, list(found.notes)
+    twin = _infer_once(_inference_key(study.world), study.behavior.match)
+    world, history = draw_world(study.world, study.behavior, streams, study.rounds, slate, twin)
+    return world, history, list(twin.notes)
 
 
 _NOT_INFERRED = {"tag_noise", "influence_spread", "arrivals", "retirements", "retire"}
-"""Fields of a log world that what is inferred from the log does not depend on."""
+"""Fields of a log world that inference does not depend on."""
 
 
-def _as_inferred(world: LogConfig) -> str:
-    """Return the fields that an inference depends on, so that a prior over any other costs no new one."""
+def _inference_key(world: LogConfig) -> str:
+    """Return the fields that inference depends on, so that a prior over any other field does not repeat it."""
     return world.model_dump_json(exclude=_NOT_INFERRED)
 
 
 @lru_cache(maxsize=4)
-def _inferred(config: str, match: float):
-    """Infer a log's world once per process: it depends neither on the seed nor on the rest of behavior."""
-    from ..real_logs.twin import infer
+def _infer_once(config: str, match: float):
+    """Infer a log's world once per process; it depends neither on the seed nor on other behavior fields."""
+    from ..real_logs.twin import infer_twin
 
-    return infer(LogConfig.model_validate_json(config), Behavior(match=match))
+    return infer_twin(LogConfig.model_validate_json(config), Behavior(match=match))
 
 
 def check_log(config: LogConfig, slate: int) -> list[str]:
@@ -194,25 +203,27 @@ def check_log(config: LogConfig, slate: int) -> list[str]:
     if slate > len(log.items):
         raise BadInput(
             f"platform.slate = {slate} is larger than the catalog: {config.log} has {len(log.items)} items after "
-            f"its filters. Set platform.slate to at most {len(log.items)}."
+            f"its filters. Set platform.slate to at most {len(log.items)}.",
+            about=["platform.slate", "world.log", "world.min_rating", "world.user_core", "world.item_core"],
         )
     return notes
 
 
 def arm_platform(study: Study, arm: Arm) -> Platform:
-    """Return the study's platform with the arm's own values put in; the warm-up is the same for all arms."""
+    """Return the study's platform with the arm's overrides; the warm-up is the same for all arms."""
     if "warmup" in arm.platform:
         raise BadInput(
-            f'arm "{arm.name}", platform.warmup: the warm-up is the same for every arm; set it in [platform]'
+            f'arm "{arm.name}", platform.warmup: the warm-up is the same for every arm; set it in [platform]',
+            about=[("arms", study.arms.index(arm), "platform", "warmup")],
         )
     try:
         return Platform(**{**study.platform.model_dump(), **arm.platform})
     except ValidationError as error:
-        raise BadInput(explain(error, Platform, f'arm "{arm.name}", platform')) from None
+        raise BadInput(*mistakes(error, Platform, f'arm "{arm.name}", platform')) from None
 
 
 def build_recommender(arm: Arm) -> Recommender:
-    """Return what fills the arm's slates as long as nothing is switched; errors name the arm."""
+    """Return the recommender of an arm before any switch; errors name the arm."""
     try:
         return _recommender(arm.policy, arm.rerank, arm.transform)
     except BadInput as error:
@@ -220,32 +231,32 @@ def build_recommender(arm: Arm) -> Recommender:
 
 
 def build_switching(arm: Arm, slate: int, users: Users, streams: Streams) -> Switching:
-    """Return what fills the slates of an arm with switches."""
+    """Return the recommender of an arm with switches."""
     models, reranks = [arm.policy], [arm.rerank]
     switches = []
-    for given in arm.switch:
+    for config in arm.switch:
         model = rerank = None
-        if given.policy is not None:
-            # always a model of its own, even where it is described like another: it starts from nothing
+        if config.policy is not None:
+            # Always a new model, even if its fields equal another's: it starts from nothing.
             model = len(models)
-            models.append(switched_policy(arm, given))
-        if given.rerank is not None:
-            rerank = _place(reranks, given.rerank)
-        share, among = (1.0, given.users) if isinstance(given.users, str) else (given.users, None)
+            models.append(switched_policy(arm, config))
+        if config.rerank is not None:
+            rerank = _index(reranks, config.rerank)
+        share, among = (1.0, config.users) if isinstance(config.users, str) else (config.users, None)
         switches.append(
             Switch(
-                round=given.round,
-                until=given.until,
-                ramp=given.ramp,
+                round=config.round,
+                until=config.until,
+                ramp=config.ramp,
                 share=share,
                 among=among,
                 model=model,
                 rerank=rerank,
-                slate=given.slate,
-                recommend=given.recommend,
-                retrain_every=given.retrain_every,
-                transforms=None if given.transform is None else _transforms(given.transform),
-                purge=_transforms(given.purge),
+                slate=config.slate,
+                recommend=config.recommend,
+                retrain_every=config.retrain_every,
+                transforms=None if config.transform is None else _transforms(config.transform),
+                purge=_transforms(config.purge),
             )
         )
     transforms = _transforms(arm.transform)
@@ -256,19 +267,19 @@ def build_switching(arm: Arm, slate: int, users: Users, streams: Streams) -> Swi
             if policy["kind"] in REFERENCE_ARMS:
                 choices[model, number] = first = first or _recommender(policy, [], [])
                 continue
-            built = first.policy if isinstance(first, Recommended) else build_policy(policy)
-            made = Recommended(built, [build_reranker(spec) for spec in rerank], transforms)
+            built = first.policy if isinstance(first, PolicyRecommender) else build_policy(policy)
+            made = PolicyRecommender(built, [build_reranker(spec) for spec in rerank], transforms)
             first = first or made
             choices[model, number] = made
     schedule = Schedule(tuple(switches), users, streams.key(STREAM))
     return Switching(schedule, choices, slate, transforms)
 
 
-def _place(known: list[Any], wanted: Any) -> int:
-    """Return where something stands in a list, having added it where it did not."""
-    if wanted not in known:
-        known.append(wanted)
-    return known.index(wanted)
+def _index(known: list[Any], value: Any) -> int:
+    """Return the position of a value in a list; a value that is not in it is appended."""
+    if value not in known:
+        known.append(value)
+    return known.index(value)
 
 
 def _transforms(specs: list[dict[str, Any]]) -> tuple[LogTransform, ...]:
@@ -282,7 +293,7 @@ def _recommender(
     kind = fields.get("kind")
     if kind in REFERENCE_ARMS:
         return _reference_arm(kind, fields, rerank)
-    return Recommended(
+    return PolicyRecommender(
         build_policy(fields), [build_reranker(spec) for spec in rerank], _transforms(transform)
     )
 
@@ -295,5 +306,5 @@ def _reference_arm(kind: str, fields: dict[str, Any], rerank: list[dict[str, Any
     try:
         config(**fields)
     except ValidationError as error:
-        raise BadInput(explain(error, config, f"policy {kind}")) from None
+        raise BadInput(*mistakes(error, config, f"policy {kind}")) from None
     return recommender(**fields)

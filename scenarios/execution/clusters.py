@@ -1,8 +1,8 @@
-"""Runs sent to a cluster: handed out, brought home as they finish, sent again where a worker died.
+"""Execute runs on a cluster (Dask or Ray): send them, collect results, and retry runs whose worker died.
 
-The clients' own futures are used, not joblib's backends for them. joblib's Dask backend ends the whole
-call with the first worker that dies for good, and cannot say whose run it was; its Ray backend returns
-nothing before everything is done. Both would lose a study to one run that takes too much memory.
+This uses the clients' own futures instead of joblib's backends. joblib's Dask backend aborts the whole
+call when the first worker dies for good, and does not report which run it had; its Ray backend returns
+nothing before everything is done. With both, one run that takes too much memory would end the study.
 """
 
 from __future__ import annotations
@@ -17,82 +17,82 @@ from typing import Any
 from ...errors import BadInput, ClusterError, StorageError
 from ...wording import counted
 from ..storage.store import Record, RunStore
-from .remote import Parcel, Refusal
-from .terms import Terms, complaints
+from .remote import Refusal, RemoteResult
+from .requirements import Requirements, mismatches
 from .worker import Task
 
-WAIT = 5.0
-"""Seconds that a scheduler has to answer."""
-ANSWER = 120.0
-"""Seconds that workers have to say what they have: they load the libraries, and read the study's data files."""
-NO_WORKER = 300.0
-"""Seconds without any worker after which a study stops: time for workers that died to be started again."""
+CONNECT_SECONDS = 5.0
+"""Time limit for a scheduler to answer."""
+PROBE_SECONDS = 120.0
+"""Time limit for workers to answer the probe: they load the libraries and read the study's data files."""
+NO_WORKER_SECONDS = 300.0
+"""Time without any worker after which a study stops. Workers that died may be restarted until then."""
 DEFAULT_PORTS = {"dask": 8786, "ray": 6379}
 SCHEMES = {"dask": ("tcp", "tls"), "ray": ("ray",)}
 
 
-class Killed(Exception):
-    """The worker died while it had this run."""
+class WorkerDied(Exception):
+    """The worker died during this run."""
 
 
 class Cluster(ABC):
     """Workers that runs can be sent to.
 
-    A run that was on a worker when it died is a suspect. It is sent again; the `strikes`-th time, only
-    when nothing else is under way, so that what happens then is its own doing.
+    A run whose worker died is sent again. After `strikes` deaths it is sent only when nothing else is running,
+    so that another death is certainly its own doing.
     """
 
     strikes = 1
     name = ""
-    """How messages call it."""
+    """Name in messages."""
 
     @abstractmethod
     def workers(self) -> int:
-        """Return how many runs can be under way at once, now."""
+        """Return how many runs can be executed at a time at present."""
 
     @abstractmethod
-    def answers(self, terms: Terms) -> dict[str, dict[str, Any] | None]:
-        """Ask every worker what it has: address → answer (see `versions.probe`); None after `ANSWER` seconds.
+    def probe_workers(self, requirements: Requirements) -> dict[str, dict[str, Any] | None]:
+        """Return address → answer of every worker (see `requirements.probe_function`), None after `PROBE_SECONDS`.
 
-        Workers that go away meanwhile are left out.
+        Workers that disappear meanwhile are left out.
         """
 
     @abstractmethod
-    def send(self, task: Task, terms: Terms) -> None:
-        """Hand a run out."""
+    def send(self, task: Task, requirements: Requirements) -> None:
+        """Send a run to a worker."""
 
     @abstractmethod
-    def returned(self, timeout: float) -> list[tuple[str, Parcel | Refusal | Exception]]:
-        """Return (key of the run, what became of it) of runs that came back, waiting at most so long.
+    def wait(self, timeout: float) -> list[tuple[str, RemoteResult | Refusal | Exception]]:
+        """Return (run key, outcome) of runs that finished, waiting for at most `timeout` seconds.
 
-        `Killed` where the worker died; any other exception is one of the way there or back.
+        The outcome is `WorkerDied` when the worker died; any other exception arose in the transfer.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Drop what is still under way; close what was started for this study."""
+        """Cancel unfinished runs, and close what was started for this study."""
 
-    def check(self, terms: Terms) -> None:
-        """Raise BadInput unless there are workers and all of them go with the study."""
-        until = time.monotonic() + WAIT
+    def check(self, requirements: Requirements) -> None:
+        """Raise BadInput unless there are workers and all of them match the study."""
+        until = time.monotonic() + CONNECT_SECONDS
         while not self.workers():
             if time.monotonic() > until:
                 raise BadInput(
                     f"{self.name} answers but has no workers; start some, then run the same command"
                 )
             time.sleep(0.1)
-        answers = sorted(self.answers(terms).items())
+        answers = sorted(self.probe_workers(requirements).items())
         if silent := [address for address, answer in answers if answer is None]:
             raise BadInput(
-                f"{self.name}: no answer within {ANSWER:g} seconds from {counted(len(silent), 'worker')} "
+                f"{self.name}: no answer within {PROBE_SECONDS:g} seconds from {counted(len(silent), 'worker')} "
                 f"({', '.join(silent[:8])}{', …' if len(silent) > 8 else ''}); stop what hangs there, or wait, "
                 "then run the same command"
             )
         lines = [
-            f"{self.name}: worker {address} does not go with this study: {wrong}"
+            f"{self.name}: worker {address} does not match this study: {wrong}"
             for address, answer in answers
             if answer is not None
-            for wrong in complaints(terms, answer)
+            for wrong in mismatches(requirements, answer)
         ]
         if lines:
             shown = lines[:8] + ([f"and {len(lines) - 8} more"] if len(lines) > 8 else [])
@@ -100,18 +100,18 @@ class Cluster(ABC):
             raise BadInput("\n".join([*shown, what]))
 
 
-def carried_out(
+def execute_on(
     cluster: Cluster,
     todo: Sequence[Task],
     store: RunStore,
     jobs: int,
-    terms: Terms,
-    patience: float = NO_WORKER,
+    requirements: Requirements,
+    patience: float = NO_WORKER_SECONDS,
 ) -> Iterator[Record]:
-    """Do the runs on a cluster and give their records as they are written here, in this process.
+    """Execute the runs on a cluster; write each result in this process and yield its record.
 
-    jobs: at a time, at most; workers that come later are taken on up to it. Raises ClusterError where the
-    cluster is gone, or a worker that came later does not go with the study; StorageError where a worker on
+    jobs: maximum at a time; workers that join later are used up to this number. Raises ClusterError when the
+    cluster is gone or a worker that joined later does not match the study; StorageError when a worker on
     this machine could not write a checkpoint.
     """
     waiting, suspects = deque(todo), deque()
@@ -120,63 +120,63 @@ def carried_out(
     alone = False
     seen = time.monotonic()
     while waiting or suspects or under_way:
-        there = cluster.workers()
-        if there:
+        available = cluster.workers()
+        if available:
             seen = time.monotonic()
         elif time.monotonic() - seen > patience:
             raise ClusterError(f"{cluster.name}: no worker could be reached for {patience:.0f} seconds.")
-        while waiting and not alone and len(under_way) < min(jobs, there):
+        while waiting and not alone and len(under_way) < min(jobs, available):
             task = waiting.popleft()
             under_way[task.run.key] = task
-            cluster.send(task, terms)
-        if suspects and not under_way and there:
+            cluster.send(task, requirements)
+        if suspects and not under_way and available:
             task, alone = suspects.popleft(), True
             under_way[task.run.key] = task
-            cluster.send(task, terms)
-        for key, outcome in cluster.returned(1.0):
+            cluster.send(task, requirements)
+        for key, outcome in cluster.wait(1.0):
             task = under_way.pop(key)
             label, record = task.run.label, None
-            if isinstance(outcome, Parcel):
+            if isinstance(outcome, RemoteResult):
                 record = outcome.record
             elif isinstance(outcome, Refusal):
                 raise _refused(cluster, outcome)
             elif isinstance(outcome, StorageError):
-                # A checkpoint could not be written here, and so nothing of what comes next.
+                # A checkpoint could not be written on this machine, so results could not be written, either.
                 raise StorageError(str(outcome))
-            elif isinstance(outcome, Killed) and not alone:
+            elif isinstance(outcome, WorkerDied) and not alone:
                 strikes[key] += 1
                 (waiting if strikes[key] < cluster.strikes else suspects).append(task)
-            elif isinstance(outcome, Killed):
+            elif isinstance(outcome, WorkerDied):
                 record = Record(key, label, "failed", "the worker of this run was killed (out of memory?)")
             else:
-                _check_again(cluster, terms)
+                _check_again(cluster, requirements)
                 error = f"{type(outcome).__name__}: {outcome}"
                 record = Record(key, label, "failed", f"the run could not be sent or brought back: {error}")
             if alone:
                 alone = False
             if record is not None:
-                store.write(record, outcome.unpacked() if isinstance(outcome, Parcel) else {})
+                store.write(record, outcome.unpacked() if isinstance(outcome, RemoteResult) else {})
                 yield record
 
 
 def _refused(cluster: Cluster, refusal: Refusal) -> ClusterError:
     wrong = "; ".join(refusal.wrong)
     return ClusterError(
-        f"{cluster.name}: worker {refusal.where} came later and does not go with this study: {wrong}.\n"
+        f"{cluster.name}: worker {refusal.where} came later and does not match this study: {wrong}.\n"
         "Stop that worker, or install the same versions there."
     )
 
 
-def _check_again(cluster: Cluster, terms: Terms) -> None:
-    """Raise ClusterError where a run came back torn because a worker has another echodrift."""
+def _check_again(cluster: Cluster, requirements: Requirements) -> None:
+    """Raise ClusterError if a transfer failed because a worker has another version of echodrift."""
     try:
-        cluster.check(terms)
+        cluster.check(requirements)
     except BadInput as error:
         raise ClusterError(str(error)) from None
 
 
 def address_of(backend: str, text: str) -> str:
-    """Return the address of a scheduler as its client wants it, or raise BadInput.
+    """Return the address of a scheduler in the form its client expects, or raise BadInput.
 
     Dask: tcp://HOST:PORT or tls://HOST:PORT; HOST:PORT and HOST count as tcp, the port is 8786 when
     omitted. Ray: `auto`, ray://HOST:PORT (its client server, 10001 when omitted), or HOST:PORT of the head
@@ -202,10 +202,10 @@ def address_of(backend: str, text: str) -> str:
                 f"scheduler = {text!r}: that is a web page (the dashboard?), not the scheduler; write {examples}"
             )
         if scheme not in SCHEMES[backend]:
-            other = next((each for each, known in SCHEMES.items() if scheme in known), None)
-            hint = f" An address that starts with {scheme}:// is one of --backend {other}." if other else ""
+            other = next((name for name, schemes in SCHEMES.items() if scheme in schemes), None)
+            hint = f" Addresses that start with {scheme}:// belong to --backend {other}." if other else ""
             raise BadInput(
-                f"scheduler = {text!r}: {backend} has no {scheme}:// here; write {examples}.{hint}"
+                f"scheduler = {text!r}: {backend} does not take {scheme}:// addresses; write {examples}.{hint}"
             )
     number = int(port) if port else 10001 if scheme == "ray" else DEFAULT_PORTS[backend]
     if not 1 <= number <= 65535:
@@ -215,22 +215,22 @@ def address_of(backend: str, text: str) -> str:
     return f"{scheme}://{host.lower()}:{number}" if scheme else f"{host.lower()}:{number}"
 
 
-def reachable(address: str, scheduler: str, wait: float = WAIT) -> None:
+def check_reachable(address: str, scheduler: str) -> None:
     """Raise BadInput unless something listens at the address."""
     import socket
 
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=wait):
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
             return
     except TimeoutError:
-        why = f"no answer within {wait:g} seconds"
+        why = f"no answer within {CONNECT_SECONDS:g} seconds"
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
-    raise BadInput(no_answer(scheduler, address, why))
+    raise BadInput(no_answer_message(scheduler, address, why))
 
 
-def no_answer(scheduler: str, address: str, why: str) -> str:
+def no_answer_message(scheduler: str, address: str, why: str) -> str:
     """Return the message for a scheduler that does not answer."""
     return (
         f"the {scheduler} at {address} does not answer ({why}). Nothing was started. "
@@ -238,24 +238,24 @@ def no_answer(scheduler: str, address: str, why: str) -> str:
     )
 
 
-def within(seconds: float, work: Callable[[], Any]) -> Any:
-    """Return what `work` gives, raising TimeoutError after so long; it is then left alone in its thread."""
+def with_timeout(seconds: float, work: Callable[[], Any]) -> Any:
+    """Return the result of `work`, or raise TimeoutError and leave it running in its thread."""
     import threading
 
-    found: list[tuple[bool, Any]] = []
+    outcome: list[tuple[bool, Any]] = []
 
     def do() -> None:
         try:
-            found.append((True, work()))
+            outcome.append((True, work()))
         except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
-            found.append((False, error))
+            outcome.append((False, error))
 
     thread = threading.Thread(target=do, daemon=True)
     thread.start()
     thread.join(seconds)
-    if not found:
+    if not outcome:
         raise TimeoutError(f"no answer within {seconds:g} seconds")
-    good, value = found[0]
-    if good:
+    succeeded, value = outcome[0]
+    if succeeded:
         return value
     raise value

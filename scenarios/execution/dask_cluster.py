@@ -1,4 +1,4 @@
-"""Runs on Dask: on workers started for the study, or on those of a running scheduler."""
+"""Execute runs on Dask, on workers started for the study or on those of a running scheduler."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 from ...errors import BadInput
 from . import clusters
-from .clusters import WAIT, Cluster, Killed, no_answer, reachable, within
-from .remote import Parcel, Refusal, envoy, pack, unpack
-from .terms import Terms, probe, question
+from .clusters import CONNECT_SECONDS, Cluster, WorkerDied, check_reachable, no_answer_message, with_timeout
+from .remote import Refusal, RemoteResult, pack, remote_function, unpack
+from .requirements import Requirements, probe_arguments, probe_function
 from .worker import Task
 
-CLOSING = 20.0
-"""Seconds that workers of our own have to end by themselves."""
+CLOSE_SECONDS = 20.0
+"""Time limit for our own workers to exit by themselves."""
 
 
 class DaskCluster(Cluster):
-    """A Dask client. The scheduler sends a run again by itself a few times before it calls it killed."""
+    """A Dask client. The scheduler retries a run a few times by itself before it reports it as killed."""
 
     def __init__(self, address: str | None, jobs: int) -> None:
         """address: of a running scheduler; None starts `jobs` worker processes on this machine."""
@@ -32,14 +32,14 @@ class DaskCluster(Cluster):
         if address is None:
             from dask import config
 
-            # Nobody else uses this scheduler: a worker that dies with a run is reason enough to look closer.
+            # Nobody else uses this scheduler, so the first death of a worker is reported; `clusters` retries.
             with config.set({"distributed.scheduler.allowed-failures": 0}):
                 self._own = LocalCluster(
                     n_workers=jobs,
                     threads_per_worker=1,
                     processes=True,
                     host="127.0.0.1",
-                    # no dashboard, and no port that somebody else may have; no limits besides the system's
+                    # No dashboard, no fixed port that may be taken, no memory limit besides the system's.
                     dashboard_address="127.0.0.1:0",
                     scheduler_kwargs={"dashboard": False},
                     memory_limit=0,
@@ -48,38 +48,43 @@ class DaskCluster(Cluster):
                 )
             self.client = Client(self._own, set_as_default=False)
         else:
-            reachable(address, "Dask scheduler")
-            _quiet()
+            check_reachable(address, "Dask scheduler")
+            _silence_client()
             try:
-                # Its own timeout does not end a call that somebody takes and never answers.
-                self.client = within(WAIT + 1, lambda: Client(address, timeout=WAIT, set_as_default=False))
+                # The client's own timeout does not end a connection that is accepted and never answered.
+                self.client = with_timeout(
+                    CONNECT_SECONDS + 1,
+                    lambda: Client(address, timeout=CONNECT_SECONDS, set_as_default=False),
+                )
             except (OSError, ValueError, TypeError) as error:
                 why = f"something listens there, but no Dask scheduler: {error}"
-                raise BadInput(no_answer("Dask scheduler", address, why)) from None
-        self._back: queue.SimpleQueue[Any] = queue.SimpleQueue()
+                raise BadInput(no_answer_message("Dask scheduler", address, why)) from None
+        self._done_keys: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._futures: dict[str, Any] = {}
 
     def workers(self) -> int:
         try:
             threads: Any = self.client.nthreads()
             return sum(threads.values())
-        except Exception:  # noqa: BLE001  whatever it is, there is no worker to be had right now
+        except Exception:  # noqa: BLE001  whatever the reason, no worker can be used right now
             return 0
 
-    def answers(self, terms: Terms) -> dict[str, dict[str, Any] | None]:
+    def probe_workers(self, requirements: Requirements) -> dict[str, dict[str, Any] | None]:
         import asyncio
 
-        asked = question({key: path for key, (path, _) in terms.files.items()})
+        arguments = probe_arguments({key: path for key, (path, _) in requirements.files.items()})
         threads: Any = self.client.nthreads()
 
-        async def ask() -> dict[str, dict[str, Any] | None]:
-            # each alone: one that hangs would keep the answers of all
+        async def ask_all() -> dict[str, dict[str, Any] | None]:
+            # One call per worker: a single call would wait for a worker that hangs.
             calls: dict[str, Any] = {
-                address: asyncio.ensure_future(self.client.run(probe(), *asked, workers=[address]))
+                address: asyncio.ensure_future(
+                    self.client.run(probe_function(), *arguments, workers=[address])
+                )
                 for address in threads
             }
             if calls:
-                await asyncio.wait(calls.values(), timeout=clusters.ANSWER)
+                await asyncio.wait(calls.values(), timeout=clusters.PROBE_SECONDS)
             found: dict[str, dict[str, Any] | None] = {}
             for address, call in calls.items():
                 if not call.done():
@@ -89,45 +94,45 @@ class DaskCluster(Cluster):
                     found |= call.result()
             return found
 
-        found: Any = self.client.sync(ask)
+        found: Any = self.client.sync(ask_all)
         return found
 
-    def send(self, task: Task, terms: Terms) -> None:
-        self._terms = terms
-        future = self.client.submit(_task(), *pack(task, terms), pure=False)
+    def send(self, task: Task, requirements: Requirements) -> None:
+        self._requirements = requirements
+        future = self.client.submit(_task(), *pack(task, requirements), pure=False)
         self._futures[task.run.key] = future
-        future.add_done_callback(lambda _, key=task.run.key: self._back.put(key))
+        future.add_done_callback(lambda _, key=task.run.key: self._done_keys.put(key))
 
-    def returned(self, timeout: float) -> list[tuple[str, Parcel | Refusal | Exception]]:
+    def wait(self, timeout: float) -> list[tuple[str, RemoteResult | Refusal | Exception]]:
         try:
-            key = self._back.get(timeout=timeout)
+            key = self._done_keys.get(timeout=timeout)
         except queue.Empty:
             return []
         return [(key, self._outcome(self._futures.pop(key)))]
 
-    def _outcome(self, future: Any) -> Parcel | Refusal | Exception:
+    def _outcome(self, future: Any) -> RemoteResult | Refusal | Exception:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
         try:
-            return unpack(future.result(), self._terms)
+            return unpack(future.result(), self._requirements)
         except (KilledWorker, FutureCancelledError) as error:
-            return Killed(str(error))
-        except Exception as error:  # noqa: BLE001  of the transfer: the run itself catches its own
+            return WorkerDied(str(error))
+        except Exception as error:  # noqa: BLE001  from the transfer; errors inside the run are in its record
             return error
 
     def close(self) -> None:
         for future in self._futures.values():
             future.cancel(force=True)
         self._futures.clear()
-        self.client.close(timeout=WAIT)
+        self.client.close(timeout=CONNECT_SECONDS)
         if self._own is not None:
             _close(self._own)
 
 
 def _task() -> Any:
-    """Return the envoy with an eye on whether its study still wants it; by value, as the envoy is."""
-    do = envoy()
+    """Return `remote_function` with a check for cancellation; it is pickled by value, too."""
+    do = remote_function()
 
     def run_of_a_study(*packed: Any) -> Any:
         from distributed import get_worker
@@ -135,26 +140,26 @@ def _task() -> Any:
         worker = get_worker()
         key = worker.get_current_task()
 
-        def unwanted() -> bool:
+        def is_cancelled() -> bool:
             task = worker.state.tasks.get(key)
             return task is None or task.state != "executing"
 
         try:
-            return do(*packed, unwanted)
+            return do(*packed, is_cancelled)
         except BaseException as error:
             if isinstance(error, Exception):
                 raise
-            # An exception that threads of a Dask worker survive; nobody reads it.
+            # Threads of a Dask worker survive this exception; nobody reads it.
             raise RuntimeError("the study was stopped") from None
 
     return run_of_a_study
 
 
 def _close(cluster: Any) -> None:
-    """Close a cluster of our own; a worker that does not listen (it may just be starting) is killed."""
+    """Close a cluster of our own; a worker that does not react (it may just be starting) is killed."""
     nannies = list(cluster.workers.values())
     try:
-        cluster.close(timeout=CLOSING)
+        cluster.close(timeout=CLOSE_SECONDS)
     except TimeoutError:
         for nanny in nannies:
             if nanny.pid is not None:
@@ -162,7 +167,7 @@ def _close(cluster: Any) -> None:
                     os.kill(nanny.pid, signal.SIGKILL)
 
 
-def _quiet() -> None:
-    """Keep the client from reporting every lost connection: what matters is said by the study."""
+def _silence_client() -> None:
+    """Keep the client from logging every lost connection; the study reports what matters."""
     for name in ("distributed.client", "distributed.comm", "distributed.core", "distributed.batched"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

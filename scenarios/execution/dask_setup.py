@@ -1,4 +1,4 @@
-"""Loaded by the Dask workers that a study starts on its own machine."""
+"""Preload module of the Dask workers that a study starts on its own machine."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Any
 
 
 def dask_setup(worker: Any) -> None:
-    """Leave Ctrl-C to the study: all processes of a terminal get it."""
+    """Ignore Ctrl-C, which reaches all processes of a terminal: the study itself handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

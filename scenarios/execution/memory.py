@@ -1,7 +1,7 @@
-"""How much memory a run takes at most, guessed from its study; and how many runs there is room for.
+"""Estimate the peak memory of a run from its study, and how many runs fit into free memory.
 
-The guess adds up the arrays that grow with the study; what is small or constant is in `LIBRARIES`. How far
-it is from what real runs take is measured by benchmarks/memory.py (table in docs/backends.md).
+The estimate adds up the arrays that grow with the study; what is small or constant is in `LIBRARIES`.
+benchmarks/memory.py compares it with the memory of real runs (table in docs/backends.md).
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from ..specs.study import Arm, LogConfig, Study
 
 MIB = 2**20
 LIBRARIES = 270 * MIB
-"""An idle worker with everything loaded, and its buffers of constant size."""
-LATE = 60 * MIB
-"""Part of `LIBRARIES` that comes after the world is made."""
+"""Bytes of an idle worker with all libraries loaded, and its buffers of constant size."""
+AFTER_WORLD = 60 * MIB
+"""Part of `LIBRARIES` that is allocated after the world is generated."""
 RESERVE = 0.1
-"""Part of the free memory that is left to others."""
+"""Share of free memory that is left to other processes."""
 CACHED_PAIRS = 2**25
-"""User-item pairs up to which a world keeps its idiosyncrasies (`agents.world`)."""
-ENTRY = 2.5 * 15
-"""Bytes per log entry: five columns, and the room they have while they grow."""
-COUNTED, UNCOUNTED = 40, 8
-"""Bytes per log entry while a policy counts it into a matrix, and where none does."""
-CELL = 120
+"""Maximum user-item pairs for which a world keeps its idiosyncrasies in memory (`agents.world`)."""
+ENTRY_BYTES = 2.5 * 15
+"""Bytes per log entry: five columns, and their spare capacity while they grow."""
+COUNTED_ENTRY_BYTES, UNCOUNTED_ENTRY_BYTES = 40, 8
+"""Bytes per log entry while a policy counts the log into a matrix, and when no policy does."""
+CELL_BYTES = 120
 """Bytes per round and measure: a number in a dictionary, then in two tables."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes that a run takes at most."""
+    """Peak memory of a run in bytes."""
 
     libraries: int
-    """What a process takes before it has a run."""
+    """Memory of a process without a run."""
     world: int
     log: int
     measures: int
@@ -54,12 +54,12 @@ class Estimate:
 
     @property
     def run(self) -> int:
-        """What the run adds to a process that is there already."""
+        """What a run adds to an existing process."""
         return self.world + self.log + self.measures + self.policy
 
     @property
-    def whole(self) -> int:
-        """What a process with this one run takes."""
+    def total(self) -> int:
+        """Memory of a process with this run alone."""
         return self.libraries + self.run
 
 
@@ -68,11 +68,11 @@ class _Size(Size):
     tastes: int
     ties: float
     read: int
-    """Bytes that reading data files takes."""
+    """Bytes needed to read the data files."""
 
 
 def estimate(study: Study, arm: Arm) -> Estimate:
-    """Return the memory of one run of an arm; grid values are already put into the study."""
+    """Return the memory of one run of an arm; grid values are already set in the study."""
     size = _size(study)
     behavior, platform = study.behavior, {**study.platform.model_dump(), **arm.platform}
     appetite = _appetite(study)
@@ -89,21 +89,23 @@ def estimate(study: Study, arm: Arm) -> Estimate:
         + size.ties * 40
         + visits * (slate * 24 + appetite * 32 + size.tastes * 24)
     )
-    log = worlds * size.entries * ENTRY + platform["keep_exposures"] * visits * slate * 4
+    log = worlds * size.entries * ENTRY_BYTES + platform["keep_exposures"] * visits * slate * 4
     columns = len(study.measures) or 70
     measures = (
         2 * size.users * 20 * (appetite + 1) * 4
         + 2 * 20 * size.items * 4
         + size.users * 16 * size.topics
-        + study.rounds * columns * CELL
+        + study.rounds * columns * CELL_BYTES
     )
     changes = [switched_policy(arm, switch) for switch in arm.switch if switch.policy]
     needs = [_need(spec, size) for spec in [arm.policy, *changes]]
-    counted_log = size.entries * max(COUNTED if need.counts_log else UNCOUNTED for need in needs)
+    counted_log = size.entries * max(
+        COUNTED_ENTRY_BYTES if need.counts_log else UNCOUNTED_ENTRY_BYTES for need in needs
+    )
     policy = sum(need.policy for need in needs) + counted_log
     libraries = LIBRARIES + max(need.libraries for need in needs)
-    # While a world is made its idiosyncrasies are there twice, but log, measures and policy are not yet.
-    twice = max(kept - LATE - log - measures - policy, 0)
+    # While a world is generated, its idiosyncrasies exist twice, but log, measures and policy do not exist yet.
+    twice = max(kept - AFTER_WORLD - log - measures - policy, 0)
     return Estimate(libraries, int(world + size.read + twice), int(log), int(measures), int(policy))
 
 
@@ -113,7 +115,7 @@ def _size(study: Study) -> _Size:
     if isinstance(world, WorldConfig):
         shares = [world.taste_shares, *(group.taste_shares for group in world.groups)]
         tastes = max(
-            world.tastes if each == "dirichlet" else len(each) for each in shares if each is not None
+            world.tastes if share == "dirichlet" else len(share) for share in shares if share is not None
         )
         new = world.arrivals * rounds
         if world.creators is not None:
@@ -124,7 +126,7 @@ def _size(study: Study) -> _Size:
     else:
         users, items, before, read = _log_size(world.model_dump_json())
         topics, tastes, degree, new = 24, 4, 10, world.arrivals * rounds
-    # Most visits take less than the appetite; word of mouth adds at most one.
+    # Most visits take fewer items than the appetite; word of mouth adds at most one.
     entries = before + _visits(study, users) * rounds * (0.75 * appetite + behavior.word_of_mouth)
     return _Size(users, int(items + new), topics, entries, tastes, users * degree, read)
 
@@ -135,7 +137,7 @@ def _visits(study: Study, users: int) -> float:
 
 @lru_cache(maxsize=16)
 def _log_size(config: str) -> tuple[int, int, int, int]:
-    """Return users, items and entries of a log after its filters, and what reading its files takes."""
+    """Return users, items and entries of a log after its filters, and the bytes needed to read its files."""
     from ..real_logs.logs import read_log
 
     world = LogConfig.model_validate_json(config)
@@ -156,45 +158,45 @@ def _appetite(study: Study) -> int:
 @dataclass(frozen=True)
 class _Need:
     policy: float
-    """Bytes of a policy beside the counted log."""
+    """Bytes of a policy besides the counted log."""
     counts_log: bool = True
     libraries: int = 0
 
 
 def _need(spec: dict[str, Any], size: _Size) -> _Need:
-    """Return what a policy or reference arm says that it needs; a usual policy's need where it cannot say."""
+    """Return the memory that a policy or reference arm declares; that of a typical policy when it declares none."""
     kind = spec["kind"]
     if kind in REFERENCE_ARMS:
         oracle = BLOCK * size.items * (4 * (size.tastes + 3) + 1)
-        return _Need(size.little if kind == "organic" else oracle, counts_log=False)
+        return _Need(size.small_tables if kind == "organic" else oracle, counts_log=False)
     try:
         policy = build_policy(spec)
         need = _Need(float(policy.memory(size)), bool(policy.counts_log), int(policy.library_bytes))
-    except Exception:  # noqa: BLE001  it may be anybody's class, and this is only a guess
+    except Exception:  # noqa: BLE001  it may be a user's class, and this is only an estimate
         need = _Need(math.nan)
     usable = 0 <= need.policy < math.inf and 0 <= need.libraries
     return need if usable else _Need(size.factors(DIM) + size.dense_scores)
 
 
-def bounded(jobs: int, todo: Sequence[PlannedRun], *, shared: bool = False) -> tuple[int, str]:
-    """Return how many of the jobs there is memory for (at least one), and a sentence where that needs saying.
+def limit_jobs(jobs: int, todo: Sequence[PlannedRun], *, shared: bool = False) -> tuple[int, str]:
+    """Return how many jobs fit into free memory (at least one), and a message if that is fewer than asked for.
 
-    shared: whether runs are threads of one process. Whichever runs come together fit: the largest count.
+    shared: whether runs are threads of one process. The largest runs count, so that any combination fits.
     """
     if not todo:
         return jobs, ""
     known: dict[tuple[int, str], Estimate] = {}
     for run in todo:
         known.setdefault((id(run.study), run.arm.name), estimate(run.study, run.arm))
-    each = [known[id(run.study), run.arm.name] for run in todo]
-    largest = heapq.nlargest(jobs, range(len(todo)), key=lambda place: each[place].whole)
+    estimates = [known[id(run.study), run.arm.name] for run in todo]
+    largest = heapq.nlargest(jobs, range(len(todo)), key=lambda place: estimates[place].total)
     room, needed, fit = (1 - RESERVE) * free_bytes(), 0, 0
     for place in largest:
-        needed += each[place].run if shared or jobs == 1 else each[place].whole
+        needed += estimates[place].run if shared or jobs == 1 else estimates[place].total
         if needed > room:
             break
         fit += 1
-    most = each[largest[0]].whole
+    most = estimates[largest[0]].total
     if not fit:
         return 1, (
             f"warning: {todo[largest[0]].label} needs about {gibibytes(most)} of memory, and {gibibytes(room)} are "
@@ -208,12 +210,12 @@ def bounded(jobs: int, todo: Sequence[PlannedRun], *, shared: bool = False) -> t
     return jobs, ""
 
 
-def in_words(study: Study) -> str:
-    """Return the sentence of `echodrift check`: what a run needs at most, by which arm, and how many fit."""
+def describe_memory(study: Study) -> str:
+    """Return the sentence of `echodrift check`: the largest run, its arm, and how many such runs fit."""
     from ..design.grid import grid_points
 
     worst = max(
-        ((estimate(point, arm).whole, arm.name) for _, point in grid_points(study) for arm in point.arms),
+        ((estimate(point, arm).total, arm.name) for _, point in grid_points(study) for arm in point.arms),
         key=lambda pair: pair[0],
     )
     room = (1 - RESERVE) * free_bytes()

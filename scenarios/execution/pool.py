@@ -1,4 +1,4 @@
-"""Runs spread over processes, threads or a cluster. What they give does not depend on how they are spread."""
+"""Execute the runs of a study in processes, in threads or on a cluster. Results do not depend on the backend."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Literal, Self, get_args
 from ...errors import BadInput, did_you_mean
 from ..design.run import PlannedRun
 from ..storage.store import Record, RunStore
-from .memory import bounded
-from .progress import Quiet
-from .spread import Home, checked_jobs, cores, spread
-from .worker import Task, carry_out, carry_out_alone
+from .memory import limit_jobs
+from .parallel import Parent, resolve_jobs, run_parallel
+from .progress import Progress
+from .worker import Task, execute, execute_in_worker
 
 Backend = Literal["loky", "threading", "dask", "ray"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -22,20 +22,19 @@ CLUSTERS = {"dask": "distributed", "ray": "ray"}
 
 
 class Workers:
-    """Where the runs of a study are done. A context: what was started or joined is closed at its end."""
+    """The workers of a study, as a context manager: clusters that were started or joined are closed at its end."""
 
     def __init__(
         self, backend: Backend, jobs: int, scheduler: str | None, plan: Sequence[PlannedRun]
     ) -> None:
-        """Join a running scheduler (its workers are checked); anything else is started when first needed.
+        """Join a running scheduler and check its workers; anything else is started when first needed.
 
-        plan: all runs that may come, those of later batches among them.
+        plan: all runs that may follow, including those of later batches.
 
-        Raises BadInput for options that do not go together, a missing package, a scheduler that does not
-        answer, workers that do not go with the study.
+        Raises BadInput for a scheduler that does not answer and for workers that do not match the study.
         """
         self.backend = backend
-        self._jobs = checked_jobs(jobs)
+        self._jobs = jobs
         self._plan = plan
         self._joined = False
         self._size = 1
@@ -45,8 +44,8 @@ class Workers:
             self._open(address, 0)
 
     @property
-    def here(self) -> bool:
-        """Whether one job at a time stays in this process and tells its rounds."""
+    def is_local(self) -> bool:
+        """Whether a single job runs in this process and reports its rounds."""
         return self.backend not in CLUSTERS
 
     def __enter__(self) -> Self:
@@ -57,46 +56,46 @@ class Workers:
             self._cluster.close()
 
     def _open(self, address: str | None, jobs: int) -> None:
-        from .terms import terms_of
+        from .requirements import requirements_of
 
-        self._terms = terms_of(self._plan)
+        self._requirements = requirements_of(self._plan)
         if self.backend == "dask":
             from .dask_cluster import DaskCluster as Kind
         else:
             from .ray_cluster import RayCluster as Kind
         self._cluster = Kind(address, jobs)
         try:
-            self._cluster.check(self._terms)
+            self._cluster.check(self._requirements)
         except BaseException:
             self._cluster.close()
             raise
         self._joined = address is not None
 
-    def at_once(self, todo: Sequence[PlannedRun], progress: Quiet, done: Container[str] = ()) -> int:
-        """Return how many of the runs to do at a time: as asked for, as many as there are, as memory allows.
+    def jobs_for(self, todo: Sequence[PlannedRun], progress: Progress, done: Container[str] = ()) -> int:
+        """Return how many runs to execute at a time, limited by the option, the number of runs, and free memory.
 
-        done: keys of finished runs. A cluster of our own is as large as the runs that may still come want it.
+        done: keys of finished runs. A cluster of our own is sized for all runs that may still follow.
         """
         if self._joined:
-            there = self._cluster.workers()
-            return max(1, min(there if self._jobs == -1 else self._jobs, len(todo)))
+            available = self._cluster.workers()
+            return max(1, min(available if self._jobs == -1 else self._jobs, len(todo)))
         own = self.backend in CLUSTERS
         if own and (self._cluster is not None or not todo):
             return max(1, min(self._size, len(todo)))
         ahead = list({run.key: run for run in self._plan if run.key not in done}.values()) if own else todo
-        jobs = max(1, min(cores(self._jobs), len(ahead)))
-        jobs, note = bounded(jobs, ahead, shared=self.backend == "threading")
+        jobs = max(1, min(resolve_jobs(self._jobs), len(ahead)))
+        jobs, note = limit_jobs(jobs, ahead, shared=self.backend == "threading")
         if note:
-            progress.say(note)
+            progress.note(note)
         self._size = jobs
         return max(1, min(jobs, len(todo)))
 
-    def carried_out(
-        self, todo: Sequence[Task], store: RunStore, jobs: int, progress: Quiet
+    def execute(
+        self, todo: Sequence[Task], store: RunStore, jobs: int, progress: Progress
     ) -> Iterator[Record]:
-        """Do the runs and give their records as they finish.
+        """Execute the runs and yield their records as they finish.
 
-        Raises ClusterError where a cluster is lost on the way.
+        Raises ClusterError when the cluster is lost.
         """
         if not todo:
             return iter(())
@@ -106,14 +105,14 @@ class Workers:
             if self._cluster is None:
                 self._open(None, self._size)
             cluster: Any = self._cluster
-            # Workers that join later are taken on, unless a number was asked for.
+            # Workers that join later are used, too, unless a number of jobs was given.
             most = len(todo) if self._joined and self._jobs == -1 else jobs
-            return clusters.carried_out(cluster, todo, store, most, self._terms)
-        return _here(todo, store, jobs, self.backend, progress)
+            return clusters.execute_on(cluster, todo, store, most, self._requirements)
+        return _execute_locally(todo, store, jobs, self.backend, progress)
 
 
 def checked_backend(backend: str, scheduler: str | None) -> str | None:
-    """Return the address of the scheduler to join (None: none), or raise BadInput."""
+    """Return the address of the scheduler to join (None: no scheduler), or raise BadInput."""
     if backend not in BACKENDS:
         close = did_you_mean(str(backend), BACKENDS)
         raise BadInput(f"backend = {backend!r}: must be one of {', '.join(BACKENDS)}.{close}")
@@ -135,17 +134,17 @@ def checked_backend(backend: str, scheduler: str | None) -> str | None:
     return address_of(backend, scheduler)
 
 
-def _here(
-    todo: Sequence[Task], store: RunStore, jobs: int, backend: str, progress: Quiet
+def _execute_locally(
+    todo: Sequence[Task], store: RunStore, jobs: int, backend: str, progress: Progress
 ) -> Iterator[Record]:
-    """Do the runs on this machine; a run that stays in this process tells its rounds."""
+    """Execute runs on this machine; a run in this process reports its rounds."""
     threads = backend == "threading"
     if jobs == 1:
-        work = partial(carry_out, store=store, tick=progress.round)
+        work = partial(execute, store=store, tick=progress.round_done)
     elif threads:
-        work = partial(carry_out, store=store)
+        work = partial(execute, store=store)
     else:
-        work = partial(carry_out_alone, store=store, home=Home.here())
+        work = partial(execute_in_worker, store=store, parent=Parent.current())
 
     def killed(task: Task) -> Record:
         run = task.run
@@ -153,5 +152,5 @@ def _here(
         store.write(record, {})
         return record
 
-    for _, record in spread(todo, work, killed, jobs, threads=threads):
+    for _, record in run_parallel(todo, work, killed, jobs, threads=threads):
         yield record

@@ -1,4 +1,4 @@
-"""How far a study is: a bar with the remaining time on a terminal, a line now and then elsewhere."""
+"""Progress of a study on stderr: a bar with the remaining time on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ EVERY = 20.0
 """Seconds between lines where there is no terminal."""
 
 
-class Quiet:
-    """Says nothing; also the base of those that do."""
+class Progress:
+    """Shows nothing; the base class of progress displays."""
 
     def start(self, runs: int, done: int, jobs: int, rounds: int) -> None:
-        """runs: of the study; done: of those, taken over; rounds: of all that remain."""
+        """Begin. runs: in the study; done: those finished before; jobs: at a time; rounds: of all remaining runs."""
 
-    def round(self) -> None:
-        """One round of a run in this process is over."""
+    def round_done(self) -> None:
+        """Count one round of a run in this process."""
 
-    def run(self, rounds: int, failed: bool) -> None:
-        """One run is over; rounds: its rounds that were not told one by one."""
+    def run_done(self, rounds: int, failed: bool) -> None:
+        """Count one run. rounds: its rounds that were not reported by `round_done`."""
 
-    def say(self, text: str) -> None:
-        """Something that the person who started the study should know now."""
+    def note(self, text: str) -> None:
+        """Show a message at once."""
 
     def __enter__(self) -> Self:
         return self
@@ -37,7 +37,7 @@ class Quiet:
         """Leave the terminal as it was."""
 
 
-class _Counting(Quiet):
+class _Counting(Progress):
     runs = done = failed = rounds = rounds_done = waited = 0
     began = 0.0
 
@@ -46,10 +46,10 @@ class _Counting(Quiet):
         self.rounds_done, self.waited = 0, done + (jobs if runs - done > 1 else 0)
         self.began = time.monotonic()
 
-    def round(self) -> None:
+    def round_done(self) -> None:
         self.rounds_done += 1
 
-    def run(self, rounds: int, failed: bool) -> None:
+    def run_done(self, rounds: int, failed: bool) -> None:
         self.rounds_done += rounds
         self.done += 1
         self.failed += failed
@@ -60,20 +60,20 @@ class _Counting(Quiet):
             f" ({self.failed} failed)" if self.failed else ""
         )
 
-    def left(self) -> str:
-        """Return the remaining time at the pace so far in words.
+    def time_left(self) -> str:
+        """Return the estimated remaining time as text.
 
-        Empty until as many runs are done as are run at a time (a single run is told by its rounds): before that,
-        most of what was done is in runs that are under way and not counted.
+        Empty until as many runs are done as run at a time (a single run counts by its rounds): before that,
+        most of the work is in unfinished runs, which are not counted.
         """
         if self.done < self.waited or not 0 < self.rounds_done < self.rounds:
             return ""
         seconds = (time.monotonic() - self.began) / self.rounds_done * (self.rounds - self.rounds_done)
-        return f", about {in_words(seconds)} left at this pace"
+        return f", about {describe_duration(seconds)} left at this pace"
 
 
 class Lines(_Counting):
-    """Plain lines on stderr, at most one every few seconds."""
+    """Plain lines on stderr, at most one every `EVERY` seconds."""
 
     last = 0.0
 
@@ -82,23 +82,23 @@ class Lines(_Counting):
         kept = f", {done} of them finished before" if done else ""
         self._say(f"{counted(runs, 'run')}{kept}, {jobs} at a time")
 
-    def round(self) -> None:
-        super().round()
-        self._now_and_then()
+    def round_done(self) -> None:
+        super().round_done()
+        self._print_if_due()
 
-    def run(self, rounds: int, failed: bool) -> None:
-        super().run(rounds, failed)
-        self._now_and_then()
+    def run_done(self, rounds: int, failed: bool) -> None:
+        super().run_done(rounds, failed)
+        self._print_if_due()
 
-    def say(self, text: str) -> None:
+    def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def _now_and_then(self) -> None:
+    def _print_if_due(self) -> None:
         if time.monotonic() - self.last >= EVERY:
-            self._say(self.text() + self.left())
+            self._say(self.text() + self.time_left())
 
     def _say(self, text: str) -> None:
-        self.say(text)
+        self.note(text)
         self.last = time.monotonic()
 
 
@@ -107,9 +107,10 @@ class Bar(_Counting):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
 
-        self.bar = Progress(
+        self.bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             TimeElapsedColumn(),
@@ -124,15 +125,15 @@ class Bar(_Counting):
             self.bar.remove_task(self.task)
         self.task = self.bar.add_task(self.text(), total=max(rounds, 1))
 
-    def round(self) -> None:
-        super().round()
-        self.bar.update(self.task, completed=self.rounds_done, description=self.text() + self.left())
+    def round_done(self) -> None:
+        super().round_done()
+        self.bar.update(self.task, completed=self.rounds_done, description=self.text() + self.time_left())
 
-    def run(self, rounds: int, failed: bool) -> None:
-        super().run(rounds, failed)
-        self.bar.update(self.task, completed=self.rounds_done, description=self.text() + self.left())
+    def run_done(self, rounds: int, failed: bool) -> None:
+        super().run_done(rounds, failed)
+        self.bar.update(self.task, completed=self.rounds_done, description=self.text() + self.time_left())
 
-    def say(self, text: str) -> None:
+    def note(self, text: str) -> None:
         self.bar.console.print(text, markup=False, highlight=False)
 
     def __enter__(self) -> Self:
@@ -145,15 +146,15 @@ class Bar(_Counting):
         self.bar.stop()
 
 
-def progress(show: bool) -> Quiet:
-    """Return what fits the place that stderr goes to."""
+def progress_display(show: bool) -> Progress:
+    """Return a bar for a terminal, lines for anything else, and nothing unless `show`."""
     if not show:
-        return Quiet()
+        return Progress()
     return Bar() if sys.stderr.isatty() else Lines()
 
 
-def in_words(seconds: float) -> str:
-    """Return a duration to read: "40 s", "3 min", "2.5 h"."""
+def describe_duration(seconds: float) -> str:
+    """Return a duration as "40 s", "3 min" or "2.5 h"."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

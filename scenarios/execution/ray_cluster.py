@@ -1,4 +1,4 @@
-"""Runs on Ray: on workers started for the study, or on those of a running cluster."""
+"""Execute runs on Ray, on workers started for the study or on those of a running cluster."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 
 from ...errors import BadInput, StorageError
 from . import clusters
-from .clusters import Cluster, Killed, no_answer, reachable, within
-from .remote import Parcel, Refusal, envoy, pack, unpack
-from .terms import Terms, probe, question
+from .clusters import Cluster, WorkerDied, check_reachable, no_answer_message, with_timeout
+from .remote import Refusal, RemoteResult, pack, remote_function, unpack
+from .requirements import Requirements, probe_arguments, probe_function
 from .worker import Task
 
 STORE_BYTES = 100 * 2**20
-"""Ray's shared memory on this machine: results are tables of a few hundred KB each."""
-JOIN = 20.0
-"""Seconds that joining may take once something listens at the address."""
+"""Size of Ray's shared memory on this machine. Results are tables of a few hundred KB each."""
+JOIN_SECONDS = 20.0
+"""Time limit for joining once something listens at the address."""
 
 
 class RayCluster(Cluster):
-    """A Ray driver. Ray itself sends nothing again: out of memory, it would do so for ever."""
+    """A Ray driver. Ray's own retries are off: when memory is short, Ray would retry forever."""
 
     strikes = 2
 
     def __init__(self, address: str | None, jobs: int) -> None:
-        """address: of a running cluster; None starts one with `jobs` processor places on this machine."""
-        # Ray reports its use over the network unless told otherwise.
+        """address: of a running cluster; None starts one with `jobs` CPU slots on this machine."""
+        # Without this, Ray sends usage statistics over the network.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
@@ -47,57 +47,59 @@ class RayCluster(Cluster):
             )
         else:
             if address != "auto":
-                reachable(address, "Ray cluster")
+                check_reachable(address, "Ray cluster")
             try:
-                within(JOIN, lambda: ray.init(address=address, **quiet))
+                with_timeout(JOIN_SECONDS, lambda: ray.init(address=address, **quiet))
             except (Exception, SystemExit) as error:  # noqa: BLE001  Ray raises, and exits, in many ways
                 why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                raise BadInput(no_answer("Ray cluster", address, why)) from None
-        _quiet()
-        # One try each: whether and how a run is sent again is decided in `clusters`.
-        self._task = ray.remote(max_retries=0, num_cpus=1)(envoy())
-        self._probe: Any = ray.remote(max_retries=0, num_cpus=0)(probe())
-        self._under_way: dict[Any, str] = {}
+                raise BadInput(no_answer_message("Ray cluster", address, why)) from None
+        _silence_ray()
+        # No retries here: `clusters` decides whether a run is sent again.
+        self._task = ray.remote(max_retries=0, num_cpus=1)(remote_function())
+        self._probe: Any = ray.remote(max_retries=0, num_cpus=0)(probe_function())
+        self._running: dict[Any, str] = {}
 
     def workers(self) -> int:
         try:
             return int(self._ray.cluster_resources().get("CPU", 0))
-        except Exception:  # noqa: BLE001  whatever it is, there is no worker to be had right now
+        except Exception:  # noqa: BLE001  whatever the reason, no worker can be used right now
             return 0
 
-    def answers(self, terms: Terms) -> dict[str, dict[str, Any] | None]:
+    def probe_workers(self, requirements: Requirements) -> dict[str, dict[str, Any] | None]:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        packages, paths = question({key: path for key, (path, _) in terms.files.items()})
-        asked = {
+        packages, paths = probe_arguments({key: path for key, (path, _) in requirements.files.items()})
+        answers = {
             node["NodeManagerAddress"]: self._probe.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             ).remote(packages, paths)
             for node in self._ray.nodes()
             if node["Alive"] and node["Resources"].get("CPU")
         }
-        if not asked:
+        if not answers:
             return {}
-        there, _ = self._ray.wait(list(asked.values()), num_returns=len(asked), timeout=clusters.ANSWER)
+        ready, _ = self._ray.wait(
+            list(answers.values()), num_returns=len(answers), timeout=clusters.PROBE_SECONDS
+        )
         return {
-            address: self._ray.get(answer) if answer in there else None for address, answer in asked.items()
+            address: self._ray.get(answer) if answer in ready else None for address, answer in answers.items()
         }
 
-    def send(self, task: Task, terms: Terms) -> None:
-        self._terms = terms
-        self._under_way[self._task.remote(*pack(task, terms))] = task.run.key
+    def send(self, task: Task, requirements: Requirements) -> None:
+        self._requirements = requirements
+        self._running[self._task.remote(*pack(task, requirements))] = task.run.key
 
-    def returned(self, timeout: float) -> list[tuple[str, Parcel | Refusal | Exception]]:
-        if not self._under_way:
+    def wait(self, timeout: float) -> list[tuple[str, RemoteResult | Refusal | Exception]]:
+        if not self._running:
             return []
-        done, _ = self._ray.wait(list(self._under_way), num_returns=1, timeout=timeout)
-        return [(self._under_way.pop(reference), self._outcome(reference)) for reference in done]
+        done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout)
+        return [(self._running.pop(reference), self._outcome(reference)) for reference in done]
 
-    def _outcome(self, reference: Any) -> Parcel | Refusal | Exception:
+    def _outcome(self, reference: Any) -> RemoteResult | Refusal | Exception:
         from ray import exceptions
 
         try:
-            return unpack(self._ray.get(reference), self._terms)
+            return unpack(self._ray.get(reference), self._requirements)
         except (
             exceptions.WorkerCrashedError,
             exceptions.OutOfMemoryError,
@@ -105,21 +107,21 @@ class RayCluster(Cluster):
             exceptions.ObjectLostError,
             exceptions.LocalRayletDiedError,
         ) as error:
-            return Killed(str(error))
-        except Exception as error:  # noqa: BLE001  of the transfer: the run itself catches its own
+            return WorkerDied(str(error))
+        except Exception as error:  # noqa: BLE001  from the transfer; errors inside the run are in its record
             cause = getattr(error, "cause", None)
             return cause if isinstance(cause, StorageError) else error
 
     def close(self) -> None:
-        for reference in self._under_way:
+        for reference in self._running:
             self._ray.cancel(reference, force=True)
-        self._under_way.clear()
+        self._running.clear()
         if self._own:
             self._ray.shutdown()
 
 
-def _quiet() -> None:
-    """Keep Ray from printing a paragraph to stdout for every worker that dies: the study says it in its own way."""
+def _silence_ray() -> None:
+    """Keep Ray from printing a paragraph to stdout for every worker that dies; the study reports it itself."""
     from ray._private import worker
 
     if hasattr(worker, "print_to_stdstream"):

@@ -1,4 +1,4 @@
-"""A run in a worker that may sit on another machine: it sends back what it found and writes nothing."""
+"""Execute a run in a worker that may be on another machine: it returns the result and writes nothing."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 from ...machine import one_thread
 from ..storage.store import Record, parquet
-from .terms import COMPARED, WHERE_PRESENT, Terms, ask, complaints, probe
-from .worker import Task, carry_out
+from .requirements import SAME_IF_PRESENT, SAME_VERSION, Requirements, mismatches, probe_function, run_probe
+from .worker import Task, execute
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass
-class Parcel:
-    """A finished or failed run on its way home. It takes the place of the store while the run is carried out."""
+class RemoteResult:
+    """The result of a finished or failed run. Stands in for the store while the run is executed."""
 
     record: Record | None = None
     tables: dict[str, bytes] = field(default_factory=dict)
     """Table → Parquet file."""
 
     def write(self, record: Record, tables: dict[str, pd.DataFrame]) -> None:
-        """Keep a run, as `RunStore.write` does."""
+        """Keep the result; called like `RunStore.write`."""
         self.record = record
         self.tables = {name: parquet(table) for name, table in tables.items()}
 
     def unpacked(self) -> dict[str, pd.DataFrame]:
-        """Return the tables. The store writes them anew, so its files do not depend on the worker's pyarrow."""
+        """Return the tables. The store writes them again, so files do not depend on the worker's version of pyarrow."""
         import io
 
         import pandas as pd
@@ -42,99 +42,98 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The answer of a worker that does not go with the study."""
+    """The answer of a worker that does not match the study."""
 
     where: str
     wrong: list[str]
 
 
-class Unwanted(BaseException):
-    """Nobody waits for this run any more."""
+class Cancelled(BaseException):
+    """The study no longer waits for this run."""
 
 
-def envoy() -> Callable[..., Any]:
-    """Return the function that goes out with a run: `pack` makes its arguments, `unpack` reads what it gives.
+def remote_function() -> Callable[..., Any]:
+    """Return the function that a worker runs: `pack` makes its arguments, `unpack` reads its result.
 
-    It travels by value, like `versions.probe`, and the run as bytes: neither a scheduler on the way nor a
-    worker with another echodrift has to understand either.
+    Like the probe (see `requirements.probe_function`) it is pickled by value, and the run is sent as bytes, so that
+    neither the scheduler nor a worker with another version of echodrift has to understand them. Such a worker calls
+    `perform_packed` of its own version, so that name and its arguments stay.
     """
-    ask_here = probe()
+    probe = probe_function()
 
     def do(
         versions: dict,
         files: dict,
         packages: tuple,
         payload: bytes,
-        unwanted: Callable[[], bool] | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> Any:
         import importlib
 
         try:
             remote = importlib.import_module("echodrift.scenarios.execution.remote")
         except ImportError:
-            return ask_here(packages, {key: path for key, (path, _) in files.items()})
-        return remote.perform_packed(versions, files, payload, unwanted)
+            return probe(packages, {key: path for key, (path, _) in files.items()})
+        return remote.perform_packed(versions, files, payload, is_cancelled)
 
     return do
 
 
-def pack(task: Task, terms: Terms) -> tuple[Any, ...]:
-    """Return the arguments of the envoy."""
+def pack(task: Task, requirements: Requirements) -> tuple[Any, ...]:
+    """Return the arguments of `remote_function`."""
     import cloudpickle
 
-    return terms.versions, terms.files, COMPARED + WHERE_PRESENT, cloudpickle.dumps(task)
+    return requirements.versions, requirements.files, SAME_VERSION + SAME_IF_PRESENT, cloudpickle.dumps(task)
 
 
 def perform_packed(
-    versions: dict[str, Any], files: dict[str, Any], payload: bytes, unwanted: Callable[[], bool] | None
+    versions: dict[str, Any], files: dict[str, Any], payload: bytes, is_cancelled: Callable[[], bool] | None
 ) -> bytes:
-    """Do the run of an envoy; versions are compared before anything is unpacked."""
-    terms = Terms(versions, files)
-    refusal = _refusal(terms)
+    """Execute a packed run; versions are compared before anything is unpickled."""
+    requirements = Requirements(versions, files)
+    refusal = _refusal(requirements)
     if refusal is not None:
         return pickle.dumps(refusal)
-    return pickle.dumps(perform(pickle.loads(payload), terms, unwanted))
+    return pickle.dumps(execute_remotely(pickle.loads(payload), is_cancelled))
 
 
-def unpack(given: Any, terms: Terms) -> Parcel | Refusal:
-    """Return what an envoy brought back."""
+def unpack(given: Any, requirements: Requirements) -> RemoteResult | Refusal:
+    """Return what `remote_function` returned."""
     if isinstance(given, bytes):
         return pickle.loads(given)
-    return Refusal(given["where"], complaints(terms, given))
+    return Refusal(given["where"], mismatches(requirements, given))
 
 
-def perform(task: Task, terms: Terms, unwanted: Callable[[], bool] | None = None) -> Parcel | Refusal:
-    """Do one run in a worker and return it, or say why this worker is the wrong one.
+def execute_remotely(task: Task, is_cancelled: Callable[[], bool] | None = None) -> RemoteResult:
+    """Execute one run in a worker and return its result.
 
-    unwanted: asked after every round; when true, the run ends with `Unwanted`.
+    is_cancelled: called after every round; when true, the run ends with `Cancelled`.
     """
-    refusal = _refusal(terms)
-    if refusal is not None:
-        return refusal
 
     def tick() -> None:
-        if unwanted is not None and unwanted():
-            raise Unwanted
+        if is_cancelled is not None and is_cancelled():
+            raise Cancelled
 
-    parcel: Any = Parcel()
+    result: Any = RemoteResult()
     with one_thread():
-        carry_out(task, parcel, tick)
-    return parcel
+        execute(task, result, tick)
+    return result
 
 
-def _refusal(terms: Terms) -> Refusal | None:
-    wrong, where = _checked(_frozen(terms), _stamps(terms))
+def _refusal(requirements: Requirements) -> Refusal | None:
+    """Return how this worker differs from the requirements, or None."""
+    wrong, where = _checked(_frozen(requirements), _stamps(requirements))
     return Refusal(where, list(wrong)) if wrong else None
 
 
-def _frozen(terms: Terms) -> tuple:
-    return tuple(terms.versions.items()), tuple(terms.files.items())
+def _frozen(requirements: Requirements) -> tuple:
+    return tuple(requirements.versions.items()), tuple(requirements.files.items())
 
 
-def _stamps(terms: Terms) -> tuple:
-    """Return what shows that a data file is another one than before."""
+def _stamps(requirements: Requirements) -> tuple:
+    """Return sizes and modification times, which show whether a data file was replaced."""
     found = []
-    for path, _ in terms.files.values():
+    for path, _ in requirements.files.values():
         try:
             status = os.stat(path)
             found.append((status.st_size, status.st_mtime_ns))
@@ -145,6 +144,6 @@ def _stamps(terms: Terms) -> tuple:
 
 @lru_cache(maxsize=8)
 def _checked(frozen: tuple, stamps: tuple) -> tuple[tuple[str, ...], str]:
-    terms = Terms(dict(frozen[0]), dict(frozen[1]))
-    answer = ask({key: path for key, (path, _) in terms.files.items()})
-    return tuple(complaints(terms, answer)), answer["where"]
+    requirements = Requirements(dict(frozen[0]), dict(frozen[1]))
+    answer = run_probe({key: path for key, (path, _) in requirements.files.items()})
+    return tuple(mismatches(requirements, answer)), answer["where"]

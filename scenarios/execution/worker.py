@@ -1,4 +1,4 @@
-"""One run from start to end: build, step, summarize, write. This is what a worker process does."""
+"""Execute one run: build the simulation, step through its rounds, summarize, and write the result."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..specs.study import Arm, Study
 from ..storage.checkpoint_files import Keeping
 from ..storage.checkpoints import keep, resumed
 from ..storage.store import Record, RunStore
-from .spread import Home
+from .parallel import Parent
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class Steppable(Protocol):
-    """What a builder returns."""
+    """What a builder returns: a simulation with its measures."""
 
     rounds: int
 
@@ -32,6 +32,8 @@ class Steppable(Protocol):
     def step(self) -> dict[str, float]: ...
 
     def tables(self) -> dict[str, dict[str, Any]]: ...
+
+    def phases(self) -> dict[str, float]: ...
 
 
 Builder = Callable[[Study, Arm, int], Steppable]
@@ -46,24 +48,26 @@ def build(study: Study, arm: Arm, seed: int) -> Steppable:
 
 @dataclass(frozen=True)
 class Task:
-    """A run to be done: what a worker process is handed."""
+    """A run to be executed, as it is sent to a worker process."""
 
     run: PlannedRun
     keeping: Keeping | None = None
-    """Whether and where its state is kept; says nothing about its result."""
+    """Whether and where checkpoints are kept; does not affect the result."""
     build: Builder = field(default_factory=lambda: build)
-    """What makes the run; looked up when the task is made."""
+    """Builds the run. Looked up when the task is created, so that tests can replace it."""
+    timed: bool = False
+    """Whether the record keeps the seconds of each phase."""
 
 
-def carry_out(
+def execute(
     task: Task,
     store: RunStore,
     tick: Callable[[], None] | None = None,
     before_writing: Callable[[], None] | None = None,
 ) -> Record:
-    """Do one run and write it; whatever goes wrong inside it becomes its record.
+    """Execute one run and write its result; an error inside the run is stored in its record.
 
-    tick: called after every round; before_writing: once, before anything is written. Raises
+    tick: called after every round; before_writing: called before anything is written. Raises
     StorageError when the result cannot be written, KeyboardInterrupt after Ctrl-C.
     """
     import pandas as pd
@@ -81,6 +85,8 @@ def carry_out(
         rounds.insert(0, "round", range(len(rounds)))
         record.summaries = summaries(rounds)
         record.notes = [str(note) for note in built.notes]
+        if task.timed:
+            record.phases = {phase: round(seconds, 4) for phase, seconds in built.phases().items()}
         tables = {"rounds": rounds} | {name: pd.DataFrame(of) for name, of in built.tables().items()}
     except StorageError:
         raise
@@ -97,22 +103,22 @@ def carry_out(
     return record
 
 
-def carry_out_alone(task: Task, store: RunStore, home: Home) -> Record:
-    """Do one run in a worker process of home; when home is gone, the worker ends and writes nothing.
+def execute_in_worker(task: Task, store: RunStore, parent: Parent) -> Record:
+    """Execute one run in a worker process of `parent`; when the parent is gone, exit without writing.
 
-    Nobody holds the lock of the folder for it any more then. A run that is there is taken as it is: another
-    worker had finished it, and was gone before it could say so.
+    Without the parent the folder is no longer locked. A finished run on disk is returned as it is: another
+    worker had finished it, and died before it could report it.
     """
     found = store.read(task.run.key)
     if found is not None and found.status == "ok":
         return found
-    return carry_out(task, store, home.quit_if_gone, home.quit_if_gone)
+    return execute(task, store, parent.exit_if_gone, parent.exit_if_gone)
 
 
 def summaries(rounds: pd.DataFrame) -> dict[str, float]:
     """Return the mean of every measure over the last rounds, and the niche half-life.
 
-    Rounds in which a measure was not due or not defined are left out; NaN where none is left.
+    Rounds in which a measure was not computed or not defined are left out; NaN where none remain.
     """
     last = rounds.tail(END)
     found = {name: float(last[name].mean()) for name in rounds.columns if name != "round"}

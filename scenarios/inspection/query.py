@@ -1,4 +1,4 @@
-"""SQL over the results of a study, finished or not."""
+"""SQL queries of the results of a study, finished or not."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import BadInput, did_you_mean
 from ..storage.folder import TABLES
-from .survey import opened
-from .views import Finished, Unfinished, database_of, tables_of
+from .folder_state import open_results
+from .views import FinishedTables, UnfinishedTables, database_of, tables_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 class Query:
-    """A results folder to be asked in SQL (the dialect of DuckDB)."""
+    """SQL queries (in DuckDB's dialect) of a results folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises BadInput or StorageError where there are no results."""
-        self._source: Finished | Unfinished = tables_of(opened(folder))
+        """Open a folder; raises BadInput or StorageError if there are no results."""
+        self._source: FinishedTables | UnfinishedTables = tables_of(open_results(folder))
 
     @property
     def note(self) -> str:
-        """What a person should know about the tables; empty for a finished study."""
+        """A note on missing runs; empty for a finished study."""
         return self._source.note
 
     @property
     def names(self) -> list[str]:
-        """The views there are."""
+        """Names of the views."""
         return list(self._source.names)
 
     def views(self) -> dict[str, dict[str, str]]:
@@ -42,10 +42,10 @@ class Query:
         }
 
     def table(self, sql: str) -> pa.Table:
-        """Return what a SELECT gives. Raises BadInput, in a line or two, for what cannot be asked."""
+        """Return the result of a SELECT. Raises BadInput with a short message for any other or invalid statement."""
         import duckdb
 
-        # Only views that are named: every other would have to be looked through for damage.
+        # Only views that the query names: every view that is created has its files verified first.
         named = [name for name in self.names if re.search(rf"\b{re.escape(name)}\b", sql, re.IGNORECASE)]
         names = named or self.names
         database = database_of(self._source, names)
@@ -64,11 +64,11 @@ class Query:
         column = re.search(r'Referenced column "([^"]+)" not found|column named "([^"]+)"', error)
         if column:
             wanted = column[1] or column[2]
-            there = {
+            available = {
                 name: [row[0] for row in database.execute(f'DESCRIBE "{name}"').fetchall()] for name in names
             }
-            close = did_you_mean(wanted, [each for columns in there.values() for each in columns])
-            lines = [f"{name}: {', '.join(map(_quoted, columns))}" for name, columns in there.items()]
+            close = did_you_mean(wanted, [each for columns in available.values() for each in columns])
+            lines = [f"{name}: {', '.join(map(_quoted, columns))}" for name, columns in available.items()]
             return "\n".join([f'SQL: there is no column "{wanted}".{close}', *lines])
         table = re.search(r"Table with name (.+?) does not exist", error)
         if table:
@@ -86,5 +86,5 @@ class Query:
 
 
 def _quoted(column: str) -> str:
-    """Return a column as it must be written in SQL."""
+    """Return a column name, quoted for SQL if necessary."""
     return column if re.fullmatch(r"[A-Za-z_]\w*", column) else f'"{column}"'

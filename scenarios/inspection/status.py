@@ -1,4 +1,4 @@
-"""How far a study in a folder is, seen from another process: it writes nothing and keeps nobody waiting."""
+"""Progress of the study in a folder, read by another process: it writes nothing and takes no lock."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from ..storage.folder import Folder
 from ..storage.lock import LOCK, held_by
 from ..storage.store import Record
-from .survey import finished, opened, planned, present
+from .folder_state import finished_manifest, open_results, planned_runs, run_folders
 
 
 @dataclass
-class Arm:
+class ArmStatus:
     """The runs of one arm."""
 
     name: str
@@ -24,80 +24,80 @@ class Arm:
     failed: int = 0
     to_come: int = 0
     seconds: float = 0.0
-    """Mean wall time of its finished runs; 0 where there is none."""
+    """Mean wall time of its finished runs; 0 if there are none."""
 
 
 @dataclass
-class Error:
-    """Runs that ended in the same error."""
+class ErrorGroup:
+    """Runs that failed with the same error."""
 
     error: str
     runs: int
     arm: str
-    """Arm of the first of them in the order of the study."""
+    """Arm of the first of these runs in the order of the study."""
     seed: int
 
 
 @dataclass
-class Begun:
-    """A run that is not finished but whose state was kept on the way."""
+class StartedRun:
+    """An unfinished run with a checkpoint."""
 
     key: str
     arm: str
     seed: int
     round: int
-    """Rounds it has behind it."""
+    """Rounds at the checkpoint."""
     rounds: int
 
 
 @dataclass
 class Status:
-    """A study in a folder, as it was found."""
+    """The status of the study in a folder. Field names are the keys of `status --json`."""
 
     folder: str
     study: str
     state: str
     """ "running", "finished", or "interrupted"."""
     process: int | None
-    """Number of the process that works in the folder."""
+    """Id of the process that works in the folder."""
     host: str
-    """Its machine, where that is known."""
+    """Machine of that process, if known."""
     since: float | None
-    """When it began, seconds since 1970."""
+    """Start time of that process, seconds since 1970."""
     runs: int
-    """Of the study, each counted once."""
+    """Runs of the study, each counted once."""
     finished: int = 0
     failed: int = 0
     to_come: int = 0
     damaged: int = 0
-    """Of those to come: runs that are there but cannot be read; they are run again."""
+    """Among `to_come`: runs on disk that cannot be read; they are run again."""
     rate: float | None = None
-    """Finished runs per minute since the process began."""
+    """Finished runs per minute since the process started."""
     left: float | None = None
-    """Seconds until it is done, by the rounds it did so far; None before a worker had time for two runs."""
+    """Estimated seconds until the end, from the rounds done so far; None before a worker had time for two runs."""
     size: int = 0
     """Bytes on disk."""
     other: int = 0
     """Runs in the folder that the study does not have (other seeds, fewer rounds)."""
-    arms: list[Arm] = field(default_factory=list)
-    errors: list[Error] = field(default_factory=list)
-    begun: list[Begun] = field(default_factory=list)
+    arms: list[ArmStatus] = field(default_factory=list)
+    errors: list[ErrorGroup] = field(default_factory=list)
+    begun: list[StartedRun] = field(default_factory=list)
 
     def as_plain(self) -> dict[str, Any]:
-        """Return it as it stands in JSON."""
+        """Return the status as plain data for JSON."""
         return asdict(self)
 
 
 def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
-    """Return how far the study in a folder is. Raises BadInput or StorageError where there is none.
+    """Return the status of the study in a folder. Raises BadInput or StorageError if there is none.
 
-    Tables of runs are not looked through; damage there is found by the next `echodrift run`.
+    The tables of runs are not verified; the next `echodrift run` finds damaged ones.
     """
-    folder = opened(path)
+    folder = open_results(path)
     is_held, process, host = held_by(path)
-    done = None if is_held else finished(folder)
-    plan = planned(folder).to_pylist()
-    here = present(folder)
+    done = None if is_held else finished_manifest(folder)
+    plan = planned_runs(folder).to_pylist()
+    here = run_folders(folder)
     keys = list(dict.fromkeys(row["key"] for row in plan))
     found = Status(
         folder=str(path),
@@ -111,7 +111,7 @@ def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
     )
     records = _records(folder, (key for key in keys if key in here))
     if done and not here:
-        # Somebody removed the runs; the tables are what there is.
+        # The runs were deleted; only the tables remain.
         found.finished, found.failed = done["runs"] - done["failed"], done["failed"]
         return found
     found.other = len([name for name in here if "-seed" in name]) - sum(key in here for key in keys)
@@ -123,13 +123,13 @@ def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
 
 
 def _records(folder: Folder, keys: Iterable[str]) -> dict[str, Record | None]:
-    """Return the records that are there; None for one that cannot be read."""
+    """Return the records on disk; None for one that cannot be read."""
     found: dict[str, Record | None] = {}
     for key in keys:
         try:
             found[key] = folder.store.peek(key)
         except OSError:
-            # Being replaced at this moment, or without a record.
+            # The run is being replaced at this moment, or has no record.
             found[key] = None
     return found
 
@@ -137,8 +137,8 @@ def _records(folder: Folder, keys: Iterable[str]) -> dict[str, Record | None]:
 def _count(
     found: Status, plan: list[dict[str, Any]], records: dict[str, Record | None], here: set[str]
 ) -> None:
-    arms: dict[str, Arm] = {}
-    errors: dict[str, Error] = {}
+    arms: dict[str, ArmStatus] = {}
+    errors: dict[str, ErrorGroup] = {}
     counted: set[tuple[str, str]] = set()
     seen: set[str] = set()
     for row in plan:
@@ -146,7 +146,7 @@ def _count(
         if (name, key) in counted:
             continue
         counted.add((name, key))
-        arm = arms.setdefault(name, Arm(name))
+        arm = arms.setdefault(name, ArmStatus(name))
         record = records.get(key)
         first = key not in seen
         seen.add(key)
@@ -162,7 +162,7 @@ def _count(
             arm.failed += 1
             found.failed += first
             if first:
-                known = errors.setdefault(record.error, Error(record.error, 0, name, row["seed"]))
+                known = errors.setdefault(record.error, ErrorGroup(record.error, 0, name, row["seed"]))
                 known.runs += 1
     for arm in arms.values():
         arm.seconds = round(arm.seconds / arm.finished, 3) if arm.finished else 0.0
@@ -170,28 +170,28 @@ def _count(
     found.errors = sorted(errors.values(), key=lambda error: -error.runs)
 
 
-def _begun(path: Path, rows: list[dict[str, Any]]) -> list[Begun]:
-    """Return the runs to come that have a checkpoint, in the order of the study."""
-    found: dict[str, Begun] = {}
+def _begun(path: Path, rows: list[dict[str, Any]]) -> list[StartedRun]:
+    """Return the unfinished runs that have a checkpoint, in the order of the study."""
+    found: dict[str, StartedRun] = {}
     try:
-        there = set(os.listdir(path / "checkpoints"))
+        folders = set(os.listdir(path / "checkpoints"))
     except OSError:
         return []
     from ..storage.checkpoint_files import FOLDER, Keeping
 
     for row in rows:
-        if row["key"] in found or row["course"] not in there:
+        if row["key"] in found or row["course"] not in folders:
             continue
         kept = Keeping(path / FOLDER / row["course"]).found(row["rounds"])
         if kept:
-            found[row["key"]] = Begun(row["key"], row["arm"], row["seed"], kept[0].round, row["rounds"])
+            found[row["key"]] = StartedRun(row["key"], row["arm"], row["seed"], kept[0].round, row["rounds"])
     return list(found.values())
 
 
 def _pace(
     found: Status, plan: list[dict[str, Any]], records: dict[str, Record | None], folder: Folder, now: float
 ) -> None:
-    """Fill in the rate and the time left: runs that were written since the process began count."""
+    """Set the rate and the time left, from the runs that were written since the process started."""
     since = found.since or now
     rounds = {row["key"]: row["rounds"] for row in plan}
     fresh = [key for key, record in records.items() if record is not None and _since(folder, key, since)]
@@ -199,12 +199,12 @@ def _pace(
     worked = sum(rounds[key] for key in fresh)
     if not worked or elapsed <= 0:
         return
-    again = {key for key, record in records.items() if record is not None and record.status == "failed"}
-    again -= set(fresh)
-    ahead = sum(rounds[key] for key in rounds if records.get(key) is None or key in again)
+    failed = {key for key, record in records.items() if record is not None and record.status == "failed"}
+    failed -= set(fresh)
+    ahead = sum(rounds[key] for key in rounds if records.get(key) is None or key in failed)
     found.rate = round(60 * len(fresh) / elapsed, 3)
     mean = sum(record.seconds for key in fresh if (record := records[key]) is not None) / len(fresh)
-    # Before that, most of what was done is in runs that are under way.
+    # Before that, most of the work is in unfinished runs.
     if elapsed >= 2 * mean:
         found.left = round(elapsed * ahead / worked, 1)
 
@@ -232,14 +232,14 @@ def _name(folder: Folder) -> str:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of all files below a folder; those that vanish meanwhile count nothing."""
-    total, ways = 0, [str(path)]
-    while ways:
+    """Return the bytes of all files below a folder; files that disappear meanwhile do not count."""
+    total, folders = 0, [str(path)]
+    while folders:
         try:
-            with os.scandir(ways.pop()) as entries:
+            with os.scandir(folders.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        ways.append(entry.path)
+                        folders.append(entry.path)
                     else:
                         total += entry.stat(follow_symlinks=False).st_size
         except OSError:

@@ -1,4 +1,4 @@
-"""The tables of a results folder as views of a database in memory: read-only, and nothing else can be read."""
+"""The tables of a results folder as read-only views of an in-memory database, which can read nothing else."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ..storage.collect import MOST_PICTURES, PICTURES, runs_table
 from ..storage.folder import TABLES, Folder
 from ..storage.ledger import KEYS
 from ..storage.store import Record
-from .survey import finished, planned, present
+from .folder_state import finished_manifest, planned_runs, run_folders
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
 
-class Finished:
-    """The tables of a finished study: its Parquet files."""
+class FinishedTables:
+    """The tables of a finished study, from its Parquet files."""
 
     note = ""
 
@@ -35,28 +35,28 @@ class Finished:
         self.names = [name.removesuffix(".parquet") for name in files]
 
     def add(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Make the view; raises StorageError where its file was changed."""
+        """Create the view; raises StorageError if its file was changed."""
         self.folder.verify_file(f"{name}.parquet", self.manifest)
         path = self.folder.path / f"{name}.parquet"
         _allow(database, [path])
         database.execute(f"CREATE VIEW {_name(name)} AS SELECT * FROM read_parquet({_files([path])})")
 
 
-class Unfinished:
-    """The tables of the runs that are done so far, with the same columns."""
+class UnfinishedTables:
+    """The tables of an unfinished study, from its finished runs, with the same columns."""
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self.plan = planned(folder)
-        self.names = [*TABLES, *(["draws"] if self._drawn else [])]
+        self.plan = planned_runs(folder)
+        self.names = [*TABLES, *(["draws"] if self._has_draws else [])]
 
     @cached_property
-    def _drawn(self) -> bool:
+    def _has_draws(self) -> bool:
         return "draw" in self.plan.column_names and self.plan["draw"].null_count < len(self.plan)
 
     @cached_property
     def note(self) -> str:
-        """What is missing, in words."""
+        """A note on how many runs are missing."""
         planned_keys = set(self.plan["key"].to_pylist())
         return (
             f"this study is not finished: {len(self._bundled) + len(self._single):,} of {len(planned_keys):,} runs are "
@@ -64,33 +64,33 @@ class Unfinished:
         )
 
     @cached_property
-    def _here(self) -> set[str]:
-        return present(self.folder) & set(self.plan["key"].to_pylist())
+    def _present(self) -> set[str]:
+        return run_folders(self.folder) & set(self.plan["key"].to_pylist())
 
     @cached_property
     def _bundled(self) -> set[str]:
-        return {key for bundle in bundles(self.folder.store.folder) for key in bundle.keys} & self._here
+        return {key for bundle in bundles(self.folder.store.folder) for key in bundle.keys} & self._present
 
     @cached_property
     def _single(self) -> dict[str, Record]:
         """Finished runs that are in no bundle."""
         found = {}
         for key in self.plan["key"].to_pylist():
-            if key in self._here and key not in self._bundled and key not in found:
+            if key in self._present and key not in self._bundled and key not in found:
                 record = self.folder.store.read(key)
                 if record is not None and record.status == "ok":
                     found[key] = record
         return found
 
     def add(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Make the view."""
+        """Create the view."""
         if name in ("runs", "draws"):
             database.register(name, self._runs() if name == "runs" else self._draws())
             return
         labels = [column for column in self.plan.column_names if column not in KEYS]
         plan = self.plan.select([*labels, "key"])
         if name in PICTURES:
-            plan = self._pictured(plan, labels)
+            plan = self._network_rows(plan, labels)
         database.register(f"plan of {name}", plan)
         parts, files = self._parts(name)
         _allow(database, files)
@@ -102,50 +102,50 @@ class Unfinished:
         database.execute(f"CREATE VIEW {_name(name)} AS {rows}")
 
     def _parts(self, name: str) -> tuple[str, list[Path]]:
-        """Return SQL for a table of all finished runs with their key, and the files that it reads."""
+        """Return SQL for a table of all finished runs with their keys, and the files that it reads."""
         store = self.folder.store
         singles = {key for key, record in self._single.items() if f"{name}.parquet" in record.files}
-        whole: list[Path] = []
+        bundled: list[Path] = []
         for bundle in bundles(store.folder):
             path = bundle.file(name)
             if path is not None:
-                whole.append(path)
+                bundled.append(path)
             elif bundle.has(name):
-                # damaged: its runs are there one by one as well
+                # The bundle is damaged; its runs also exist one by one.
                 singles |= {
                     key
-                    for key in bundle.keys & self._here
+                    for key in bundle.keys & self._present
                     if (record := store.read(key)) is not None and f"{name}.parquet" in record.files
                 }
         single = [store.folder / key / f"{name}.parquet" for key in sorted(singles)]
         parts = []
-        if whole:
-            parts.append(f"SELECT * FROM read_parquet({_files(whole)}, union_by_name = true)")
+        if bundled:
+            parts.append(f"SELECT * FROM read_parquet({_files(bundled)}, union_by_name = true)")
         if single:
             parts.append(
                 r"SELECT regexp_extract(filename, '([^/\\]+)[/\\][^/\\]+$', 1) AS key, * EXCLUDE (filename) "
                 f"FROM read_parquet({_files(single)}, union_by_name = true, filename = true)"
             )
-        return " UNION ALL BY NAME ".join(parts), [*whole, *single]
+        return " UNION ALL BY NAME ".join(parts), [*bundled, *single]
 
-    def _pictured(self, plan: pa.Table, labels: Sequence[str]) -> pa.Table:
-        """Return the rows of the plan whose networks are shown: the first finished run of each cell."""
+    def _network_rows(self, plan: pa.Table, labels: Sequence[str]) -> pa.Table:
+        """Return the rows of the plan whose networks are shown: the first finished run of each arm and design point."""
         done = self._bundled | set(self._single)
         cells: dict[tuple[Any, ...], int] = {}
-        for place, row in enumerate(plan.to_pylist()):
+        for index, row in enumerate(plan.to_pylist()):
             cell = tuple(row[name] for name in labels if name != "seed")
             if row["key"] in done and cell not in cells and len(cells) < MOST_PICTURES:
-                cells[cell] = place
+                cells[cell] = index
         return plan.take(list(cells.values()))
 
     def _runs(self) -> pa.Table:
-        """Return the table `runs` of all runs that are done, failed ones included."""
+        """Return the table `runs` of all finished and failed runs."""
         import pyarrow as pa
 
         labels = [column for column in self.plan.column_names if column not in KEYS]
         front, records = [], []
         for row in self.plan.to_pylist():
-            if row["key"] not in self._here:
+            if row["key"] not in self._present:
                 continue
             record = self._records.get(row["key"])
             if record is not None and (record.status == "failed" or row["key"] in self._done):
@@ -155,11 +155,11 @@ class Unfinished:
 
     @cached_property
     def _records(self) -> dict[str, Record]:
-        """Records that can be used, from the bundles where they are in one."""
+        """Readable records, from a bundle if they are in one."""
         found: dict[str, Record] = {}
         for bundle in bundles(self.folder.store.folder):
             found |= {key: record for key, record in bundle.records().items() if key in self._bundled}
-        for key in sorted(self._here - found.keys()):
+        for key in sorted(self._present - found.keys()):
             try:
                 record = self.folder.store.peek(key)
             except OSError:
@@ -181,18 +181,18 @@ class Unfinished:
         return pa.Table.from_pylist(list(rows.values()))
 
 
-def tables_of(folder: Folder) -> Finished | Unfinished:
-    """Return what a folder has to offer."""
-    manifest = finished(folder)
-    return Unfinished(folder) if manifest is None else Finished(folder, manifest)
+def tables_of(folder: Folder) -> FinishedTables | UnfinishedTables:
+    """Return the tables of a folder."""
+    manifest = finished_manifest(folder)
+    return UnfinishedTables(folder) if manifest is None else FinishedTables(folder, manifest)
 
 
-def database_of(source: Finished | Unfinished, names: Iterable[str]) -> duckdb.DuckDBPyConnection:
-    """Return a database in memory with these views; nothing else can be read, nothing written, nothing set."""
+def database_of(source: FinishedTables | UnfinishedTables, names: Iterable[str]) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory database with these views. It can read nothing else, write nothing and change no setting."""
     import duckdb
 
     database = duckdb.connect(":memory:")
-    # One thread: sums of floating-point numbers come out the same every time.
+    # With one thread, sums of floating-point numbers are always the same.
     database.execute("SET threads = 1; SET python_enable_replacements = false")
     database.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
     database.execute(f"SET temp_directory = {_text(str(Path(gettempdir()) / f'echodrift-{os.getpid()}'))}")
@@ -208,14 +208,14 @@ def database_of(source: Finished | Unfinished, names: Iterable[str]) -> duckdb.D
 
 
 def _allow(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
-    """Let a view read its files also when everything else is forbidden."""
+    """Allow a view to read its files when all other access is disabled."""
     allowed = database.execute("SELECT current_setting('allowed_paths')").fetchone()
     both = [*(allowed[0] if allowed else []), *(str(path) for path in files), *map(_pattern, files)]
     database.execute(f"SET allowed_paths = [{', '.join(map(_text, both))}]")
 
 
 def _pattern(path: Path) -> str:
-    """Return a path as a pattern that matches it alone."""
+    """Return a path as a glob pattern that matches only this path."""
     return re.sub(r"([\[*?])", r"[\1]", str(path))
 
 

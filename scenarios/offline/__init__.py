@@ -1,1 +1,1 @@
-"""Offline evaluation: policies ranked against held-out interactions of a log, and tuned on a part of it."""
+"""Offline evaluation: compare policies on held-out interactions of a log, and tune their settings."""

@@ -1,4 +1,4 @@
-"""Compare policies on held-out interactions: `echodrift evaluate`, and `evaluate` from Python."""
+"""Compare policies on held-out interactions of a log: `echodrift evaluate`, and `echodrift.evaluate` in Python."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ from typing import Any
 
 from ...errors import BadInput
 from ...policies.registry import policy_class, spec_of
-from ..execution.progress import Quiet
-from ..execution.progress import progress as _progress
-from ..execution.spread import cores, spread
-from .metric_list import DEFAULT, Asked, parse_metrics
+from ..execution.parallel import resolve_jobs, run_parallel
+from ..execution.progress import Progress, progress_display
+from .metric_list import DEFAULT, RequestedMetric, parse_metrics
 from .protocol.data import Data, read_data
 from .protocol.splits import Split, parse_split
-from .protocol.task import Rules, Task, make_task
+from .protocol.task import Rules, Task, task_for_seed
 from .results.evaluation import Evaluation
-from .score import Outcome, carry_out
+from .score import Outcome, evaluate_policy
 from .specs import AnyPolicy, Contender, contenders
+from .split_size import small_split_warnings, task_size
 from .storage import check_folder
-from .tested import size_of
-from .tested import warnings as few_tested
 
 SEEDS = 5
-"""Splits, where they are drawn and nothing else is said."""
+"""Default number of seeds for random splits."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,10 @@ class Job:
 
     seed: int
     contender: Contender
-    asked: list[Asked]
+    requested: list[RequestedMetric]
     task: Task | None
     error: str = ""
-    """Why there is no task: this seed's split leaves nothing to train or to test on."""
+    """Why there is no task: the split of this seed leaves nothing to train or to test on."""
 
 
 def evaluate(
@@ -69,8 +67,8 @@ def evaluate(
     A policy that fails is a row of `.failed`, not an exception. Raises BadInput before anything is fitted,
     StorageError where results cannot be written.
     """
-    chosen, asked = contenders(policies), parse_metrics(metrics)
-    jobs = cores(jobs)
+    chosen, requested = contenders(policies), parse_metrics(metrics)
+    jobs = resolve_jobs(jobs)
     how = None if split is None else parse_split(split)
     if out is not None:
         check_folder(Path(out))
@@ -79,19 +77,19 @@ def evaluate(
     rules = Rules(mask, cold_users, known_items)
     drawn = how is not None and how.is_drawn(found.time is not None)
     numbers = seed_list(seeds, SEEDS if drawn else 1)
-    tagged = reads_tags(chosen, asked)
-    # the first task is made before anything starts, so that bad input is told at once
-    first = make_task(found, how, numbers[0], rules, tagged)
+    needs_tags = reads_tags(chosen, requested)
+    # The first task is created before anything starts, so that bad input is reported immediately.
+    first = task_for_seed(found, how, numbers[0], rules, needs_tags)
     result = Evaluation(
         policies=[one.name for one in chosen],
-        specs={one.name: _written(one) for one in chosen},
-        metrics=[one.label for one in asked],
+        specs={one.name: _full_spec(one) for one in chosen},
+        metrics=[metric.label for metric in requested],
         seeds=numbers,
         split="given" if how is None else str(how),
         drawn=drawn,
         notes=[
             *notes_of(found, first, drawn and len(numbers) > 1),
-            *few_tested([size_of(first)], "test"),
+            *small_split_warnings([task_size(first)], "test"),
         ],
     )
 
@@ -99,40 +97,40 @@ def evaluate(
         for seed in numbers:
             task, error = first, ""
             if seed != first.seed:
-                # an exception in here would not reach the one who waits for the jobs
+                # An exception in this generator would not reach the consumer of the jobs.
                 try:
-                    task = make_task(found, how, seed, rules, tagged)
+                    task = task_for_seed(found, how, seed, rules, needs_tags)
                 except BadInput as problem:
                     task, error = None, str(problem)
             if task is not None:
-                result.tested[seed] = size_of(task)
+                result.split_sizes[seed] = task_size(task)
             for contender in chosen:
-                yield Job(seed, contender, asked, task, error)
+                yield Job(seed, contender, requested, task, error)
 
-    shown = _progress(progress)
+    shown = progress_display(progress)
     with shown:
-        result.take(list(done(todo(), jobs, len(numbers) * len(chosen), shown)))
+        result.add_outcomes(list(run_jobs(todo(), jobs, len(numbers) * len(chosen), shown)))
     if out is not None:
         result.write(Path(out), per_user)
     return result
 
 
-def done(todo: Iterable[Job], jobs: int, total: int, shown: Quiet) -> Iterator[Outcome]:
-    """Carry the jobs out and give their outcomes as they finish."""
+def run_jobs(todo: Iterable[Job], jobs: int, total: int, shown: Progress) -> Iterator[Outcome]:
+    """Run the jobs and yield their outcomes as they finish."""
     shown.start(total, 0, min(jobs, total), total)
-    for _, outcome in spread(todo, carry_out_job, killed, min(jobs, total)):
-        shown.run(1, outcome.status == "failed")
+    for _, outcome in run_parallel(todo, run_job, killed_outcome, min(jobs, total)):
+        shown.run_done(1, outcome.status == "failed")
         yield outcome
 
 
-def carry_out_job(job: Job) -> Outcome:
-    """Do one job (in any process)."""
+def run_job(job: Job) -> Outcome:
+    """Run one job, in any process."""
     if job.task is None:
         return Outcome(job.contender.name, job.seed, "failed", job.error)
-    return carry_out(job.task, job.contender, job.asked)
+    return evaluate_policy(job.task, job.contender, job.requested)
 
 
-def killed(job: Job) -> Outcome:
+def killed_outcome(job: Job) -> Outcome:
     """Return the outcome of a job whose process was killed."""
     return Outcome(
         job.contender.name, job.seed, "failed", "the process of this run was killed (out of memory?)"
@@ -142,14 +140,14 @@ def killed(job: Job) -> Outcome:
 def files(
     log: str | Path | None, train: str | Path | None, test: str | Path | None, negatives: str | Path | None
 ) -> dict[str, str]:
-    """Return the files that were given."""
-    named = {"log": log, "train": train, "test": test, "negatives": negatives}
-    return {key: str(value) for key, value in named.items() if value is not None}
+    """Return the files that were given, by option."""
+    options = {"log": log, "train": train, "test": test, "negatives": negatives}
+    return {key: str(value) for key, value in options.items() if value is not None}
 
 
 def split_for(data: Data, split: Split | None) -> Split | None:
-    """Return how the data are to be split: not at all where they come split."""
-    if data.test_from is None:
+    """Return the split, random:0.2 by default; None for data with a test file of their own."""
+    if data.first_test_row is None:
         return split or Split("random", 0.2)
     if split is not None:
         raise BadInput(f"--split {split}: train and test are files of their own, there is nothing to split")
@@ -157,7 +155,7 @@ def split_for(data: Data, split: Split | None) -> Split | None:
 
 
 def seed_list(seeds: int | Sequence[int] | None, default: int) -> list[int]:
-    """Return the seeds as a list; BadInput where they are none."""
+    """Return the seeds as a list; BadInput if they are not valid."""
     if seeds is None:
         seeds = default
     if isinstance(seeds, int) and not isinstance(seeds, bool):
@@ -172,13 +170,13 @@ def seed_list(seeds: int | Sequence[int] | None, default: int) -> list[int]:
     return numbers
 
 
-def reads_tags(chosen: list[Contender], asked: list[Asked]) -> bool:
-    """Whether topics of items matter: to a metric, a reranker, or a policy (one of your own may read them)."""
-    if any(one.name == "miscalibration" for one in asked) or any(one.rerank for one in chosen):
+def reads_tags(chosen: list[Contender], requested: list[RequestedMetric]) -> bool:
+    """Return whether a metric, a reranker or a policy reads item topics; classes of users may do so."""
+    if any(metric.name == "miscalibration" for metric in requested) or any(one.rerank for one in chosen):
         return True
-    named = {kind for one in chosen for kind in _kinds_in(one.spec)}
+    kinds = {kind for one in chosen for kind in _kinds_in(one.spec)}
     ours = __name__.split(".")[0] + "."
-    found = [policy_class(kind) for kind in sorted(named)]
+    found = [policy_class(kind) for kind in sorted(kinds)]
     return any(cls.reads_tags or not cls.__module__.startswith(ours) for cls in found)
 
 
@@ -194,11 +192,11 @@ def _kinds_in(value: Any) -> Iterator[str]:
 
 
 def notes_of(data: Data, task: Task, several: bool) -> list[str]:
-    """Return what a reader should know: about the files, then about the first split."""
+    """Return notes about the files, then about the first split."""
     return [*data.notes, *(f"{note} (seed {task.seed})" if several else note for note in task.notes)]
 
 
-def _written(contender: Contender) -> dict[str, Any]:
-    """Return what was evaluated, every default spelled out."""
+def _full_spec(contender: Contender) -> dict[str, Any]:
+    """Return the settings of a contender with all defaults."""
     policy, rerankers = contender.build()
     return spec_of(policy) | ({"rerank": [spec_of(one) for one in rerankers]} if rerankers else {})

@@ -1,4 +1,4 @@
-"""The metrics that were asked for: `recall@20,ndcg@100,ncrr`."""
+"""Parse the list of metrics of an option: `recall@20,ndcg@100,ncrr`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST = 1_000_000
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedMetric:
     """A metric with its cutoff."""
 
     name: str
@@ -22,16 +22,16 @@ class Asked:
 
     @property
     def label(self) -> str:
-        """How it is written: "recall@20", "auc"."""
+        """The metric as it is written: "recall@20", "auc"."""
         return self.name if self.k is None else f"{self.name}@{self.k}"
 
     @property
-    def about(self) -> Metric:
+    def definition(self) -> Metric:
         return METRICS[self.name]
 
 
-def parse_metrics(text: str | Iterable[str], option: str = "--metrics") -> list[Asked]:
-    """Return the metrics in the order asked, each once. Raises BadInput with what is allowed."""
+def parse_metrics(text: str | Iterable[str], option: str = "--metrics") -> list[RequestedMetric]:
+    """Return the metrics in the given order without repetitions. Raises BadInput with the allowed ones."""
     words = (
         text.split(",") if isinstance(text, str) else [part for one in text for part in str(one).split(",")]
     )
@@ -41,7 +41,7 @@ def parse_metrics(text: str | Iterable[str], option: str = "--metrics") -> list[
     return list(dict.fromkeys(found))
 
 
-def _parse(word: str, option: str) -> Asked:
+def _parse(word: str, option: str) -> RequestedMetric:
     name, at, k = word.lower().partition("@")
     name, k = name.strip(), k.strip()
     if name not in METRICS:
@@ -49,12 +49,12 @@ def _parse(word: str, option: str) -> Asked:
     if not METRICS[name].cutoff:
         if at:
             raise BadInput(f'{option}: {name} looks at the whole ranking; write "{name}" instead of "{word}"')
-        return Asked(name, None)
+        return RequestedMetric(name, None)
     if not at:
         raise BadInput(f'{option}: {name} needs a cutoff, for example "{name}@20"')
     if not re.fullmatch(r"[0-9]{1,7}", k) or not 1 <= int(k) <= _LONGEST:
         raise BadInput(f'{option}: "{word}": the cutoff must be a whole number from 1 to {_LONGEST}')
-    return Asked(name, int(k))
+    return RequestedMetric(name, int(k))
 
 
 def _allowed() -> str:

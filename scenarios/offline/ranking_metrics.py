@@ -23,14 +23,14 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Metric:
-    """What is known about a metric apart from its formula."""
+    """Properties of a metric besides its formula."""
 
     title: str
     cutoff: bool
-    """Whether it looks at the first k ranks (`name@k`) or at the whole ranking."""
+    """Whether it uses the first k ranks (`name@k`) or the whole ranking."""
     better: Literal["higher", "lower", "neither"]
-    of: Literal["accuracy", "lists"] = "accuracy"
-    """Accuracy needs held-out items; the others describe the lists."""
+    family: Literal["accuracy", "lists"] = "accuracy"
+    """Accuracy metrics need held-out items; the others describe the lists."""
 
 
 METRICS: dict[str, Metric] = {
@@ -42,8 +42,8 @@ METRICS: dict[str, Metric] = {
     "mrr": Metric("mean reciprocal rank", True, "higher"),
     "ncrr": Metric("normalized cumulative reciprocal rank", False, "higher"),
     "auc": Metric("area under the ROC curve", False, "higher"),
-    "arp": Metric("average popularity of what is listed", True, "neither", "lists"),
-    "coverage": Metric("share of the catalog listed for anybody", True, "higher", "lists"),
+    "arp": Metric("average popularity of listed items", True, "neither", "lists"),
+    "coverage": Metric("share of the catalog on any list", True, "higher", "lists"),
     "gini": Metric("concentration of exposure over the catalog", True, "lower", "lists"),
     "miscalibration": Metric("distance of a list's topics from the history's", True, "lower", "lists"),
 }
@@ -194,14 +194,14 @@ def find_hits(
 @njit(cache=True)
 def _find_hits(items, indptr, relevant, n_items):
     rows, n = items.shape
-    wanted_by = np.full(n_items, -1, np.int64)
+    last_row = np.full(n_items, -1, np.int64)
     hits = np.zeros((rows, n), np.bool_)
     for b in range(rows):
-        for at in range(indptr[b], indptr[b + 1]):
-            wanted_by[relevant[at]] = b
+        for place in range(indptr[b], indptr[b + 1]):
+            last_row[relevant[place]] = b
         for r in range(n):
             item = items[b, r]
-            hits[b, r] = item >= 0 and wanted_by[item] == b
+            hits[b, r] = item >= 0 and last_row[item] == b
     return hits
 
 

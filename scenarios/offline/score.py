@@ -1,4 +1,4 @@
-"""One policy on one task: fit, fold in, rank block by block, and judge the rankings."""
+"""Evaluate one policy on one task: fit, fold in users, rank in blocks of users, and compute metrics."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ...policies.profiles import topic_profiles
 from ...policies.validation import validate_ranking
 from ...sim.streams import Streams
 from . import ranking_metrics as metrics
-from .metric_list import Asked
+from .metric_list import RequestedMetric
 from .protocol.task import Cases, Task
 from .specs import Contender
 
 BLOCK, CELLS = 2048, 8_000_000
-"""Users ranked at once, and ranked items, at most: bounds memory."""
+"""Maximum users, and ranked items, in one block; limits memory."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One metric of one policy on one task."""
+class MetricValue:
+    """The value of one metric, of one policy on one task."""
 
     value: float
     error: float
@@ -38,14 +38,14 @@ class Judged:
 
 @dataclass
 class Outcome:
-    """What came of one policy on one task."""
+    """The outcome of one policy on one task."""
 
     policy: str
     seed: int
     status: str = "ok"
     """ "ok" or "failed"."""
     error: str = ""
-    values: dict[str, Judged] = field(default_factory=dict)
+    values: dict[str, MetricValue] = field(default_factory=dict)
     per_user: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     """Metric → (users,) or (test pairs,)."""
     labels: list[str] = field(default_factory=list)
@@ -57,13 +57,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Block:
-    """Ranked items of some users beside what they should have been."""
+    """Ranked items of some users, and which of them are relevant."""
 
     items: IntArray
     hits: NDArray[np.bool_]
     relevant: NDArray[np.int64]
     candidates: NDArray[np.int64]
-    """(B,) items that could have been ranked; empty where nothing asks."""
+    """(B,) number of items that could have been ranked; empty if no metric needs it."""
 
 
 _ACCURACY: dict[str, Callable[[_Block, int], metrics.Values]] = {
@@ -78,11 +78,11 @@ _ACCURACY: dict[str, Callable[[_Block, int], metrics.Values]] = {
 }
 
 
-def carry_out(task: Task, contender: Contender, asked: list[Asked]) -> Outcome:
-    """Do one job; whatever goes wrong inside it becomes its outcome."""
+def evaluate_policy(task: Task, contender: Contender, requested: list[RequestedMetric]) -> Outcome:
+    """Evaluate one policy; any error of the policy becomes its outcome."""
     outcome = Outcome(contender.name, task.seed)
     try:
-        _carry_out(task, contender, asked, outcome)
+        _fit_and_rank(task, contender, requested, outcome)
     except Exception as error:  # noqa: BLE001  a policy may fail in any way, and that is its result
         if was_interrupted(error):
             raise KeyboardInterrupt from None
@@ -91,51 +91,53 @@ def carry_out(task: Task, contender: Contender, asked: list[Asked]) -> Outcome:
     return outcome
 
 
-def _carry_out(task: Task, contender: Contender, asked: list[Asked], outcome: Outcome) -> None:
+def _fit_and_rank(
+    task: Task, contender: Contender, requested: list[RequestedMetric], outcome: Outcome
+) -> None:
     streams = Streams(task.seed)
     policy, rerankers = contender.build()
     began = time.perf_counter()
-    policy.fit(task.fit, streams("offline.fit"))
-    if task.fold.size:
-        policy.fold_in(task.seen, task.fold, streams("offline.fold_in"))
+    policy.fit(task.train, streams("offline.fit"))
+    if task.fold_in_users.size:
+        policy.fold_in(task.seen, task.fold_in_users, streams("offline.fold_in"))
     outcome.fit_seconds = time.perf_counter() - began
     outcome.remarks = list(policy.remarks())
     pipeline = _Pipeline(policy, rerankers, streams)
-    accuracy = [one for one in asked if one.about.of == "accuracy"]
-    about_lists = [one for one in asked if one.about.of == "lists"]
+    accuracy = [metric for metric in requested if metric.definition.family == "accuracy"]
+    list_metrics = [metric for metric in requested if metric.definition.family == "lists"]
     if task.cases is None:
         outcome.labels = task.labels
-        of_users = _judge_all(task, pipeline, accuracy, about_lists, outcome)
+        of_users = _rank_catalog(task, pipeline, accuracy, list_metrics, outcome)
     else:
         outcome.labels = [task.labels[at] for at in np.searchsorted(task.users, task.cases.user)]
-        of_users = _judge_cases(task, task.cases, pipeline, accuracy) if accuracy else {}
-        listed = _judge_all(task, pipeline, [], about_lists, outcome) if about_lists else {}
-        for one in about_lists:
-            if one.label in listed:
-                outcome.values[one.label] = judged(listed[one.label])
+        of_users = _rank_cases(task, task.cases, pipeline, accuracy) if accuracy else {}
+        listed = _rank_catalog(task, pipeline, [], list_metrics, outcome) if list_metrics else {}
+        for metric in list_metrics:
+            if metric.label in listed:
+                outcome.values[metric.label] = mean_with_error(listed[metric.label])
     outcome.per_user = of_users
-    outcome.values |= {label: judged(values) for label, values in of_users.items()}
+    outcome.values |= {label: mean_with_error(values) for label, values in of_users.items()}
     outcome.rank_seconds = pipeline.seconds
 
 
-def judged(values: NDArray[np.float64]) -> Judged:
+def mean_with_error(values: NDArray[np.float64]) -> MetricValue:
     """Return mean, standard error and count of the values that are defined."""
     values = values[np.isfinite(values)]
     n = values.size
-    return Judged(
+    return MetricValue(
         float(values.mean()) if n else math.nan, float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan, n
     )  # fmt: skip
 
 
 class _Pipeline:
-    """A fitted policy and its rerankers; keeps the time that ranking takes."""
+    """A fitted policy and its rerankers; measures the time that ranking takes."""
 
     def __init__(self, policy: Policy, rerankers: list[Reranker], streams: Streams) -> None:
         self.policy, self.rerankers, self.streams = policy, rerankers, streams
         self.seconds = 0.0
 
     def __call__(self, seen: Observation, users: IntArray, n: int) -> IntArray:
-        """Return (B, n) ranked items. Every block gets the same generator, so blocks do not show in the result."""
+        """Return (B, n) ranked items. Every block gets the same generator, so results do not depend on block sizes."""
         began = time.perf_counter()
         wanted = [max(n, reranker.candidates) for reranker in self.rerankers]
         lengths = [min(max(wanted[i:], default=n), max(seen.n_items, n)) for i in range(len(wanted))] + [n]
@@ -154,59 +156,65 @@ class _Pipeline:
         self.seconds -= time.perf_counter() - began
 
 
-def _judge_all(
-    task: Task, rank: _Pipeline, accuracy: list[Asked], about_lists: list[Asked], outcome: Outcome
+def _rank_catalog(
+    task: Task,
+    rank: _Pipeline,
+    accuracy: list[RequestedMetric],
+    list_metrics: list[RequestedMetric],
+    outcome: Outcome,
 ) -> dict[str, NDArray[np.float64]]:
-    """Rank everything for every user; writes metrics of all lists together, returns those with a value per user."""
+    """Rank the whole catalog for every user. Stores metrics of all lists together, returns those per user."""
     seen, live = task.seen, task.seen.live
     found: dict[str, list[NDArray]] = {}
-    popularity = np.bincount(_distinct_items(task.fit), minlength=seen.n_items)
+    popularity = np.bincount(_distinct_items(task.train), minlength=seen.n_items)
     exposed = {
-        one.k: np.zeros(seen.n_items, np.int64) for one in about_lists if one.name in ("coverage", "gini")
+        metric.k: np.zeros(seen.n_items, np.int64)
+        for metric in list_metrics
+        if metric.name in ("coverage", "gini")
     }
-    target = topic_profiles(seen) if any(one.name == "miscalibration" for one in about_lists) else None
-    for rows in _blocks(task.users.size, longest := _longest([*accuracy, *about_lists], seen.n_items)):
+    target = topic_profiles(seen) if any(metric.name == "miscalibration" for metric in list_metrics) else None
+    for rows in _blocks(task.users.size, longest := _longest([*accuracy, *list_metrics], seen.n_items)):
         users = task.users[rows]
         items = rank(seen, users, longest)
         indptr = task.indptr[rows.start : rows.stop + 1]
         hits = metrics.find_hits(items, indptr, task.relevant, seen.n_items)
         free = np.empty(0, np.int64)
-        if any(one.name == "auc" for one in accuracy):
+        if any(metric.name == "auc" for metric in accuracy):
             free = np.asarray(seen.available(users).sum(axis=1), np.int64)
         block = _Block(items, hits, np.diff(indptr), free)
-        for one in accuracy:
-            found.setdefault(one.label, []).append(_ACCURACY[one.name](block, one.k or 0))
-        for one in about_lists:
-            if one.name == "arp":
-                values = metrics.average_popularity(items, popularity, one.k or 0)
-            elif one.name == "miscalibration" and target is not None:
-                values = metrics.miscalibration(items, seen.tags, target[users], one.k or 0)
+        for metric in accuracy:
+            found.setdefault(metric.label, []).append(_ACCURACY[metric.name](block, metric.k or 0))
+        for metric in list_metrics:
+            if metric.name == "arp":
+                values = metrics.average_popularity(items, popularity, metric.k or 0)
+            elif metric.name == "miscalibration" and target is not None:
+                values = metrics.miscalibration(items, seen.tags, target[users], metric.k or 0)
             else:
                 continue
-            found.setdefault(one.label, []).append(values)
+            found.setdefault(metric.label, []).append(values)
         for k, counts in exposed.items():
             counts += metrics.exposures(items, seen.n_items, k or 0)
-    for one in about_lists:
-        if one.name in ("coverage", "gini"):
-            of_catalog = exposed[one.k][live]
-            value = metrics.coverage(of_catalog) if one.name == "coverage" else metrics.gini(of_catalog)
-            outcome.values[one.label] = Judged(value, math.nan, task.users.size)
+    for metric in list_metrics:
+        if metric.name in ("coverage", "gini"):
+            of_catalog = exposed[metric.k][live]
+            value = metrics.coverage(of_catalog) if metric.name == "coverage" else metrics.gini(of_catalog)
+            outcome.values[metric.label] = MetricValue(value, math.nan, task.users.size)
     return {label: np.concatenate(parts) for label, parts in found.items()}
 
 
-def _judge_cases(
-    task: Task, cases: Cases, rank: _Pipeline, accuracy: list[Asked]
+def _rank_cases(
+    task: Task, cases: Cases, rank: _Pipeline, accuracy: list[RequestedMetric]
 ) -> dict[str, NDArray[np.float64]]:
-    """Rank each test pair's positive among its negatives: everything else is blocked meanwhile.
+    """Rank each test pair's positive among its negatives, with all other items blocked.
 
     A user has one set of blocked items at a time, so users with several pairs are ranked in several passes.
     """
     seen = task.seen
     sizes = np.diff(cases.indptr)
-    found = {one.label: np.full(cases.user.size, np.nan) for one in accuracy}
-    for turn in _turns(cases.user):
-        for rows in _blocks(turn.size, int(sizes.max())):
-            part = turn[rows]
+    found = {metric.label: np.full(cases.user.size, np.nan) for metric in accuracy}
+    for places in _passes(cases.user):
+        for rows in _blocks(places.size, int(sizes.max())):
+            part = places[rows]
             users = cases.user[part]
             own = Blocked(seen.n_users, seen.n_items)
             own.bits[users] = 255
@@ -215,17 +223,17 @@ def _judge_cases(
             items = rank(replace(seen, blocked=own), users, int(sizes[part].max()))
             hits = metrics.find_hits(items, np.arange(part.size + 1), cases.item[part], seen.n_items)
             block = _Block(items, hits, np.ones(part.size, np.int64), sizes[part])
-            for one in accuracy:
-                found[one.label][part] = _ACCURACY[one.name](block, one.k or 0)
+            for metric in accuracy:
+                found[metric.label][part] = _ACCURACY[metric.name](block, metric.k or 0)
     return found
 
 
-def _turns(user: IntArray) -> Iterator[NDArray[np.int64]]:
-    """Give the places of `user` in passes without a repeated user, each in ascending order of users."""
+def _passes(user: IntArray) -> Iterator[NDArray[np.int64]]:
+    """Yield indices into `user` in passes without a repeated user, each in ascending order of users."""
     order = np.argsort(user, kind="stable")
-    turn = np.arange(user.size) - np.searchsorted(user[order], user[order])
-    for number in range(int(turn.max(initial=-1)) + 1):
-        yield order[turn == number]
+    repetition = np.arange(user.size) - np.searchsorted(user[order], user[order])
+    for number in range(int(repetition.max(initial=-1)) + 1):
+        yield order[repetition == number]
 
 
 def _blocks(users: int, length: int) -> Iterator[slice]:
@@ -234,11 +242,11 @@ def _blocks(users: int, length: int) -> Iterator[slice]:
         yield slice(start, min(start + size, users))
 
 
-def _longest(asked: list[Asked], n_items: int) -> int:
-    """Return how long rankings must be: the largest cutoff, or everything."""
-    if any(one.k is None for one in asked):
+def _longest(requested: list[RequestedMetric], n_items: int) -> int:
+    """Return the length of rankings: the largest cutoff, or the whole catalog."""
+    if any(metric.k is None for metric in requested):
         return n_items
-    return min(max((one.k or 1 for one in asked), default=1), n_items)
+    return min(max((metric.k or 1 for metric in requested), default=1), n_items)
 
 
 def _distinct_items(seen: Observation) -> IntArray:

@@ -1,4 +1,4 @@
-"""What tuning tries: the policy's own search space, changed by what a person says about its fields."""
+"""The search space of a tuning: the policy's own, changed by `--search` options."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .inline_toml import parse_inline
 def search_space(
     spec: Mapping[str, Any], search: str | Iterable[str] = (), option: str = "--search"
 ) -> SearchSpace:
-    """Return field → where to look: the policy's `space` without what the spec fixes, then what `search` says.
+    """Return field → range or choice: the policy's space without the fields of `spec`, changed by `search`.
 
-    search: `l2=10:1000` (log scale; `:linear` for an even one) or `dim=8,16,32`. Raises BadInput where a
+    search: `l2=10:1000` (log scale; `:linear` for a uniform one) or `dim=8,16,32`. Raises BadInput if a
     field does not exist or nothing is left to tune.
     """
     cls = policy_class(spec["kind"])
@@ -40,7 +40,7 @@ def search_space(
 
 
 def draw(space: SearchSpace, seed: int, trial: int) -> dict[str, Any]:
-    """Return the fields of a trial: those of trial 0 are none, all others depend on seed and number only."""
+    """Return the fields of a trial: none for trial 0; those of others depend on the seed and the number only."""
     if trial == 0:
         return {}
     rng = np.random.default_rng([seed, trial])
@@ -48,7 +48,7 @@ def draw(space: SearchSpace, seed: int, trial: int) -> dict[str, Any]:
 
 
 def _check_values(spec: Mapping[str, Any], name: str, where: Range | Choice, typed: str) -> None:
-    """Raise BadInput for a value that the policy would refuse."""
+    """Raise BadInput for a value that the policy rejects."""
     values = where.values if isinstance(where, Choice) else (where.low, where.high)
     for value in values:
         whole = isinstance(where, Range) and where.whole

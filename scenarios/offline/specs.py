@@ -1,4 +1,4 @@
-"""Policies to compare, as typed: `kind=ease,l2=300`, `@file.toml`, or tables; each with a label of its own."""
+"""Parse the policies to compare: `kind=ease,l2=300`, `@file.toml`, or tables; each gets a unique name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AnyPolicy = str | Path | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Contender:
-    """One policy with its rerankers, and what it is called in tables."""
+    """One policy with its rerankers, and its name in tables."""
 
     name: str
     spec: dict[str, Any]
@@ -29,14 +29,14 @@ class Contender:
     """Rerankers, applied in order."""
 
     def build(self) -> tuple[Policy, list[Reranker]]:
-        """Return the policy and its rerankers; BadInput where they cannot be built."""
+        """Return the policy and its rerankers; BadInput if they cannot be built."""
         return build_policy(self.spec), [build_reranker(one) for one in self.rerank]
 
 
 def contenders(policies: AnyPolicy | Iterable[AnyPolicy], option: str = "--policy") -> list[Contender]:
-    """Return what is compared, checked. Names come from `name=…`, else from the fields; a repeated one gets a number.
+    """Return the checked policies. Names come from `name=…` or else from the fields; repeated names get a number.
 
-    Raises BadInput that starts with the option as typed.
+    Raises BadInput, which starts with the option as typed.
     """
     listed: list[Any] = [policies] if isinstance(policies, (str, Path, Mapping)) else list(policies)
     found: list[Contender] = []
@@ -51,7 +51,7 @@ def contenders(policies: AnyPolicy | Iterable[AnyPolicy], option: str = "--polic
 
 
 def _tables(given: AnyPolicy, option: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return (what to call it in messages, table) of everything that an option names."""
+    """Return (label for messages, table) of every policy that an option names."""
     if isinstance(given, Mapping):
         return [(f"policy {dict(given)!r}", dict(given))]
     text = str(given)
@@ -72,7 +72,7 @@ def _contender(table: dict[str, Any], label: str, taken: set[str]) -> Contender:
     name, rerank = table.pop("name", None), table.pop("rerank", [])
     if "kind" not in table and isinstance(table.get("policy"), Mapping):
         inner = dict(table.pop("policy"))
-        table.pop("platform", None)  # an arm's; it says nothing about how well a policy ranks
+        table.pop("platform", None)  # An arm's platform has no effect on rankings.
         if table:
             raise BadInput(f'{label}: the key "{next(iter(table))}" does not belong beside policy')
         table = inner
@@ -82,7 +82,7 @@ def _contender(table: dict[str, Any], label: str, taken: set[str]) -> Contender:
         rerank = [rerank]
     if not isinstance(rerank, list):
         raise BadInput(f"{label}: rerank must be a list of tables, for example rerank=[{{kind=calibrated}}]")
-    # a list of rerankers may hold words: rerank=[calibrated]
+    # Rerankers may be given by kind alone: rerank=[calibrated].
     rerankers: list[Any] = [{"kind": one} if isinstance(one, str) else one for one in rerank]
     if table.get("kind") in REFERENCE_ARMS:
         raise BadInput(
@@ -97,7 +97,7 @@ def _contender(table: dict[str, Any], label: str, taken: set[str]) -> Contender:
 
 
 def _described(spec: dict[str, Any], rerank: list[dict[str, Any]]) -> str:
-    """Return "ease l2=300", with what reranks it behind."""
+    """Return "ease l2=300", followed by its rerankers."""
     fields = {key: value for key, value in spec.items() if key != "kind"}
     parts = [str(spec["kind"]), *(write_option({key: value}) for key, value in fields.items())]
     return " + ".join([" ".join(parts), *(_described(one, []) for one in rerank)])

@@ -17,7 +17,7 @@ OURS = {"evaluation.json", "tuning.json", "best.toml"} | {
     for name in ("metrics", "summary", "differences", "users", "trials")
     for kind in ("parquet", "csv")
 }
-"""Files that may be there from before, and are replaced."""
+"""Files of earlier results, which are replaced."""
 
 
 def check_folder(path: Path) -> None:
@@ -32,7 +32,7 @@ def check_folder(path: Path) -> None:
         )
     except OSError as error:
         raise StorageError(
-            f"{path}: cannot be looked into: {error.strerror or error}; choose another folder with --out"
+            f"{path}: cannot be read: {error.strerror or error}; choose another folder with --out"
         ) from None
     if foreign:
         raise StorageError(

@@ -1,4 +1,4 @@
-"""Random search on a validation part of the training data, within a budget of minutes or trials."""
+"""Tune a policy by random search on a validation part of the training data, within minutes or trials."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from ...errors import BadInput
 from ...policies.search_space import SearchSpace
 from ...sim.streams import Streams
 from ...wording import counted
-from ..execution.progress import in_words
-from ..execution.spread import cores, spread
-from .evaluate import Job, carry_out_job, files, killed, reads_tags, seed_list, split_for
-from .metric_list import Asked, parse_metrics
+from ..execution.parallel import resolve_jobs, run_parallel
+from ..execution.progress import describe_duration
+from .evaluate import Job, files, killed_outcome, reads_tags, run_job, seed_list, split_for
+from .metric_list import RequestedMetric, parse_metrics
 from .protocol.data import Data, read_data
 from .protocol.splits import Parts, Split, divide, parse_split
-from .protocol.task import Rules, Task, build_task, parts_of
+from .protocol.task import Rules, Task, build_task, split_rows
 from .results.tuning import Trial, Tuning
-from .score import carry_out
+from .score import evaluate_policy
 from .search import draw, search_space
 from .specs import AnyPolicy, Contender, contenders
+from .split_size import small_split_warnings, task_size
 from .storage import check_folder
-from .tested import size_of
-from .tested import warnings as few_tested
 
 MINUTES = 10.0
-"""Budget where neither minutes nor trials are given."""
+"""Default budget if neither minutes nor trials are given."""
 EVERY = 20.0
-"""Seconds between lines on how far it is."""
+"""Seconds between progress lines."""
 
 
 def tune(
@@ -60,7 +59,7 @@ def tune(
 ) -> Tuning:
     """Try settings of a policy on a validation part of the training data; then test the best and the default.
 
-    The test part (the test file, or what `split` holds out) is not looked at before the end; the validation
+    The test part (the test file, or what `split` holds out) is not used before the end; the validation
     part is held out of the rest by the same split ("random:0.2" when omitted). Trial 0 is the policy as given;
     the settings of trial i depend on the first seed and i only, so a larger budget only adds trials. No trial begins
     after `minutes` (10 when neither they nor `trials` are given). search: "l2=10:1000" (log scale; ":linear"),
@@ -72,31 +71,31 @@ def tune(
     chosen = contenders([policy])
     if len(chosen) != 1:
         raise BadInput("tune takes one policy at a time")
-    base, asked = chosen[0], parse_metrics(metric, "--metric")
-    _check_metric(asked)
+    base, requested = chosen[0], parse_metrics(metric, "--metric")
+    _check_metric(requested)
     space = search_space(base.spec, search)
     minutes, trials = _budget(minutes, trials)
-    jobs = cores(jobs)
+    jobs = resolve_jobs(jobs)
     how = None if split is None else parse_split(split)
     if out is not None:
         check_folder(Path(out))
     found = read_data(files(log, train, test, negatives) | data)
     inner = how or Split("random", 0.2)
-    outer = split_for(found, None if found.test_from is not None else how)
+    outer = split_for(found, None if found.first_test_row is not None else how)
     numbers = seed_list(seeds, 1)
-    rules, tagged = Rules(mask, cold_users, known_items), reads_tags(chosen, asked)
-    whole = parts_of(found, outer, numbers[0])
-    validation = [_validation(found, whole, inner, seed, rules, tagged) for seed in numbers]
+    rules, needs_tags = Rules(mask, cold_users, known_items), reads_tags(chosen, requested)
+    whole = split_rows(found, outer, numbers[0])
+    validation = [_validation(found, whole, inner, seed, rules, needs_tags) for seed in numbers]
     notes = [*found.notes, *validation[0].notes]
-    result = Tuning(base, asked[0], str(inner), numbers, space, notes)
-    result.validated = [size_of(task) for task in validation]
-    result.notes += few_tested(result.validated, "validation")
-    told = _Told(progress, minutes, trials)
-    told.start(result, jobs)
+    result = Tuning(base, requested[0], str(inner), numbers, space, notes)
+    result.validation_sizes = [task_size(task) for task in validation]
+    result.notes += small_split_warnings(result.validation_sizes, "validation")
+    lines = _TrialLines(progress, minutes, trials)
+    lines.start(result, jobs)
     try:
-        for trial in _trials(base, space, asked, validation, minutes, trials, jobs):
+        for trial in _trials(base, space, requested, validation, minutes, trials, jobs):
             result.add(trial)
-            told.trial(trial, result)
+            lines.trial(trial, result)
             if out is not None:
                 result.write(Path(out))
     except KeyboardInterrupt:
@@ -105,103 +104,103 @@ def tune(
             kept = f"{len(result.trials_done)} finished trials are in {out}"
         raise KeyboardInterrupt(f"Stopped; {kept}.") from None
     if result.best is not None:
-        tasks = [build_task(found, whole, seed, rules, tagged, outer) for seed in numbers]
-        result.tested = [size_of(task) for task in tasks]
-        for job, outcome in spread(_final(result, tasks, asked), carry_out_job, killed, jobs):
+        tasks = [build_task(found, whole, seed, rules, needs_tags, outer) for seed in numbers]
+        result.test_sizes = [task_size(task) for task in tasks]
+        for job, outcome in run_parallel(_final(result, tasks, requested), run_job, killed_outcome, jobs):
             result.test.append((job.contender.name, outcome))
         result.test.sort(key=lambda one: (one[0] != "default", one[1].seed))
         result.notes += [f"test: {note}" for note in tasks[0].notes if note not in result.notes]
-        result.notes += few_tested(result.tested, "test")
+        result.notes += small_split_warnings(result.test_sizes, "test")
     if out is not None:
         result.write(Path(out))
     return result
 
 
 @dataclass(frozen=True)
-class _Try:
-    """One trial, to be averaged over tasks."""
+class _PlannedTrial:
+    """One trial before it runs; its value is averaged over the tasks."""
 
     number: int
     fields: dict[str, Any]
     contender: Contender
     tasks: list[Task]
-    asked: list[Asked]
+    requested: list[RequestedMetric]
 
 
-def _validation(data: Data, whole: Parts, split: Split, seed: int, rules: Rules, tagged: bool) -> Task:
-    """Return the task of a validation split of the training part; what is for testing is not in it."""
+def _validation(data: Data, whole: Parts, split: Split, seed: int, rules: Rules, needs_tags: bool) -> Task:
+    """Return the task of a validation split of the training part; the test part is not in it."""
     rng = Streams(seed)("offline.validation")
     try:
         parts = divide(split, data.user, data.item, data.time, whole.train, rng)
     except BadInput as error:
         raise BadInput(f"validation on the training part: {error}") from None
-    return build_task(replace(data, negatives=None), parts, seed, rules, tagged, split)
+    return build_task(replace(data, negatives=None), parts, seed, rules, needs_tags, split)
 
 
 def _trials(
     base: Contender,
     space: SearchSpace,
-    asked: list[Asked],
+    requested: list[RequestedMetric],
     tasks: list[Task],
     minutes: float,
     trials: int | None,
     jobs: int,
 ) -> Iterator[Trial]:
-    """Give trials as they finish: 0, 1, … until the budget is used up."""
+    """Yield trials 0, 1, … as they finish, until the budget is used up."""
     deadline = time.monotonic() + 60 * minutes
 
-    def todo() -> Iterator[_Try]:
+    def todo() -> Iterator[_PlannedTrial]:
         number = 0
         while number == 0 or (time.monotonic() < deadline and (trials is None or number < trials)):
             fields = draw(space, tasks[0].seed, number)
             tried = Contender(f"trial {number}", base.spec | fields, base.rerank)
-            yield _Try(number, fields, tried, tasks, asked)
+            yield _PlannedTrial(number, fields, tried, tasks, requested)
             number += 1
 
-    for _, trial in spread(todo(), _carry_out, _killed, jobs):
+    for _, trial in run_parallel(todo(), _run_trial, _killed, jobs):
         yield trial
 
 
-def _carry_out(one: _Try) -> Trial:
-    """Fit and judge one trial on every task (in any process); it ends with the first that fails."""
-    trial = Trial(one.number, one.fields, one.contender.spec)
+def _run_trial(planned: _PlannedTrial) -> Trial:
+    """Fit and evaluate one trial on every task, in any process; it stops at the first failure."""
+    trial = Trial(planned.number, planned.fields, planned.contender.spec)
     values, fit, rank = [], 0.0, 0.0
-    for task in one.tasks:
-        outcome = carry_out(task, one.contender, one.asked)
+    for task in planned.tasks:
+        outcome = evaluate_policy(task, planned.contender, planned.requested)
         if outcome.status != "ok":
             trial.status, trial.error = outcome.status, outcome.error
             return trial
-        values.append(outcome.values[one.asked[0].label].value)
+        values.append(outcome.values[planned.requested[0].label].value)
         fit += outcome.fit_seconds
         rank += outcome.rank_seconds
     trial.values, trial.value = values, float(np.mean(values))
     trial.fit_seconds, trial.rank_seconds = fit / len(values), rank / len(values)
     if not math.isfinite(trial.value):
-        trial.status, trial.error = "failed", f"{one.asked[0].label} is undefined for these rankings"
+        trial.status, trial.error = "failed", f"{planned.requested[0].label} is undefined for these rankings"
     return trial
 
 
-def _killed(one: _Try) -> Trial:
+def _killed(planned: _PlannedTrial) -> Trial:
     message = "the process of this trial was killed (out of memory?)"
-    return Trial(one.number, one.fields, one.contender.spec, "failed", message)
+    return Trial(planned.number, planned.fields, planned.contender.spec, "failed", message)
 
 
-def _final(result: Tuning, tasks: list[Task], asked: list[Asked]) -> Iterator[Job]:
-    """Give what is tested in the end: the default, and the best unless they are the same."""
+def _final(result: Tuning, tasks: list[Task], requested: list[RequestedMetric]) -> Iterator[Job]:
+    """Yield the jobs of the final test: the default, and the best settings unless they are the same."""
     best = result.best
     assert best is not None
     named = [("default", result.base.spec)] + ([("best", best.spec)] if best.number else [])
     for task in tasks:
         for name, spec in named:
-            yield Job(task.seed, Contender(name, spec, result.base.rerank), asked, task)
+            yield Job(task.seed, Contender(name, spec, result.base.rerank), requested, task)
 
 
-def _check_metric(asked: list[Asked]) -> None:
-    if len(asked) != 1:
-        raise BadInput(f"--metric: tune looks at one metric, got {', '.join(one.label for one in asked)}")
-    if asked[0].about.better == "neither":
+def _check_metric(requested: list[RequestedMetric]) -> None:
+    if len(requested) != 1:
+        raise BadInput(f"--metric: tune looks at one metric, got {', '.join(one.label for one in requested)}")
+    if requested[0].definition.better == "neither":
         raise BadInput(
-            f"--metric {asked[0].label}: neither more nor less of it is better, so it cannot be tuned for"
+            f"--metric {requested[0].label}: neither more nor less of it is better, so it cannot be tuned for"
         )
 
 
@@ -215,8 +214,8 @@ def _budget(minutes: float | None, trials: int | None) -> tuple[float, int | Non
     return float(minutes), trials
 
 
-class _Told:
-    """Lines on stderr: every new best, and now and then how far it is."""
+class _TrialLines:
+    """Lines on stderr: every new best trial, and progress every `EVERY` seconds."""
 
     def __init__(self, show: bool, minutes: float, trials: int | None) -> None:
         self.show, self.minutes, self.trials = show, minutes, trials
@@ -237,7 +236,7 @@ class _Told:
         done = len(result.trials_done)
         of = f" of {self.trials}" if self.trials else ""
         what = (
-            f"{result.asked.label} {trial.value:.4f}" if trial.status == "ok" else f"failed ({trial.error})"
+            f"{result.metric.label} {trial.value:.4f}" if trial.status == "ok" else f"failed ({trial.error})"
         )
         best = " (best so far)" if better else ""
         left = self._left(now, done)
@@ -248,4 +247,4 @@ class _Told:
         left = self.began + 60 * self.minutes - now
         if self.trials:
             left = min(left, (now - self.began) / done * (self.trials - done))
-        return f", about {in_words(left)} left" if 0 < left < math.inf else ""
+        return f", about {describe_duration(left)} left" if 0 < left < math.inf else ""

@@ -1,1 +1,1 @@
-"""Worlds inferred from real logs: read the files, find topics, tastes and quality, assemble the twin."""
+"""Read real logs and infer worlds from them (twins): topics, tastes, quality, and the world that they form."""

@@ -1,4 +1,8 @@
-"""The simulator's choice among a log's items, in the form that inference needs: fast Z(a) and E_a[x]."""
+"""The simulator's choice model over the items of a log, with a fast normalizer for inference.
+
+Under taste a, item i is chosen with probability exp(match·⟨a, x_i⟩ + q_i) / Z(a) (see `tastes`). The catalog is
+summarized by at most `PROTOTYPES` weighted points, from which log Z(a) and the mean topics E_a[x] are computed.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 PROTOTYPES = 256
-"""Points that stand for the catalog in Z(a); exact where no more mixtures exist."""
+"""Most points that represent the catalog in Z(a); exact where there are no more distinct mixtures."""
 FOCUS = 0.85
-"""Weight of its own topic in a focused taste."""
+"""Weight that a focused taste puts on its topic."""
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """What the choice model needs of the items: their mixtures, and few points that stand for them in Z."""
+    """The items as the choice model needs them: topics, quality, and the prototypes that represent them in Z."""
 
     topics: NDArray[np.float32]
     """(items, topics)"""
@@ -24,7 +28,7 @@ class Catalog:
     points: NDArray[np.float32]
     """(prototypes, topics)"""
     log_mass: NDArray[np.float32]
-    """(prototypes,) log Σ exp(q) over the items each stands for."""
+    """(prototypes,) log Σ exp(q) over the items that each prototype represents."""
     match: float
 
     def log_z(self, tastes: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -39,8 +43,8 @@ class Catalog:
         return (top + np.log(total))[:, 0], expected
 
 
-def catalog_of(topics: NDArray, quality: NDArray, match: float) -> Catalog:
-    """Return the items with their prototypes: the distinct mixtures, or else weighted k-means centers."""
+def build_catalog(topics: NDArray, quality: NDArray, match: float) -> Catalog:
+    """Return the catalog with its prototypes: the distinct mixtures or, if too many, weighted k-means centers."""
     mixtures, member = np.unique(np.round(topics, 4), axis=0, return_inverse=True)
     mass = np.exp(np.asarray(quality, np.float64))
     if len(mixtures) > PROTOTYPES:
@@ -64,22 +68,26 @@ def catalog_of(topics: NDArray, quality: NDArray, match: float) -> Catalog:
 
 @dataclass(frozen=True)
 class Patterns:
-    """Typical tastes: focused on each topic, and (last) even over all."""
+    """Typical tastes: one focused on each topic, and last one that is even over all topics."""
 
     points: NDArray[np.float64]
     """(topics + 1, topics)"""
     log_z: NDArray[np.float32]
     """(topics + 1,)"""
     expected: NDArray[np.float32]
-    """(topics + 1, topics) mean topics of the items that each would take."""
+    """(topics + 1, topics) mean topics of the items chosen under each pattern."""
 
     @classmethod
-    def of(cls, catalog: Catalog) -> Patterns:
+    def from_catalog(cls, catalog: Catalog) -> Patterns:
+        """Return the patterns with their normalizers and means under a catalog."""
         topics = catalog.topics.shape[1]
         even = np.full((1, topics), 1 / topics)
         points = np.concatenate([FOCUS * np.eye(topics) + (1 - FOCUS) * even, even])
         return cls(points, *catalog.log_z(points))
 
     def nearest(self, weight: NDArray, pull: NDArray, match: float) -> NDArray[np.int64]:
-        """Return (users, K): the pattern that explains the items of each taste best."""
+        """Return (users, K): the index of the pattern that explains the items of each taste best.
+
+        weight (users, K): expected number of items of each taste; pull (users, K, topics): sum of their topics.
+        """
         return (match * (pull @ self.points.T) - weight[:, :, None] * self.log_z).argmax(axis=2)

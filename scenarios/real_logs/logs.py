@@ -1,4 +1,7 @@
-"""A real interaction log: recognized, cleaned, filtered, with dense ids and a note for all that was dropped."""
+"""Read a real interaction log: find its columns, clean and filter its rows, and map ids to 0…n−1.
+
+Everything that is merged or dropped on the way is reported in the notes of the log.
+"""
 
 from __future__ import annotations
 
@@ -10,80 +13,35 @@ from numpy.typing import NDArray
 
 from ...errors import BadInput
 from ..specs.study import LogConfig
-from .tables import Table, read_table
+from .tables import Naming, Table, of_world, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-USER = (
-    "userid",
-    "user",
-    "uid",
-    "username",
-    "memberid",
-    "member",
-    "customerid",
-    "customer",
-    "listenerid",
-    "reviewerid",
-)
-ITEM = (
-    *(
-        "itemid",
-        "item",
-        "movieid",
-        "movie",
-        "artistid",
-        "artist",
-        "productid",
-        "product",
-        "songid",
-        "song",
-        "trackid",
-    ),
-    *(
-        "track",
-        "bookid",
-        "book",
-        "isbn",
-        "gameid",
-        "videoid",
-        "video",
-        "articleid",
-        "newsid",
-        "asin",
-        "iid",
-        "mid",
-    ),
-)
-RATING = (
-    *(
-        "rating",
-        "weight",
-        "score",
-        "stars",
-        "plays",
-        "playcount",
-        "playcounts",
-        "count",
-        "listens",
-        "value",
-        "hours",
-    ),
-    *("preference", "r"),
-)
-TIME = ("timestamp", "time", "datetime", "date", "unixtime", "unixreviewtime", "ts", "createdat")
+USER_ALIASES = (
+    "userid", "user", "uid", "username", "memberid", "member", "customerid", "customer", "listenerid", "reviewerid",
+)  # fmt: skip
+"""Header names of the user column as `normalize_name` returns them, in order of preference; likewise below."""
+ITEM_ALIASES = (
+    "itemid", "item", "movieid", "movie", "artistid", "artist", "productid", "product", "songid", "song", "trackid",
+    "track", "bookid", "book", "isbn", "gameid", "videoid", "video", "articleid", "newsid", "asin", "iid", "mid",
+)  # fmt: skip
+RATING_ALIASES = (
+    "rating", "weight", "score", "stars", "plays", "playcount", "playcounts", "count", "listens", "value", "hours",
+    "preference", "r",
+)  # fmt: skip
+TIME_ALIASES = ("timestamp", "time", "datetime", "date", "unixtime", "unixreviewtime", "ts", "createdat")
 
-_EPOCH = 1e8
-"""A third column without a header whose numbers all exceed this is a timestamp, not a rating."""
+_MIN_TIMESTAMP = 1e8
+"""Without a header, a third column whose numbers all reach this is a timestamp, not a rating."""
 
-_WIDEST = 4
-"""Columns of a log without a header that are understood: user, item, rating, timestamp."""
+_MAX_HEADERLESS_COLUMNS = 4
+"""A log without a header may have user, item, rating and timestamp, in this order."""
 
 
 @dataclass(frozen=True)
 class Log:
-    """The interactions that remain, in time order (file order without timestamps); arrays (n,)."""
+    """The interactions that are left after cleaning, in time order (file order without timestamps); arrays (n,)."""
 
     user: NDArray[np.int32]
     """Dense ids 0…len(users)−1."""
@@ -96,9 +54,9 @@ class Log:
     users: list[str]
     """Original user ids, sorted as numbers where all are whole numbers, else as text."""
     items: list[str]
-    """Original item ids, likewise."""
+    """Original item ids, sorted likewise."""
     notes: tuple[str, ...]
-    """What was merged or dropped on the way, in sentences for the report."""
+    """What was merged or dropped, as sentences for the report."""
 
     def __len__(self) -> int:
         return int(self.user.size)
@@ -114,30 +72,37 @@ class Log:
         return np.bincount(self.item, minlength=len(self.items))
 
 
-def read_log(config: LogConfig) -> Log:
-    """Read and clean the interactions that `config.log` names.
+def read_log(config: LogConfig, setting: Naming = of_world) -> Log:
+    """Read and clean the interactions in the file `config.log`; `setting` says what messages call its fields.
 
-    Order of the steps: repeated (user, item) rows become one, the latest (the last in the file without
-    timestamps); then `min_rating`; then the user and item cores, until nothing changes.
+    The steps, in order: of repeated (user, item) rows only the latest is kept (without timestamps, the last
+    in the file); then `min_rating` is applied; then the user and item cores, until nothing changes.
     Raises BadInput with file and line for malformed input, and when nothing is left.
     """
-    named = (config.user_column, config.item_column, config.rating_column, config.time_column)
-    table = read_table(config.log, "world.log", {*USER, *ITEM, *RATING, *TIME}, named)
-    if not table.header and len(table.names) > _WIDEST and not (config.user_column and config.item_column):
-        raise BadInput(
-            f"{table.path} (world.log) has {len(table.names)} columns and no header. Say which are which: "
-            'world.user_column = "1", world.item_column = "2", … (or give the file a header).'
+    configured = (config.user_column, config.item_column, config.rating_column, config.time_column)
+    aliases = {*USER_ALIASES, *ITEM_ALIASES, *RATING_ALIASES, *TIME_ALIASES}
+    table = read_table(config.log, setting("log"), aliases, configured)
+    if (
+        not table.header
+        and len(table.names) > _MAX_HEADERLESS_COLUMNS
+        and not (config.user_column and config.item_column)
+    ):
+        raise table.key.wrong(
+            f"{table.path} ({table.key}) has {len(table.names)} columns and no header. Say which column is which: "
+            f'{setting("user_column")} = "1", {setting("item_column")} = "2", … (or give the file a header).'
         )
-    user_column = table.find(USER, 1, config.user_column, "world.user_column")
-    item_column = table.find(ITEM, 2, config.item_column, "world.item_column")
+    user_column = table.find(USER_ALIASES, 1, config.user_column, setting("user_column"))
+    item_column = table.find(ITEM_ALIASES, 2, config.item_column, setting("item_column"))
     if user_column is None:
-        table.missing("user ids", "world.user_column", "userId")
+        table.raise_missing("user ids", setting("user_column"), "userId")
     if item_column is None or item_column == user_column:
-        table.missing("item ids", "world.item_column", "itemId")
-    rating, time = _ratings_and_times(table, config)
+        table.raise_missing("item ids", setting("item_column"), "itemId")
+    rating, time = _ratings_and_times(table, config, setting)
     user_ids, item_ids = table.ids(user_column, "user"), table.ids(item_column, "item")
     if rating is None and config.min_rating is not None:
-        table.missing("ratings (world.min_rating needs one)", "world.rating_column", "rating")
+        table.raise_missing(
+            f"ratings ({setting('min_rating')} needs one)", setting("rating_column"), "rating"
+        )
     ratings = np.ones(len(table)) if rating is None else rating
 
     user, users = dense_ids(user_ids)
@@ -150,7 +115,7 @@ def read_log(config: LogConfig) -> Log:
         notes.append(
             f"{len(table) - rows.size:,} repeated rows of the same user and item were merged ({kept} was kept)."
         )
-    rows = _filter(config, rows, user, item, ratings, users, items, notes)
+    rows = _filter(config, setting, rows, user, item, ratings, users, items, notes)
 
     user, users = _renumber(user[rows], users)
     item, items = _renumber(item[rows], items)
@@ -163,16 +128,18 @@ def dense_ids(ids: pd.Series) -> tuple[NDArray[np.int32], list[str]]:
 
     codes, labels = pd.factorize(ids)
     names = [str(label) for label in labels]
-    whole = all(name.lstrip("-").isdecimal() for name in names)
-    order = sorted(range(len(names)), key=(lambda j: int(names[j])) if whole else (lambda j: names[j]))
-    place = np.empty(len(names), np.int32)
-    place[order] = np.arange(len(names), dtype=np.int32)
-    return place[codes], [names[j] for j in order]
+    all_integers = all(name.lstrip("-").isdecimal() for name in names)
+    order = sorted(range(len(names)), key=(lambda j: int(names[j])) if all_integers else (lambda j: names[j]))
+    code = np.empty(len(names), np.int32)
+    code[order] = np.arange(len(names), dtype=np.int32)
+    return code[codes], [names[j] for j in order]
 
 
-def _ratings_and_times(table: Table, config: LogConfig) -> tuple[NDArray | None, NDArray | None]:
-    rating_column = table.find(RATING, 3, config.rating_column, "world.rating_column")
-    time_column = table.find(TIME, 4, config.time_column, "world.time_column")
+def _ratings_and_times(
+    table: Table, config: LogConfig, setting: Naming
+) -> tuple[NDArray | None, NDArray | None]:
+    rating_column = table.find(RATING_ALIASES, 3, config.rating_column, setting("rating_column"))
+    time_column = table.find(TIME_ALIASES, 4, config.time_column, setting("time_column"))
     if (
         not table.header
         and config.rating_column is None
@@ -180,7 +147,7 @@ def _ratings_and_times(table: Table, config: LogConfig) -> tuple[NDArray | None,
         and len(table.names) == 3
     ):
         third = table.numbers("3", "rating or timestamp")
-        if third.min() >= _EPOCH:
+        if third.min() >= _MIN_TIMESTAMP:
             return None, third
     if rating_column is not None and rating_column == time_column:
         rating_column = None
@@ -189,7 +156,7 @@ def _ratings_and_times(table: Table, config: LogConfig) -> tuple[NDArray | None,
 
 
 def _times(table: Table, column: str) -> NDArray[np.float64]:
-    """Return timestamps as numbers: as they are, or seconds since 1970 where they are dates."""
+    """Return timestamps as numbers: unchanged if numeric, else dates as seconds since 1970."""
     import pandas as pd
 
     values = table.frame[column]
@@ -200,14 +167,14 @@ def _times(table: Table, column: str) -> NDArray[np.float64]:
     if dates.isna().any():
         row = int(dates.isna().to_numpy().argmax())
         raise BadInput(
-            f'{table.where(row)}: the timestamp "{values.iloc[row]}" is neither a number nor a date '
+            f'{table.location(row)}: the timestamp "{values.iloc[row]}" is neither a number nor a date '
             f'such as 2024-05-01 or 2024-05-01T12:30:00 (column "{column}").'
         )
     return (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(np.float64)
 
 
 def _latest(user: NDArray, item: NDArray, order: NDArray, n_items: int) -> NDArray[np.int64]:
-    """Return the rows to keep, in time order: of each (user, item) pair the one that comes last in `order`."""
+    """Return the rows to keep, in time order: for each (user, item) pair the one that comes last in `order`."""
     pair = (user.astype(np.int64) * n_items + item)[order]
     _, last = np.unique(pair[::-1], return_index=True)
     return order[np.sort(pair.size - 1 - last)]
@@ -215,6 +182,7 @@ def _latest(user: NDArray, item: NDArray, order: NDArray, n_items: int) -> NDArr
 
 def _filter(
     config: LogConfig,
+    setting: Naming,
     rows: NDArray[np.int64],
     user: NDArray[np.int32],
     item: NDArray[np.int32],
@@ -223,11 +191,11 @@ def _filter(
     items: list[str],
     notes: list[str],
 ) -> NDArray[np.int64]:
-    """Apply min_rating and the cores to `rows`; add to `notes` what they removed."""
+    """Apply min_rating and the cores to `rows`; append to `notes` what they removed."""
     steps = [f"{rows.size:,} interactions were read"]
     if config.min_rating is not None:
         rows = rows[rating[rows] >= config.min_rating]
-        steps.append(f"world.min_rating = {config.min_rating:g} left {rows.size:,}")
+        steps.append(f"{setting('min_rating')} = {config.min_rating:g} left {rows.size:,}")
         notes.append(f"{steps[-1]} of {steps[0].removesuffix(' were read')}.")
     before = np.unique(user[rows]).size, np.unique(item[rows]).size
     while rows.size:
@@ -238,23 +206,25 @@ def _filter(
             break
         rows = rows[keep]
     steps.append(
-        f"world.user_core = {config.user_core} and world.item_core = {config.item_core} left {rows.size:,}"
+        f"{setting('user_core')} = {config.user_core} and {setting('item_core')} = {config.item_core} left {rows.size:,}"
     )
     if not rows.size:
-        of = f" (ratings are {rating.min():g} to {rating.max():g})" if config.min_rating is not None else ""
+        with_ratings = config.min_rating is not None
+        rating_range = f" (ratings are {rating.min():g} to {rating.max():g})" if with_ratings else ""
         raise BadInput(
-            f"{config.log}: nothing is left after the filters{of}: {'; '.join(steps)}. Lower them."
+            f"{config.log}: nothing is left after the filters{rating_range}: {'; '.join(steps)}. Lower them.",
+            about=["world.log", "world.min_rating", "world.user_core", "world.item_core"],
         )
-    gone = before[0] - np.unique(user[rows]).size, before[1] - np.unique(item[rows]).size
-    if any(gone):
+    dropped = before[0] - np.unique(user[rows]).size, before[1] - np.unique(item[rows]).size
+    if any(dropped):
         notes.append(
             f"The cores (user_core = {config.user_core}, item_core = {config.item_core}) "
-            f"dropped {gone[0]:,} users and {gone[1]:,} items."
+            f"dropped {dropped[0]:,} users and {dropped[1]:,} items."
         )
     return rows
 
 
 def _renumber(codes: NDArray[np.int32], labels: list[str]) -> tuple[NDArray[np.int32], list[str]]:
-    """Return codes and labels without the ids that no row uses any more."""
+    """Return codes and labels without the ids that no row uses."""
     used, dense = np.unique(codes, return_inverse=True)
     return dense.astype(np.int32), [labels[j] for j in used]

@@ -1,4 +1,4 @@
-"""What may come with a log: item files with genres, item–tag pairs, and ties between users."""
+"""Read the files that may accompany a log: item names and genres, item–tag pairs, and social ties."""
 
 from __future__ import annotations
 
@@ -9,42 +9,35 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ...errors import BadInput
-from .logs import ITEM, USER
-from .tables import Table, read_table
+from .logs import ITEM_ALIASES, USER_ALIASES
+from .tables import Naming, Table, of_world, read_table
 
-ID = ("id",)
-NAME = ("title", "name", "itemname", "movietitle", "artistname", "trackname", "songname", "label")
-GENRES = ("genres", "genre", "categories", "category", "topics", "topic", "class")
-PROVIDER = (
-    "provider",
-    "providerid",
-    "publisher",
-    "studio",
-    "author",
-    "brand",
-    "seller",
-    "creator",
-    "channel",
-)
-TAG = ("tag", "tagid", "tagvalue", "tagname", "tagrank", "keyword", "term", "label")
-COUNT = ("count", "weight", "n", "tagcount", "freq", "frequency")
+ID_ALIASES = ("id",)
+NAME_ALIASES = ("title", "name", "itemname", "movietitle", "artistname", "trackname", "songname", "label")
+GENRE_ALIASES = ("genres", "genre", "categories", "category", "topics", "topic", "class")
+PROVIDER_ALIASES = (
+    "provider", "providerid", "publisher", "studio", "author", "brand", "seller", "creator", "channel",
+)  # fmt: skip
+TAG_ALIASES = ("tag", "tagid", "tagvalue", "tagname", "tagrank", "keyword", "term", "label")
+COUNT_ALIASES = ("count", "weight", "n", "tagcount", "freq", "frequency")
+FRIEND_ALIASES = ("friendid", "friend", "source", "target", "from", "to")
 
 NO_GENRE = "(no genres listed)"
-_ML100K = (
+_ML100K_GENRES = (
     *("Action", "Adventure", "Animation", "Children", "Comedy", "Crime", "Documentary", "Drama", "Fantasy"),
     *("Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
 _ML100K_WIDTH = 24
-"""Fields of `u.item`: five of text, then "unknown" and the 18 genres above as 0/1."""
+"""Columns of `u.item`: five of text, then "unknown" and the 18 genres above as 0/1."""
 
 
 @dataclass(frozen=True)
 class ItemFile:
-    """What the item file says about the items of the log, in the log's order."""
+    """Names, genres and providers of the items of the log, in the log's order."""
 
     names: list[str]
     genres: sparse.csr_matrix | None
-    """(items, genres) equal split over an item's genres, an empty row where it has none; None without a genre column."""
+    """(items, genres) equal weights over an item's genres, empty rows without any; None without a genre column."""
     genre_names: list[str]
     provider: NDArray[np.int32] | None
     """(items,) dense ids; None without such a column."""
@@ -53,54 +46,57 @@ class ItemFile:
 
 @dataclass(frozen=True)
 class Ties:
-    """Directed ties among the users of the log, in compressed rows sorted by user, then friend."""
+    """Directed ties among the users of the log, in compressed sparse rows sorted by user, then friend."""
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     notes: tuple[str, ...]
 
 
-def read_items(path: str, items: list[str], item_column: str | None = None) -> ItemFile:
-    """Read an item file: `movies.csv`, `movies.dat`, `u.item`, or a table with id, title, genres by `|`.
+def read_items(
+    path: str, items: list[str], item_column: str | None = None, setting: Naming = of_world
+) -> ItemFile:
+    """Read an item file: `movies.csv`, `movies.dat`, `u.item`, or a table with id, title and genres separated by `|`.
 
-    Raises BadInput when more than half of `items` are not in it.
+    Raises BadInput when more than half of `items` are missing from it.
     """
-    table = read_table(path, "world.items", {*ITEM, *ID, *NAME, *GENRES, *PROVIDER}, [item_column])
-    flags = not table.header and len(table.names) == _ML100K_WIDTH
-    named = item_column if item_column in table.names and table.header else None
-    id_column = table.find((*ITEM, *ID), 1, named)
+    aliases = {*ITEM_ALIASES, *ID_ALIASES, *NAME_ALIASES, *GENRE_ALIASES, *PROVIDER_ALIASES}
+    table = read_table(path, setting("items"), aliases, [item_column])
+    is_ml100k = not table.header and len(table.names) == _ML100K_WIDTH
+    configured = item_column if item_column in table.names and table.header else None
+    id_column = table.find((*ITEM_ALIASES, *ID_ALIASES), 1, configured)
     if id_column is None:
-        table.missing("item ids", "world.item_column", "itemId,title,genres")
-    rows, notes = _rows_of(table, id_column, items)
+        table.raise_missing("item ids", setting("item_column"), "itemId,title,genres")
+    rows, notes = _find_rows(table, id_column, items)
     known = rows >= 0
     missing = int((~known).sum())
     if missing:
-        first = ", ".join([name for name, there in zip(items, known, strict=True) if not there][:5])
+        first = ", ".join([name for name, is_known in zip(items, known, strict=True) if not is_known][:5])
         if missing > len(items) / 2:
-            raise BadInput(
-                f"{table.path} (world.items) lacks {missing:,} of the {len(items):,} items in the log, e.g. {first}. "
+            raise table.key.wrong(
+                f"{table.path} ({table.key}) lacks {missing:,} of the {len(items):,} items in the log, e.g. {first}. "
                 f'Do the ids in its column "{id_column}" belong to this log?'
             )
         notes.append(
             f"{missing:,} of {len(items):,} items are not in the item file (e.g. {first}); "
-            "their topics come from what else their users took."
+            "their topics are taken from the other items of their users."
         )
-    name_column = table.find(NAME, 2)
+    name_column = table.find(NAME_ALIASES, 2)
     names = list(items)
     if name_column is not None:
         cells = table.frame[name_column].astype(str).to_numpy()
         names = [cells[row].strip() if row >= 0 else label for row, label in zip(rows, items, strict=True)]
-    genre_column = None if flags else table.find(GENRES, 3)
-    if flags:
-        genres, genre_names = _flag_genres(table, rows), list(_ML100K)
+    genre_column = None if is_ml100k else table.find(GENRE_ALIASES, 3)
+    if is_ml100k:
+        genres, genre_names = _genres_from_flags(table, rows), list(_ML100K_GENRES)
     elif genre_column is not None:
-        genres, genre_names = _listed_genres(table.frame[genre_column].astype(str).to_numpy(), rows)
+        genres, genre_names = _genres_from_lists(table.frame[genre_column].astype(str).to_numpy(), rows)
     else:
         genres, genre_names = None, []
         notes.append(
-            f"The item file has no genre column (it has {', '.join(table.names)}); only names are used."
+            f"The item file has no genre column (its columns are {', '.join(table.names)}); only names are used."
         )
-    provider_column = table.find(PROVIDER, 0)
+    provider_column = table.find(PROVIDER_ALIASES, 0)
     provider = (
         None
         if provider_column is None
@@ -110,33 +106,34 @@ def read_items(path: str, items: list[str], item_column: str | None = None) -> I
 
 
 def read_tags(
-    path: str, items: list[str], item_column: str | None = None
+    path: str, items: list[str], item_column: str | None = None, setting: Naming = of_world
 ) -> tuple[sparse.csr_matrix, list[str], list[str]]:
-    """Read item–tag pairs (item, tag[, count]); repeated pairs add up.
+    """Read item–tag pairs (item, tag[, count]); counts of repeated pairs are added.
 
     Returns the counts (items, tags), the tags in sorted order, and notes. Raises BadInput for a negative
     count, or when no item of the log has a tag.
     """
-    table = read_table(path, "world.tags", {*ITEM, *TAG, *COUNT}, [item_column])
-    named = item_column if item_column in table.names and table.header else None
-    item = table.find((*ITEM, *ID), 1, named)
+    table = read_table(path, setting("tags"), {*ITEM_ALIASES, *TAG_ALIASES, *COUNT_ALIASES}, [item_column])
+    configured = item_column if item_column in table.names and table.header else None
+    item = table.find((*ITEM_ALIASES, *ID_ALIASES), 1, configured)
     if item is None:
-        table.missing("item ids", "world.item_column", "itemId,tag")
-    tag = table.find(TAG, 2)
+        table.raise_missing("item ids", setting("item_column"), "itemId,tag")
+    tag = table.find(TAG_ALIASES, 2)
     if tag is None and len(table.names) == 2:
         tag = next(name for name in table.names if name != item)
     if tag is None:
-        table.missing("tags", None, "itemId,tag,count")
-    count_column = table.find(COUNT, 3)
+        table.raise_missing("tags", None, "itemId,tag,count")
+    count_column = table.find(COUNT_ALIASES, 3)
     counts = np.ones(len(table)) if count_column in (None, tag) else table.numbers(count_column, "count")
     if counts.min() < 0:
-        raise BadInput(f"{table.where(int(counts.argmin()))}: the count {counts.min():g} is negative.")
-    place = {label: j for j, label in enumerate(items)}
-    of_item = table.ids(item, "item").map(place).fillna(-1).to_numpy(np.int64)
+        raise BadInput(f"{table.location(int(counts.argmin()))}: the count {counts.min():g} is negative.")
+    index = {label: j for j, label in enumerate(items)}
+    of_item = table.ids(item, "item").map(index).fillna(-1).to_numpy(np.int64)
     keep = (of_item >= 0) & (counts > 0)
     if not keep.any():
-        raise BadInput(
-            f'{table.path} (world.tags): no item of the log has a tag there. Do the ids in its column "{item}" belong to this log?'
+        raise table.key.wrong(
+            f"{table.path} ({table.key}): no item of the log has a tag in it. "
+            f'Do the ids in its column "{item}" belong to this log?'
         )
     labels, of_tag = np.unique(table.ids(tag, "tag").str.lower().to_numpy(str)[keep], return_inverse=True)
     matrix = sparse.csr_matrix((counts[keep], (of_item[keep], of_tag)), shape=(len(items), labels.size))
@@ -148,15 +145,15 @@ def read_tags(
     return matrix, [str(label) for label in labels], notes
 
 
-def read_ties(path: str, users: list[str]) -> Ties:
-    """Read an edge list of users: the first two columns, with or without a header.
+def read_ties(path: str, users: list[str], setting: Naming = of_world) -> Ties:
+    """Read an edge list of users from the first two columns, with or without a header.
 
-    Where fewer than 5 % of the ties have their reverse, the file lists each friendship once and the
-    reverse is added; otherwise directions stay as they are.
+    Where fewer than 5 % of the ties have a reverse, the file is taken to list each friendship once, and the
+    reverse ties are added; otherwise the directions are kept as they are.
     """
-    table = read_table(path, "world.social", {*USER, "friendid", "friend", "source", "target", "from", "to"})
-    place = {label: j for j, label in enumerate(users)}
-    ends = [table.ids(name, "user").map(place).fillna(-1).to_numpy(np.int64) for name in table.names[:2]]
+    table = read_table(path, setting("social"), {*USER_ALIASES, *FRIEND_ALIASES})
+    index = {label: j for j, label in enumerate(users)}
+    ends = [table.ids(name, "user").map(index).fillna(-1).to_numpy(np.int64) for name in table.names[:2]]
     source, target = ends
     ids = [table.ids(name, "user").to_numpy() for name in table.names[:2]]
     self_ties = ids[0] == ids[1]
@@ -172,8 +169,8 @@ def read_ties(path: str, users: list[str]) -> Ties:
         )
     keep = known & ~self_ties
     if not keep.any():
-        raise BadInput(
-            f"{table.path} (world.social): no tie joins two users of the log. Do its ids belong to this log?"
+        raise table.key.wrong(
+            f"{table.path} ({table.key}): no tie joins two users of the log. Do its ids belong to this log?"
         )
     n = len(users)
     pairs = np.unique(source[keep] * n + target[keep])
@@ -185,25 +182,25 @@ def read_ties(path: str, users: list[str]) -> Ties:
         pairs = np.union1d(pairs, reverse)
         notes.append("The social file lists each tie once; both directions are used.")
     elif mutual < 1:
-        notes.append(f"{mutual:.0%} of the ties go both ways; directions are used as in the social file.")
+        notes.append(f"{mutual:.0%} of the ties go both ways; directions are kept as in the social file.")
     indptr = np.searchsorted(pairs, np.arange(n + 1, dtype=np.int64) * n).astype(np.int64)
     return Ties(indptr, (pairs % n).astype(np.int32), tuple(notes))
 
 
-def _rows_of(table: Table, column: str, items: list[str]) -> tuple[NDArray[np.int64], list[str]]:
-    """Return the first row of each item of the log in an item file, −1 where there is none."""
+def _find_rows(table: Table, column: str, items: list[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the first row of each item of the log in an item file (−1 where there is none), and notes."""
     ids = table.ids(column, "item")
     first = ~ids.duplicated()
-    place = dict(zip(ids[first], np.flatnonzero(first), strict=True))
+    row_of = dict(zip(ids[first], np.flatnonzero(first), strict=True))
     notes = []
     if not first.all():
         notes.append(
             f"{int((~first).sum()):,} items are listed twice in the item file; the first row is used."
         )
-    return np.array([place.get(label, -1) for label in items], np.int64), notes
+    return np.array([row_of.get(label, -1) for label in items], np.int64), notes
 
 
-def _listed_genres(cells: NDArray, rows: NDArray[np.int64]) -> tuple[sparse.csr_matrix, list[str]]:
+def _genres_from_lists(cells: NDArray, rows: NDArray[np.int64]) -> tuple[sparse.csr_matrix, list[str]]:
     lists = []
     for row in rows:
         listed = [part.strip() for part in str(cells[row]).split("|")] if row >= 0 else []
@@ -211,14 +208,14 @@ def _listed_genres(cells: NDArray, rows: NDArray[np.int64]) -> tuple[sparse.csr_
             sorted({part for part in listed if part and part.lower() not in (NO_GENRE, "nan", "none")})
         )
     names = sorted({name for listed in lists for name in listed})
-    place = {name: t for t, name in enumerate(names)}
+    index = {name: t for t, name in enumerate(names)}
     item = np.repeat(np.arange(len(lists)), [len(listed) for listed in lists])
-    genre = np.array([place[name] for listed in lists for name in listed], np.int64)
+    genre = np.array([index[name] for listed in lists for name in listed], np.int64)
     weight = np.array([1 / len(listed) for listed in lists for _ in listed])
     return sparse.csr_matrix((weight, (item, genre)), shape=(len(lists), len(names))), names
 
 
-def _flag_genres(table: Table, rows: NDArray[np.int64]) -> sparse.csr_matrix:
+def _genres_from_flags(table: Table, rows: NDArray[np.int64]) -> sparse.csr_matrix:
     columns = [table.numbers(str(position), "genre flag") for position in range(7, _ML100K_WIDTH + 1)]
     flags = np.stack(columns, axis=1)
     of_item = np.where(rows[:, None] >= 0, flags[rows], 0.0)

@@ -1,9 +1,10 @@
-"""Topics of a count matrix: probabilistic latent semantic analysis with smoothed estimates.
+"""Learn topics from a count matrix by probabilistic latent semantic analysis (PLSA) with smoothed estimates.
 
 P(word | document) = Σ_t θ_dt φ_tw (Hofmann, "Probabilistic latent semantic analysis", UAI 1999), fitted by
-EM on the nonzero counts. Both factors carry a Dirichlet prior as pseudo-counts (maximum a posteriori):
-a document leans to the mean mixture, a topic to the mean word frequencies, so rare documents are not
-given sharp topics on thin evidence. All of it is deterministic; one sweep costs nonzeros × topics.
+EM on the nonzero counts. Both factors have a Dirichlet prior in the form of pseudo-counts (maximum a
+posteriori): documents are shrunk toward the mean mixture and topics toward the overall word frequencies,
+so that short documents do not get sharp topics on thin evidence. In a log, documents are items and words
+are their tags or users. Everything is deterministic; one sweep costs nonzeros × topics.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 
 DOCUMENT_PRIOR = 1.0
-"""Pseudo-words of a document, spread as the mean mixture."""
+"""Pseudo-counts of a document, distributed like the mean mixture."""
 WORD_PRIOR = 50.0
-"""Pseudo-words of a topic, spread as the overall word frequencies."""
-CANDIDATES = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
-"""Numbers of topics that are tried. More would leave a user with 50 items too little evidence per topic."""
+"""Pseudo-counts of a topic, distributed like the overall word frequencies."""
+TOPIC_COUNTS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
+"""Candidates for the number of topics. More would leave too little evidence per topic for a user with 50 items."""
 HELD_OUT = 0.1
-"""Share of the nonzero pairs that is hidden while the number of topics is chosen."""
-CLUSTERED = 4000
-"""Documents, the largest first, from which the starting clusters come."""
+"""Share of the nonzero pairs held out to choose the number of topics."""
+CLUSTER_DOCUMENTS = 4000
+"""Number of documents, the largest ones, that the initial clusters are computed from."""
 PATIENCE = 3
-"""Candidates in a row without improvement after which the search stops."""
+"""Number of candidates in a row without improvement after which the search stops."""
 
 
 @dataclass(frozen=True)
 class Plsa:
-    """A fitted factorization."""
+    """A fitted factorization of a count matrix."""
 
     theta: NDArray[np.float64]
     """(documents, topics) mixtures; rows sum to one."""
@@ -40,19 +41,19 @@ class Plsa:
     """(words, topics) P(word | topic); columns sum to one."""
 
 
-def fit(
+def fit_plsa(
     matrix: sparse.csr_matrix, topics: int, sweeps: int = 40, embedding: NDArray[np.float64] | None = None
 ) -> Plsa:
     """Fit `topics` topics to non-negative counts (documents, words); rows may be empty.
 
-    embedding: what `embed` returned for this matrix at a rank of at least `topics`, to save its cost.
+    embedding: result of `embed` for this matrix with a rank of at least `topics`, to avoid computing it again.
     """
     matrix = sparse.csr_matrix(matrix, dtype=np.float64)
-    theta = _start(matrix, topics, embed(matrix, topics) if embedding is None else embedding)
+    theta = _initial_mixtures(matrix, topics, embed(matrix, topics) if embedding is None else embedding)
     frequency = np.asarray(matrix.sum(axis=0)).ravel() / matrix.sum()
     phi = _m_step_words(matrix.T @ theta, frequency)
     for _ in range(sweeps):
-        of_document, of_word = _expected(matrix.indptr, matrix.indices, matrix.data, theta, phi)
+        of_document, of_word = _expected_counts(matrix.indptr, matrix.indices, matrix.data, theta, phi)
         mean = of_document.sum(axis=0) / matrix.sum()
         theta = of_document + DOCUMENT_PRIOR * mean
         theta /= theta.sum(axis=1, keepdims=True)
@@ -60,46 +61,52 @@ def fit(
     return Plsa(theta, phi)
 
 
-def choose_topics(
-    matrix: sparse.csr_matrix, candidates: tuple[int, ...] = CANDIDATES
+def choose_topic_count(
+    matrix: sparse.csr_matrix, candidates: tuple[int, ...] = TOPIC_COUNTS
 ) -> tuple[int, dict[int, float]]:
-    """Return the number of topics that predicts hidden pairs best, and the score of each number tried.
+    """Return the number of topics that predicts held-out pairs best, and the score of each candidate tried.
 
-    A tenth of the pairs is hidden (a fixed pseudo-random choice; documents with one word keep it). The
-    score is the mean of log P(word | document) over hidden pairs, weighted by their counts capped at 5.
-    The smallest number within one standard error of the best paired difference is taken.
+    A tenth of the pairs is held out (a fixed pseudo-random choice; documents with one word keep it). The
+    score is the mean of log P(word | document) over held-out pairs, weighted by their counts, capped at 5.
+    The smallest number is chosen whose paired difference from the best is within one standard error of zero.
     """
     matrix = sparse.csr_matrix(matrix, dtype=np.float64)
     document = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     rng = np.random.Generator(np.random.PCG64(20))
-    hidden = (rng.random(matrix.nnz) < HELD_OUT) & (np.diff(matrix.indptr)[document] > 1)
-    if hidden.sum() < 20:
+    held_out = (rng.random(matrix.nnz) < HELD_OUT) & (np.diff(matrix.indptr)[document] > 1)
+    if held_out.sum() < 20:
         return min(candidates[0], *matrix.shape), {}
-    shown = matrix.copy()
-    shown.data[hidden] = 0
-    shown.eliminate_zeros()
-    rows, words = document[hidden], matrix.indices[hidden]
-    weight = np.minimum(matrix.data[hidden], 5.0)
-    logs: dict[int, NDArray[np.float64]] = {}
+    train = matrix.copy()
+    train.data[held_out] = 0
+    train.eliminate_zeros()
+    rows, words = document[held_out], matrix.indices[held_out]
+    weight = np.minimum(matrix.data[held_out], 5.0)
+    log_likelihoods: dict[int, NDArray[np.float64]] = {}
     best = None
     candidates = tuple(topics for topics in candidates if topics < min(matrix.shape))
-    embedding = embed(shown, max(candidates, default=1))
+    embedding = embed(train, max(candidates, default=1))
     for topics in candidates:
-        model = fit(shown, topics, embedding=embedding)
-        logs[topics] = np.log(np.einsum("nt,nt->n", model.theta[rows], model.phi[words]) + 1e-12)
-        if best is None or _mean(logs[topics], weight) > _mean(logs[best], weight):
+        model = fit_plsa(train, topics, embedding=embedding)
+        log_likelihoods[topics] = np.log(np.einsum("nt,nt->n", model.theta[rows], model.phi[words]) + 1e-12)
+        if best is None or _mean(log_likelihoods[topics], weight) > _mean(log_likelihoods[best], weight):
             best = topics
-        elif list(logs).index(topics) - list(logs).index(best) >= PATIENCE:
+        elif list(log_likelihoods).index(topics) - list(log_likelihoods).index(best) >= PATIENCE:
             break
     if best is None:
         return 1, {}
-    chosen = next(topics for topics in logs if _as_good(logs[topics], logs[best], weight))
-    return chosen, {tried: _mean(values, weight) for tried, values in logs.items()}
+    chosen = next(
+        topics
+        for topics, values in log_likelihoods.items()
+        if _within_one_error(values, log_likelihoods[best], weight)
+    )
+    return chosen, {topics: _mean(values, weight) for topics, values in log_likelihoods.items()}
 
 
-def _as_good(logs: NDArray[np.float64], best: NDArray[np.float64], weight: NDArray[np.float64]) -> bool:
-    """Return whether the mean difference to the best is within one standard error of zero."""
-    gap = best - logs
+def _within_one_error(
+    values: NDArray[np.float64], best: NDArray[np.float64], weight: NDArray[np.float64]
+) -> bool:
+    """Return whether the mean difference from the best is within one standard error of zero."""
+    gap = best - values
     error = np.sqrt(np.average((gap - _mean(gap, weight)) ** 2, weights=weight) / gap.size)
     return _mean(gap, weight) <= error
 
@@ -116,8 +123,8 @@ def _m_step_words(counts: NDArray[np.float64], frequency: NDArray[np.float64]) -
 def embed(matrix: sparse.csr_matrix, rank: int) -> NDArray[np.float64]:
     """Return (documents, rank) scaled left singular vectors of the counts, largest first.
 
-    Counts enter by their square root, columns are divided by the root of their norm, so that common
-    words do not drive what follows.
+    Counts are replaced by their square roots, and columns are divided by the root of their norm, so that
+    common words do not dominate.
     """
     weights = sparse.csr_matrix(matrix, dtype=np.float64).sqrt()
     columns = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=0)).ravel())
@@ -128,10 +135,12 @@ def embed(matrix: sparse.csr_matrix, rank: int) -> NDArray[np.float64]:
     return left[:, order] * values[order]
 
 
-def _start(matrix: sparse.csr_matrix, topics: int, embedding: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return softened k-means clusters of the documents' directions in the embedding.
+def _initial_mixtures(
+    matrix: sparse.csr_matrix, topics: int, embedding: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (documents, topics) initial mixtures: softened k-means clusters of directions in the embedding.
 
-    The centers come from the `CLUSTERED` largest documents; every document joins the nearest.
+    The centers are fitted on the `CLUSTER_DOCUMENTS` largest documents; every document joins the nearest one.
     """
     from sklearn.cluster import KMeans
 
@@ -140,7 +149,7 @@ def _start(matrix: sparse.csr_matrix, topics: int, embedding: NDArray[np.float64
     used = np.flatnonzero(length > 1e-9 * length.max())
     directions[used] /= length[used, None]
     size = np.asarray(matrix.sum(axis=1)).ravel()
-    largest = used[np.argsort(-size[used], kind="stable")[:CLUSTERED]]
+    largest = used[np.argsort(-size[used], kind="stable")[:CLUSTER_DOCUMENTS]]
     distinct = len(np.unique(directions[largest].round(5), axis=0))
     means = KMeans(min(topics, distinct), n_init=4, max_iter=20, random_state=0)
     means.fit(directions[largest], sample_weight=np.sqrt(size[largest]))
@@ -150,7 +159,7 @@ def _start(matrix: sparse.csr_matrix, topics: int, embedding: NDArray[np.float64
 
 
 @njit(cache=True)
-def _expected(indptr, indices, data, theta, phi):
+def _expected_counts(indptr, indices, data, theta, phi):
     """Return expected counts (documents, topics) and (words, topics) under the current factors."""
     documents, topics = theta.shape
     of_document = np.zeros((documents, topics))

@@ -1,4 +1,4 @@
-"""Item quality: the popularity that is left over once topics and tastes are accounted for."""
+"""Estimate item quality: the part of popularity that topics and tastes do not explain."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from .tastes import Tastes
 
-PSEUDO = 1.0
-"""Pseudo-count by which an item's ratio of observed to expected users leans to 1."""
+PSEUDO_COUNT = 1.0
+"""Pseudo-count that shrinks an item's ratio of observed to expected users toward 1."""
 SWEEPS = 6
 """Fixed-point iterations."""
-_CELLS = 2_000_000
-"""Values held at once."""
+_BLOCK_SIZE = 2_000_000
+"""Most values that are in memory at once."""
 
 
 def find_quality(
@@ -28,14 +28,14 @@ def find_quality(
 
     Model demand m_i = Σ_u w_u Σ_k s_uk softmax_i(match·⟨a_uk, x_i⟩ + q_i) with w_u = `weight` (users,), the
     user's number of interactions. Iterative scaling: with the exposure E_i = m_i / exp(q_i), scaled to the
-    total of the counts, exp(q_i) ← (n_i + c) / (E_i + c), c = `PSEUDO`: the posterior mean of a rate whose
-    prior is Gamma(c, c), so an item seen once or twice is not called bad on thin evidence.
+    total of the counts, exp(q_i) ← (n_i + c) / (E_i + c), c = `PSEUDO_COUNT`: the posterior mean of a
+    rate with the prior Gamma(c, c), so that an item seen once or twice is not rated low on thin evidence.
     """
     quality = np.asarray(start, np.float64).copy()
     for _ in range(sweeps):
         exposure = model_demand(tastes, weight, topics, quality, match) / np.exp(quality)
         exposure *= counts.sum() / exposure.sum()
-        quality = np.log((counts + PSEUDO) / (exposure + PSEUDO))
+        quality = np.log((counts + PSEUDO_COUNT) / (exposure + PSEUDO_COUNT))
     return quality - quality.mean()
 
 
@@ -49,7 +49,7 @@ def model_demand(
     across = np.ascontiguousarray(topics.T, np.float32)
     base = quality.astype(np.float32)
     demand = np.zeros(topics.shape[0])
-    step = max(1, _CELLS // topics.shape[0])
+    step = max(1, _BLOCK_SIZE // topics.shape[0])
     for first in range(0, len(points), step):
         rows = slice(first, first + step)
         values = points[rows] @ across

@@ -1,9 +1,9 @@
-"""The scale of a twin's values: a log does not say how much people like nothing at all.
+"""Set the level of a twin's item values relative to the outside option, which a log does not identify.
 
 Adding a constant to every item's quality changes no choice between items, only how often a visit ends
-with nothing. A log has no such visits, so the constant is set by convention: under the reference visit
-below, the mean probability of being satisfied is that of the default generated world. The reference is
-fixed, not the study's own behavior, so `behavior.outside` and the like keep their meaning and can be swept.
+without one. A log has no such visits, so the constant is set by convention: in the reference visits below,
+the mean probability of being satisfied is that of the default generated world. The reference does not depend
+on the study's own behavior, so that `behavior.outside` and similar fields keep their meaning and can be varied.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from ...agents.behavior import Behavior
 
-ORGANIC_SATISFACTION = 0.37
-"""P(satisfied) of the reference visit, as in the default generated world at the end of its warm-up (five seeds: .36 to .38)."""
+REFERENCE_SATISFACTION = 0.37
+"""Mean P(satisfied) of the reference visits, that of the default generated world after its warm-up (.36 to .38)."""
 VISITS = 4000
-"""Fixed pseudo-random visits over which the probability is averaged."""
+"""Number of reference visits; they are pseudo-random and the same for every log."""
 SLATE = 10
-"""Items of the reference visit."""
+"""Number of items of a reference visit."""
 
 
-def organic_values(
+def reference_values(
     tastes: NDArray,
     shares: NDArray,
     topics: NDArray,
@@ -32,8 +32,8 @@ def organic_values(
 ) -> NDArray[np.float64]:
     """Return (VISITS, SLATE) values v − v_0 of the items of reference visits, in the order shown.
 
-    A reference visit: a user, uniformly; an intent by `shares`; items with probability ∝ (1 + popularity)^b;
-    b, v_0 and its spread are the defaults of `Behavior`.
+    In a reference visit the user is drawn uniformly, the intent by `shares`, and items with probability
+    ∝ (1 + popularity)^b; b, v_0 and its spread are the defaults of `Behavior`.
     """
     standard = Behavior()
     rng = np.random.Generator(np.random.PCG64(30))
@@ -49,9 +49,9 @@ def organic_values(
 
 
 def satisfaction(values: NDArray[np.float64]) -> float:
-    """Return the mean P(satisfied) of visits with values (visits, slate) relative to v_0, default attention.
+    """Return the mean P(satisfied) of visits with values (visits, slate) relative to v_0, with default attention.
 
-    Σ_d P(depth = d)·O_d / (1 + O_d), O_d the sum of the odds exp(v − v_0) of the first d items.
+    Σ_d P(depth = d)·O_d / (1 + O_d), where O_d is the sum of the odds exp(v − v_0) of the first d items.
     """
     odds = np.cumsum(np.exp(np.minimum(values, 50.0)), axis=1)
     reach = Behavior().attention ** np.arange(values.shape[1] + 1)
@@ -59,10 +59,10 @@ def satisfaction(values: NDArray[np.float64]) -> float:
     return float((odds / (1 + odds) @ (reach[:-1] - reach[1:])).mean())
 
 
-def shift_to(values: NDArray[np.float64], goal: float = ORGANIC_SATISFACTION) -> float:
-    """Return the constant that brings the satisfaction of `values` to the goal (bisection)."""
+def find_shift(values: NDArray[np.float64], target: float = REFERENCE_SATISFACTION) -> float:
+    """Return the constant to add to `values` so that their satisfaction is the target (bisection)."""
     low, high = -60.0, 60.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if satisfaction(values + middle) < goal else (low, middle)
+        low, high = (middle, high) if satisfaction(values + middle) < target else (low, middle)
     return (low + high) / 2

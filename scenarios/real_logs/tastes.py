@@ -1,23 +1,23 @@
-"""Every user's tastes and shares from their own history: a mixture of at most K choice models.
+"""Infer every user's tastes and their shares from the user's history: a mixture of at most K choice models.
 
 Under taste a the simulator's users choose item i with probability
 P(i | a) = exp(match·⟨a, x_i⟩ + q_i) / Z(a),  Z(a) = Σ_j exp(match·⟨a, x_j⟩ + q_j),
-so a history is a draw from Σ_k s_k P(· | a_k), and EM (Dempster, Laird & Rubin 1977) fits shares and
-tastes. The M-step for a taste is concave on the simplex and is climbed by exponentiated gradients
-(Kivinen & Warmuth 1997), a ← a·exp(g / L) normalized, with the gradient g = match·(x̄_k − E_a[x]) of
-the mean log-likelihood; L = match²/4 bounds its curvature, so no step can go down.
+so a history is a sample of Σ_k s_k P(· | a_k), and EM (Dempster, Laird & Rubin 1977) fits shares and
+tastes. The M-step for a taste is a concave problem on the simplex, solved by exponentiated gradient ascent
+(Kivinen & Warmuth 1997): a ← a·exp(g / L), normalized, with the gradient g = match·(x̄_k − E_a[x]) of
+the mean log-likelihood; L = match²/4 bounds its curvature, so that no step decreases it.
 
-A taste in the simulator is focused on one topic. That enters as a conjugate prior: `PRIOR` pseudo-items
-like those its pattern would take, where a pattern is a taste with weight `FOCUS` on one topic, or one spread
-evenly over all topics; the pattern that explains the items of a taste best is looked up again in every
-E-step. Without it the mixture is hardly identified: a sharper taste beside a blurred one explains a
-history as well as two alike. EM finds the nearest optimum only, so it starts twice, and the better result
-is kept per user: from the patterns with the largest shares in a mixture of all patterns as they are
-(where histories fall apart into topics), and from the fit with one taste fewer plus the most promising
-pattern (where a broad main taste has a focused one beside it). How many tastes stay is decided per user
-on held-out items: three folds, and each further taste must gain `GAIN` nats.
+A taste in the simulator is focused on one topic. This is expressed as a conjugate prior: `PRIOR` pseudo-items
+like those chosen under a pattern, which is a taste with weight `FOCUS` on one topic, or one that is even over
+all topics. Every E-step picks again the pattern that explains the items of a taste best. Without the prior the
+mixture is hardly identified: a sharper taste and a blurred one explain a history as well as two similar ones.
+EM finds only a local optimum, so it starts twice, and the better result is kept for each user. One start uses
+the patterns with the largest shares in a mixture of all patterns (good where a history falls apart into
+topics); the other adds the most promising pattern to the fit with one taste fewer (good where there is a
+focused taste beside a broad main taste). The number of tastes is chosen for each user on held-out items, in
+three folds; every additional taste must gain `MIN_GAIN` nats.
 
-All users move together: an iteration costs pairs × K × topics plus users × K × prototypes × topics.
+All users are fitted together: an iteration costs pairs × K × topics plus users × K × prototypes × topics.
 """
 
 from __future__ import annotations
@@ -31,109 +31,109 @@ from numpy.typing import NDArray
 from .choice_model import Catalog, Patterns
 
 PRIOR = 10.0
-"""Pseudo-items per taste, as its pattern would take them."""
+"""Pseudo-items per taste, distributed as under its pattern."""
 SHARE_PRIOR = 0.5
-"""Pseudo-items per taste that keep a share off zero."""
+"""Pseudo-items per taste that keep its share above zero."""
 SHARE_FLOOR = 1e-3
-"""Added to the share that a taste starts with."""
+"""Added to the initial share of every taste."""
 PATTERN_SWEEPS = 40
 """EM iterations for the shares of the patterns."""
-ENTRY = 0.2
-"""Share with which a taste enters beside those that are there."""
-GAIN = 1.0
-"""Nats of held-out log-likelihood that one more taste must bring."""
+ENTRY_SHARE = 0.2
+"""Initial share of a taste that is added to a fit."""
+MIN_GAIN = 1.0
+"""Nats of held-out log-likelihood that an additional taste must gain."""
 FOLDS = 3
-"""Parts of a history, each held out once; items take turns in order of id."""
-SHORT = 2 * FOLDS
-"""A shorter history gets one taste."""
+"""Parts of a history, each held out once; items are dealt to them in order of id."""
+MIN_HISTORY = 2 * FOLDS
+"""Users with fewer items get one taste."""
 SWEEPS = 45
-"""EM iterations with one taste; with K, a K-th of them: a single taste, which starts furthest away, needs most."""
-CLIMBS = 2
+"""EM iterations with one taste, which starts furthest from its optimum; with K tastes, SWEEPS // K."""
+GRADIENT_STEPS = 2
 """Gradient steps per M-step."""
-_FASTEST = 40.0
-"""Bound on 4 / match, so that a match near zero cannot overflow."""
+_MAX_STEP_SIZE = 40.0
+"""Upper bound of the step size 4 / match, so that a match near zero does not overflow."""
 
 
 @dataclass(frozen=True)
 class Tastes:
-    """What was found; K = the most tastes that any user has."""
+    """The fitted tastes of all users; K is the largest number of tastes of any user."""
 
     tastes: NDArray[np.float64]
-    """(users, K, topics) points on the simplex; an unused one repeats the user's dominant taste."""
+    """(users, K, topics) points on the simplex; unused entries repeat the user's dominant taste."""
     shares: NDArray[np.float64]
     """(users, K) dominant first, 0 where unused; rows sum to one."""
     count: NDArray[np.int32]
-    """(users,) how many each has, 1…K."""
+    """(users,) number of tastes, 1…K."""
 
 
 def find_tastes(
-    user: NDArray, item: NDArray, users: int, catalog: Catalog, max_tastes: int, choose: bool = True
+    user: NDArray, item: NDArray, users: int, catalog: Catalog, max_tastes: int, choose_count: bool = True
 ) -> Tastes:
     """Return every user's tastes from the pairs user[p], item[p]; every user needs at least one pair.
 
-    choose: decide per user how many tastes the history supports; otherwise all get the most.
+    choose_count: choose for each user how many tastes the history supports; otherwise everyone gets the maximum.
     """
     order = np.lexsort((item, user))
     user, item = user[order], np.ascontiguousarray(item[order])
     topics = catalog.topics.shape[1]
     most = max(1, min(max_tastes, topics))
-    fits = _fits(user, item, users, catalog, most)
+    fits = _fit_each_count(user, item, users, catalog, most)
     count = np.full(users, most, np.int32)
-    if choose and most > 1:
-        held_out = _held_out(user, item, users, catalog, most)
-        worth = held_out - GAIN * np.arange(most)
-        count = np.where(np.bincount(user, minlength=users) < SHORT, 1, 1 + worth.argmax(axis=1)).astype(
-            np.int32
-        )
+    if choose_count and most > 1:
+        held_out = _held_out_scores(user, item, users, catalog, most)
+        penalized = held_out - MIN_GAIN * np.arange(most)
+        short = np.bincount(user, minlength=users) < MIN_HISTORY
+        count = np.where(short, 1, 1 + penalized.argmax(axis=1)).astype(np.int32)
     tastes, shares = np.zeros((users, most, topics)), np.zeros((users, most))
-    for k, (some, parts) in enumerate(fits, start=1):
-        tastes[count == k, :k], shares[count == k, :k] = some[count == k], parts[count == k]
-    return _sorted(tastes, shares, count)
+    for k, (k_tastes, k_shares) in enumerate(fits, start=1):
+        tastes[count == k, :k], shares[count == k, :k] = k_tastes[count == k], k_shares[count == k]
+    return _dominant_first(tastes, shares, count)
 
 
-def _held_out(user, item, users: int, catalog: Catalog, most: int) -> NDArray[np.float64]:
+def _held_out_scores(user, item, users: int, catalog: Catalog, most: int) -> NDArray[np.float64]:
     """Return (users, most) log-likelihood (without q) of held-out items under 1…most tastes."""
     start = np.searchsorted(user, np.arange(users))
-    turn = (np.arange(user.size) - start[user]) % FOLDS
+    fold_of = (np.arange(user.size) - start[user]) % FOLDS
     score = np.zeros((users, most))
     for fold in range(FOLDS):
-        out = turn == fold
+        out = fold_of == fold
         indptr = np.searchsorted(user[out], np.arange(users + 1))
-        for k, (tastes, shares) in enumerate(_fits(user[~out], item[~out], users, catalog, most)):
+        for k, (tastes, shares) in enumerate(_fit_each_count(user[~out], item[~out], users, catalog, most)):
             score[:, k] += _likelihood(indptr, item[out], tastes, shares, catalog)[2]
     return score
 
 
-def _fits(user, item, users: int, catalog: Catalog, most: int) -> list[tuple[NDArray, NDArray]]:
+def _fit_each_count(user, item, users: int, catalog: Catalog, most: int) -> list[tuple[NDArray, NDArray]]:
     """Return tastes and shares with 1…most components, each the better of two starts."""
     indptr = np.searchsorted(user, np.arange(users + 1))
-    patterns = Patterns.of(catalog)
+    patterns = Patterns.from_catalog(catalog)
     table = np.exp(catalog.match * (catalog.topics @ patterns.points.T) - patterns.log_z)
     weight = _pattern_shares(indptr, item, table, PATTERN_SWEEPS)
-    first = np.argsort(-weight, axis=1, kind="stable")
-    fits = []
+    largest = np.argsort(-weight, axis=1, kind="stable")
+    fits: list[tuple[NDArray, NDArray]] = []
     for k in range(1, most + 1):
-        shares = np.take_along_axis(weight, first[:, :k], axis=1) + SHARE_FLOOR
+        shares = np.take_along_axis(weight, largest[:, :k], axis=1) + SHARE_FLOOR
         shares /= shares.sum(axis=1, keepdims=True)
-        tastes, shares, score = _em(indptr, item, patterns.points[first[:, :k]], shares, patterns, catalog)
+        tastes, shares, score = _em(indptr, item, patterns.points[largest[:, :k]], shares, patterns, catalog)
         if k > 1:
-            fewer, of_fewer = fits[-1]
-            others, parts = _grow(indptr, item, fewer, of_fewer, table, patterns, catalog)
-            others, parts, rival = _em(indptr, item, others, parts, patterns, catalog)
-            better = rival > score
-            tastes[better], shares[better] = others[better], parts[better]
+            start = _add_taste(indptr, item, *fits[-1], table, patterns, catalog)
+            other_tastes, other_shares, other_score = _em(indptr, item, *start, patterns, catalog)
+            better = other_score > score
+            tastes[better], shares[better] = other_tastes[better], other_shares[better]
         fits.append((tastes, shares))
     return fits
 
 
-def _grow(
+def _add_taste(
     indptr, item, tastes, shares, table, patterns: Patterns, catalog: Catalog
 ) -> tuple[NDArray, NDArray]:
-    """Return tastes and shares with one more, the pattern that promises the history most at share `ENTRY`."""
-    now = _likelihood(indptr, item, tastes, shares, catalog)[3]
-    best = _promise(indptr, item, np.exp(now), table, ENTRY).argmax(axis=1)
+    """Return tastes and shares with one more taste: the pattern that gains the most at share `ENTRY_SHARE`."""
+    log_odds = _likelihood(indptr, item, tastes, shares, catalog)[3]
+    best = _entry_gains(indptr, item, np.exp(log_odds), table, ENTRY_SHARE).argmax(axis=1)
     tastes = np.concatenate([tastes, patterns.points[best][:, None]], axis=1)
-    return tastes, np.concatenate([(1 - ENTRY) * shares, np.full((len(shares), 1), ENTRY)], axis=1)
+    return tastes, np.concatenate(
+        [(1 - ENTRY_SHARE) * shares, np.full((len(shares), 1), ENTRY_SHARE)], axis=1
+    )
 
 
 def _em(
@@ -142,27 +142,27 @@ def _em(
     """Return tastes, shares and the objective (users,), log-likelihood plus log prior, after EM from a start."""
     users, k, topics = tastes.shape
     match = catalog.match
-    rate = min(4 / match, _FASTEST) if match else 0.0
+    step = min(4 / match, _MAX_STEP_SIZE) if match else 0.0
     for _ in range(SWEEPS // k):
         weight, pull, _, _, expected, _ = _likelihood(indptr, item, tastes, shares, catalog)
         shares = weight + SHARE_PRIOR
         shares /= shares.sum(axis=1, keepdims=True)
         pattern = patterns.nearest(weight, pull, match)
-        goal = (pull + PRIOR * patterns.expected[pattern]) / (weight + PRIOR)[:, :, None]
-        for climb in range(CLIMBS):
-            if climb:
+        target = (pull + PRIOR * patterns.expected[pattern]) / (weight + PRIOR)[:, :, None]
+        for repeat in range(GRADIENT_STEPS):
+            if repeat:
                 expected = catalog.log_z(tastes.reshape(-1, topics))[1].reshape(users, k, topics)
-            tastes = np.maximum(tastes * np.exp(rate * (goal - expected)), 1e-9)
+            tastes = np.maximum(tastes * np.exp(step * (target - expected)), 1e-9)
             tastes /= tastes.sum(axis=2, keepdims=True)
     weight, pull, likelihood, _, _, log_z = _likelihood(indptr, item, tastes, shares, catalog)
     pattern = patterns.nearest(weight, pull, match)
-    towards = match * ((tastes - patterns.points[pattern]) * patterns.expected[pattern]).sum(axis=2)
-    prior = PRIOR * (towards - log_z + patterns.log_z[pattern]) + SHARE_PRIOR * np.log(shares)
+    gain = match * ((tastes - patterns.points[pattern]) * patterns.expected[pattern]).sum(axis=2)
+    prior = PRIOR * (gain - log_z + patterns.log_z[pattern]) + SHARE_PRIOR * np.log(shares)
     return tastes, shares, likelihood + prior.sum(axis=1)
 
 
 def _likelihood(indptr, item, tastes, shares, catalog: Catalog):
-    """Return what `_e_step` returns, then E_a[x] (users, K, topics) and log Z (users, K)."""
+    """Return the results of `_e_step`, then E_a[x] (users, K, topics) and log Z (users, K)."""
     users, k, topics = tastes.shape
     log_z, expected = catalog.log_z(tastes.reshape(-1, topics))
     log_z = log_z.reshape(users, k)
@@ -171,8 +171,8 @@ def _likelihood(indptr, item, tastes, shares, catalog: Catalog):
     return weight, pull, of_user, of_pair, expected.reshape(users, k, topics), log_z
 
 
-def _sorted(tastes: NDArray, shares: NDArray, count: NDArray) -> Tastes:
-    """Return tastes dominant first, with as many columns as the richest user has."""
+def _dominant_first(tastes: NDArray, shares: NDArray, count: NDArray) -> Tastes:
+    """Return tastes ordered by share, with as many columns as the largest number of tastes of any user."""
     order = np.argsort(-shares, axis=1, kind="stable")
     width = int(count.max())
     shares = np.take_along_axis(shares, order, axis=1)[:, :width]
@@ -184,7 +184,7 @@ def _sorted(tastes: NDArray, shares: NDArray, count: NDArray) -> Tastes:
 
 @njit(cache=True)
 def _e_step(indptr, item, tastes, base, topics, match):
-    """Return Σ_p r_pk (users, K), Σ_p r_pk x_p (users, K, topics), log-likelihoods of users and of pairs.
+    """Return Σ_p r_pk (users, K), Σ_p r_pk x_p (users, K, topics), and log-likelihoods of users and of pairs.
 
     base (users, K): log share − log Z. The common factor exp(q) of an item is left out of likelihoods.
     """
@@ -219,7 +219,10 @@ def _e_step(indptr, item, tastes, base, topics, match):
 
 @njit(cache=True)
 def _pattern_shares(indptr, item, table, sweeps):
-    """Return (users, patterns): shares of a mixture of fixed patterns; table (items, patterns) their odds."""
+    """Return (users, patterns): shares of a mixture of fixed patterns.
+
+    table (items, patterns): odds of each item under each pattern.
+    """
     users, patterns = indptr.size - 1, table.shape[1]
     shares = np.full((users, patterns), 1.0 / patterns)
     part, weight = np.empty(patterns), np.empty(patterns)
@@ -241,15 +244,15 @@ def _pattern_shares(indptr, item, table, sweeps):
 
 
 @njit(cache=True)
-def _promise(indptr, item, now, table, entry):
-    """Return (users, patterns): gain in log-likelihood when a pattern enters with share `entry`.
+def _entry_gains(indptr, item, odds, table, entry):
+    """Return (users, patterns): gain in log-likelihood when a pattern is added with share `entry`.
 
-    now (pairs,): odds of each pair under the tastes that are there.
+    odds (pairs,): odds of each pair under the current tastes.
     """
     users, patterns = indptr.size - 1, table.shape[1]
     gain = np.zeros((users, patterns))
     for u in range(users):
         for p in range(indptr[u], indptr[u + 1]):
             for g in range(patterns):
-                gain[u, g] += np.log(1 - entry + entry * table[item[p], g] / now[p])
+                gain[u, g] += np.log(1 - entry + entry * table[item[p], g] / odds[p])
     return gain

@@ -16,6 +16,7 @@ from ...analysis.gate.bounds import (
     parse_horizon,
 )
 from ...config import Config
+from ...errors import Way, WrongFields
 
 _CLOSE = (
     (r"(?:the )?(?:last |final )?(?:rounds? )?(\d+)(?: rounds?)?", "last {} rounds"),
@@ -85,7 +86,8 @@ class GateLine(Config):
     def _one_side(self) -> GateLine:
         if (self.at_least is None) == (self.at_most is None):
             found = "has neither" if self.at_least is None else "has both; write two lines for two sides"
-            raise ValueError(f"needs at_least or at_most and {found} (for example {BOUND_EXAMPLES})")
+            text = f"needs at_least or at_most and {found} (for example {BOUND_EXAMPLES})"
+            raise WrongFields(text, "at_least", "at_most")
         return self
 
     @property
@@ -128,13 +130,17 @@ class GateConfig(Config):
     @model_validator(mode="after")
     def _decides(self) -> GateConfig:
         if self.baseline == self.candidate:
-            raise ValueError(
-                f'baseline and candidate are the same arm, "{self.baseline}"; a gate compares two different arms'
+            raise WrongFields(
+                f'baseline and candidate are the same arm, "{self.baseline}"; a gate compares two different arms',
+                "baseline",
+                "candidate",
             )
         if not self.guardrail and not self.goal:
-            raise ValueError(
+            raise WrongFields(
                 'names nothing that must hold; add [[gate.guardrail]] with measure = "niche_exposure" and '
-                'at_least = "baseline - 0.01"'
+                'at_least = "baseline - 0.01"',
+                "guardrail",
+                "goal",
             )
         return self
 
@@ -153,7 +159,10 @@ class GateConfig(Config):
         ]
 
     @property
-    def lines(self) -> list[tuple[str, GateLine]]:
-        """(key, line) for every guardrail, then every goal; key as in the file: guardrail[0]."""
-        named = [(f"guardrail[{i}]", line) for i, line in enumerate(self.guardrail)]
-        return named + [(f"goal[{i}]", line) for i, line in enumerate(self.goal)]
+    def lines(self) -> list[tuple[Way, GateLine]]:
+        """(steps from the study, line) for every guardrail, then every goal."""
+        return [
+            (("gate", role, number), line)
+            for role, lines in (("guardrail", self.guardrail), ("goal", self.goal))
+            for number, line in enumerate(lines)
+        ]

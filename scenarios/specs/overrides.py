@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from ...agents.settings import WorldConfig
-from ...errors import BadInput
-from ...keys import Step, assign
-from .plain import plain
+from ...config import plain
+from ...errors import BadInput, Way
+from ...keys import parse_key, set_value
 from .study import LogConfig
 
 Override = tuple[str, str, Any]
@@ -44,22 +45,31 @@ def toml_value(text: str) -> Any:
     return parsed["value"]
 
 
-def put_over(data: dict[str, Any], overrides: Iterable[Override], label: str) -> list[tuple[list[Step], str]]:
+def put_over(data: dict[str, Any], overrides: Iterable[Override], label: str) -> list[tuple[Way, str]]:
     """Write options into the tables of a study, in order; return the ways they wrote to, with the options."""
     before = data.get("world")
     before = dict(before) if isinstance(before, dict) else {}
-    placed: list[tuple[list[Step], str]] = []
+    placed: list[tuple[Way, str]] = []
     for option, key, value in overrides:
         try:
-            placed.append((assign(data, key, plain(value, option)), option))
+            placed.append((set_value(data, key, plain(value, option)), option))
         except BadInput as error:
             raise BadInput(f"{option}: {error}") from None
     _check_kind_of_world(before, data.get("world"), placed, label)
     return placed
 
 
+def placed_in(data: dict[str, Any], overrides: Iterable[Override]) -> list[tuple[Way, str]]:
+    """Return the ways that options wrote to, with the options, in the tables of a study that was loaded with them."""
+    placed: list[tuple[Way, str]] = []
+    for option, key, _ in overrides:
+        with suppress(BadInput):  # an arm that a later option has renamed
+            placed.append((parse_key(data, key), option))
+    return placed
+
+
 def _check_kind_of_world(
-    before: dict[str, Any], world: Any, placed: list[tuple[list[Step], str]], label: str
+    before: dict[str, Any], world: Any, placed: list[tuple[Way, str]], label: str
 ) -> None:
     """Raise BadInput where options mix a generated world with one from a log."""
     if not isinstance(world, dict) or "log" not in world:

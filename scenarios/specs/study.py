@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from ...agents.behavior import Behavior
 from ...agents.settings import WorldConfig
 from ...config import Config
-from ...errors import did_you_mean
+from ...errors import WrongFields, did_you_mean
 from ...sim.platform import MAX_SLATE, Platform
 from .gate import GateConfig
 from .uncertainty import Uncertainty
@@ -111,16 +111,20 @@ class SwitchConfig(Config):
     @model_validator(mode="after")
     def _does_something(self) -> SwitchConfig:
         if self.until is not None and self.until <= self.round:
-            raise ValueError(f"until = {self.until} is not after round = {self.round}")
+            raise WrongFields(f"until = {self.until} is not after round = {self.round}", "until", "round")
         if not self.changed:
-            raise ValueError(f"changes nothing; name at least one of {', '.join(OF_USERS + OF_PLATFORM)}")
+            names = OF_USERS + OF_PLATFORM
+            raise WrongFields(f"changes nothing; name at least one of {', '.join(names)}", *names)
         if self.until is not None and self.changed == {"purge"}:
-            raise ValueError("a purge is for good, so it has no until")
+            raise WrongFields("a purge is for good, so it has no until", "until", "purge")
         shared = sorted(self.changed & set(OF_PLATFORM))
         if shared and (self.users != 1 or self.ramp):
-            raise ValueError(
+            raise WrongFields(
                 f"{shared[0]} is the platform's, the same for everybody: leave out users and ramp, or put it "
-                "into a switch of its own"
+                "into a switch of its own",
+                shared[0],
+                "users",
+                "ramp",
             )
         return self
 
@@ -209,10 +213,12 @@ class Study(Config):
         names = [arm.name for arm in self.arms]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f'two arms are named "{twice[0]}"; give each arm its own name')
+            both = [("arms", place, "name") for place, name in enumerate(names) if name == twice[0]]
+            raise WrongFields(f'two arms are named "{twice[0]}"; give each arm its own name', *both)
         if self.reference is not None and self.reference not in names:
-            raise ValueError(
+            raise WrongFields(
                 f'reference = "{self.reference}" is not the name of an arm ({", ".join(names)}).'
-                f"{did_you_mean(self.reference, names)}"
+                f"{did_you_mean(self.reference, names)}",
+                "reference",
             )
         return self

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ...config import Config
+from ...errors import WrongFields
 
 SHAPES = ("uniform", "log_uniform", "normal", "choice")
 """What a prior can be."""
@@ -62,15 +63,14 @@ class Prior(Config):
         given = [name for name in SHAPES if getattr(self, name) is not None]
         if len(given) != 1:
             found = "this one has " + " and ".join(given) if given else "this one has none of them"
-            raise ValueError(
-                f"a prior is one of {', '.join(SHAPES)}, and {found}; for example {EXAMPLES['uniform']}"
-            )
+            text = f"a prior is one of {', '.join(SHAPES)}, and {found}; for example {EXAMPLES['uniform']}"
+            raise WrongFields(text, *SHAPES)
         shape = given[0]
         if shape == "choice":
             self._check_choice()
             return self
         if self.weights is not None:
-            raise ValueError(f"weights belong to a choice, not to {shape}; remove them")
+            raise WrongFields(f"weights belong to a choice, not to {shape}; remove them", "weights", shape)
         self._check_range(shape)
         return self
 
@@ -78,49 +78,60 @@ class Prior(Config):
         pair = getattr(self, shape)
         if len(pair) != 2:
             wanted = "[mean, standard deviation]" if shape == "normal" else "[low, high]"
-            raise ValueError(
+            text = (
                 f"{shape} must be two numbers, {wanted}, but has {len(pair)}; for example {EXAMPLES[shape]}"
             )
+            raise WrongFields(text, shape)
         if shape == "normal":
             missing = " and ".join(name for name in ("low", "high") if getattr(self, name) is None)
             if missing:
-                raise ValueError(
-                    f"a prior without bounds: {missing} of the normal {'are' if ' and ' in missing else 'is'} missing; for example {EXAMPLES[shape]}"
+                raise WrongFields(
+                    f"a prior without bounds: {missing} of the normal {'are' if ' and ' in missing else 'is'} missing; for example {EXAMPLES[shape]}",
+                    "normal",
+                    "low",
+                    "high",
                 )
             if pair[1] <= 0:
-                raise ValueError(f"the standard deviation of a normal must be above 0, but is {pair[1]:g}")
+                text = f"the standard deviation of a normal must be above 0, but is {pair[1]:g}"
+                raise WrongFields(text, "normal")
         elif self.low is not None or self.high is not None:
-            raise ValueError(f"low and high belong to a normal; {shape} has its bounds in its list")
+            text = f"low and high belong to a normal; {shape} has its bounds in its list"
+            raise WrongFields(text, shape, "low", "high")
         low, high = self.bounds
         if low >= high:
-            raise ValueError(
-                f"its low, {low:g}, is not below its high, {high:g}; one value alone is a choice of one"
-            )
+            text = f"its low, {low:g}, is not below its high, {high:g}; one value alone is a choice of one"
+            raise WrongFields(text, shape, "low", "high")
         if shape == "log_uniform" and low <= 0:
-            raise ValueError(f"log_uniform needs a low above 0, but it is {low:g}")
+            raise WrongFields(f"log_uniform needs a low above 0, but it is {low:g}", shape)
         if self.whole and (low != round(low) or high != round(high)):
-            raise ValueError(f"whole numbers need whole bounds, but they are {low:g} and {high:g}")
+            text = f"whole numbers need whole bounds, but they are {low:g} and {high:g}"
+            raise WrongFields(text, "whole", shape, "low", "high")
         if shape == "normal" and _mass(pair, self.bounds) < LEAST_MASS:
-            raise ValueError(
+            raise WrongFields(
                 f"a normal with mean {pair[0]:g} and standard deviation {pair[1]:g} is hardly ever between {low:g} and "
-                f"{high:g}; move the bounds"
+                f"{high:g}; move the bounds",
+                "normal",
+                "low",
+                "high",
             )
 
     def _check_choice(self) -> None:
         choices = self.choice or []
         for name in ("low", "high", "whole"):
             if getattr(self, name) is not None:
-                raise ValueError(f"{name} does not belong to a choice; remove it")
+                raise WrongFields(f"{name} does not belong to a choice; remove it", name, "choice")
         if not choices:
-            raise ValueError("the list of choices is empty")
+            raise WrongFields("the list of choices is empty", "choice")
         if any(value in choices[:place] for place, value in enumerate(choices)):
-            raise ValueError("the same choice is listed twice; give it a larger weight instead")
+            raise WrongFields("the same choice is listed twice; give it a larger weight instead", "choice")
         if self.weights is None:
             return
         if len(self.weights) != len(choices):
-            raise ValueError(f"has {len(choices)} choices and {len(self.weights)} weights; one for each")
+            text = f"has {len(choices)} choices and {len(self.weights)} weights; one for each"
+            raise WrongFields(text, "choice", "weights")
         if min(self.weights) <= 0 or not math.isfinite(sum(self.weights)):
-            raise ValueError("every weight must be above 0; leave out a choice that is not plausible")
+            text = "every weight must be above 0; leave out a choice that is not plausible"
+            raise WrongFields(text, "weights")
 
 
 def _mass(normal: list[float], bounds: tuple[float, float]) -> float:
@@ -154,19 +165,22 @@ class Uncertainty(Config):
     def _priors_in_their_table(cls, given: Any) -> Any:
         keys = [key for key in given if "." in key] if isinstance(given, dict) else []
         if keys:
-            raise ValueError(f'put "{keys[0]}" under [uncertainty.priors]')
+            raise WrongFields(f'put "{keys[0]}" under [uncertainty.priors]', (keys[0],))
         return given
 
     @model_validator(mode="after")
     def _consistent(self) -> Uncertainty:
         if self.block != BLOCK and self.sampler != "latin_hypercube":
-            raise ValueError('block belongs to sampler = "latin_hypercube"; remove it')
+            text = 'block belongs to sampler = "latin_hypercube"; remove it'
+            raise WrongFields(text, "block", "sampler")
         if self.design == "saltelli":
             if self.sampler != "sobol":
-                raise ValueError('design = "saltelli" is made of Sobol\' points; leave out sampler')
+                text = 'design = "saltelli" is made of Sobol\' points; leave out sampler'
+                raise WrongFields(text, "design", "sampler")
             if self.base & (self.base - 1):
                 below = 1 << (self.base.bit_length() - 1)
-                raise ValueError(f"base = {self.base} is not a power of two ({below} or {2 * below})")
+                text = f"base = {self.base} is not a power of two ({below} or {2 * below})"
+                raise WrongFields(text, "base", "design")
         return self
 
     @property

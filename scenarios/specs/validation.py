@@ -3,80 +3,77 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ...errors import BadInput
-from ...keys import Step, written
-from .complaints import complaints
+from ...complaints import mistakes
+from ...errors import BadInput, Mistake, Way
 from .study import Study
 
+Placed = Sequence[tuple[Way, str]]
+"""What options wrote: (way they wrote to, option as typed), in order."""
 
-def validate(
-    model: type[BaseModel],
-    data: dict[str, Any],
-    label: str,
-    placed: list[tuple[list[Step], str]] | None = None,
-) -> Any:
-    """Return `model` filled from plain data, strictly typed, or raise BadInput with one line per mistake.
 
-    placed: ways that options wrote to, so that a mistake there names the option instead of the file.
-    """
+def validate(model: type[BaseModel], data: dict[str, Any]) -> Any:
+    """Return `model` filled from plain data, strictly typed, or raise BadInput with one line per mistake."""
     try:
         return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        lines = [_line(label, way, text, data, placed or ()) for way, text in complaints(error, model)]
+        raise BadInput(*mistakes(error, model)) from None
     except (RecursionError, ValueError) as error:
-        lines = [f"{label or 'a value'}: too deep or too long ({error})"]
-    raise BadInput("\n".join(lines))
+        raise BadInput(Mistake(f"too deep or too long ({error})", about=((),))) from None
 
 
-def _line(
-    label: str, way: list[Step], text: str, data: dict[str, Any], placed: Iterable[tuple[list[Step], str]]
-) -> str:
-    """Return a mistake with what it came from: the last option that can be behind it, else the file."""
-    options = [option for to, option in placed if _is_behind(to, way, text)]
-    key = _by_name(way, data) if options else written(way)
-    return ": ".join(part for part in (options[-1] if options else label, key, text) if part)
+def validate_study(data: dict[str, Any], label: str, placed: Placed = ()) -> Study:
+    """Return the study that plain data are; a mistake names the option that is behind it, else the label."""
+    try:
+        return validate(Study, data)
+    except BadInput as error:
+        arms = data.get("arms")
+        listed = arms if isinstance(arms, list) else []
+        names = [arm.get("name") if isinstance(arm, dict) else None for arm in listed]
+        raise traced(error, label, placed, names) from None
 
 
-def _is_behind(to: list[Step], way: list[Step], text: str) -> bool:
-    """Whether an option that wrote to one place can be behind a mistake found at another."""
-    if way[: len(to)] == to:
-        return True
-    if to[: len(way)] == way:
-        # Found further up: the option made a table of an unknown name, or the text names its key.
-        return (
-            text.startswith("unknown key")
-            or re.search(rf"\b{re.escape(str(to[len(way)]))}\b", text) is not None
-        )
-    return text.startswith("is missing") and to[:-1] == way[:-1]
+def traced(error: BadInput, label: str, placed: Placed = (), arms: Sequence[Any] = ()) -> BadInput:
+    """Return an error with the option before every mistake that one is behind, else the label of the file.
+
+    Mistakes that were traced already, or are about no key, stay as they are. arms: names of the study's arms,
+    by which an option speaks of them.
+    """
+    return BadInput(*(_traced(mistake, label, placed, arms) for mistake in error.mistakes))
 
 
-def _by_name(way: list[Step], data: dict[str, Any]) -> str:
-    """Return steps as a dotted key, an arm by its name."""
-    arms = data.get("arms")
-    if len(way) > 1 and way[0] == "arms" and isinstance(arms, list) and isinstance(way[1], int):
-        arm = arms[way[1]]
-        if isinstance(arm, dict) and isinstance(arm.get("name"), str):
-            return written([f"arms[{arm['name']}]", *way[2:]])
-    return written(way)
+def _traced(mistake: Mistake, label: str, placed: Placed, arms: Sequence[Any]) -> Mistake:
+    if mistake.source or not (mistake.way or mistake.about):
+        return mistake
+    option = _behind(mistake, placed)
+    if option is None:
+        return replace(mistake, source=label)
+    return replace(mistake, source=option, way=_by_name(mistake.way, arms))
 
 
-def in_arm(
-    error: BadInput, label: str, way: list[Step], study: Study, placed: Iterable[tuple[list[Step], str]]
-) -> BadInput:
-    """Return an error whose lines begin with a key inside `way`, told as one about the study."""
-    placed = list(placed)
-    arms = {"arms": [{"name": arm.name} for arm in study.arms]}
-    lines = []
-    for line in str(error).splitlines():
-        key, _, text = line.partition(": ")
-        inner: list[Step] = [
-            int(step[1:-1]) if step.startswith("[") else step for step in re.findall(r"\[\d+\]|[^.\[]+", key)
-        ]
-        lines.append(_line(label, [*way, *inner], text, arms, placed))
-    return BadInput("\n".join(lines))
+def _behind(mistake: Mistake, placed: Placed) -> str | None:
+    """Return the option that is behind a mistake: the last that wrote to, into or around the first key it is about."""
+    latest = placed[::-1]
+    for way in mistake.about or (mistake.way,):
+        for to, option in latest:
+            if _is_part(to, way) or _is_part(way, to):
+                return option
+    beside = (option for to, option in latest if mistake.lacks and to[:-1] == mistake.way[:-1])
+    return next(beside, None)
+
+
+def _is_part(way: Way, whole: Way) -> bool:
+    return way[: len(whole)] == whole
+
+
+def _by_name(way: Way, arms: Sequence[Any]) -> Way:
+    """Return a way with the arm by its name."""
+    if len(way) < 2 or way[0] != "arms" or not isinstance(way[1], int):
+        return way
+    name = arms[way[1]] if way[1] < len(arms) else None
+    return (f"arms[{name}]", *way[2:]) if isinstance(name, str) else way

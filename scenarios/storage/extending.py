@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import EchodriftError, StorageError
-from ...keys import assign, differences, spread
+from ...keys import differences, expand_key, set_value
 from ...wording import counted, short, toml, unquoted
 from ..design.draws import essence
 from ..design.grid import grid_points
@@ -182,8 +182,8 @@ def _comparable(study: Study) -> dict[str, Any]:
             inside = inside[step]
         inside[last] = "a file"
     for key in study.uncertainty.priors if study.uncertainty else ():
-        for each in spread(data, key):
-            assign(data, each, "drawn")
+        for each in expand_key(data, key):
+            set_value(data, each, "drawn")
     data["arms"] = {f"[{arm['name']}]": arm for arm in data["arms"]}
     return data
 

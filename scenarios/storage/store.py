@@ -43,6 +43,8 @@ class Record:
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     """Table → SHA-256."""
+    phases: dict[str, float] = field(default_factory=dict)
+    """Phase → wall seconds over all rounds, where they were asked for; "build" is world, warm-up and recorder."""
 
 
 class RunStore:
@@ -162,7 +164,11 @@ def packed(record: Record) -> dict[str, Any]:
         name: float(value) if math.isfinite(value) else repr(float(value))
         for name, value in record.summaries.items()
     }
-    return {**asdict(record), "summaries": finite}
+    plain = {**asdict(record), "summaries": finite}
+    if not record.phases:
+        # So that an older echodrift can still read runs that were not timed.
+        del plain["phases"]
+    return plain
 
 
 def unpacked(inner: Mapping[str, Any]) -> Record:

@@ -13,7 +13,7 @@ from echodrift.agents.values import item_values
 from echodrift.errors import BadInput
 from echodrift.philox import uniforms
 from echodrift.policies.registry import build_policy
-from echodrift.sim.recommender import NoRecommender, OracleSlate, Recommended
+from echodrift.sim.recommender import NoRecommender, OracleSlate, PolicyRecommender
 from echodrift.sim.streams import Streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ LIVELY = {"production": 0.3, "entry": 0.8, "threshold": 4.0, "patience": 3, "mem
 
 
 def recommended(kind="popularity", **fields):
-    return Recommended(build_policy({"kind": kind, **fields}), [])
+    return PolicyRecommender(build_policy({"kind": kind, **fields}), [])
 
 
 def course(simulation, rounds):
@@ -35,7 +35,7 @@ def course(simulation, rounds):
 def reference(world, round, shown, heard):
     """Say who stops, what each provider aims at, and what it remembers, one provider and item at a time."""
     creators, items = world.creators, world.items
-    config, answers = creators.config, creators.answers
+    config, answers = creators.config, creators.creator_config
     pi = np.arange(1, config.topics + 1.0) ** -config.topic_skew
     pi /= pi.sum()
     got = {p: 0 for p in range(len(creators))}
@@ -82,12 +82,12 @@ def test_a_round_by_brute_force(make_simulation, feedback):
         assert np.flatnonzero(old & ~after.active(round + 1)).tolist() == stopped
         seen |= set(stopped)
         for p, aim in aims.items():
-            assert after.aims(np.array([p]))[0] == pytest.approx(aim, rel=1e-9)
+            assert after.next_topics(np.array([p]))[0] == pytest.approx(aim, rel=1e-9)
         born = slice(before, after.made)
         assert set(world.items.birth[born]) <= {round + 1}
         makers = world.items.provider[born]
         assert np.all(np.diff(makers) >= 0) and after.active(round + 1)[makers].all()
-        draws = after.productions(round + 1, np.flatnonzero(after.active(round + 1)))
+        draws = after.production_counts(round + 1, np.flatnonzero(after.active(round + 1)))
         assert np.array_equal(np.bincount(makers, minlength=len(after))[after.active(round + 1)], draws)
         assert world.items.live(round + 1).sum() == 80
     assert seen and after.made > 120
@@ -105,9 +105,9 @@ def test_the_starved_stop_entrants_come_and_ids_are_in_order_of_birth(make_simul
         stopped |= (creators.left <= round + 1) & (creators.entered <= round)
         made = creators.made
         shown = now.slates[now.slates >= 0]
-        assert np.all(items.birth[shown] <= round) and shown.max() < items.born(round) <= made
+        assert np.all(items.birth[shown] <= round) and shown.max() < items.n_born(round) <= made
         assert np.all(np.diff(items.birth) >= 0)
-        assert now.seen.n_items == len(now.seen.tags) == len(now.seen.providers) == items.born(round)
+        assert now.seen.n_items == len(now.seen.tags) == len(now.seen.providers) == items.n_born(round)
         with pytest.raises(ValueError, match="read-only"):
             now.seen.providers[0] = 1
     assert stopped.any() and creators.entered.max() > 0
@@ -356,7 +356,7 @@ def test_the_catalog_never_shrinks_below_a_slate(make_simulation):
         # 10·29 + ½·(1 + … + 29) + ½·29/e = 290 + 217.5 + 5.3
         ({"production": 1.0, "most_items": 512}, 30, "could make 513 items, more than most_items = 512"),
         ({"production": 0.0, "entry": 3.0, "most_items": 10}, 30, "creators.entry .now 3."),
-        ({"production": 10.0}, 1_000_000, "memory is laid out for what could be made"),
+        ({"production": 10.0}, 1_000_000, "memory is allocated for all items that could be made"),
     ],
 )  # fmt: skip
 def test_more_items_than_there_is_room_for_are_refused(fields, horizon, match):
@@ -394,9 +394,9 @@ def test_two_ways_of_making_items_are_refused():
 
 
 def test_an_organic_log_of_other_items_is_refused(make_simulation):
-    twin = make_simulation(NoRecommender(), creators=LIVELY)
+    paired = make_simulation(NoRecommender(), creators=LIVELY)
     with pytest.raises(BadInput, match='learn_from = "organic" cannot be used with world.creators'):
-        make_simulation(recommended(), platform={"learn_from": "organic"}, twin=twin, creators=LIVELY)
+        make_simulation(recommended(), platform={"learn_from": "organic"}, paired=paired, creators=LIVELY)
 
 
 def test_platforms_see_providers_only_where_they_say_something(make_simulation):
@@ -444,5 +444,5 @@ def test_any_creators_are_sound(providers, topics, items, retirements, retire, b
     for rows in (found.topics[:made], found.tag[:made]):
         assert np.all(rows >= 0) and rows.sum(axis=1) == pytest.approx(1, abs=1e-4)
     assert np.isfinite(found.demand).all() and np.isfinite(found.quality).all()
-    assert np.all(found.birth[1:] >= found.birth[:-1]) and found.born(7) == made
+    assert np.all(found.birth[1:] >= found.birth[:-1]) and found.n_born(7) == made
     assert np.all(found.provider[:made] >= 0)

@@ -158,7 +158,7 @@ def test_debug_shows_where_in_the_code(mine):
         ([":X"], "write it as package.module:Class"),
         (["ease", "--set", "l3=4"], 'Did you mean "l2"'),
         (["ease", "--set", "l2"], "write it as key=value"),
-        (["http"], 'http needs the field "url"'),
+        (["http"], "http: url: is missing"),
     ],
 )
 def test_bad_input(words, said, mine):

@@ -13,7 +13,7 @@ from echodrift.analysis.results import read_results
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.result import Result
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.runner import RunOptions, run_study
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -39,7 +39,7 @@ STUDY = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("study") / "out"
-    run_study(load_study(STUDY), path, jobs=1)
+    run_study(load_study(STUDY), path, RunOptions(jobs=1))
     return path
 
 

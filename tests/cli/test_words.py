@@ -22,13 +22,13 @@ from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution.progress import Lines
+from echodrift.scenarios.inspection.folder_state import unfinished_note
 from echodrift.scenarios.inspection.status import status
-from echodrift.scenarios.inspection.survey import under_way
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import run_study
 from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
 from echodrift.scenarios.storage.folder import Folder
 from echodrift.scenarios.storage.store import Record
-from echodrift.scenarios.study import run_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -116,6 +116,44 @@ def test_a_mistake_in_an_option_names_the_option_and_others_the_file(call: Call,
     assert second.strip().startswith("--set gate.guardrail[1].measure=z: gate.guardrail[1].measure: ")
     with pytest.raises(BadInput, match=r"^set=\{'gate.goal': …\}: gate.goal: must be a list"):
         echodrift.run("s.toml", set={"gate.goal": 3})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["rounds=3"], '--set rounds=3: gate.horizon: "last 4 rounds" is more than the 3'),
+        (
+            ["measures=['welfare']"],
+            "--set measures=['welfare']: gate.guardrail[0].measure: this study does not",
+        ),
+        (
+            ["world.users=5", "seeds=3"],
+            "--set world.users=5: world.graph.degree = 10 needs more than 10 users",
+        ),
+        (
+            ["world.items=9", "platform.slate=12"],
+            "--set platform.slate=12: platform.slate = 12 is larger than",
+        ),
+        (
+            ["platform.slate=12", "world.items=9"],
+            "--set platform.slate=12: platform.slate = 12 is larger than",
+        ),
+        (["world.users=30", "world.topics=1"], "--set world.topics=1: world: 3 taste_shares need at least"),
+        (
+            ["arms[old].policy={kind='organic'}", "arms[old].rerank=[{kind='mmr'}]"],
+            "--set arms[old].rerank=[",
+        ),
+        (
+            ["arms[new].policy={kind='list_mf', list_length=9}", "arms[new].policy.consumed=10"],
+            "--set arms[new].policy.consumed=10: arms[new].policy: consumed = 10 is more than list_length = 9",
+        ),
+    ],
+)
+def test_the_option_behind_a_mistake_is_named_though_the_mistake_shows_elsewhere(
+    call: Call, here: Path, options: list[str], told: str
+) -> None:
+    code, _, err = call("check", "s.toml", *(word for text in options for word in ("--set", text)))
+    assert code == 2 and err.startswith(f"error: {told}"), err
 
 
 def test_a_study_without_a_gate_is_told_what_to_add_and_where(call: Call, here: Path) -> None:
@@ -334,22 +372,22 @@ def test_no_time_is_told_before_as_many_runs_are_done_as_run_at_a_time(
     lines.start(runs=12, done=2, jobs=3, rounds=100)
     now[0] = 60.0
     for _ in range(2):
-        lines.run(10, False)
-        assert lines.left() == ""
-    lines.run(10, True)
-    assert lines.left() == ", about 2 min left at this pace"  # 30 of 100 rounds in 60 s
+        lines.run_done(10, False)
+        assert lines.time_left() == ""
+    lines.run_done(10, True)
+    assert lines.time_left() == ", about 2 min left at this pace"  # 30 of 100 rounds in 60 s
     # the next batch of a study that runs until it is decided begins anew
     lines.start(runs=16, done=12, jobs=2, rounds=40)
     now[0] = 70.0
-    lines.run(10, False)
-    assert lines.left() == "" and lines.rounds_done == 10
-    lines.run(10, False)
-    assert lines.left() == ", about 10 s left at this pace"
+    lines.run_done(10, False)
+    assert lines.time_left() == "" and lines.rounds_done == 10
+    lines.run_done(10, False)
+    assert lines.time_left() == ", about 10 s left at this pace"
     # one run alone is told by its rounds
     lines.start(runs=1, done=0, jobs=1, rounds=100)
     now[0] = 80.0
-    lines.round()
-    assert lines.left() == ", about 16 min left at this pace"
+    lines.round_done()
+    assert lines.time_left() == ", about 16 min left at this pace"
 
 
 def test_status_tells_no_time_before_a_worker_had_time_for_two_runs(tmp_path: Path) -> None:
@@ -411,7 +449,7 @@ def test_answers_of_an_unfinished_study_say_so(
     assert "type: echodrift run o/runs/study.toml" in call("report", "o")[2]
 
     faked(study, Path("o"))
-    assert told() == {""} and under_way(Path("o")) == ""
+    assert told() == {""} and unfinished_note(Path("o")) == ""
 
     # gone on with: held, then left
     with folder.locked():

@@ -16,15 +16,15 @@ from echodrift.analysis.gate.lines import Line
 from echodrift.analysis.gate.sequential import compare_of, sequential_compare
 from echodrift.analysis.plots import draw
 from echodrift.analysis.report import build as report
-from echodrift.analysis.report.tables import told
+from echodrift.analysis.report.tables import describe_stopping
 from echodrift.analysis.results import read_results
 from echodrift.analysis.statistics import confidence_sequence
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
-from echodrift.scenarios.execution.progress import Quiet
+from echodrift.scenarios.execution.progress import Progress
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import Interrupted, RunOptions, run_study
 from echodrift.scenarios.specs.study import Arm, Study
-from echodrift.scenarios.study import Interrupted, run_study
 from echodrift.scenarios.until import Until, looks, until_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,13 +66,13 @@ class NoEffect(Fake):
     gain = 0.0
 
 
-class Loud(Quiet):
+class Loud(Progress):
     """Keeps what is said."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, text: str) -> None:
+    def note(self, text: str) -> None:
         self.said.append(text)
 
 
@@ -83,7 +83,7 @@ def study(**changes: Any) -> Study:
 def go(out: Path, of: Study, most: int | None = None, builder: Any = Fake, **how: Any) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodrift.scenarios.execution.worker.build", builder)
-        run_study(of, out, until=Until(of, most), **how)
+        run_study(of, out, RunOptions(until=Until(of, most), **how))
     return Result(out)
 
 
@@ -312,8 +312,8 @@ def test_however_often_one_looks_the_gate_passes_by_mistake_at_most_one_time_in_
     for row in pairs:
         for count in looks(200):
             interval = interval_of(row[:count], SEQUENCE, 0.95)
-            if line.good(interval) or line.bad(interval):
-                passed, failed = passed + line.good(interval), failed + line.bad(interval)
+            if line.passes(interval) or line.fails(interval):
+                passed, failed = passed + line.passes(interval), failed + line.fails(interval)
                 break
     assert stats.binomtest(passed + failed, len(pairs), 0.05, alternative="greater").pvalue > 0.01
     assert stats.binomtest(passed, len(pairs), 0.025, alternative="greater").pvalue > 0.01
@@ -364,7 +364,7 @@ def test_looks_are_not_forgotten_when_the_seeds_are_set_afterwards(
     found = answer(results)
     assert found.verdicts[0].method == "confidence sequence"
     assert "after looks at 8, 12 seeds, then run on with a set number of seeds" in str(found)
-    assert "Run on with a set number of seeds." in told(manifest)
+    assert "Run on with a set number of seeds." in describe_stopping(manifest)
     wide = compare_of(manifest)(results.runs, "a", ["welfare"]).iloc[0]
     plain = compare_of({})(results.runs, "a", ["welfare"]).iloc[0]
     assert wide["high"] - wide["low"] > 1.2 * (plain["high"] - plain["low"])

@@ -18,7 +18,7 @@ from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution.build import build_run
 from echodrift.sim import checkpoint
-from echodrift.sim.recommender import Recommended
+from echodrift.sim.recommender import PolicyRecommender
 from scipy import sparse
 
 DERIVED = {
@@ -31,11 +31,12 @@ DERIVED = {
     "_histories": "what persona explains with; no ranking reads it",
     "_ready": "expectations under the posterior, computed again when they are missing",
     "_all_idiosyncrasies": "counter-based draws, drawn again",
-    "provided": "whether some provider has two items of the first catalog, computed when asked for",
+    "has_providers": "whether some provider has two items of the first catalog, computed when asked for",
     "takes_per_round": "the width of `recent`, computed when asked for",
     "pi": "topic weights, computed when asked for",
     "transforms": "set from the schedule before each fit",
     "seconds": "the wall time of each phase, which nothing depends on",
+    "_build_seconds": "wall time",
 }
 """Attributes that a run works out again by itself."""
 WORLD = {"users": 40, "items": 61, "topics": 5, "communities": 3}
@@ -269,9 +270,11 @@ def test_the_walk_sees_what_is_forgotten(monkeypatch):
         again = built(run)
         again.restore({**state, name: start[name]})
         assert differences(whole, again), name
-    kept = Recommended.state
+    kept = PolicyRecommender.state
     monkeypatch.setattr(
-        Recommended, "state", lambda self: {**kept(self), "remarks": np.array(["x"] * len(self._remarks))}
+        PolicyRecommender,
+        "state",
+        lambda self: {**kept(self), "remarks": np.array(["x"] * len(self._remarks))},
     )
     again = built(run)
     again.restore(whole.state())
@@ -286,7 +289,7 @@ def test_what_is_not_kept_never_changes(creators):
 
     def fixed():
         found = {"behavior": made.simulation.world.behavior}
-        for owner, names in checkpoint.FIXED.items():
+        for owner, names in checkpoint.CONSTANT_FIELDS.items():
             holder = getattr(made.simulation.world, owner) if owner else made.simulation.world
             found |= {f"{owner}.{name}": getattr(holder, name) for name in names if holder is not None}
         if not creators:
@@ -304,7 +307,7 @@ def test_what_is_not_kept_never_changes(creators):
 def test_a_field_of_an_unknown_kind_is_refused():
     made = built(planned(measures=["niche_exposure"]))
     made.simulation.world.graph.indices = {"a": 1}
-    with pytest.raises(TypeError, match="cannot keep graph.indices"):
+    with pytest.raises(TypeError, match="cannot store graph.indices"):
         made.state()
 
 

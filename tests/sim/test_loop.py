@@ -12,12 +12,12 @@ from echodrift.policies.registry import build_policy
 from echodrift.sim.loop import Simulation
 from echodrift.sim.model import FeedbackLoop
 from echodrift.sim.platform import Platform
-from echodrift.sim.recommender import NoRecommender, OracleSlate, Recommended
+from echodrift.sim.recommender import NoRecommender, OracleSlate, PolicyRecommender
 from echodrift.sim.streams import Streams
 
 
 def recommended(kind="popularity", **fields):
-    return Recommended(build_policy({"kind": kind, **fields}), [])
+    return PolicyRecommender(build_policy({"kind": kind, **fields}), [])
 
 
 def course(simulation, rounds):
@@ -139,11 +139,11 @@ class Spy(Policy):
 def test_hidden_state_never_reaches_the_observation(make_simulation):
     """Overwriting everything hidden between two looks leaves what the platform sees unchanged."""
     spy = Spy()
-    simulation = make_simulation(Recommended(spy, []))
+    simulation = make_simulation(PolicyRecommender(spy, []))
     course(simulation, 3)
-    from echodrift.sim.loop import Now
+    from echodrift.sim.loop import RoundState
 
-    before = Now(simulation.round)
+    before = RoundState(simulation.round)
     simulation.observe(before)
     world, rng = simulation.world, np.random.default_rng(0)
     for array in (world.users.tastes, world.users.shares, world.users.neutral, world.users.target,
@@ -152,7 +152,7 @@ def test_hidden_state_never_reaches_the_observation(make_simulation):
         array[:] = rng.permutation(array.ravel()).reshape(array.shape)
     world.items.niche[:] = ~world.items.niche
     world.idiosyncrasy = 99.0
-    after = Now(simulation.round)
+    after = RoundState(simulation.round)
     simulation.observe(after)
     for name in ("tags", "live", "counts", "popularity"):
         a, b = getattr(before.seen, name), getattr(after.seen, name)
@@ -163,7 +163,7 @@ def test_hidden_state_never_reaches_the_observation(make_simulation):
 
 def test_what_a_policy_is_given_refuses_writes(make_simulation):
     spy = Spy()
-    course(make_simulation(Recommended(spy, [])), 2)
+    course(make_simulation(PolicyRecommender(spy, [])), 2)
     shown = spy.seen.exposures[-1]
     for array in (
         spy.seen.tags,
@@ -179,7 +179,7 @@ def test_what_a_policy_is_given_refuses_writes(make_simulation):
 
 def test_agents_and_policies_share_no_hidden_array(make_simulation):
     spy = Spy()
-    simulation = make_simulation(Recommended(spy, []))
+    simulation = make_simulation(PolicyRecommender(spy, []))
     course(simulation, 2)
     world = simulation.world
     for hidden in (world.users.shares, world.users.tastes, world.items.topics, world.items.quality):
@@ -221,14 +221,14 @@ def test_newborns_are_shown_and_the_retired_never(make_simulation):
 
 def test_learn_from_opens_the_right_part_of_the_log(make_simulation):
     whole, frozen = Spy(), Spy()
-    course(make_simulation(Recommended(whole, [])), 6)
-    course(make_simulation(Recommended(frozen, []), platform={"learn_from": "warmup"}), 6)
+    course(make_simulation(PolicyRecommender(whole, [])), 6)
+    course(make_simulation(PolicyRecommender(frozen, []), platform={"learn_from": "warmup"}), 6)
     assert whole.seen.log.round.max() == 4
     assert frozen.seen.log.round.max() < 0
     spy = Spy()
-    twin = make_simulation(NoRecommender())
+    paired = make_simulation(NoRecommender())
     alone = make_simulation(NoRecommender())
-    arm = make_simulation(Recommended(spy, []), platform={"learn_from": "organic"}, twin=twin)
+    arm = make_simulation(PolicyRecommender(spy, []), platform={"learn_from": "organic"}, paired=paired)
     course(arm, 10)
     learned, own = spy.seen.log, arm.log.view()
     assert set(learned.source) == {Source.ORGANIC}
@@ -237,8 +237,8 @@ def test_learn_from_opens_the_right_part_of_the_log(make_simulation):
     assert np.all(np.diff(learned.round) >= 0)
     # The twin's own course is that of the organic arm, whatever else was drawn from it.
     course(alone, 10)
-    assert np.array_equal(alone.world.users.shares, twin.world.users.shares)
-    assert np.array_equal(alone.log.view().item, twin.log.view().item)
+    assert np.array_equal(alone.world.users.shares, paired.world.users.shares)
+    assert np.array_equal(alone.log.view().item, paired.log.view().item)
 
 
 def test_refit_schedule(make_simulation):
@@ -249,16 +249,19 @@ def test_refit_schedule(make_simulation):
             self.fits = [*getattr(self, "fits", []), seen.round]
 
     policy = Count()
-    course(make_simulation(Recommended(policy, []), platform={"retrain_every": 4}), 10)
+    course(make_simulation(PolicyRecommender(policy, []), platform={"retrain_every": 4}), 10)
     assert policy.fits == [0, 4, 8]
     once = Count()
-    course(make_simulation(Recommended(once, []), platform={"retrain_every": 4, "learn_from": "warmup"}), 10)
+    course(
+        make_simulation(PolicyRecommender(once, []), platform={"retrain_every": 4, "learn_from": "warmup"}),
+        10,
+    )
     assert once.fits == [0]
 
 
 def test_hidden_ties_are_hidden(make_simulation):
     spy = Spy()
-    simulation = make_simulation(Recommended(spy, []), platform={"hidden_ties": 0.5}, users=300)
+    simulation = make_simulation(PolicyRecommender(spy, []), platform={"hidden_ties": 0.5}, users=300)
     simulation.step()
     graph, friends = simulation.world.graph, spy.seen.friends
     assert friends.indices.size / graph.ties == pytest.approx(0.5, abs=0.05)
@@ -270,7 +273,7 @@ def test_hidden_ties_are_hidden(make_simulation):
 def test_stepping_past_the_horizon_is_refused(make_simulation):
     simulation = make_simulation(horizon=2)
     course(simulation, 2)
-    with pytest.raises(BadInput, match="laid out for 2 rounds"):
+    with pytest.raises(BadInput, match="allocated for 2 rounds"):
         simulation.step()
 
 
@@ -343,28 +346,30 @@ def test_the_warm_up_does_not_depend_on_the_length_of_an_arms_slates(make_simula
 
 def test_exposures_are_those_behind_the_log(make_simulation):
     whole, frozen, organic = Spy(), Spy(), Spy()
-    course(make_simulation(Recommended(whole, [])), 6)
-    course(make_simulation(Recommended(frozen, []), platform={"learn_from": "warmup"}), 6)
-    twin = make_simulation(NoRecommender())
-    course(make_simulation(Recommended(organic, []), platform={"learn_from": "organic"}, twin=twin), 6)
+    course(make_simulation(PolicyRecommender(whole, [])), 6)
+    course(make_simulation(PolicyRecommender(frozen, []), platform={"learn_from": "warmup"}), 6)
+    paired = make_simulation(NoRecommender())
+    course(
+        make_simulation(PolicyRecommender(organic, []), platform={"learn_from": "organic"}, paired=paired), 6
+    )
     assert len(whole.seen.exposures) == 5 and frozen.seen.exposures == ()
     assert len(organic.seen.exposures) == 5 and all(shown.organic.all() for shown in organic.seen.exposures)
 
 
 def test_windows_end_where_a_frozen_log_ends(make_simulation):
     spy = Spy()
-    course(make_simulation(Recommended(spy, []), platform={"learn_from": "warmup"}), 6)
+    course(make_simulation(PolicyRecommender(spy, []), platform={"learn_from": "warmup"}), 6)
     assert spy.seen.frozen and np.all(spy.seen.last(2).round >= -2) and len(spy.seen.last(2)) > 0
     moving = Spy()
-    course(make_simulation(Recommended(moving, [])), 6)
+    course(make_simulation(PolicyRecommender(moving, [])), 6)
     assert set(moving.seen.last(2).round) == {3, 4}
 
 
 def test_the_platform_knows_nothing_of_items_to_come(make_simulation):
     spy = Spy()
-    simulation = make_simulation(Recommended(spy, []), arrivals=2.0)
+    simulation = make_simulation(PolicyRecommender(spy, []), arrivals=2.0)
     course(simulation, 3)
-    born = simulation.world.items.born(2)
+    born = simulation.world.items.n_born(2)
     assert len(simulation.world.items) > born
     assert spy.seen.blocked.n_items == born == len(spy.seen.tags) and spy.seen.tags.base is None
     with pytest.raises(ValueError, match="read-only"):
@@ -373,7 +378,7 @@ def test_the_platform_knows_nothing_of_items_to_come(make_simulation):
 
 def test_a_tie_is_hidden_in_both_directions_or_in_none(make_simulation):
     spy = Spy()
-    course(make_simulation(Recommended(spy, []), platform={"hidden_ties": 0.5}, users=200), 1)
+    course(make_simulation(PolicyRecommender(spy, []), platform={"hidden_ties": 0.5}, users=200), 1)
     friends = spy.seen.friends
     source = np.repeat(np.arange(200), np.diff(friends.indptr))
     ties = set(zip(source.tolist(), friends.indices.tolist(), strict=True))
@@ -396,8 +401,8 @@ def test_an_imported_log_is_remembered_by_round(make_world):
 
 
 def test_an_organic_log_that_cannot_keep_up_is_an_error(make_simulation):
-    twin = make_simulation(NoRecommender(), behavior={"outside": 60.0})
-    arm = make_simulation(OracleSlate(), platform={"learn_from": "organic"}, twin=twin, users=60)
+    paired = make_simulation(NoRecommender(), behavior={"outside": 60.0})
+    arm = make_simulation(OracleSlate(), platform={"learn_from": "organic"}, paired=paired, users=60)
     with pytest.raises(PolicyError, match="no log of the same size"):
         course(arm, 1)
 

@@ -12,7 +12,7 @@ USERS = np.arange(60, dtype=np.int32)
 
 
 def odds_of(world, users):
-    values = item_values(world, users, len(world.items), around=True).astype(float)
+    values = item_values(world, users, len(world.items), context=True).astype(float)
     return np.exp(values - world.users.outside[users, None, None])
 
 

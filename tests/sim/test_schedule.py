@@ -29,15 +29,17 @@ def schedule(*switches: Switch) -> Schedule:
 
 def test_a_switch_is_on_from_its_round_until_its_end():
     one = schedule(Switch(3, until=5, slate=7))
-    lengths = [one.of_users("slate", 10, round)[0] for round in range(7)]
+    lengths = [one.values_by_user("slate", 10, round)[0] for round in range(7)]
     assert lengths == [10, 10, 10, 7, 7, 10, 10]
 
 
 def test_a_ramp_grows_evenly_and_only_adds_people():
     switch = Switch(10, ramp=5, share=0.5, slate=7)
     one = schedule(switch)
-    reached = [one.reached(switch, round) for round in range(8, 18)]
-    assert [switch.reach(round) for round in range(10, 16)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.5])
+    reached = [one.users_reached(switch, round) for round in range(8, 18)]
+    assert [switch.share_reached(round) for round in range(10, 16)] == pytest.approx(
+        [0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
+    )
     assert not reached[0].any() and not reached[1].any()
     for before, after in itertools.pairwise(reached):
         assert (after | ~before).all()
@@ -48,22 +50,22 @@ def test_a_ramp_grows_evenly_and_only_adds_people():
 def test_the_smaller_share_is_part_of_the_larger(first, second):
     low, high = sorted((first, second))
     small, large = Switch(0, share=low, slate=1), Switch(0, share=high, slate=1)
-    assert (schedule(large).reached(large, 0) | ~schedule(small).reached(small, 0)).all()
+    assert (schedule(large).users_reached(large, 0) | ~schedule(small).users_reached(small, 0)).all()
 
 
 def test_groups_and_communities():
     few, third = Switch(0, among="group=few", slate=3), Switch(0, among="community=3", slate=4)
     one = schedule(few, third)
     users = some_users()
-    assert (one.reached(few, 0) == (users.group == 1)).all()
-    assert (one.of_users("slate", 10, 0)[users.community == 3] == 4).all()
+    assert (one.users_reached(few, 0) == (users.group == 1)).all()
+    assert (one.values_by_user("slate", 10, 0)[users.community == 3] == 4).all()
 
 
 def test_the_later_switch_counts_and_each_thing_on_its_own():
     one = schedule(Switch(5, slate=3, model=1), Switch(2, slate=4))
-    assert one.of_users("slate", 10, 4)[0] == 4
-    assert one.of_users("slate", 10, 5)[0] == 3
-    assert one.of_users("model", 0, 4)[0] == 0
+    assert one.values_by_user("slate", 10, 4)[0] == 4
+    assert one.values_by_user("slate", 10, 5)[0] == 3
+    assert one.values_by_user("model", 0, 4)[0] == 0
 
 
 def test_refits_follow_the_schedule_in_force():
@@ -178,7 +180,7 @@ def test_a_second_model_is_learned_from_its_first_round_on():
     )
     run = build_run(of, of.arms[0], 0)
     fitted = []
-    for (model, _), recommender in run.simulation.recommender.choices.items():
+    for (model, _), recommender in run.simulation.recommender.variants.items():
         plain = recommender.policy.fit
 
         def fit(seen, rng, model=model, plain=plain):
@@ -194,7 +196,7 @@ def test_a_second_model_is_learned_from_its_first_round_on():
 def logs_of_fits(of) -> dict[int, object]:
     """Run the first arm of a study and return the log that its policy was fitted on, by round."""
     run = build_run(of, of.arms[0], 0)
-    recommender = next(iter(run.simulation.recommender.choices.values()))
+    recommender = next(iter(run.simulation.recommender.variants.values()))
     plain, logs = recommender.policy.fit, {}
 
     def fit(seen, rng):
@@ -255,7 +257,7 @@ def test_the_slates_of_some_tire_nobody_else():
 def test_a_policy_named_again_starts_from_nothing():
     of = study({"name": "again", "policy": MF, "switch": [{"round": 4, "policy": MF}]})
     recommender = build_run(of, of.arms[0], 0).simulation.recommender
-    assert recommender.choices[0, 0].policy is not recommender.choices[1, 0].policy
+    assert recommender.variants[0, 0].policy is not recommender.variants[1, 0].policy
 
 
 @pytest.mark.parametrize(

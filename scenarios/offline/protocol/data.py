@@ -1,24 +1,22 @@
-"""What is evaluated on: a log to be split, or a training and a test file, and what comes with them."""
+"""Read the data of an evaluation: a log to split, or a training and a test file, with optional metadata."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from scipy import sparse
 
-from ....config import Config
-from ....errors import BadInput
-from ....policies.fields import validated
+from ....complaints import mistakes
+from ....config import Config, plain
+from ....errors import BadInput, Mistake
 from ....policies.interactions import Friends
 from ...real_logs.logs import Log, dense_ids, read_log
 from ...real_logs.metadata import ItemFile, read_items, read_tags, read_ties
+from ...real_logs.tables import Setting
 from ...specs.study import LogConfig
 from .negatives import Negatives, read_negatives
 
@@ -29,9 +27,9 @@ class Source(Config):
     log: str | None = None
     """One log, to be split."""
     train: str | None = None
-    """What policies are fitted on, where it is split already."""
+    """Training file of data that are split already."""
     test: str | None = None
-    """What is held out of it."""
+    """Test file of data that are split already."""
     negatives: str | None = None
     """Negatives of every test pair, in the NCF form."""
     items: str | None = None
@@ -41,13 +39,13 @@ class Source(Config):
     social: str | None = None
     """Edge list of users."""
     user_column: str | None = None
-    """Column of the user id, where it is not recognized."""
+    """Column of the user id, if it is not recognized."""
     item_column: str | None = None
-    """Column of the item id, where it is not recognized."""
+    """Column of the item id, if it is not recognized."""
     rating_column: str | None = None
-    """Column of the rating, where it is not recognized."""
+    """Column of the rating, if it is not recognized."""
     time_column: str | None = None
-    """Column of the timestamp, where it is not recognized."""
+    """Column of the timestamp, if it is not recognized."""
     min_rating: float | None = Field(default=None, ge=0)
     """Keep only interactions with at least this rating."""
     user_core: int = Field(default=0, ge=0)
@@ -55,7 +53,7 @@ class Source(Config):
     item_core: int = Field(default=0, ge=0)
     """Keep items with at least this many users."""
     topics: int | Literal["auto"] = "auto"
-    """Number of topics, where they are learned."""
+    """Number of topics, if they are learned."""
 
     @field_validator("topics", mode="before")
     @classmethod
@@ -64,23 +62,23 @@ class Source(Config):
             return value
         if isinstance(value, str) and value.isdecimal() and int(value) >= 1:
             return int(value)
-        raise ValueError('it must be a whole number of at least 1, or "auto"')
+        raise ValueError('must be a whole number of at least 1, or "auto"')
 
 
 @dataclass(frozen=True)
 class Data:
-    """Interactions with dense ids, in time order: the log, or the training file and behind it the test file."""
+    """Interactions with dense ids, in time order: the log, or the training file followed by the test file."""
 
     source: Source
     user: NDArray[np.int32]
     item: NDArray[np.int32]
     time: NDArray[np.float64] | None
-    """None without timestamps (of either file)."""
+    """None if a file has no timestamps."""
     users: list[str]
-    """Original ids; sorted as numbers where all are whole numbers, else as text."""
+    """Original ids; sorted as numbers if all are whole numbers, else as text."""
     items: list[str]
-    test_from: int | None
-    """First row of the test file; None for a log that is to be split."""
+    first_test_row: int | None
+    """First row of the test file; None for a log to be split."""
     item_file: ItemFile | None
     tag_counts: tuple[sparse.csr_matrix, list[str]] | None
     """(items, tags) and the tags."""
@@ -92,31 +90,31 @@ class Data:
 
 def read_data(fields: dict[str, Any]) -> Data:
     """Read and check all files of a `Source`. Raises BadInput with file and line."""
-    with options_named():
-        source = validated("the data", Source, fields)
-        _check_combination(source)
-        if source.log is not None:
-            return _with_rest(source, read_log(_config(source, source.log)), None)
-        assert source.train is not None and source.test is not None
-        train = read_log(_config(source, source.train))
-        test = read_log(_config(source, source.test, cores=False))
-        return _with_rest(source, train, test)
+    given: dict[str, Any] = {
+        name: value if value is None else plain(value, _option(name)) for name, value in fields.items()
+    }
+    try:
+        source = Source(**given)
+    except ValidationError as error:
+        wrong = [(_option(str(each.way[0])), each.text) for each in mistakes(error, Source)]
+        raise BadInput(*(Mistake(text, source=option) for option, text in wrong)) from None
+    _check_combination(source)
+    if source.log is not None:
+        return _assemble(source, read_log(_config(source, source.log), of_option), None)
+    assert source.train is not None and source.test is not None
+    train = read_log(_config(source, source.train), of_option)
+    test = read_log(_config(source, source.test, cores=False), of_option)
+    return _assemble(source, train, test)
 
 
 def _check_combination(source: Source) -> None:
     if source.log is not None and (source.train or source.test):
-        raise BadInput("give one log to be split, or world.train and world.test, not both")
+        raise BadInput("give one log to be split, or --train and --test, not both")
     if source.log is None and not (source.train and source.test):
-        missing = (
-            "world.test"
-            if source.train
-            else "world.train"
-            if source.test
-            else "a log, or world.train and world.test"
-        )
+        missing = "--test" if source.train else "--train" if source.test else "a log, or --train and --test"
         raise BadInput(f"nothing to evaluate on: {missing} is missing")
     if source.negatives is not None and source.log is not None:
-        raise BadInput("world.negatives belongs to the pairs of a test file: give world.train and world.test")
+        raise BadInput("--negatives belongs to the pairs of a test file: give --train and --test")
 
 
 def _config(source: Source, path: str, cores: bool = True) -> LogConfig:
@@ -132,8 +130,8 @@ def _config(source: Source, path: str, cores: bool = True) -> LogConfig:
     )
 
 
-def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
-    """Put both files on common ids and add what comes with them."""
+def _assemble(source: Source, train: Log, test: Log | None) -> Data:
+    """Map both files to common ids and read the metadata files."""
     notes = list(train.notes)
     if source.min_rating is not None and np.ptp(train.rating) == 0:
         notes.append(
@@ -142,30 +140,32 @@ def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
     negatives = None if source.negatives is None else read_negatives(source.negatives)
     time = train.time
     if test is None:
-        user, item, users, items, test_from = train.user, train.item, train.users, train.items, None
+        user, item, users, items, first_test_row = train.user, train.item, train.users, train.items, None
     else:
         notes += [f"test: {note}" for note in test.notes]
         user, users = _joined(train.users, train.user, test.users, test.user)
         more = [one for line in negatives.against for one in line] if negatives else []
         item, items = _joined(train.items, train.item, test.items, test.item, more)
-        test_from = len(train)
+        first_test_row = len(train)
         if time is not None:
             time = None if test.time is None else np.concatenate([time, test.time])
-    item_file = None if source.items is None else read_items(source.items, items, source.item_column)
+    item_file = (
+        None if source.items is None else read_items(source.items, items, source.item_column, of_option)
+    )
     if item_file is not None and item_file.genres is None:
         raise BadInput(
-            f"world.items {source.items}: no column of genres, and topics are all that an item file is for here. "
+            f"--items {source.items}: no column of genres, and topics are all that an item file is for here. "
             'It needs a column such as "genres" (Drama|Comedy)'
         )
     notes += item_file.notes if item_file else ()
     tag_counts = None
     if source.tags is not None:
-        counts, labels, told = read_tags(source.tags, items, source.item_column)
+        counts, labels, tag_notes = read_tags(source.tags, items, source.item_column, of_option)
         tag_counts = counts, labels
-        notes += told
+        notes += tag_notes
     friends = Friends(np.zeros(len(users) + 1, np.int64), np.empty(0, np.int32))
     if source.social is not None:
-        ties = read_ties(source.social, users)
+        ties = read_ties(source.social, users, of_option)
         friends = Friends(ties.indptr, ties.indices)
         notes += ties.notes
     notes += negatives.notes if negatives else ()
@@ -176,12 +176,12 @@ def _with_rest(source: Source, train: Log, test: Log | None) -> Data:
         time=time,
         users=users,
         items=items,
-        test_from=test_from,
+        first_test_row=first_test_row,
         item_file=item_file,
         tag_counts=tag_counts,
         friends=friends,
         negatives=negatives,
-        notes=tuple(map(_as_options, notes)),
+        notes=tuple(notes),
     )
 
 
@@ -192,7 +192,7 @@ def _joined(
     other_codes: NDArray,
     more: list[str] = (),  # type: ignore[assignment]
 ) -> tuple[NDArray[np.int32], list[str]]:
-    """Return the codes of both files, one behind the other, on the labels of either."""
+    """Return the codes of both files, concatenated and mapped to the union of their labels, and this union."""
     import pandas as pd
 
     place, names = dense_ids(pd.Series([*labels, *other_labels, *more], dtype=object))
@@ -200,16 +200,10 @@ def _joined(
     return np.concatenate([of_first[codes], of_second[other_codes]]).astype(np.int32), names
 
 
-@contextmanager
-def options_named() -> Iterator[None]:
-    """Messages of the readers speak of the keys of a study's world; here they are options."""
-    try:
-        yield
-    except BadInput as error:
-        raise BadInput(_as_options(str(error))) from None
+def of_option(field: str) -> Setting:
+    """Return a setting of a log by the name of its option."""
+    return Setting(field, _option(field))
 
 
-def _as_options(text: str) -> str:
-    text = re.sub(r"world\.log\b", "the log", text)
-    text = re.sub(r"the data: ([a-z_]+) = ", r"world.\1 = ", text)
-    return re.sub(r"world\.([a-z_]+)", lambda match: "--" + match[1].replace("_", "-"), text)
+def _option(field: str) -> str:
+    return "the log" if field == "log" else f"--{field.replace('_', '-')}"

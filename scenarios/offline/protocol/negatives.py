@@ -13,13 +13,13 @@ _PAIR = re.compile(r"\s*\(\s*([^,()]+?)\s*,\s*([^()]+?)\s*\)\s*(.*)")
 
 @dataclass(frozen=True)
 class Negatives:
-    """What each test pair is ranked against; original ids."""
+    """The negatives of each test pair; original ids."""
 
     users: list[str]
     items: list[str]
     """The positive of each case."""
     against: list[list[str]]
-    """Its negatives: at least one, none twice, the positive not among them."""
+    """Its negatives: at least one, without repetitions, without the positive."""
     lines: list[int]
     """1-based line in the file."""
     path: Path
@@ -27,7 +27,7 @@ class Negatives:
 
 
 def read_negatives(path: str | Path, option: str = "--negatives") -> Negatives:
-    """Read the file; raises BadInput with its line for anything that is not of this form."""
+    """Read the file; raises BadInput with the line number for anything not in this form."""
     path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -75,7 +75,7 @@ def read_negatives(path: str | Path, option: str = "--negatives") -> Negatives:
 
 
 def plain_id(word: str) -> str:
-    """Return an id as logs have it: whole numbers without padding or decimals (see `tables.Table.ids`)."""
+    """Return an id in the form of logs: whole numbers without padding or decimals (see `tables.Table.ids`)."""
     word = word.strip().strip("\"'")
     try:
         number = float(word)

@@ -1,4 +1,4 @@
-"""Which interactions are held out: the last or a random share of each user's, those after a date, whole users."""
+"""Split a log: hold out each user's last or a random share of items, all after a date, or whole users."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from ....errors import BadInput, did_you_mean
 
 Rows = NDArray[np.int64]
-"""Places in the log, ascending: time order stays time order."""
+"""Row numbers of the log, ascending, so that time order is kept."""
 
 KINDS = ("leave-one-out", "random", "temporal", "users")
 FOLD_IN = 0.8
-"""Share of a held-out user's items that the policy is told at ranking time (strong generalization)."""
+"""Share of a held-out user's items that the policy gets at ranking time (strong generalization)."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,20 @@ class Split:
         return self.kind if self.kind == "leave-one-out" else f"{self.kind}:{self.share:g}"
 
     def is_drawn(self, timed: bool) -> bool:
-        """Whether it depends on the seed; timed: the log has timestamps."""
+        """Return whether the split depends on the seed; timed: the log has timestamps."""
         return self.kind in ("random", "users") or (self.kind == "leave-one-out" and not timed)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A log taken apart."""
+    """Rows of a log for training, folding in and testing."""
 
     train: Rows
-    """What policies are fitted on."""
-    fold: Rows
+    """Rows that policies are fitted on."""
+    fold_in: Rows
     """Histories of held-out users, known when ranking and not when fitting; empty for other splits."""
     test: Rows
-    """What is held out."""
+    """Held-out rows."""
 
 
 def parse_split(text: str, option: str = "--split") -> Split:
@@ -76,10 +76,10 @@ def divide(
     rows: Rows,
     rng: Generator,
 ) -> Parts:
-    """Take `rows` of a log apart; user, item, time are those of the whole log, in time order, pairs distinct.
+    """Split `rows` of a log; user, item, time are those of the whole log, in time order, pairs distinct.
 
     random, users: shares of a count are rounded down, so a user with few items may have none held out.
-    Raises BadInput where nothing is left on one side.
+    Raises BadInput if one side is empty.
     """
     of_user = user[rows]
     none = rows[:0]
@@ -97,10 +97,10 @@ def divide(
         count = np.bincount(of_user)[of_user]
         if split.kind == "leave-one-out":
             position = _newest_first(of_user) if time is not None else _place(user, item, rows, rng)
-            held = (position < 1) & (count > 1)
+            held_out = (position < 1) & (count > 1)
         else:
-            held = _place(user, item, rows, rng) < np.floor(split.share * count + 1e-9)
-        parts = Parts(rows[~held], none, rows[held])
+            held_out = _place(user, item, rows, rng) < np.floor(split.share * count + 1e-9)
+        parts = Parts(rows[~held_out], none, rows[held_out])
     for side, name in ((parts.train, "to train on"), (parts.test, "to test on")):
         if not side.size:
             most = int(np.bincount(of_user).max(initial=0))
@@ -112,7 +112,7 @@ def divide(
 
 
 def _by_users(share: float, user: NDArray, item: NDArray, rows: Rows, rng: Generator) -> Parts:
-    """Hold out whole users; of their items that others took in training, a fifth are targets."""
+    """Hold out whole users. Only items taken in training count; 1 − `FOLD_IN` of a user's are targets."""
     everyone = np.unique(user[rows])
     count = int(share * everyone.size)
     chosen = np.zeros(int(everyone.max(initial=0)) + 1, bool)
@@ -128,7 +128,7 @@ def _by_users(share: float, user: NDArray, item: NDArray, rows: Rows, rng: Gener
 
 
 def _place(user: NDArray, item: NDArray, rows: Rows, rng: Generator) -> NDArray[np.int64]:
-    """Return (rows,) each row's place, from 0, in a random order of its user's rows.
+    """Return (rows,) each row's position, from 0, in a random order of its user's rows.
 
     Draws go by user and item, not by the order of the file.
     """
@@ -142,7 +142,7 @@ def _place(user: NDArray, item: NDArray, rows: Rows, rng: Generator) -> NDArray[
 
 
 def _newest_first(of_user: NDArray) -> NDArray[np.int64]:
-    """Return each row's place from the end among its user's rows, which are in time order."""
+    """Return each row's position from the end among its user's rows, which are in time order."""
     order = np.lexsort((-np.arange(of_user.size), of_user))
     place = np.empty(of_user.size, np.int64)
     place[order] = np.arange(of_user.size) - np.searchsorted(of_user[order], of_user[order])

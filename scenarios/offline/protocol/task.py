@@ -1,4 +1,4 @@
-"""One split made ready: what policies are fitted on, what they know when they rank, and what is held out."""
+"""Build the task of one split: training data, what policies know when they rank, and held-out items."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ....policies.interactions import Blocked, FloatArray, IntArray, Interaction
 from ....sim.streams import Streams
 from ...real_logs.logs import Log
 from ...real_logs.topics import topics_from_genres, topics_from_tags, topics_from_users
-from ...real_logs.twin import history
-from .data import Data, options_named
+from ...real_logs.twin import history_from_log
+from .data import Data, of_option
 from .splits import Parts, Rows, Split, divide
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What counts as a test item and what may be recommended."""
+    """Which items count as held out and which may be recommended."""
 
     mask: bool = True
-    """What a user took in training is not recommended again, and does not count as held out."""
+    """Items that a user took in training are neither recommended again nor counted as held out."""
     cold_users: bool = False
     """Evaluate users without history in training, too."""
     known_items: bool = False
@@ -32,7 +32,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Cases:
-    """Test pairs that are each ranked among sampled negatives; arrays (cases,)."""
+    """Test pairs, each ranked among its sampled negatives; arrays (cases,)."""
 
     user: IntArray
     item: IntArray
@@ -43,13 +43,13 @@ class Cases:
 
 @dataclass(frozen=True)
 class Task:
-    """All that a policy needs to be fitted and judged; the same for every policy of a seed."""
+    """Training data and held-out items; the same for every policy of a seed."""
 
     seed: int
-    fit: Observation
+    train: Observation
     seen: Observation
-    """At ranking time: with the histories of users that are folded in."""
-    fold: IntArray
+    """Known at ranking time: the training data and the histories of users to fold in."""
+    fold_in_users: IntArray
     """Users to fold in."""
     users: IntArray
     """(B,) users with held-out items, ascending."""
@@ -57,40 +57,41 @@ class Task:
     relevant: IntArray
     """Held-out items of users[b]: relevant[indptr[b]:indptr[b+1]]."""
     cases: Cases | None
-    """Test pairs with their negatives; None where everything is ranked."""
+    """Test pairs with their negatives; None if the whole catalog is ranked."""
     labels: list[str]
     """(B,) original ids of `users`."""
     notes: tuple[str, ...]
 
 
-def make_task(data: Data, split: Split | None, seed: int, rules: Rules, tagged: bool) -> Task:
-    """Return the task of a seed. split: None for data that come split; tagged: whether anybody reads topics."""
-    return build_task(data, parts_of(data, split, seed), seed, rules, tagged, split)
+def task_for_seed(data: Data, split: Split | None, seed: int, rules: Rules, needs_tags: bool) -> Task:
+    """Return the task of a seed. split: None for data with a test file; needs_tags: whether topics are read."""
+    return build_task(data, split_rows(data, split, seed), seed, rules, needs_tags, split)
 
 
-def parts_of(data: Data, split: Split | None, seed: int) -> Parts:
-    """Return which rows are for training, for folding in and for testing."""
+def split_rows(data: Data, split: Split | None, seed: int) -> Parts:
+    """Return the rows for training, for folding in and for testing."""
     rows = np.arange(data.user.size)
-    if data.test_from is not None:
-        return Parts(rows[: data.test_from], rows[:0], rows[data.test_from :])
+    if data.first_test_row is not None:
+        return Parts(rows[: data.first_test_row], rows[:0], rows[data.first_test_row :])
     assert split is not None
     return divide(split, data.user, data.item, data.time, rows, Streams(seed)("offline.split"))
 
 
-def build_task(data: Data, parts: Parts, seed: int, rules: Rules, tagged: bool, split: Split | None) -> Task:
-    """Return the task of a log taken apart."""
+def build_task(
+    data: Data, parts: Parts, seed: int, rules: Rules, needs_tags: bool, split: Split | None
+) -> Task:
+    """Return the task of a split log."""
     strong = split is not None and split.kind == "users"
     if strong:
         rules = replace(rules, known_items=True)
-    known = parts.train if not parts.fold.size else np.union1d(parts.train, parts.fold)
+    known = parts.train if not parts.fold_in.size else np.union1d(parts.train, parts.fold_in)
     n_users, n_items = len(data.users), len(data.items)
     taken = np.bincount(data.item[parts.train], minlength=n_items)
     notes: list[str] = []
     user, item = _held_out(data, parts, known, taken, rules, strong, notes)
     live = taken > 0 if rules.known_items else np.ones(n_items, bool)
-    with options_named():
-        tags, told = _tags(data, parts.train, tagged)
-    notes += told
+    tags, tag_notes = _tags(data, parts.train, needs_tags)
+    notes += tag_notes
 
     def observation(rows: Rows) -> Observation:
         blocked = Blocked(n_users, n_items)
@@ -98,15 +99,15 @@ def build_task(data: Data, parts: Parts, seed: int, rules: Rules, tagged: bool, 
             blocked.set(data.user[rows], data.item[rows])
         return Observation(0, n_users, n_items, _interactions(data, rows), tags, live, blocked, data.friends)
 
-    fit = observation(parts.train)
-    seen = observation(known) if parts.fold.size else fit
+    train = observation(parts.train)
+    seen = observation(known) if parts.fold_in.size else train
     cases = _cases(data, user, item, notes)
     if cases is not None:
         user, item = cases.user, cases.item
     users, indptr, relevant = _by_user(user, item)
-    fold = np.unique(data.user[parts.fold]).astype(np.int32)
+    fold = np.unique(data.user[parts.fold_in]).astype(np.int32)
     return Task(
-        seed, fit, seen, np.intersect1d(fold, users).astype(np.int32), users, indptr, relevant, cases,
+        seed, train, seen, np.intersect1d(fold, users).astype(np.int32), users, indptr, relevant, cases,
         [data.users[one] for one in users], tuple(notes),
     )  # fmt: skip
 
@@ -114,17 +115,17 @@ def build_task(data: Data, parts: Parts, seed: int, rules: Rules, tagged: bool, 
 def _held_out(
     data: Data, parts: Parts, known: Rows, taken: NDArray, rules: Rules, strong: bool, notes: list[str]
 ) -> tuple[IntArray, IntArray]:
-    """Return the test pairs that count, and say what does not."""
+    """Return the test pairs that count, and add notes about those that do not."""
     user, item = data.user[parts.test], data.item[parts.test]
     has_history = np.bincount(data.user[known], minlength=len(data.users)) > 0
     everyone = np.unique(user).size
 
-    def drop(out: NDArray[np.bool_], sentence: str) -> None:
+    def drop(dropped: NDArray[np.bool_], sentence: str) -> None:
         nonlocal user, item
-        if out.any():
-            gone = f"{np.unique(user[out]).size:,}", f"{int(out.sum()):,}"
-            notes.append(sentence.format(users=gone[0], pairs=gone[1]))
-            user, item = user[~out], item[~out]
+        if dropped.any():
+            users, pairs = f"{np.unique(user[dropped]).size:,}", f"{int(dropped.sum()):,}"
+            notes.append(sentence.format(users=users, pairs=pairs))
+            user, item = user[~dropped], item[~dropped]
 
     if not rules.cold_users:
         drop(
@@ -145,42 +146,44 @@ def _held_out(
             f"{int(unknown.sum()):,} of {user.size:,} test items were taken by nobody in training; they count as held out."
         )
     if strong:
-        folded = np.unique(data.user[parts.fold]).size
+        folded = np.unique(data.user[parts.fold_in]).size
         skipped = folded - np.unique(user).size
         if skipped > 0:
             notes.append(
                 f"{skipped:,} of {folded:,} held-out users have fewer than 5 items and so no targets; they are left out."
             )
-    elif data.test_from is None:
-        there = np.unique(data.user[np.union1d(parts.train, parts.test)]).size
-        if everyone < there:
-            notes.append(f"{there - everyone:,} of {there:,} users have no item in the test part.")
+    elif data.first_test_row is None:
+        total = np.unique(data.user[np.union1d(parts.train, parts.test)]).size
+        if everyone < total:
+            notes.append(f"{total - everyone:,} of {total:,} users have no item in the test part.")
     if not user.size:
         raise BadInput("there is nothing to test on: " + (" ".join(notes) or "the test part is empty."))
     return user, item
 
 
 def _interactions(data: Data, rows: Rows) -> Interactions:
-    """Return rows of the log as what the platform has seen before round 0, laid out as in a study on a log."""
+    """Return rows of the log as interactions before round 0, in the same layout as in a study on a log."""
     time = None if data.time is None else data.time[rows]
-    return history(Log(data.user[rows], data.item[rows], np.empty(0), time, data.users, data.items, ()))
+    return history_from_log(
+        Log(data.user[rows], data.item[rows], np.empty(0), time, data.users, data.items, ())
+    )
 
 
-def _tags(data: Data, rows: Rows, tagged: bool) -> tuple[FloatArray, tuple[str, ...]]:
-    """Return (items, topics): from tags, else genres, else (where anybody asks) from who took what in training."""
+def _tags(data: Data, rows: Rows, needs_tags: bool) -> tuple[FloatArray, tuple[str, ...]]:
+    """Return (items, topics) from tags, else from genres, else from co-consumption in training; one topic if unused."""
     users, items = len(data.users), len(data.items)
-    if not tagged:
+    if not needs_tags:
         return np.ones((items, 1), np.float32), ()
     taken = sparse.csr_matrix((np.ones(rows.size), (data.item[rows], data.user[rows])), shape=(items, users))
     if data.tag_counts is not None:
-        topics = topics_from_tags(*data.tag_counts, taken, data.source.topics)
+        topics = topics_from_tags(*data.tag_counts, taken, data.source.topics, of_option)
     elif data.item_file is not None and data.item_file.genres is not None:
-        topics = topics_from_genres(data.item_file.genres, data.item_file.genre_names, taken)
+        topics = topics_from_genres(data.item_file.genres, data.item_file.genre_names, taken, of_option)
     else:
-        topics = topics_from_users(taken, data.source.topics)
+        topics = topics_from_users(taken, data.source.topics, of_option)
     mixtures = topics.mixtures
     if topics.source == "co-consumption":
-        # what nobody took says nothing about its topics
+        # Items that nobody took have no data about their topics.
         used = np.diff(taken.indptr) > 0
         mixtures = np.where(used[:, None], mixtures, mixtures[used].mean(axis=0))
     return (mixtures / mixtures.sum(axis=1, keepdims=True)).astype(np.float32), topics.notes
@@ -194,14 +197,16 @@ def _by_user(user: IntArray, item: IntArray) -> tuple[IntArray, NDArray[np.int64
 
 
 def _cases(data: Data, user: IntArray, item: IntArray, notes: list[str]) -> Cases | None:
-    """Return the cases of the negatives file whose pair counts; BadInput for a pair that the test file lacks."""
+    """Return the cases of the negatives file whose pair counts; BadInput for a pair missing in the test file."""
     given = data.negatives
     if given is None:
         return None
     place_user = {label: j for j, label in enumerate(data.users)}
     place_item = {label: j for j, label in enumerate(data.items)}
-    assert data.test_from is not None
-    test = set(zip(data.user[data.test_from :].tolist(), data.item[data.test_from :].tolist(), strict=True))
+    assert data.first_test_row is not None
+    test = set(
+        zip(data.user[data.first_test_row :].tolist(), data.item[data.first_test_row :].tolist(), strict=True)
+    )
     counted = set(zip(user.tolist(), item.tolist(), strict=True))
     found: list[tuple[int, int, list[int]]] = []
     for who, what, against, line in zip(given.users, given.items, given.against, given.lines, strict=True):

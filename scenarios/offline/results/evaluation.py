@@ -1,4 +1,4 @@
-"""What an evaluation gave: a tidy table, means with intervals, and differences paired by seed."""
+"""Results of an evaluation: a tidy table, means with intervals, and differences paired by seed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ....errors import BadInput, did_you_mean
 from ..score import Outcome
+from ..split_size import SplitSize, averaging_unit, describe_sizes
 from ..storage import make_folder, write_atomically, write_table
-from ..tested import Size, rests_on, unit
 from .table import as_text
 
 if TYPE_CHECKING:
@@ -39,18 +39,18 @@ class Evaluation:
         self.policies, self.specs, self.metric_names, self.seeds = policies, specs, metrics, seeds
         self.split, self.drawn = split, drawn
         self.notes = notes
-        """What was dropped, merged or decided on the way, in sentences."""
-        self.tested: dict[int, Size] = {}
-        """Seed → what its split tests on; without the seeds whose split leaves nothing."""
+        """What was dropped, merged or decided, as sentences."""
+        self.split_sizes: dict[int, SplitSize] = {}
+        """Seed → size of its split, without seeds whose split leaves nothing to test."""
         self.outcomes: list[Outcome] = []
 
-    def take(self, outcomes: list[Outcome]) -> None:
-        """Take the outcomes in, in the order of seeds and policies."""
+    def add_outcomes(self, outcomes: list[Outcome]) -> None:
+        """Store the outcomes in the order of policies and seeds, and their remarks as notes."""
         seed = {number: place for place, number in enumerate(self.seeds)}
         policy = {name: place for place, name in enumerate(self.policies)}
         self.outcomes = sorted(outcomes, key=lambda one: (policy[one.policy], seed[one.seed]))
-        told = [f"{one.policy}: {remark}" for one in self.outcomes for remark in one.remarks]
-        self.notes = list(dict.fromkeys([*self.notes, *told]))
+        remarks = [f"{one.policy}: {remark}" for one in self.outcomes for remark in one.remarks]
+        self.notes = list(dict.fromkeys([*self.notes, *remarks]))
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -72,25 +72,27 @@ class Evaluation:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """Policy, seed and error of what failed."""
+        """Policy, seed and error of every failure."""
         import pandas as pd
 
         rows = [(one.policy, one.seed, one.error) for one in self.outcomes if one.status != "ok"]
         return pd.DataFrame(rows, columns=["policy", "seed", "error"])
 
     @property
-    def rests_on(self) -> str:
-        """How many splits and users (or test pairs) the means are over, in words."""
-        found = list(self.tested.values())
+    def sample_size(self) -> str:
+        """Number of splits and users (or test pairs) behind the means, as text."""
+        found = list(self.split_sizes.values())
         if len(self.seeds) > 1 and not self.drawn:
-            return f"{len(self.seeds)} fits on the same {rests_on(found[:1], 'test')}"
-        return rests_on(found, "test")
+            return f"{len(self.seeds)} fits on the same {describe_sizes(found[:1], 'test')}"
+        return describe_sizes(found, "test")
 
     @property
     def interval(self) -> str:
-        """What `half` in the summary is, in words."""
+        """The meaning of `half` in the summary, as text."""
         if len(self.seeds) < 2:
-            return f"± standard error of the mean over {unit(self.tested.values())} (one split)"
+            return (
+                f"± standard error of the mean over {averaging_unit(self.split_sizes.values())} (one split)"
+            )
         if self.drawn:
             return f"± half of the 95 % t interval over {len(self.seeds)} splits"
         return f"± half of the 95 % t interval over {len(self.seeds)} fits on the same split"
@@ -136,7 +138,7 @@ class Evaluation:
         wide = wide.reset_index().rename(columns={"policy": "arm"})
         others = [name for name in self.policies if name != reference]
         table = compare(wide, reference, self.metric_names, primary=self.metric_names, arms=others)
-        wanted = [
+        columns = [
             "arm",
             "measure",
             "mean_arm",
@@ -148,11 +150,13 @@ class Evaluation:
             "p",
             "verdict",
         ]
-        return table[wanted].rename(columns={"arm": "policy", "measure": "metric", "mean_arm": "mean_policy"})
+        return table[columns].rename(
+            columns={"arm": "policy", "measure": "metric", "mean_arm": "mean_policy"}
+        )
 
     @property
     def users(self) -> pd.DataFrame:
-        """One row per policy, seed, user (or test pair) and metric that has a value for each of them."""
+        """One row per policy, seed, user (or test pair) and metric, for metrics with a value per user."""
         import pandas as pd
 
         parts = [
@@ -173,7 +177,7 @@ class Evaluation:
         )  # fmt: skip
 
     def write(self, folder: Path, per_user: bool = False) -> None:
-        """Write metrics, summary, differences (with several seeds), and users if asked; raises StorageError."""
+        """Write metrics, summary, differences (with several seeds), and users if `per_user`; raises StorageError."""
         make_folder(folder)
         write_table(folder, "metrics", self.metrics)
         write_table(folder, "summary", self.summary)

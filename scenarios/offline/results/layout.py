@@ -1,4 +1,4 @@
-"""Tables that fit a width: in several parts where they are too wide, with numbers for names that are too long."""
+"""Fit tables into the terminal: several parts if they are too wide, numbers instead of long names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Columns = dict[str, list[str]]
 
 
 def short_names(names: Sequence[str], columns: Columns, width: int) -> list[str]:
-    """Return the names, or "1", "2", … where the table is too wide with them and numbers make it better."""
+    """Return the names, or "1", "2", … if the table is too wide with names and numbers help."""
     numbers = [str(place) for place in range(1, len(names) + 1)]
     named = parts({"policy": list(names)} | columns, width)
     numbered = parts({"policy": numbers} | columns, width)
@@ -23,7 +23,7 @@ def short_names(names: Sequence[str], columns: Columns, width: int) -> list[str]
 
 
 def legend(names: Sequence[str], short: Sequence[str], width: int) -> list[str]:
-    """Return lines that say what the short names stand for; none where they are the names."""
+    """Return lines that explain the short names; none if they equal the names."""
     if list(names) == list(short):
         return []
     lines = []
@@ -41,7 +41,7 @@ def legend(names: Sequence[str], short: Sequence[str], width: int) -> list[str]:
 
 
 def parts(columns: Columns, width: int) -> list[Columns]:
-    """Return the columns in parts that fit the width, each with the first column."""
+    """Return the columns in parts that fit the width; each has the first column."""
     (first, names), *others = columns.items()
     found: list[Columns] = [{first: names}]
     for heading, cells in others:
@@ -52,19 +52,19 @@ def parts(columns: Columns, width: int) -> list[Columns]:
 
 
 def _width(columns: Columns) -> int:
-    """Return how wide `table` gets: three blanks between columns, one at either end."""
+    """Return the width of `table`: three spaces between columns, one at either end."""
     return -1 + sum(3 + max(map(len, [heading, *cells]), default=0) for heading, cells in columns.items())
 
 
 def table(columns: Columns) -> Table:
-    """Return the columns as a table, the first one at the left."""
+    """Return the columns as a table; the first one is left-aligned."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    result = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, heading in enumerate(columns):
-        made.add_column(Text(heading), justify="right" if place else "left", no_wrap=bool(place))
+        result.add_column(Text(heading), justify="right" if place else "left", no_wrap=bool(place))
     for row in zip(*columns.values(), strict=True):
-        made.add_row(*(Text(cell) for cell in row))
-    return made
+        result.add_row(*(Text(cell) for cell in row))
+    return result

@@ -1,4 +1,4 @@
-"""An evaluation for the screen: a row per policy, a column per metric, and what the numbers rest on."""
+"""Print an evaluation: a row per policy, a column per metric, and the sample size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Shown(Protocol):
-    """What the table shows of an evaluation."""
+    """The attributes of an evaluation that are printed."""
 
     policies: list[str]
     seeds: list[int]
@@ -24,7 +24,7 @@ class Shown(Protocol):
     split: str
 
     @property
-    def rests_on(self) -> str: ...
+    def sample_size(self) -> str: ...
     @property
     def interval(self) -> str: ...
     @property
@@ -43,7 +43,7 @@ def show(result: Shown) -> None:
 
 
 def as_text(result: Shown, width: int | None = None) -> str:
-    """Return the tables as plain text, as wide as the terminal (80 columns where there is none)."""
+    """Return the tables as plain text, as wide as the terminal (80 columns without one)."""
     from rich.console import Console
 
     text = io.StringIO()
@@ -70,7 +70,7 @@ def _print(result: Shown, console: Console) -> None:
 
 def _caption(result: Shown) -> list[str]:
     return [
-        f"split {result.split}; {result.rests_on}",
+        f"split {result.split}; {result.sample_size}",
         f"mean {result.interval}",
         "seconds of one fit and one ranking on one core",
     ]

@@ -1,4 +1,4 @@
-"""What tuning gave: a table of trials, the best settings as a line to paste, and their score on the test part."""
+"""Results of a tuning: a table of trials, the best settings as a line for a study, and their test score."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from ....policies.search_space import Range, SearchSpace
 from ....wording import counted, toml
 from ..inline_toml import write_option
-from ..metric_list import Asked
+from ..metric_list import RequestedMetric
 from ..score import Outcome
 from ..specs import Contender
+from ..split_size import SplitSize, averaging_unit, describe_sizes
 from ..storage import make_folder, write_atomically, write_table
-from ..tested import Size, rests_on, unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Trial:
-    """One setting that was tried."""
+    """One trial: the settings that were tried, and their value."""
 
     number: int
     fields: dict[str, Any]
-    """What it changes about the policy as given."""
+    """Fields that differ from the policy as given."""
     spec: dict[str, Any]
     status: str = "ok"
     error: str = ""
@@ -48,31 +48,31 @@ class Tuning:
     def __init__(
         self,
         base: Contender,
-        asked: Asked,
+        metric: RequestedMetric,
         split: str,
         seeds: list[int],
         space: SearchSpace,
         notes: list[str],
     ) -> None:
-        self.base, self.asked, self.split, self.seeds, self.space = base, asked, split, seeds, space
+        self.base, self.metric, self.split, self.seeds, self.space = base, metric, split, seeds, space
         self.notes = notes
         self.trials_done: list[Trial] = []
         self.test: list[tuple[str, Outcome]] = []
         """("default" or "best", outcome on the test part)."""
-        self.validated: list[Size] = []
-        """What the validation part of every seed consists of."""
-        self.tested: list[Size] = []
-        """What the test part consists of, one for every seed; the same users in all."""
+        self.validation_sizes: list[SplitSize] = []
+        """Size of the validation part of every seed."""
+        self.test_sizes: list[SplitSize] = []
+        """Size of the test part, once per seed; the users are the same."""
 
     def add(self, trial: Trial) -> None:
-        """Take a trial in; they may come in any order."""
+        """Add a trial; trials may come in any order."""
         self.trials_done.append(trial)
         self.trials_done.sort(key=lambda one: one.number)
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best value, the earlier one at a tie; None where all failed."""
-        sign = -1 if self.asked.about.better == "lower" else 1
+        """The trial with the best value, the earlier one at a tie; None if all failed."""
+        sign = -1 if self.metric.definition.better == "lower" else 1
         return max(
             (one for one in self.trials_done if one.status == "ok"),
             key=lambda one: sign * one.value,
@@ -102,7 +102,7 @@ class Tuning:
         rows = [
             {
                 "trial": one.number,
-                self.asked.label: one.value,
+                self.metric.label: one.value,
                 **{name: _cell(one.fields.get(name)) for name in sorted(self.space)},
                 "spec": write_option(one.spec),
                 "fit_seconds": one.fit_seconds,
@@ -128,19 +128,19 @@ class Tuning:
         broken = next((one.error for one in found if one.status != "ok"), "")
         if broken or not found:
             return math.nan, math.nan, broken
-        values = [one.values[self.asked.label].value for one in found]
+        values = [one.values[self.metric.label].value for one in found]
         if len(values) == 1:
-            return values[0], found[0].values[self.asked.label].error, ""
+            return values[0], found[0].values[self.metric.label].error, ""
         mean, half, _, _ = t_interval(np.array(values))
         return float(mean), float(half), ""
 
     def __str__(self) -> str:
         best, failed = self.best, len(self.failed)
         tried = counted(len(self.trials_done), "trial") + (f", {failed} failed" if failed else "")
-        lines = [f"{tried}; {self.asked.label} on the validation part ({self.split}):"]
+        lines = [f"{tried}; {self.metric.label} on the validation part ({self.split}):"]
         if best is None:
             return f"{tried}: there is no best one."
-        lines.append(f"  {rests_on(self.validated, 'validation')}")
+        lines.append(f"  {describe_sizes(self.validation_sizes, 'validation')}")
         default = self.trials_done[0]
         lines.append(f"  default  {_shown(default.value)}  {write_option(default.spec)}")
         if best.number:
@@ -150,10 +150,10 @@ class Tuning:
         over = (
             f"95 % t interval over {len(self.seeds)} fits"
             if len(self.seeds) > 1
-            else f"standard error over {unit(self.tested)}"
+            else f"standard error over {averaging_unit(self.test_sizes)}"
         )
         if self.test:
-            lines += [f"on the test part (± {over}):", f"  {rests_on(self.tested[:1], 'test')}"]
+            lines += [f"on the test part (± {over}):", f"  {describe_sizes(self.test_sizes[:1], 'test')}"]
             for name in dict.fromkeys(label for label, _ in self.test):
                 value, half, error = self.test_value(name)
                 text = error or _shown(value) + (f" ± {half:.4f}" if math.isfinite(half) else "")
@@ -168,22 +168,24 @@ class Tuning:
         write_table(folder, "trials", self.trials)
         if self.best is not None:
             write_atomically(folder / "best.toml", f"{self.line}\n".encode())
-        tested = {name: self.test_value(name)[0] for name in dict.fromkeys(label for label, _ in self.test)}
+        test_values = {
+            name: self.test_value(name)[0] for name in dict.fromkeys(label for label, _ in self.test)
+        }
         about = {
             "echodrift": version("echodrift"),
             "policy": self.base.spec,
-            "metric": self.asked.label,
+            "metric": self.metric.label,
             "validation": self.split,
             "seeds": self.seeds,
-            "space": {name: _described(where) for name, where in self.space.items()},
-            "test": {name: value if math.isfinite(value) else None for name, value in tested.items()},
+            "space": {name: _describe_range(where) for name, where in self.space.items()},
+            "test": {name: value if math.isfinite(value) else None for name, value in test_values.items()},
             "notes": self.notes,
         }
         write_atomically(folder / "tuning.json", json.dumps(about, indent=1, ensure_ascii=False).encode())
 
 
 def _cell(value: Any) -> Any:
-    """Return a field's value as a table can hold it beside others."""
+    """Return a field's value for a table; lists and tables as JSON."""
     return value if value is None or isinstance(value, (bool, int, float, str)) else json.dumps(value)
 
 
@@ -191,7 +193,7 @@ def _shown(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "failed"
 
 
-def _described(where: Any) -> str:
+def _describe_range(where: Any) -> str:
     if isinstance(where, Range):
         return f"{where.low:g}:{where.high:g}:{'log' if where.log else 'linear'}"
     return ",".join(map(str, where.values))

@@ -7,7 +7,7 @@ from echodrift.agents.dynamics.reference import value_of, visit_one
 from echodrift.agents.values import item_values
 from echodrift.sim.streams import Streams
 
-KEYS = ChoiceKeys.of(Streams(5))
+KEYS = ChoiceKeys.from_streams(Streams(5))
 
 
 @pytest.mark.parametrize("examination", ["cascade", "power"])
@@ -42,7 +42,7 @@ def test_whole_catalog_values_equal_the_reference(make_simulation, everything):
         simulation.step()
     world = simulation.world
     users = np.array([3, 17], dtype=np.int32)
-    values = item_values(world, users, 80, around=True)
+    values = item_values(world, users, 80, context=True)
     for b, user in enumerate(users):
         for taste in range(3):
             expected = [value_of(world, int(user), taste, item) for item in range(80)]

@@ -224,7 +224,7 @@ def test_the_share_of_behaviors_and_what_turns_it(planted: Callable[..., Results
     [verdict] = judge(results)
     [line] = verdict.judgements
     assert line.share is not None and line.share.low <= (attention >= 0.6).mean() <= line.share.high
-    [turn] = line.flips
+    [turn] = line.tipping_points
     assert (turn.key, turn.holds) == ("behavior.attention", "above") and turn.value == pytest.approx(
         0.6, abs=0.04
     )
@@ -233,7 +233,7 @@ def test_the_share_of_behaviors_and_what_turns_it(planted: Callable[..., Results
     assert "of plausible behaviors" in text and "turns on behavior.attention (holds above 0." in text
     results.study["gate"]["guardrail"] = [{"measure": "m0", "at_most": "baseline"}]
     [below] = judge(results)[0].judgements
-    assert below.flips[0].holds == "below" and below.share is not None
+    assert below.tipping_points[0].holds == "below" and below.share is not None
     assert below.share.mean == pytest.approx(1 - line.share.mean, abs=1e-9)
     results.study["uncertainty"]["design"] = "saltelli"
     with pytest.raises(BadInput, match="Saltelli"):

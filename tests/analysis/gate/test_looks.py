@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.analysis.gate.judge import judge
+from echodrift.analysis.gate.lines import lines_at
 from echodrift.analysis.gate.looks import Looks
 from echodrift.analysis.gate.questions import questions
 from echodrift.analysis.gate.sequential import compare_of, sequential_compare
@@ -148,7 +149,7 @@ def test_a_value_on_one_side_alone_is_no_pass(
     assert line.outcome == "FAIL" and line.reason == ""
     # without an interval or on both sides of the limit it says both
     [line] = judge(one_sided([{"at_least": "baseline + 0.11"}], (7,), arm, stopping=stopping))[0].judgements
-    assert "holds the limit; only one of" in line.reason and line.seeds_needed is None
+    assert "contains the limit; only one of" in line.reason and line.seeds_needed is None
 
 
 def test_values_that_neither_arm_has_are_left_out(
@@ -176,8 +177,8 @@ def test_equivalent_is_said_of_lines_that_pass_alone(
     results = planted(pairs, [{"at_least": f"baseline - {margin!r}"}], baseline=0.0, method=method)
     [verdict] = judge(results)
     [line] = verdict.judgements
-    entry = results.study["gate"]["guardrail"][0]
-    said = report_verdict._no_harm(results.points[0], verdict, line, results.study["gate"], entry)
+    [numbers] = lines_at(results, results.study["gate"], results.points[0])
+    said = report_verdict._no_harm(verdict, line, numbers)
     assert said == "" if method != "t" else bool(said) == (line.outcome != "FAIL")
     if said.startswith("equivalent"):
         # both ends of the interval that the page shows lie within ± the margin

@@ -12,10 +12,10 @@ import pytest
 from echodrift.analysis.gate.judge import Answer, answer, judge
 from echodrift.analysis.gate.lines import spreads
 from echodrift.analysis.gate.questions import questions
-from echodrift.analysis.gate.verdicts import worst
+from echodrift.analysis.gate.verdicts import overall_outcome
 from echodrift.analysis.results import Results
 from echodrift.analysis.statistics import mean_interval, seeds_needed
-from echodrift.analysis.statistics.resampling import fewest
+from echodrift.analysis.statistics.resampling import fewest_values
 from echodrift.errors import ExitCode
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,11 +119,11 @@ def test_arms_that_have_values_in_different_rounds_have_no_pair(drifting: Result
 def test_what_can_no_longer_pass_is_known_while_the_study_runs(planted: Callable[..., Results]) -> None:
     stopping = {"looks": [8]}
     found = planted(np.full((2, 8), 0.1) + 0.001 * np.arange(8), [LINE, LINE], stopping=stopping)
-    assert [question.stuck for question in questions(found)] == ["", ""]
+    assert [question.blocked for question in questions(found)] == ["", ""]
     found.rounds.loc[(found.rounds["arm"] == "new") & (found.rounds["seed"] == 5), "m1"] = np.nan
     first, second = questions(found)
-    assert first.decided and not first.stuck
-    assert not second.decided and "a value for seed 5" in second.stuck
+    assert first.decided and not first.blocked
+    assert not second.decided and "a value for seed 5" in second.blocked
 
 
 # Runs that are not there
@@ -172,13 +172,13 @@ def test_a_grid_point_without_runs_is_no_pass(planted: Callable[..., Results]) -
     assert answer(whole).outcome == "PASS"
     half = replace(whole, rounds=whole.rounds[whole.rounds["k"] == 1], runs=whole.runs[whole.runs["k"] == 1])
     found = answer(half)
-    assert (found.outcome, found.exit_code, found.unjudged) == ("UNDECIDED", ExitCode.GATE_UNDECIDED, 1)
+    assert (found.outcome, found.exit_code, found.missing_points) == ("UNDECIDED", ExitCode.GATE_UNDECIDED, 1)
     for text in (str(found), found.markdown()):
         assert "1 more grid point has no run; without it there is no PASS" in text
     assert json.loads(found.json())["grid_points_without_runs"] == 1
     none = answer(replace(whole, rounds=whole.rounds.iloc[:0], runs=whole.runs.iloc[:0]))
-    assert none.outcome == "UNDECIDED" and none.unjudged == 2 and "2 more grid points have" in str(none)
-    assert worst([]) == "UNDECIDED" and Answer("s", [], 0).outcome == "UNDECIDED"
+    assert none.outcome == "UNDECIDED" and none.missing_points == 2 and "2 more grid points have" in str(none)
+    assert overall_outcome([]) == "UNDECIDED" and Answer("s", [], 0).outcome == "UNDECIDED"
 
 
 def test_seeds_that_are_still_to_run_are_told(planted: Callable[..., Results]) -> None:
@@ -218,7 +218,7 @@ def test_a_bootstrap_interval_needs_as_many_seeds_as_could_show_anything(
     planted: Callable[..., Results],
 ) -> None:
     """All of n differences lie above the truth with probability 2⁻ⁿ: a PASS on 2 seeds would be a coin thrown twice."""
-    assert [fewest(level) for level in (0.9, 0.95, 0.99)] == [5, 6, 8]
+    assert [fewest_values(level) for level in (0.9, 0.95, 0.99)] == [5, 6, 8]
     for n in (2, 3, 5):
         pairs = 0.01 * (1 + np.arange(n))
         [verdict] = judge(planted(pairs, [LINE], method="bootstrap"))
@@ -226,7 +226,7 @@ def test_a_bootstrap_interval_needs_as_many_seeds_as_could_show_anything(
         assert line.outcome == "UNDECIDED" and np.isnan(line.interval.low)
         assert f"{n} seeds: a bootstrap interval at 95 % takes 6" in line.reason
         assert line.seeds_needed is not None and line.seeds_needed >= 6
-        assert "(reckoned for t intervals)" in line.reason
+        assert "(computed for t intervals)" in line.reason
         [line] = judge(planted(-pairs, [LINE], method="bootstrap"))[0].judgements
         assert line.outcome == "UNDECIDED"
     pairs = 0.01 * (1 + np.arange(6))

@@ -43,7 +43,7 @@ def test_baskets_hold_distinct_items_first(run):
     _, setup, rounds = run
     window = Window(setup)
     for round in rounds:
-        window.see(round)
+        window.update(round)
     baskets = window.baskets()
     for user, taken in enumerate(consumption(rounds, 24)):
         count, distinct = baskets.takes[user], baskets.distinct[user]
@@ -68,7 +68,7 @@ def test_overlap_is_the_exact_mean_over_all_subsamples(sample):
     window = Window(random_setup(world, rng))
     rounds = [random_round(world, rng, index) for index in range(6)]
     for round in rounds:
-        window.see(round)
+        window.update(round)
     sets = [set(taken) for taken in consumption(rounds, 8)]
     pairs = [(i, j) for i, j in combinations(range(8), 2) if min(len(sets[i]), len(sets[j])) >= sample]
     assert pairs and any(sets[i] & sets[j] for i, j in pairs)
@@ -95,7 +95,7 @@ def test_overlap_by_hand(one, other, expected):
     round.taken[:] = -1
     round.taken[0, : len(one)], round.taken[1, : len(other)] = one, other
     nobody = np.empty(0, np.int32)
-    window = Window(random_setup(world, rng)).see(replace(round, heard_users=nobody, heard_items=nobody))
+    window = Window(random_setup(world, rng)).update(replace(round, heard_users=nobody, heard_items=nobody))
     overlap, compared = mean_overlap(window, np.array([[0, 1]], np.int32), sample=5)
     assert overlap == pytest.approx(expected, nan_ok=True) and compared == (not np.isnan(expected))
 
@@ -117,7 +117,7 @@ def test_homogenization_and_gap_average_over_their_pairs(run):
     values = last_values(setup, rounds, "homogenization", "community_gap")
     window = Window(setup)
     for round in rounds:
-        window.see(round)
+        window.update(round)
     gap = CommunityGap(setup)
     community = world.users.community
     assert (community[gap._within[:, 0]] == community[gap._within[:, 1]]).all()

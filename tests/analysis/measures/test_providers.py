@@ -8,7 +8,7 @@ from echodrift.analysis.measures import MEASURES, build
 from echodrift.analysis.measures.testing import random_round, random_setup, random_world
 from echodrift.analysis.recording.recorder import Recorder
 from echodrift.policies.registry import build_policy
-from echodrift.sim.recommender import Recommended
+from echodrift.sim.recommender import PolicyRecommender
 
 COLUMNS = [name for name, where in MEASURES.items() if where.startswith("providers:")]
 ACTIVE = [name for name in COLUMNS if not name.startswith("provider_exposure_gini")]
@@ -132,7 +132,7 @@ def test_no_measure_counts_rows_of_items_that_nobody_made(make_simulation, repea
     rows, curves = [], []
     for horizon in (24, 60):
         simulation = make_simulation(
-            Recommended(build_policy({"kind": "matrix_factorization", "dim": 4}), []),
+            PolicyRecommender(build_policy({"kind": "matrix_factorization", "dim": 4}), []),
             horizon=horizon,
             behavior={"repeat": repeat, "word_of_mouth": 0.2, "social": 0.5, "fatigue": 0.2},
             creators={"production": 0.2, "threshold": 3.0, "patience": 4, "entry": 0.5},

@@ -12,7 +12,7 @@ from echodrift.agents.settings import WorldConfig
 from echodrift.agents.values import item_values
 from echodrift.analysis.measures import build
 from echodrift.analysis.measures.panel import UserPanel
-from echodrift.analysis.measures.regret import could_show
+from echodrift.analysis.measures.regret import available_items
 from echodrift.analysis.measures.testing import random_round, random_setup, random_world
 from echodrift.sim.oracles import oracle_slates
 from echodrift.sim.streams import Streams
@@ -49,7 +49,7 @@ def test_regret_by_brute_force_with_one_slot():
     setup = random_setup(world, rng, slate=1)
     round = random_round(world, rng, slate=1, active=1.0)
     weights, lost = [], []
-    free = could_show(round, np.arange(round.users.size))
+    free = available_items(round, np.arange(round.users.size))
     for row, user in enumerate(round.users):
         best = max(expected_surplus(world, user, [i]) for i in np.flatnonzero(free[row]))
         lost.append(best - expected_surplus(world, user, [i for i in round.slates[row] if i >= 0]))
@@ -65,7 +65,7 @@ def test_regret_of_the_oracles_own_slates_is_zero():
     round = random_round(world, rng, slate=5, active=1.0)
     rows = np.arange(30)
     round.blocked[:] = 0
-    round.slates[:] = oracle_slates(world, round.users, 5, could_show(round, rows), "surplus")
+    round.slates[:] = oracle_slates(world, round.users, 5, available_items(round, rows), "surplus")
     assert build(random_setup(world, rng, slate=5), ["regret"]).update(round)["regret"] == pytest.approx(
         0, abs=1e-9
     )
@@ -89,11 +89,11 @@ def test_a_slate_could_hold_what_is_live_and_not_in_its_cool_down():
     round = random_round(world, rng, 3, active=0.7)
     rows = np.arange(0, round.users.size, 2)
     round.blocked[:] = 0
-    born = world.items.born(round.index)
-    assert (could_show(round, rows) == round.live[:born]).all() and not round.live[born:].any()
+    born = world.items.n_born(round.index)
+    assert (available_items(round, rows) == round.live[:born]).all() and not round.live[born:].any()
     user, item = round.users[rows[1]], int(np.flatnonzero(round.live)[5])
     round.blocked[user, item >> 3] |= 1 << (item & 7)
-    free = could_show(round, rows)
+    free = available_items(round, rows)
     assert not free[1, item] and (free.sum(axis=1) == round.live.sum() - (np.arange(rows.size) == 1)).all()
 
 

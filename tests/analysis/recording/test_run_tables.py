@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.analysis.plots.survival import median_times
-from echodrift.analysis.recording.deciles import DECILES, MOST_ROWS, NEWBORN, DecileRecord, popularity_deciles
-from echodrift.analysis.recording.network import MOST_USERS, NetworkRecord
+from echodrift.analysis.recording.deciles import DECILES, MAX_ROWS, NEWBORN, DecileRecord, popularity_deciles
+from echodrift.analysis.recording.network import MAX_USERS, NetworkRecord
 from echodrift.analysis.recording.recorder import Recorder
-from echodrift.analysis.recording.taste_survival import MOST_ROWS as MOST_TASTE_ROWS
-from echodrift.analysis.recording.taste_survival import TasteRecord, first_loss
-from echodrift.analysis.results import read_results
+from echodrift.analysis.recording.taste_survival import MAX_ROWS as MAX_TASTE_ROWS
+from echodrift.analysis.recording.taste_survival import TasteRecord
+from echodrift.analysis.results import read_results, rows_at
 from echodrift.analysis.statistics import median_survival
 from echodrift.policies.registry import build_policy
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.result import Result
-from echodrift.scenarios.study import run_study
-from echodrift.sim.recommender import Recommended
+from echodrift.scenarios.runner import RunOptions, run_study
+from echodrift.sim.recommender import PolicyRecommender
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +61,7 @@ class Witness:
 def watched(make_simulation, everything):
     """A run with arrivals in which everything drifts, its recorder, and what a witness saw of it."""
     simulation = make_simulation(
-        Recommended(build_policy({"kind": "popularity"}), []),
+        PolicyRecommender(build_policy({"kind": "popularity"}), []),
         horizon=ROUNDS,
         behavior={**everything, "reinforcement": 0.2, "disappointment": 0.1},
         arrivals=2.0,
@@ -111,11 +111,11 @@ def test_rows_of_a_long_run_are_sums_of_rounds_and_lose_nothing(rounds, catalog,
         record.add(t, shown[t], taken[t], live[t])
     table = pd.DataFrame(record.table())
     starts = sorted(set(table["round"]))
-    assert len(starts) <= MOST_ROWS and starts[0] == 0
+    assert len(starts) <= MAX_ROWS and starts[0] == 0
     of = popularity_deciles(popularity, items)
     widths = table.drop_duplicates("round")["rounds"].to_numpy()
     assert widths.sum() == rounds and (np.cumsum(widths)[:-1] == np.array(starts)[1:]).all()
-    assert len(starts) > MOST_ROWS // 2 or len(starts) == rounds
+    assert len(starts) > MAX_ROWS // 2 or len(starts) == rounds
     for row in table.itertuples():
         part = slice(row.round, row.round + row.rounds)
         mine = of == row.decile
@@ -135,6 +135,12 @@ def test_deciles_hold_a_tenth_each_and_follow_popularity(n, seed):
     for low, high in zip(*np.triu_indices(n, 1), strict=True) if n < 30 else ():
         if popularity[low] < popularity[high]:
             assert of[low] <= of[high]
+
+
+def first_loss(shares, start):
+    """(users, K) the first round in which less than half of a taste is left, −1 where that never happens."""
+    below = shares < np.float32(0.5) * start
+    return np.where(below.any(axis=0), below.argmax(axis=0), -1)
 
 
 def test_survival_of_tastes_is_that_of_a_plain_recount_and_its_median_is_kaplan_meiers(watched):
@@ -191,7 +197,7 @@ def test_long_runs_keep_the_first_and_the_last_round_of_every_taste(rounds, seed
         record.add(t)
     table = pd.DataFrame(record.table())
     kept = list(dict.fromkeys(table["round"]))
-    assert kept[0] == 0 and kept[-1] == rounds - 1 and len(kept) <= MOST_TASTE_ROWS + 1
+    assert kept[0] == 0 and kept[-1] == rounds - 1 and len(kept) <= MAX_TASTE_ROWS + 1
     assert sorted(set(table["taste"])) == [1, 2, 3]
     assert table.groupby("taste")["users"].first().tolist() == [
         2,
@@ -240,7 +246,7 @@ def test_of_a_large_world_a_thousand_users_are_listed_and_all_ties_counted(make_
     tables = NetworkRecord(world).tables()
     users = pd.DataFrame(tables["network_users"])
     listed = users.loc[users["when"] == "start", "user"]
-    assert len(listed) == MOST_USERS and listed.is_unique and listed.max() >= 2490
+    assert len(listed) == MAX_USERS and listed.is_unique and listed.max() >= 2490
     ties = pd.DataFrame(tables["network_ties"])
     assert set(ties.groupby(["when", "by"])["ties"].sum()) == {world.graph.ties}
 
@@ -282,7 +288,7 @@ def test_parts_go_on_from_a_checkpoint_as_if_nothing_had_happened(make_simulatio
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("study") / "out"
-    run_study(load_study(STUDY), path, jobs=1)
+    run_study(load_study(STUDY), path, RunOptions(jobs=1))
     return path
 
 
@@ -297,7 +303,7 @@ def test_tables_are_published_and_read_back(folder):
     # one picture per arm and grid point
     assert set(result.network_users["seed"]) == {0} and len(result.network_users) == 4 * 2 * 40
     point = results.points[1]
-    part = results.at(results.tastes, point)
+    part = rows_at(results.tastes, point.values)
     assert set(part["behavior.reinforcement"]) == {0.1} and len(part)
 
 

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from echodrift.analysis.sensitivity import ENOUGH, FEWEST, REST, indices, response, sobol_indices
+from echodrift.analysis.sensitivity import ENOUGH_DRAWS, MIN_DRAWS, REST, indices, response, sobol_indices
 from echodrift.analysis.sensitivity.coordinates import Coordinates
-from echodrift.analysis.sensitivity.misfit import misfit
+from echodrift.analysis.sensitivity.lack_of_fit import lack_of_fit
 from echodrift.analysis.sensitivity.pairs import noise_share
 from echodrift.analysis.sensitivity.surface import SAMPLES, _posterior
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.draws import draws_table, unit_points
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import run_study
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
-from echodrift.scenarios.study import run_study
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
@@ -99,7 +99,7 @@ def test_levels_against_the_correlation_ratio() -> None:
 
 def test_what_cannot_be_told_is_said() -> None:
     x = draws(64, 2).assign(fixed=1.0)
-    few = indices(x[: FEWEST - 1], np.arange(FEWEST - 1.0))
+    few = indices(x[: MIN_DRAWS - 1], np.arange(MIN_DRAWS - 1.0))
     assert few["index"].isna().all() and few["note"].str.contains("at least 32").all()
     same = indices(x, np.full(64, 0.3))
     assert same["index"].isna().all() and same["note"].str.contains("the same in every draw").all()
@@ -122,12 +122,12 @@ def test_useless_keys_raise_no_false_alarm_and_intervals_cover() -> None:
     truth = np.array([*first, 0.0]) / 2
     for trial in range(120):
         rng = np.random.default_rng(trial)
-        x = draws(ENOUGH, 4, seed=trial)
-        x["choice"] = rng.choice(["p", "q", "r"], ENOUGH)
-        null = indices(x, rng.normal(size=ENOUGH))
+        x = draws(ENOUGH_DRAWS, 4, seed=trial)
+        x["choice"] = rng.choice(["p", "q", "r"], ENOUGH_DRAWS)
+        null = indices(x, rng.normal(size=ENOUGH_DRAWS))
         alarms += (null["p"][:5] < 0.05).tolist()
         whole.append((null["p_holm"][:5] < 0.05).any())
-        y = ishigami(x[list("abcd")].to_numpy(float)) + rng.normal(size=ENOUGH) * np.sqrt(variance)
+        y = ishigami(x[list("abcd")].to_numpy(float)) + rng.normal(size=ENOUGH_DRAWS) * np.sqrt(variance)
         found = indices(x, y)
         covered += ((found["low"][:4] <= truth) & (truth <= found["high"][:4])).tolist()
     assert 0.02 <= np.mean(alarms) <= 0.08
@@ -202,7 +202,7 @@ def test_a_surface_finds_what_is_planted() -> None:
     y = planted(x.to_numpy(), 0.1) + 0.3 * rng.normal(size=256)
     found = response(x, y)
     signal = planted(x.to_numpy(), 0.1).var()
-    assert found.r2 == pytest.approx(signal / (signal + 0.09), abs=0.06) and found.decides
+    assert found.r2 == pytest.approx(signal / (signal + 0.09), abs=0.06) and found.predictive
     truth = (planted(qmc.Sobol(4, seed=9).random(2**14), 0.1) >= 0).mean()
     share = found.share_above(0.0)
     assert share.low <= truth <= share.high and share.high - share.low < 0.12
@@ -241,7 +241,7 @@ def test_where_nothing_decides_it_is_said() -> None:
     x = draws(64, 4)
     rng = np.random.default_rng(3)
     found = response(x, 0.5 + rng.normal(size=64))
-    assert found.r2 <= 0 and not found.decides and found.flips(0.5) == []
+    assert found.r2 <= 0 and not found.predictive and found.flips(0.5) == []
     share = found.share_above(0.5)
     assert "no assumption decides" in share.reason and share.low < 0.2 and share.high > 0.8
     assert response(x, 5 + rng.normal(size=64)).share_above(0.0).mean > 0.99
@@ -269,13 +269,13 @@ def test_a_share_from_a_surface_that_misses_the_shape_has_no_interval(shape: str
     signal = SHAPES[shape](x.to_numpy())
     y = signal + 0.3 * signal.std() * np.random.default_rng(1).normal(size=64)
     found = response(x, y)
-    assert found.misses == "a"
+    assert found.poorly_fitted == "a"
     for share in (found.share_above(0.3), found.share_below(0.3)):
         assert np.isfinite(share.mean) and np.isnan(share.low) and np.isnan(share.high)
         assert "does not follow a" in share.reason
     # keys with few values have no shape to be missed, and choices are fitted value by value
     few = pd.DataFrame({"n": np.arange(64) % 3, "kind": np.array(["x", "y", "z", "w"])[np.arange(64) // 16]})
-    assert response(few, (few["n"] == 1) * 1.0 + (few["kind"] == "z") + 0.1 * y).misses == ""
+    assert response(few, (few["n"] == 1) * 1.0 + (few["kind"] == "z") + 0.1 * y).poorly_fitted == ""
 
 
 @pytest.mark.parametrize("noise", ["normal", "exponential", "long tails"])
@@ -287,7 +287,7 @@ def test_a_quadratic_is_seldom_said_to_be_missed(noise: str) -> None:
         x = draws(64, 4, seed=trial)
         off = {"normal": rng.normal(size=64), "exponential": rng.exponential(size=64) - 1, "long tails": rng.standard_t(2.2, 64) / 3.3}[noise]  # fmt: skip
         y = planted(x.to_numpy(), 0.0) + rng.choice([0.2, 0.6]) * off
-        alarms += misfit(Coordinates(x), y - y.mean()) != ""
+        alarms += lack_of_fit(Coordinates(x), y - y.mean()) != ""
     assert alarms <= 8  # of 80 at 5 %: more in 2 % of cases
 
 
@@ -303,7 +303,7 @@ def test_noise_that_is_not_normal_does_little_harm_to_shares(noise: str) -> None
         surface = planted(x.to_numpy(), level)
         found = response(x, surface + surface.std() * off)
         truth, share = (planted(everywhere, level) >= 0).mean(), found.share_above(0.0)
-        if not found.misses:
+        if not found.poorly_fitted:
             covered.append(share.low - 1e-9 <= truth <= share.high + 1e-9)
     assert len(covered) > 50 and np.mean(covered) >= 0.88
 
@@ -345,7 +345,7 @@ def test_intervals_of_the_share_cover_and_useless_keys_do_not_flip(n: int, ratio
         truth = (planted(everywhere, level) >= 0).mean()
         found = response(x, y)
         share = found.share_above(0.0)
-        if not found.misses:  # by chance, in one of twenty at most
+        if not found.poorly_fitted:  # by chance, in one of twenty at most
             covered.append(share.low - 1e-9 <= truth <= share.high + 1e-9)
         gap.append((share.mean - truth) ** 2)
         raw_gap.append((found.raw_share_above(0.0) - truth) ** 2)

@@ -18,7 +18,7 @@ from echodrift.analysis.statistics import (
     sign_flip,
     tost,
 )
-from echodrift.analysis.statistics.resampling import bca, flips
+from echodrift.analysis.statistics.resampling import bca, sign_flip_interval
 from echodrift.analysis.statistics.sequential import SPREAD, first_look, sequence_width
 from echodrift.errors import BadInput
 from hypothesis import given, settings
@@ -28,7 +28,7 @@ from scipy import integrate, stats
 VALUES = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=0, max_size=24)
 INTERVALS = {
     "bca": bca_interval,
-    "flips": lambda values: flips(values)[0],
+    "flips": lambda values: sign_flip_interval(values)[0],
     "sequence": confidence_sequence,
     "tost": lambda values: tost(values, -1, 1),
 }
@@ -145,7 +145,7 @@ def test_many_values_are_flipped_at_random_and_never_reach_zero():
 @pytest.mark.parametrize("n", [6, 8, 13, 20])
 def test_the_sign_flip_interval_inverts_the_test(n):
     values = np.random.default_rng(n).exponential(size=n)
-    one = flips(values)[0]
+    one = sign_flip_interval(values)[0]
     inside, outside = (one.low + 1e-9, one.high - 1e-9), (one.low - 1e-6, one.high + 1e-6)
     assert all(sign_flip(values - mean) > 0.05 for mean in inside)
     assert all(sign_flip(values - mean) <= 0.05 for mean in outside)
@@ -153,20 +153,20 @@ def test_the_sign_flip_interval_inverts_the_test(n):
 
 def test_five_seeds_can_never_flip_to_a_decision():
     assert sign_flip([1.0, 1.1, 1.2, 1.3, 1.4]) == 2 / 32
-    one = flips([1.0, 1.1, 1.2, 1.3, 1.4])[0]
+    one = sign_flip_interval([1.0, 1.1, 1.2, 1.3, 1.4])[0]
     assert np.isnan(one.low) and "takes 6" in one.reason
-    six = flips([1.0, 1.1, 1.2, 1.3, 1.4, 1.5])[0]
+    six = sign_flip_interval([1.0, 1.1, 1.2, 1.3, 1.4, 1.5])[0]
     assert (six.low, six.high) == (1.0, 1.5)
 
 
 def test_sign_flips_of_many_values_are_counted_in_parts(peak_memory, monkeypatch):
     values = np.random.default_rng(6).normal(0.3, 1, 40)
-    whole = [flips(values), np.concatenate(list(resampling._subsets(40)))]
-    monkeypatch.setattr(resampling, "MOST", 40 * 1000)
+    whole = [sign_flip_interval(values), np.concatenate(list(resampling._subsets(40)))]
+    monkeypatch.setattr(resampling, "MAX_NUMBERS", 40 * 1000)
     parts = list(resampling._subsets(40))
     assert len(parts) == 10 and max(part.size for part in parts) <= 40_000
     np.testing.assert_array_equal(np.concatenate(parts), whole[1])
-    interval, p = flips(values)
+    interval, p = sign_flip_interval(values)
     assert p == whole[0][1] and interval.low == pytest.approx(whole[0][0].low)
     many = np.random.default_rng(7).normal(0.01, 1, 4000)
     assert peak_memory(lambda: sign_flip(many)) < 20e6  # all at once: 320 MB

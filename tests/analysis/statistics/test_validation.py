@@ -118,7 +118,7 @@ def test_bca_interval(monkeypatch, law, n, low, high):
 )
 def test_sign_flips(monkeypatch, law, n, low, high):
     monkeypatch.setattr(resampling, "RESAMPLES", 1_999)
-    found = [resampling.flips(values) for values in draw(law, (SETS, n), n)]
+    found = [resampling.sign_flip_interval(values) for values in draw(law, (SETS, n), n)]
     holds = np.array([one.low <= 0 <= one.high for one, _ in found])
     measured(f"sign flips, {law}, {n} seeds: coverage", holds, low, high)
     assert (holds == [p > 0.05 + 1e-9 for _, p in found]).mean() > 0.999

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from echodrift.errors import PolicyError
 from echodrift.policies.factors import bpr
+from echodrift.policies.factors.bpr import _draw as draw
 from echodrift.policies.factors.matrix_factorization import MatrixFactorization
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from numpy.random import default_rng
 from scipy import sparse
 from scipy.stats import chisquare
@@ -30,6 +32,21 @@ def scores_of(policy, seen):
     return of_users @ of_items.T
 
 
+def triples(sampler, steps):
+    """(steps, 3) user, item taken, item not taken: what the first steps of `train` draw."""
+    s = sampler
+    places = _triples(steps, s.key, s.owner, s.places, s.first, s.pool.size)
+    return np.column_stack([places[:, 0], s.pool[places[:, 1:]]])
+
+
+@njit
+def _triples(steps, key, owner, places, first, size):
+    out = np.empty((steps, 3), np.int32)
+    for step in range(steps):
+        out[step, 0], out[step, 1], out[step, 2] = draw(step, key, owner, places, first, size)
+    return out
+
+
 # ---- draws ---------------------------------------------------------------------------------------
 
 
@@ -38,7 +55,7 @@ def test_pairs_and_negatives_are_uniform():
     # short histories, one that is halved before it is counted through, one that leaves a single item
     rows = [[0, 1, 2], [7], rng.permutation(200)[:150], np.delete(np.arange(200), 17), [], [199, 0]]
     sampler = bpr.Sampler.of(matrix(rows, 200), np.arange(200, dtype=np.int32), default_rng(0))
-    user, taken, other = sampler.triples(400_000).T
+    user, taken, other = triples(sampler, 400_000).T
     pairs = [(u, i) for u, row in enumerate(rows) for i in sorted(row)]
     drawn = pd.Series(1, index=[user, taken]).groupby(level=[0, 1]).size().reindex(pairs, fill_value=0)
     assert drawn.sum() == user.size, "no other pairs"
@@ -56,7 +73,7 @@ def test_pairs_and_negatives_are_uniform():
 def test_negatives_are_not_drawn_by_popularity():
     rows = [[0], [1, 9], [1, 9], [1, 9], [1, 8], [1, 2, 3, 4, 5, 6, 7]]
     sampler = bpr.Sampler.of(matrix(rows, 10), np.arange(10, dtype=np.int32), default_rng(0))
-    user, _, other = sampler.triples(60_000).T
+    user, _, other = triples(sampler, 60_000).T
     assert chisquare(np.bincount(other[user == 0], minlength=10)[1:]).pvalue > 1e-4
 
 
@@ -71,7 +88,7 @@ def test_any_histories_and_any_pool(rows, pool, seed):
     sampler = bpr.Sampler.of(matrix([sorted(row) for row in rows], 7), known, default_rng(seed))
     useful = [(u, i) for u, row in enumerate(rows) for i in row & pool if pool - row]
     assert sampler.owner.size == len(useful)
-    for u, i, j in sampler.triples(40 if useful else 0):
+    for u, i, j in triples(sampler, 40 if useful else 0):
         assert (u, i) in useful and j in pool - rows[u]
 
 
@@ -94,7 +111,7 @@ def test_steps_by_hand(steps, learn_items):
     bpr.train(
         sampler, users, items, passes=passes, learning_rate=0.3, regularization=0.2, learn_items=learn_items
     )
-    for u, i, j in sampler.triples(passes * taken.nnz):
+    for u, i, j in triples(sampler, passes * taken.nnz):
         margin = w[u] @ h[i] + bias[i] - w[u] @ h[j] - bias[j]
         z = np.exp(-margin) / (1 + np.exp(-margin))  # the derivative of log σ
         slopes = z * (h[i] - h[j]), z * w[u], -z * w[u]

@@ -130,9 +130,9 @@ def test_tables_where_nobody_shares_train_as_if_there_were_none():
     churned = []
     for each in ids:
         table = ExactTable(np.uint64(2))
-        table.take(np.arange(100, 140))
+        table.add(np.arange(100, 140))
         table.drop(np.arange(103, 140, 2))
-        table.take(each[::-1].copy())
+        table.add(each[::-1].copy())
         churned.append(table.rows_of(each))
     wide = [HashTable(np.uint64(4), 100_000).rows_of(each) for each in ids]
     results = []

@@ -62,7 +62,7 @@ def test_the_cuckoo_map_grows_and_survives_cycles():
     big.insert(ids, ids.astype(np.int32))
     assert np.array_equal(big.lookup(ids), ids) and (big.lookup(ids + 200_000) == -1).all()
     assert MAX_LOAD / 2 < len(big) / big.rows.size <= MAX_LOAD
-    again = CuckooMap.restored(big.state())
+    again = CuckooMap.from_state(big.state())
     big.delete(ids[::2])
     assert len(big) == 100_000 and np.array_equal(again.lookup(ids), ids)
     assert np.array_equal(big.lookup(ids), np.where(ids % 2, ids, -1))
@@ -76,7 +76,7 @@ def test_in_an_exact_table_nobody_shares_and_free_rows_go_first(batches):
         ids = np.array(sorted(ids), np.int64)
         if put:
             free = set(range(1, used)) - set(owner.values())
-            new, rows, reused = table.take(ids)
+            new, rows, reused = table.add(ids)
             assert set(new) == set(ids) - set(owner)
             assert set(rows[reused]) <= free and reused.sum() == min(len(free), len(new))
             assert list(rows[~reused]) == list(range(used, used + (~reused).sum()))
@@ -151,9 +151,9 @@ def test_states_come_back():
     for kind in ("exact", "hash", "quotient_remainder"):
         table, other = make_table(kind, np.uint64(4), 11), make_table(kind, np.uint64(8), 3)
         if isinstance(table, ExactTable):
-            table.take(ids)
+            table.add(ids)
             table.drop(ids[3:9])
         other.restore(table.state())
         assert np.array_equal(table.rows_of(ids), other.rows_of(ids)) and table.rows == other.rows
         if isinstance(table, ExactTable) and isinstance(other, ExactTable):
-            assert np.array_equal(table.take(ids)[1], other.take(ids)[1])
+            assert np.array_equal(table.add(ids)[1], other.add(ids)[1])

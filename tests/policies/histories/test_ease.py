@@ -22,7 +22,7 @@ FORMS = pytest.mark.parametrize("few_users", [1e9, 0], ids=["items", "users"])
 @pytest.fixture(autouse=True)
 def form(request, monkeypatch):
     if "few_users" in request.fixturenames:
-        monkeypatch.setattr(ease, "FEW_USERS", request.getfixturevalue("few_users"))
+        monkeypatch.setattr(ease, "MIN_ITEMS_PER_USER", request.getfixturevalue("few_users"))
 
 
 def scores_of(policy, seen, users=None):
@@ -180,16 +180,16 @@ def test_any_small_log(observe_counts, rows, l2):
         return
     known, warm = x.any(axis=0), x.any(axis=1)
     expected = x @ closed_form(x, l2)
-    kept = ease.FEW_USERS
+    kept = ease.MIN_ITEMS_PER_USER
     try:
         for form in (1e9, 0):
-            ease.FEW_USERS = form
+            ease.MIN_ITEMS_PER_USER = form
             scores = scores_of(fitted(observe_counts(x), l2=l2, binary=False), observe_counts(x))
             assert np.allclose(
                 scores[np.ix_(warm, known)], expected[np.ix_(warm, known)], rtol=1e-3, atol=1e-4
             )
     finally:
-        ease.FEW_USERS = kept
+        ease.MIN_ITEMS_PER_USER = kept
 
 
 def test_products_across_tiles():

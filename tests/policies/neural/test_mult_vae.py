@@ -220,7 +220,7 @@ def test_inputs_are_normalized_before_dropout(entries, keep, seed):
     matrix, users = sparse.csr_matrix(dense), default_rng(seed).permutation(6)[:4]
     draws = default_rng(seed).random(matrix.nnz, dtype=np.float32)
     noisy, x = np.zeros((2, 5, 9), np.float32)
-    vae.fill(matrix.indptr, matrix.indices, matrix.data, users, draws, np.float32(keep), noisy, x)
+    vae.fill_batch(matrix.indptr, matrix.indices, matrix.data, users, draws, np.float32(keep), noisy, x)
     np.testing.assert_array_equal(x[:4], dense[users])
     assert not x[4].any() and not noisy[4].any()
     left = noisy != 0
@@ -274,7 +274,7 @@ def test_the_first_bias_is_the_best_model_without_users(blocks, likelihood):
         f = np.tile(f, (len(dense), 1)).astype(np.float32)
         return -float(fits(f, dense, known, 0.2).sum())
 
-    got = vae.first_bias(likelihood, x, 0.2)
+    got = vae.initial_bias(likelihood, x, 0.2)
     best = optimize.minimize(loss, np.zeros(12), method="Powell", options={"maxiter": 60, "xtol": 1e-4}).fun
     assert loss(got) <= best + 2e-3 * abs(best)
     assert loss(got + 0.3 * (np.arange(12) % 2)) > loss(got)
@@ -373,9 +373,9 @@ def test_a_grown_catalog_keeps_what_was_learned(recall, blocks, observe):
 
 @pytest.mark.parametrize("rows", [1, 64, 65, 999, 2000, 9724, 100_000])
 def test_tables_are_padded_by_an_eighth_at_most(rows):
-    size = jax_runtime.padded(rows)
+    size = jax_runtime.padded_size(rows)
     assert rows <= size and size - rows < max(64, rows / 8 + 1)
-    assert jax_runtime.padded(size) == size
+    assert jax_runtime.padded_size(size) == size
 
 
 # ---- bad input -----------------------------------------------------------------------------------

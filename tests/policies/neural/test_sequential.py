@@ -53,7 +53,7 @@ def top(policy, seen, n=1):
 
 def loose_weights(rows=9, length=5, dim=6):
     """Weights in which nothing is 0 or 1 by default."""
-    weights = transformer.fresh(rows, length, dim, SHAPE["layers"], default_rng(0))
+    weights = transformer.initial_weights(rows, length, dim, SHAPE["layers"], default_rng(0))
     rng = default_rng(1)
     return {
         name: w + np.float32(0.3) * rng.standard_normal(w.shape, dtype=np.float32)
@@ -109,7 +109,7 @@ def numpy_loss(weights, known):
 def test_the_network_is_the_documented_one():
     weights = loose_weights()
     got = np.asarray(compiled(transformer.encode, **SHAPE)(weights, SEQUENCES))
-    last = np.asarray(compiled(transformer.newest, **SHAPE)(weights, SEQUENCES))
+    last = np.asarray(compiled(transformer.last_hidden, **SHAPE)(weights, SEQUENCES))
     for row, sequence in enumerate(SEQUENCES):
         want = in_numpy(weights, sequence)
         for t, h in want.items():

@@ -10,7 +10,7 @@ import pytest
 from echodrift.errors import BadInput, PolicyError
 from echodrift.policies import registry
 from echodrift.policies.outside.adapter import Adapter, adapted
-from echodrift.policies.outside.protocols import listed
+from echodrift.policies.outside.protocols import scores_of_lists
 from echodrift.policies.registry import build_log_transform, build_policy, policy_class
 from echodrift.policies.testing import check_policy
 from echodrift.policies.testing.example import COLD_USER, example_observation
@@ -237,14 +237,14 @@ def test_seeds_come_from_the_run():
         ({"model": "nowhere.at:All"}, 'module "nowhere.at" cannot be imported'),
         ({"model": "implicit.als:AlternatingLeastSquare"}, 'Did you mean "AlternatingLeastSquares"'),
         ({"model": ALS, "arguments": {"factor": 4}}, 'takes no "factor". Did you mean "factors"'),
-        ({"model": "json:loads", "arguments": {"s": "3"}}, "no recommender that can be asked"),
+        ({"model": "json:loads", "arguments": {"s": "3"}}, "not a recommender that can be queried"),
         ({"model": "sklearn.decomposition:NMF", "protocol": "predict"}, "has no method predict"),
         ({"model": f"{HERE}:ALS", "arguments": {"a": 1}}, "is a model already"),
         ({"model": ALS, "protocol": "surprise"}, "protocol"),
-        ({}, 'needs the field "model"'),
+        ({}, "adapter: model: is missing"),
     ],
 )
-def test_bad_settings_are_told_before_anything_starts(fields, said):
+def test_bad_settings_are_reported_before_anything_starts(fields, said):
     with pytest.raises(BadInput, match=said.replace("?", r"\?")):
         Adapter(**fields)
 
@@ -270,7 +270,7 @@ def test_a_model_that_fails_says_where(how, said):
     st.lists(st.lists(st.integers(-1, 9), min_size=3, max_size=3, unique=True), min_size=1, max_size=4),
 )
 def test_lists_become_scores_and_back(rows):
-    found = listed(np.array(rows), len(rows), 10)
+    found = scores_of_lists(np.array(rows), len(rows), 10)
     for row, scores in zip(rows, found, strict=True):
         said = [item for item in row if item >= 0]
         assert [i for i in np.argsort(-scores, kind="stable") if scores[i] > -np.inf] == said
@@ -279,7 +279,7 @@ def test_lists_become_scores_and_back(rows):
 @pytest.mark.parametrize("answer", [[1, 2], [[1.5]], [[99]], ([[1]], [[1, 2]]), "x", None])
 def test_lists_that_are_none(answer):
     with pytest.raises(PolicyError, match=r"recommend\(\)"):
-        listed(answer, 1, 10)
+        scores_of_lists(answer, 1, 10)
 
 
 def test_lenskit_ranks_as_lenskit_itself_does():

@@ -299,7 +299,7 @@ def test_it_recovers_with_the_same_key(fail):
 )  # fmt: skip
 def test_it_gives_up_in_the_end(fail, said):
     handler = failing(99, fail)
-    with serving(handler) as url, pytest.raises(http_client.ServiceAway) as caught:
+    with serving(handler) as url, pytest.raises(http_client.ServiceUnavailable) as caught:
         ask(url, retries=1)
     assert said in str(caught.value) and "2 attempts" in str(caught.value)
     assert sum(path == "/recommend" for path, _, _ in handler.calls) == 2
@@ -326,7 +326,7 @@ def test_what_is_not_tried_again(status, headers, said):
 
 
 def test_an_answer_that_is_too_large(monkeypatch):
-    monkeypatch.setattr(http_client, "MOST_BYTES", 100)
+    monkeypatch.setattr(http_client, "MAX_BYTES", 100)
     with (
         serving(failing(9, lambda s: s.say(200, b" " * 101))) as url,
         pytest.raises(PolicyError, match="lower batch"),
@@ -349,7 +349,9 @@ def drip(self):
 def test_a_slow_service_is_not_waited_for(slow):
     began = time.monotonic()
     with serving(failing(9, slow)) as url:
-        with pytest.raises(http_client.ServiceAway, match="no complete answer within 0.3 s .2 attempts"):
+        with pytest.raises(
+            http_client.ServiceUnavailable, match="no complete answer within 0.3 s .2 attempts"
+        ):
             ask(url, retries=1, timeout=0.3)
         assert time.monotonic() - began < 2.5
 
@@ -358,14 +360,14 @@ def test_nothing_listens_there():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(http_client.ServiceAway, match="connection refused, nothing listens there"):
+    with pytest.raises(http_client.ServiceUnavailable, match="connection refused, nothing listens there"):
         ask(f"http://127.0.0.1:{port}", retries=1)
 
 
 def test_pauses_double_up_to_a_bound(monkeypatch):
     pauses = []
     monkeypatch.setattr(http_client.time, "sleep", pauses.append)
-    with pytest.raises(http_client.ServiceAway):
+    with pytest.raises(http_client.ServiceUnavailable):
         http_client.Client("http://127.0.0.1:1", 8, 0.5).post("/fit", {}, "k", 1.0, "round 0")
     assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30]
 

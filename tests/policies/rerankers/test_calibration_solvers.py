@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from echodrift.policies.profiles import sparse_tags, topic_profiles
 from echodrift.policies.rerankers.calibrated import Calibrated, _greedy, kl_calibration
-from echodrift.policies.rerankers.calibration_flow import _exchanged, _relaxed, improved
+from echodrift.policies.rerankers.calibration_flow import _exchanged, _relaxed, improve_slates
 from echodrift.policies.rerankers.targets import TargetConfig, targets
 
 ALPHA = 0.01
@@ -127,7 +127,7 @@ def test_both_starts_are_needed():
         for start in starts.values():
             _exchanged(start, *rest)
         reached = {name: value(np.flatnonzero(start), s, p, tags, 0.9) for name, start in starts.items()}
-        found = improved(greedy, items[None], s[None], p[None], *sparse, 0.9, ALPHA)[0]
+        found = improve_slates(greedy, items[None], s[None], p[None], *sparse, 0.9, ALPHA)[0]
         assert value(found, s, p, tags, 0.9) == pytest.approx(max(reached.values()), abs=1e-9)
         for name in wins:
             wins[name] += reached[name] > min(reached.values()) + 1e-9

@@ -130,7 +130,9 @@ def test_depth_is_one_field_for_all():
         assert build_reranker({"kind": kind, "candidates": 50}).candidates == 50
         assert build_reranker({"kind": kind, "candidates": "all"}).candidates > 1_000_000_000
         for wrong in (0, -1, "some", 2.5, True, 100_001):
-            with pytest.raises(BadInput, match='candidates = .* a whole number from 1 to 100000, or "all"'):
+            with pytest.raises(
+                BadInput, match='candidates: must be a whole number from 1 to 100000, or "all"'
+            ):
                 build_reranker({"kind": kind, "candidates": wrong})
 
 
@@ -139,13 +141,16 @@ def test_depth_is_one_field_for_all():
     [
         ({"kind": "calibrated", "solver": "flow", "rank_weight": "log"}, "it chooses a set"),
         ({"kind": "calibrated", "solver": "flow", "normalize": "running"}, 'use solver = "greedy"'),
-        ({"kind": "calibrated", "prior_weight": 1.5}, "prior_weight = 1.5"),
+        (
+            {"kind": "calibrated", "prior_weight": 1.5},
+            "prior_weight: must be at least 0 and at most 1, but is 1.5",
+        ),
         ({"kind": "consumption", "values": "empirical"}, "at least one positive number"),
         ({"kind": "consumption", "values": "empirical", "sample": [1, -1]}, "at least 0"),
         ({"kind": "consumption", "success": 1.0}, "between 0 and 1"),
         ({"kind": "consumption", "success": [0.5, 0]}, "between 0 and 1"),
         ({"kind": "consumption", "success": "high"}, "between 0 and 1"),
-        ({"kind": "consumption", "tail": 1}, "tail = 1"),
+        ({"kind": "consumption", "tail": 1}, "tail: must be more than 1, but is 1"),
         ({"kind": "exposure_fair", "shares": [0, 0]}, "not all 0"),
         ({"kind": "mmr", "similarity": "color"}, "similarity"),
         ({"kind": "mmrr"}, 'Did you mean "mmr"?'),

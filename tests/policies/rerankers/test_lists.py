@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from echodrift.policies.base import Ranking
 from echodrift.policies.registry import build_policy, build_reranker
-from echodrift.policies.rerankers.candidates import followed
+from echodrift.policies.rerankers.candidates import append_rest
 from echodrift.policies.testing.example import example_observation
-from echodrift.sim.recommender import Recommended
+from echodrift.sim.recommender import PolicyRecommender
 from echodrift.sim.streams import Streams
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ SCORES = [{"kind": "popularity_discount"}, {"kind": "explore", "strategy": "thom
 
 def slates(seen, specs, n=N, users=None):
     """What a policy with these rerankers shows."""
-    recommender = Recommended(build_policy({"kind": "ease"}), [build_reranker(spec) for spec in specs])
+    recommender = PolicyRecommender(build_policy({"kind": "ease"}), [build_reranker(spec) for spec in specs])
     recommender.fit(seen, Streams(1))
     users = np.arange(seen.n_users, dtype=np.int32) if users is None else users
     return recommender.slates(None, seen, users, n, Streams(1))
@@ -60,7 +60,7 @@ def test_whoever_stands_behind_can_choose_from_what_was_left(spec):
             return super().rerank(ranking, seen, n, rng)
 
     policy = build_policy({"kind": "ease"})
-    recommender = Recommended(policy, [build_reranker(spec), Spy(slots=0, candidates=30)])
+    recommender = PolicyRecommender(policy, [build_reranker(spec), Spy(slots=0, candidates=30)])
     recommender.fit(seen, Streams(1))
     users = np.arange(seen.n_users, dtype=np.int32)
     recommender.slates(None, seen, users, N, Streams(1))
@@ -110,7 +110,7 @@ def test_what_follows_by_lists(order, found, picked, depth):
     built = np.array([chosen + [-1] * (4 - len(chosen))] * 2, np.int32)
     users = np.zeros(2, np.int32)
     own = np.where(built >= 0, built + 100, -np.inf).astype(np.float32)
-    got = followed(Ranking(users, built, own), Ranking(users, before, scores), depth)
+    got = append_rest(Ranking(users, built, own), Ranking(users, before, scores), depth)
     rest = [i for i in order[:found] if i not in chosen]
     wanted = (chosen + rest + [-1] * depth)[:depth]
     assert got.items.tolist() == [wanted] * 2

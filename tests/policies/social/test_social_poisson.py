@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from echodrift.errors import PolicyError
 from echodrift.policies.interactions import Blocked, Friends, Interactions, Observation, Source
-from echodrift.policies.social.copying import NEVER, copying, unordered_round
+from echodrift.policies.social.copying import NO_ROUND, copying_data, unordered_round
 from echodrift.policies.social.poisson_cavi import Gammas, Posterior, _geometric
 from echodrift.policies.social.social_poisson import SocialPoisson
 from echodrift.policies.social.social_ties import social_ties
@@ -98,11 +98,11 @@ def by_hand(log, ties, unordered, binary):
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10**6), binary=st.booleans(), loose=st.sampled_from([NEVER, 0, 2]))
+@given(seed=st.integers(0, 10**6), binary=st.booleans(), loose=st.sampled_from([NO_ROUND, 0, 2]))
 def test_earlier_takes_are_those_found_entry_by_entry(seed, binary, loose):
     seen = random_world(seed)
     ties = social_ties(seen, "x")
-    data = copying(seen.log, ties, seen.n_users, seen.n_items, unordered=int(loose), binary=binary)
+    data = copying_data(seen.log, ties, seen.n_users, seen.n_items, unordered=int(loose), binary=binary)
     cells, chances = by_hand(seen.log, ties, loose, binary)
     found = []
     for user in range(seen.n_users):
@@ -117,14 +117,14 @@ def test_earlier_takes_are_those_found_entry_by_entry(seed, binary, loose):
 
 def test_only_an_imported_log_without_times_or_a_single_round_lacks_an_order():
     log = random_world(0).log
-    assert unordered_round(log) == NEVER
+    assert unordered_round(log) == NO_ROUND
     flat = replace(log, round=np.full_like(log.round, 4))
     assert unordered_round(flat) == 4
     source = np.where(log.round == 0, np.int8(Source.IMPORTED), np.int8(Source.SLATE))
     assert unordered_round(replace(log, source=source)) == 0
     source[log.round == 1] = Source.IMPORTED
-    assert unordered_round(replace(log, source=source)) == NEVER
-    assert unordered_round(Interactions.empty()) == NEVER
+    assert unordered_round(replace(log, source=source)) == NO_ROUND
+    assert unordered_round(Interactions.empty()) == NO_ROUND
 
 
 # ---- the updates and the bound -------------------------------------------------------------------
@@ -221,7 +221,7 @@ def test_a_pass_and_the_bound_are_those_of_the_dense_formulas(fixed, activity):
     counts = rng.poisson(0.6, (6, 9))
     seen = unordered(counts, (rng.random((6, 6)) < 0.5) & ~np.eye(6, dtype=bool))
     ties = social_ties(seen, "x")
-    data = copying(seen.log, ties, 6, 9, unordered=-1, binary=False)
+    data = copying_data(seen.log, ties, 6, 9, unordered=-1, binary=False)
     posterior = start(1, 6, 9, 3, data.chances, fixed=fixed, activity=activity)
     for _ in range(3):
         a_theta, b_theta, a_beta, b_beta, a_tau, bound, own_theta, own_beta = dense(posterior, ties, counts)
@@ -254,8 +254,8 @@ def test_the_bound_never_falls(seed, dim, ordered, binary, single, fixed, activi
     seen = random_world(seed)
     log = seen.log if ordered else replace(seen.log, round=np.zeros_like(seen.log.round))
     ties = social_ties(seen, "x")
-    data = copying(
-        log, ties, seen.n_users, seen.n_items, unordered=int(NEVER) if ordered else 0, binary=binary
+    data = copying_data(
+        log, ties, seen.n_users, seen.n_items, unordered=int(NO_ROUND) if ordered else 0, binary=binary
     )
     kind, slack = (np.float32, 1e-6) if single else (np.float64, 1e-10)
     floor = 0.0 if dim else 1e-10
@@ -304,8 +304,10 @@ def test_with_fixed_influence_and_no_factors_the_score_counts_friends():
     graph = np.zeros((seen.n_users, seen.n_users))
     ties = social_ties(seen, "x")
     graph[ties.follower, ties.friend] = 1
-    told = (graph @ seen.counts.toarray()).any(axis=1)
-    np.testing.assert_allclose(scores(policy, seen)[told], (graph @ seen.counts.toarray())[told], atol=1e-6)
+    from_friends = (graph @ seen.counts.toarray()).any(axis=1)
+    np.testing.assert_allclose(
+        scores(policy, seen)[from_friends], (graph @ seen.counts.toarray())[from_friends], atol=1e-6
+    )
 
 
 def test_one_factor_without_friends_ranks_by_popularity():
@@ -447,13 +449,13 @@ def test_a_newcomer_is_ranked_by_friends_then_by_bestsellers():
     graph = np.zeros((seen.n_users, seen.n_users), bool)
     graph[cold, [1, 2]] = True
     seen = replace(seen, friends=friends(graph))
-    told = np.flatnonzero(seen.counts.toarray()[[1, 2]].sum(axis=0))
-    live = np.flatnonzero(seen.live[told])
+    from_friends = np.flatnonzero(seen.counts.toarray()[[1, 2]].sum(axis=0))
+    live = np.flatnonzero(seen.live[from_friends])
     for mode in ("spf", "sf"):
         policy = SocialPoisson(mode=mode)
         policy.fit(seen, default_rng(0))
         top = policy.rank(seen, np.array([cold], np.int32), live.size, default_rng(0)).items[0]
-        assert set(top) == set(told[live]), mode
+        assert set(top) == set(from_friends[live]), mode
     lonely = replace(seen, friends=friends(np.zeros(graph.shape)))
     for mode in ("spf", "sf", "pf"):
         policy = SocialPoisson(mode=mode)
@@ -530,7 +532,7 @@ def test_a_refit_goes_on_from_the_last_posterior():
         for each in logs:
             policy.fit(each, default_rng(0))
         ties = social_ties(seen, "x")
-        data = copying(seen.log, ties, 60, 80, unordered=int(NEVER), binary=False)
+        data = copying_data(seen.log, ties, 60, 80, unordered=int(NO_ROUND), binary=False)
         bounds[name] = policy._posterior.bound(data)
     assert bounds["warm"] > bounds["long"] - 0.2 * (bounds["long"] - bounds["short"])
     assert bounds["long"] > bounds["short"]

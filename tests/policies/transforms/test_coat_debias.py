@@ -25,7 +25,7 @@ def test_auc_and_ndcg_by_hand(script):
     place = np.array([[0, 1, 2, 3], [0, 1, 2, 3]])
     asked = np.array([[True] * 4, [True, True, False, False]])
     taken = np.array([[False, True, False, True], [True, True, True, False]])
-    found = script.judged(place, asked, taken)
+    found = script.metrics_by_person(place, asked, taken)
     assert found[0, 1] == pytest.approx(1 / 4)
     assert found[0, 0] == pytest.approx((1 / np.log2(3) + 1 / np.log2(5)) / (1 + 1 / np.log2(3)))
     assert np.isnan(found[1]).all()

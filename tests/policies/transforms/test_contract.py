@@ -10,7 +10,7 @@ from echodrift.errors import BadInput
 from echodrift.policies.base import LogTransform
 from echodrift.policies.registry import build_log_transform, kinds
 from echodrift.policies.testing import check_log_transform
-from echodrift.policies.testing.log_transform_clauses import LOG_TRANSFORM_CLAUSES, observed
+from echodrift.policies.testing.log_transform_clauses import LOG_TRANSFORM_CLAUSES, example_with_exposures
 
 CATALOG = [
     ("position_debias", {}),
@@ -101,7 +101,7 @@ def test_the_contract_catches(broken, clause):
         ({"kind": "position_debias", "attention": 0}, "must be above 0"),
         ({"kind": "position_debias", "attention": "guess"}, 'a number above 0, or "estimate"'),
         ({"kind": "position_debias", "max_weight": 0.5}, "max_weight"),
-        ({"kind": "downweight_slate", "weight": 1.5}, "weight = 1.5"),
+        ({"kind": "downweight_slate", "weight": 1.5}, "weight: must be at least 0 and at most 1, but is 1.5"),
         ({"kind": "purge", "first": 5, "last": 2}, "first = 5 is after last = 2"),
         ({"kind": "purge", "sources": ["slat"]}, "sources"),
         ({"kind": "purge", "sources": []}, "names nothing to drop"),
@@ -116,7 +116,7 @@ def test_bad_settings_are_answered_in_a_sentence(spec, message):
 
 
 def test_a_list_of_transforms_composes():
-    seen = observed()
+    seen = example_with_exposures()
     specs = [
         {"kind": "position_debias", "attention": 0.8},
         {"kind": "downweight_slate", "weight": 0.5},

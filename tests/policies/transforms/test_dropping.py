@@ -9,7 +9,7 @@ import pytest
 from echodrift.policies.interactions import Interactions, Source
 from echodrift.policies.registry import build_log_transform, build_policy
 from echodrift.policies.testing.example import example_observation
-from echodrift.policies.testing.log_transform_clauses import observed
+from echodrift.policies.testing.log_transform_clauses import example_with_exposures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
@@ -42,7 +42,7 @@ def test_recent_window_keeps_the_last_rounds(rows, rounds):
 
 
 def test_recent_window_is_the_window_of_a_policy():
-    seen, users = observed(), np.arange(24, dtype=np.int32)
+    seen, users = example_with_exposures(), np.arange(24, dtype=np.int32)
     rankings = []
     for learned, window in (
         (build_log_transform({"kind": "recent_window", "rounds": 4}).prepare(seen), None),
@@ -112,7 +112,7 @@ def test_a_share_is_a_share_and_seeds_differ():
 
 
 def test_downweighting_to_nothing_is_dropping_and_to_one_is_nothing():
-    seen = observed()
+    seen = example_with_exposures()
     slate = seen.log.source == Source.SLATE
     dropped = build_log_transform({"kind": "downweight_slate", "weight": 0.0}).prepare(seen).log
     purged = build_log_transform({"kind": "purge", "sources": ["slate"]}).prepare(seen).log
@@ -127,7 +127,7 @@ def test_downweighting_to_nothing_is_dropping_and_to_one_is_nothing():
 
 def test_a_tiny_weight_approaches_dropping_in_a_loss_that_weighs():
     """As the weight falls to 0, iALS (whose loss is Σ w(ŷ − 1)² + …) approaches the fit without the entries."""
-    seen, users = observed(), np.arange(24, dtype=np.int32)
+    seen, users = example_with_exposures(), np.arange(24, dtype=np.int32)
     factors = []
     for weight in (1e-6, 0.0):
         learned = build_log_transform({"kind": "downweight_slate", "weight": weight}).prepare(seen)

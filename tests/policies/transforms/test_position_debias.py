@@ -10,7 +10,7 @@ from echodrift.errors import PolicyError
 from echodrift.policies.interactions import Exposures, Interactions, Source
 from echodrift.policies.registry import build_log_transform
 from echodrift.policies.testing.example import example_observation
-from echodrift.policies.transforms.examination import Shown, examination, shown
+from echodrift.policies.transforms.examination import RankCounts, count_by_rank, examination
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import default_rng
@@ -44,11 +44,11 @@ def cascade(attention, *, users=900, items=60, slate=8, rounds=20, biased=True, 
 def test_planted_attention_is_recovered_although_better_items_are_shown_higher(attention):
     seen, _ = cascade(attention)
     truth = attention ** np.arange(8)
-    found, known = examination(shown(seen))
+    found, known = examination(count_by_rank(seen))
     assert known.all()
     np.testing.assert_allclose(found, truth, rtol=0.15, atol=0.01)
     # what one would read off the takes per rank is further away
-    cells = shown(seen)
+    cells = count_by_rank(seen)
     rate = np.bincount(cells.rank, cells.takes) / np.bincount(cells.rank, cells.shows)
     assert np.abs(rate / rate[0] - truth).mean() > 1.5 * np.abs(found - truth).mean()
 
@@ -82,7 +82,7 @@ def test_em_finds_the_maximum_that_a_general_optimizer_finds(seed):
         return best.fun
 
     general = min(minimize(loss, rng.normal(size=6), method="BFGS").fun for _ in range(4))
-    found, _ = examination(Shown(item, rank, shows, takes))
+    found, _ = examination(RankCounts(item, rank, shows, takes))
     assert at(found / found.max()) <= general + 1e-2
 
 
@@ -100,7 +100,7 @@ def test_a_weighted_count_is_the_attraction_whatever_the_rank():
     assert expected_takes.sum() < 0.7 * gamma  # without weights
 
     seen, attraction = cascade(0.8, rounds=10)
-    cells = shown(seen)
+    cells = count_by_rank(seen)
     shows = np.bincount(cells.item, cells.shows)
     # variance of a show's weighted take is below γ/p
     noise = (
@@ -150,11 +150,11 @@ def test_shows_and_takes_are_counted_as_by_hand():
         np.array([1, 2, 1, 1, 2], np.int16),
         np.array([0, 0, 0, 1, 0], np.int8),
     )
-    cells = shown(replace(seen, log=log, exposures=kept))
+    cells = count_by_rank(replace(seen, log=log, exposures=kept))
     got = {(i, r): (s, t) for i, r, s, t in zip(*cells, strict=True)}
     assert got == {(0, 0): (2, 0), (0, 1): (1, 0), (1, 0): (1, 1), (1, 1): (2, 2), (2, 2): (2, 0)}
     # a cut log says nothing of the rounds before it
-    cut = shown(replace(seen, log=log.part(4), exposures=kept))
+    cut = count_by_rank(replace(seen, log=log.part(4), exposures=kept))
     assert dict(zip(zip(cut.item, cut.rank, strict=True), cut.shows, strict=True)) == {
         (0, 0): 1,
         (1, 1): 1,
@@ -168,7 +168,7 @@ def test_ranks_that_share_no_items_are_not_corrected_and_that_is_said():
     rank = np.array([0, 0, 1, 1, 2, 2, 3, 3])
     shows = np.full(8, 1000.0)
     takes = np.array([500, 250, 250, 125, 100, 50, 10, 5.0])
-    found, known = examination(Shown(item, rank, shows, takes))
+    found, known = examination(RankCounts(item, rank, shows, takes))
     np.testing.assert_array_equal(known, [True, True, False, False])
     np.testing.assert_allclose(found, [1, 0.5, 0.5, 0.5], rtol=1e-3)
 
@@ -215,26 +215,26 @@ def test_in_the_loop_the_estimate_is_nearer_to_shuffled_slates_than_takes_per_ra
     from echodrift.policies.registry import build_policy
     from echodrift.sim.loop import Simulation
     from echodrift.sim.platform import Platform
-    from echodrift.sim.recommender import Recommended
+    from echodrift.sim.recommender import PolicyRecommender
     from echodrift.sim.streams import Streams
 
     streams = Streams(3)
     world = generate(WorldConfig(users=600, items=600, topics=24), Behavior(), streams, 30, 10)
     platform = Platform(slate=10, warmup=60, retrain_every=5)
     model = {"kind": "matrix_factorization", "dim": 8, "regularization": 30.0}
-    recommender = Recommended(build_policy({"kind": "bandit", "epsilon": epsilon, "policy": model}))
+    recommender = PolicyRecommender(build_policy({"kind": "bandit", "epsilon": epsilon, "policy": model}))
     simulation = Simulation(world, platform, recommender, streams, 30)
     for _ in range(25):
         now = simulation.step()
     seen = replace(now.seen, log=simulation.log.view(), exposures=tuple(simulation.exposures))
-    cells = shown(seen)
+    cells = count_by_rank(seen)
     found, _ = examination(cells)
     rate = np.bincount(cells.rank, cells.takes) / np.bincount(cells.rank, cells.shows)
     users, slates = now.users[~now.organic], now.slates[~now.organic]
     taken, rng = np.zeros(10), default_rng(0)
     for seed in range(60):
         mixed = np.ascontiguousarray(rng.permuted(slates, axis=1))
-        choices = visit(world, now.round, users, mixed, ChoiceKeys.of(Streams(1000 + seed)))
+        choices = visit(world, now.round, users, mixed, ChoiceKeys.from_streams(Streams(1000 + seed)))
         taken += np.bincount(choices.ranks[choices.taken >= 0] - 1, minlength=10)
     truth = taken / taken[0]
     assert np.abs(found - truth).mean() < np.abs(rate / rate[0] - truth).mean()
@@ -242,7 +242,7 @@ def test_in_the_loop_the_estimate_is_nearer_to_shuffled_slates_than_takes_per_ra
 
 def test_a_rank_that_nothing_was_taken_from_links_no_items():
     """A stands at ranks 1 and 2, B at 2 and 3, nobody takes from rank 2: whose doing rank 3 is, cannot be known."""
-    cells = Shown(
+    cells = RankCounts(
         np.array([0, 0, 1, 1]), np.array([0, 1, 1, 2]), np.full(4, 1000.0), np.array([500.0, 0, 0, 100])
     )
     found, known = examination(cells)
@@ -267,7 +267,7 @@ def test_a_rank_that_nothing_was_taken_from_links_no_items():
 
 def test_a_rank_without_takes_is_not_known_though_its_items_link_it():
     item, rank = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
-    found, known = examination(Shown(item, rank, np.full(4, 100.0), np.array([50.0, 20, 0, 0])))
+    found, known = examination(RankCounts(item, rank, np.full(4, 100.0), np.array([50.0, 20, 0, 0])))
     np.testing.assert_array_equal(known, [True, False])
     np.testing.assert_array_equal(found, [1, 1])
 
@@ -279,7 +279,7 @@ def test_no_more_takes_than_shows():
     log = Interactions(
         none, np.array([2, 2, 0], np.int32), none, np.array([1, 1, 2], np.int16), none.astype(np.int8)
     )
-    cells = shown(replace(example_observation(users=1, items=3), log=log, exposures=(fixed,)))
+    cells = count_by_rank(replace(example_observation(users=1, items=3), log=log, exposures=(fixed,)))
     np.testing.assert_array_equal(cells.item, [0, 2])
     np.testing.assert_array_equal(cells.takes, [1, 1])
     np.testing.assert_array_equal(cells.shows, [1, 1])
@@ -287,6 +287,6 @@ def test_no_more_takes_than_shows():
 
 def test_without_takes_from_the_first_rank_nothing_is_known():
     item, rank = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
-    found, known = examination(Shown(item, rank, np.full(4, 100.0), np.array([0, 0, 50.0, 20])))
+    found, known = examination(RankCounts(item, rank, np.full(4, 100.0), np.array([0, 0, 50.0, 20])))
     np.testing.assert_array_equal(known, [False, False])
     np.testing.assert_array_equal(found, [1, 1])

@@ -4,6 +4,7 @@ import pytest
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.check_gate import check_decidable, check_gate
 from echodrift.scenarios.design.load import dump, load_study
+from echodrift.wording import format_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,11 +63,11 @@ def test_the_gate_as_documented(tmp_path):
     (tmp_path / "s.toml").write_text(DOCUMENTED)
     study = load_study(tmp_path / "s.toml")
     gate = study.gate
-    assert gate is not None and [key for key, _ in gate.lines] == [
-        "guardrail[0]",
-        "guardrail[1]",
-        "guardrail[2]",
-        "goal[0]",
+    assert gate is not None and [format_key(way) for way, _ in gate.lines] == [
+        "gate.guardrail[0]",
+        "gate.guardrail[1]",
+        "gate.guardrail[2]",
+        "gate.goal[0]",
     ]
     assert [str(line.bound) for _, line in gate.lines] == ["baseline − 0.01"] * 2 + [
         "baseline + 0.01",

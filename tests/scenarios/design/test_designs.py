@@ -17,9 +17,9 @@ from echodrift.scenarios.design.grid import design_keys, grid_points
 from echodrift.scenarios.design.load import dump, load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import check_runnable, run_study
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
-from echodrift.scenarios.study import check_runnable, run_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest, loguniform, truncnorm
@@ -526,18 +526,18 @@ def test_a_log_is_inferred_once_whatever_is_drawn_of_the_rest(tmp_path: Path) ->
         rounds=1,
     )
     assert check_runnable(of)
-    build._inferred.cache_clear()
+    build._infer_once.cache_clear()
     tags = [
         build.build_run(run.study, run.arm, run.seed).simulation.world.items.tag for run in expand(of)[:3]
     ]
-    assert build._inferred.cache_info().misses == 1
+    assert build._infer_once.cache_info().misses == 1
     assert not np.array_equal(tags[0][:40], tags[1][:40])
     match = study(
         {"behavior.match": {"uniform": [3.0, 9.0]}}, world=of.world.model_dump(exclude_none=True), rounds=1
     )
     for run in expand(match)[:2]:
         build.build_run(run.study, run.arm, run.seed)
-    assert build._inferred.cache_info().misses == 3
+    assert build._infer_once.cache_info().misses == 3
 
 
 @st.composite

@@ -6,15 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from echodrift.analysis.report.effects import interference, recovery
 from echodrift.analysis.results import Results
-from echodrift.analysis.switches import (
-    drawn_in_time,
-    interference,
-    marked,
-    ratio_interval,
-    recovery,
-    switched,
-)
+from echodrift.analysis.statistics import ratio_interval
+from echodrift.analysis.switches import change_rounds, has_drawn_times, switched
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.grid import grid_points
 from echodrift.scenarios.design.load import dump, load_study
@@ -285,7 +280,7 @@ def test_the_report_shows_the_switch_and_both_effects(tmp_path):
 def test_every_grid_point_is_told_with_its_own_switch(tmp_path):
     import echodrift as ed
     from echodrift.analysis.report.interactive_data import page_data
-    from echodrift.analysis.report.switches import told
+    from echodrift.analysis.report.switches import switch_sections
     from echodrift.analysis.results import read_results
 
     late = [{"round": 3, "rerank": [{"kind": "calibrated", "candidates": 40}], "users": 0.5}]
@@ -311,12 +306,12 @@ def test_every_grid_point_is_told_with_its_own_switch(tmp_path):
     for point, (candidates, first) in zip(
         results.points, [(40, 2), (40, 5), ("all", 2), ("all", 5)], strict=True
     ):
-        (page,) = told(results, point)
+        (page,) = switch_sections(results, point)
         assert page["changes"][0].startswith(f"Round {first} on") and page["everybody"] == "MF · 100 %"
         assert results.arms_at(point.values)[1]["switch"][0]["rerank"][0]["candidates"] == candidates
-        assert marked(results, ["MF"], point.values) == [first]
+        assert change_rounds(results, ["MF"], point.values) == [first]
         assert page["recoveries"] == [] or page["recoveries"][0]["first"] == str(first)
-    assert marked(results, ["MF"], {}) == [2, 5] and marked(results, ["organic"], {}) == []
+    assert change_rounds(results, ["MF"], {}) == [2, 5] and change_rounds(results, ["organic"], {}) == []
     assert page_data(results)["marks"] == [[2], [5], [2], [5]]
 
     # rounds down, candidates across
@@ -331,4 +326,4 @@ def test_a_switch_whose_time_a_prior_draws_is_marked_nowhere():
     prior = {"priors": {"arms[late].switch[0].round": {"uniform": [2, 9], "whole": True}}}
     asked = study({"round": 3, "slate": 5}, uncertainty=prior, seeds=8)
     results = Results(Path(), tomllib.loads(dump(asked)), {}, *[pd.DataFrame({"arm": []})] * 3)
-    assert drawn_in_time(results.study) and marked(results, ["late"], {}) == []
+    assert has_drawn_times(results.study) and change_rounds(results, ["late"], {}) == []

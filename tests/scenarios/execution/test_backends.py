@@ -24,15 +24,29 @@ from echodrift.machine import one_thread
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.design.run import PlannedRun
-from echodrift.scenarios.execution import clusters, pool, spread
-from echodrift.scenarios.execution.progress import Quiet
-from echodrift.scenarios.execution.remote import Parcel, Refusal, Unwanted, perform
-from echodrift.scenarios.execution.terms import COMPARED, WHERE_PRESENT, Terms, ask, complaints, terms_of
+from echodrift.scenarios.execution import clusters, parallel, pool
+from echodrift.scenarios.execution.progress import Progress
+from echodrift.scenarios.execution.remote import (
+    Cancelled,
+    Refusal,
+    execute_remotely,
+    pack,
+    perform_packed,
+    unpack,
+)
+from echodrift.scenarios.execution.requirements import (
+    SAME_IF_PRESENT,
+    SAME_VERSION,
+    Requirements,
+    mismatches,
+    requirements_of,
+    run_probe,
+)
 from echodrift.scenarios.execution.worker import Task
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.storage.store import Record, RunStore, parquet
-from echodrift.scenarios.study import run_study
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -126,7 +140,7 @@ def real_study() -> Study:
 def go(out: Path, of: Study | None = None, builder: Any = fake, **how: Any) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodrift.scenarios.execution.worker.build", builder)
-        run_study(of or study(), out, **how)
+        run_study(of or study(), out, RunOptions(**how))
     return Result(out)
 
 
@@ -220,10 +234,10 @@ def test_any_address_is_understood_or_refused(backend: str, written: str) -> Non
 @example(jobs=True)
 def test_jobs_are_whole_numbers(jobs: Any) -> None:
     if type(jobs) is int and (jobs == -1 or jobs >= 1):
-        assert spread.checked_jobs(jobs) == jobs
+        assert parallel.checked_jobs(jobs) == jobs
     else:
         with pytest.raises(BadInput, match="must be a whole number of at least 1, or -1"):
-            spread.checked_jobs(jobs)
+            parallel.checked_jobs(jobs)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +293,7 @@ def test_nobody_at_the_address(tmp_path: Path, backend: str) -> None:
 @pytest.mark.parametrize("backend", ["dask", "ray"])
 def test_somebody_else_at_the_address(tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that takes the call and never says a word."""
-    monkeypatch.setattr("echodrift.scenarios.execution.dask_cluster.WAIT", 2.0)
+    monkeypatch.setattr("echodrift.scenarios.execution.dask_cluster.CONNECT_SECONDS", 2.0)
     monkeypatch.setattr("echodrift.scenarios.execution.ray_cluster.JOIN", 2.0)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
@@ -293,21 +307,23 @@ def test_somebody_else_at_the_address(tmp_path: Path, backend: str, monkeypatch:
 
 
 def test_a_worker_like_this_one_goes_with_the_study() -> None:
-    terms = terms_of(expand(study()))
-    assert complaints(terms, ask({})) == []
-    assert terms.versions["numpy"] == np.__version__ and terms.versions["model"]
+    requirements = requirements_of(expand(study()))
+    assert mismatches(requirements, run_probe({})) == []
+    assert requirements.versions["numpy"] == np.__version__ and requirements.versions["model"]
 
 
 @given(
-    name=st.sampled_from([*COMPARED, "python", "model", "code"]),
+    name=st.sampled_from([*SAME_VERSION, "python", "model", "code"]),
     other=st.none() | st.from_regex(r"[1-9]\.[0-9]{1,3}", fullmatch=True),
 )
 def test_every_other_version_is_named_with_ours(name: str, other: str | None) -> None:
-    terms = terms_of(expand(study()))
-    ours = terms.versions[name]
+    requirements = requirements_of(expand(study()))
+    ours = requirements.versions[name]
     if other == ours:
         return
-    wrong = complaints(terms, {"versions": {**terms.versions, name: other}, "files": {}, "problems": {}})
+    wrong = mismatches(
+        requirements, {"versions": {**requirements.versions, name: other}, "files": {}, "problems": {}}
+    )
     assert len(wrong) == 1 and f"is {ours} here" in wrong[0] and (other or "missing") in wrong[0]
 
 
@@ -319,39 +335,45 @@ def test_a_copy_of_the_same_version_with_other_code_is_another_echodrift(tmp_pat
         shutil.copytree(root / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
     for file in root.glob("*.py"):
         shutil.copy(file, copy)
-    ask_there = "import json; from echodrift.scenarios.execution.terms import ask; print(json.dumps(ask({})))"
+    ask_there = "import json; from echodrift.scenarios.execution.requirements import run_probe; print(json.dumps(run_probe({})))"
 
     def answer() -> dict[str, Any]:
         where = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
         return json.loads(subprocess.check_output([sys.executable, "-c", ask_there], env=where, cwd=tmp_path))
 
-    terms = Terms(ask({})["versions"], {})
-    assert complaints(terms, answer()) == []
+    requirements = Requirements(run_probe({})["versions"], {})
+    assert mismatches(requirements, answer()) == []
     with (copy / "agents/choice.py").open("a") as file:
         file.write("\n# changed\n")
-    (wrong,) = complaints(terms, answer())
-    assert wrong.startswith("the code of echodrift (") and f"is {terms.versions['code']} here" in wrong
+    (wrong,) = mismatches(requirements, answer())
+    assert wrong.startswith("the code of echodrift (") and f"is {requirements.versions['code']} here" in wrong
 
 
 def test_packages_that_only_some_policies_need_may_be_missing() -> None:
-    terms = Terms({"jax": "1.0", "numpy": "2.0"}, {})
-    assert complaints(terms, {"versions": {"jax": None, "numpy": "2.0"}, "files": {}, "problems": {}}) == []
-    assert complaints(terms, {"versions": {"jax": "1.1", "numpy": "2.0"}, "files": {}, "problems": {}})
-    assert set(WHERE_PRESENT) == {"jax", "jaxlib", "optax"}
+    requirements = Requirements({"jax": "1.0", "numpy": "2.0"}, {})
+    assert (
+        mismatches(requirements, {"versions": {"jax": None, "numpy": "2.0"}, "files": {}, "problems": {}})
+        == []
+    )
+    assert mismatches(requirements, {"versions": {"jax": "1.1", "numpy": "2.0"}, "files": {}, "problems": {}})
+    assert set(SAME_IF_PRESENT) == {"jax", "jaxlib", "optax"}
 
 
 def test_a_worker_needs_the_data_files_of_the_study(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text("u,i\n1,2\n")
-    terms = terms_of(expand(load_study({"name": "log", "world": {"log": str(log)}, "arms": ARMS[:1]})))
-    assert terms.files["world.log"][0] == str(log)
-    assert complaints(terms, ask({"world.log": str(log)})) == []
+    requirements = requirements_of(
+        expand(load_study({"name": "log", "world": {"log": str(log)}, "arms": ARMS[:1]}))
+    )
+    assert requirements.files["world.log"][0] == str(log)
+    assert mismatches(requirements, run_probe({"world.log": str(log)})) == []
     run = expand(study())[0]
+    versions, files, _, payload = pack(Task(run, None, fake), requirements)
     log.write_text("u,i\n1,3\n")
-    answer = perform(Task(run, None, fake), terms)
+    answer = unpack(perform_packed(versions, files, payload, None), requirements)
     assert isinstance(answer, Refusal) and answer.wrong == [f"world.log: {log} has other content there"]
     log.unlink()
-    answer = perform(Task(run, None, fake), terms)
+    answer = unpack(perform_packed(versions, files, payload, None), requirements)
     assert isinstance(answer, Refusal)
     assert answer.wrong == [f"world.log: {log} cannot be read there: No such file or directory"]
 
@@ -366,31 +388,31 @@ def test_data_files_that_a_grid_or_a_prior_names_are_compared_too(tmp_path: Path
     )
     for how in varied:
         of = load_study({"name": "log", "world": {"log": logs[0]}, "arms": ARMS[:1], **how})
-        terms = terms_of(expand(of))
-        assert sorted(path for path, _ in terms.files.values()) == logs[1:]
-        answer = ask({key: path for key, (path, _) in terms.files.items()})
-        assert complaints(terms, answer) == []
-        (other,) = (key for key, (path, _) in terms.files.items() if path == logs[2])
+        requirements = requirements_of(expand(of))
+        assert sorted(path for path, _ in requirements.files.values()) == logs[1:]
+        answer = run_probe({key: path for key, (path, _) in requirements.files.items()})
+        assert mismatches(requirements, answer) == []
+        (other,) = (key for key, (path, _) in requirements.files.items() if path == logs[2])
         answer["files"][other] = "0" * 64
-        assert complaints(terms, answer) == [f"{other}: {logs[2]} has other content there"]
+        assert mismatches(requirements, answer) == [f"{other}: {logs[2]} has other content there"]
 
 
 def test_a_parcel_becomes_the_files_that_the_run_would_have_written(tmp_path: Path) -> None:
     run = expand(study())[0]
-    parcel = perform(Task(run, None, fake), terms_of(expand(study())))
-    assert isinstance(parcel, Parcel) and parcel.record is not None
-    RunStore(tmp_path / "there").write(parcel.record, parcel.unpacked())
-    for name, data in parcel.tables.items():
+    result = execute_remotely(Task(run, None, fake))
+    assert result.record is not None
+    RunStore(tmp_path / "there").write(result.record, result.unpacked())
+    for name, data in result.tables.items():
         assert (tmp_path / "there" / run.key / f"{name}.parquet").read_bytes() == data
-        assert parquet(parcel.unpacked()[name]) == data
+        assert parquet(result.unpacked()[name]) == data
     found = RunStore(tmp_path / "there").read(run.key)
-    assert found is not None and found.summaries["welfare"] == parcel.record.summaries["welfare"]
+    assert found is not None and found.summaries["welfare"] == result.record.summaries["welfare"]
 
 
 def test_a_run_that_nobody_waits_for_ends(tmp_path: Path) -> None:
     asked = iter([False, True])
-    with pytest.raises(Unwanted):
-        perform(Task(expand(study())[0], None, fake), terms_of(expand(study())), lambda: next(asked))
+    with pytest.raises(Cancelled):
+        execute_remotely(Task(expand(study())[0], None, fake), lambda: next(asked))
 
 
 # ---- what is sent again, and what is not, on a cluster of thin air
@@ -410,23 +432,23 @@ class Thin(clusters.Cluster):
     def workers(self) -> int:
         return self.places
 
-    def answers(self, terms: Terms) -> dict[str, dict[str, Any]]:
-        return {"thin:1": {**ask({})}}
+    def probe_workers(self, requirements: Requirements) -> dict[str, dict[str, Any]]:
+        return {"thin:1": {**run_probe({})}}
 
-    def send(self, task: Any, terms: Terms) -> None:
+    def send(self, task: Any, requirements: Requirements) -> None:
         self.sent.append(task.run.key)
-        self.under_way.append((task, self.sent.count(task.run.key), terms))
+        self.under_way.append((task, self.sent.count(task.run.key)))
         self.most = max(self.most, len(self.under_way))
 
-    def returned(self, timeout: float) -> list[tuple[str, Any]]:
+    def wait(self, timeout: float) -> list[tuple[str, Any]]:
         if not self.under_way:
             return []
-        task, time, terms = self.under_way.pop(0)
+        task, time = self.under_way.pop(0)
         if not self.dies(task.run, time):
-            return [(task.run.key, perform(task, terms))]
+            return [(task.run.key, execute_remotely(task))]
         # The worker takes down with it all that it had.
         both, self.under_way = [task, *(other[0] for other in self.under_way)], []
-        return [(each.run.key, clusters.Killed("gone")) for each in both]
+        return [(each.run.key, clusters.WorkerDied("gone")) for each in both]
 
     def close(self) -> None:
         pass
@@ -439,8 +461,8 @@ def tasks(plan: list[PlannedRun]) -> list[Task]:
 def done(cluster: Thin, folder: Path, jobs: int = 2, seeds: int = 3) -> dict[str, Record]:
     plan = expand(study(rounds=2, seeds=seeds))
     found: dict[str, Record] = {}
-    for record in clusters.carried_out(
-        cluster, tasks(plan), RunStore(folder), jobs, terms_of(expand(study()))
+    for record in clusters.execute_on(
+        cluster, tasks(plan), RunStore(folder), jobs, requirements_of(expand(study()))
     ):
         assert record.key not in found
         found[record.key] = record
@@ -483,9 +505,9 @@ def test_a_run_that_kills_its_worker_every_time_costs_itself_only(tmp_path: Path
 
 def test_a_worker_that_joins_late_with_another_version_is_refused(tmp_path: Path) -> None:
     class Late(Thin):
-        def returned(self, timeout: float) -> list[tuple[str, Any]]:
+        def wait(self, timeout: float) -> list[tuple[str, Any]]:
             if len(self.sent) < 4:
-                return super().returned(timeout)
+                return super().wait(timeout)
             task = self.under_way.pop(0)[0]
             return [(task.run.key, Refusal("node9, process 7", ["echodrift is 0.1.0 here, 0.0.9 there"]))]
 
@@ -496,18 +518,18 @@ def test_a_worker_that_joins_late_with_another_version_is_refused(tmp_path: Path
 
 def test_workers_that_do_not_say_what_they_have_are_named() -> None:
     class Silent(Thin):
-        def answers(self, terms: Terms) -> dict[str, Any]:
-            return {"thin:1": ask({}), "thin:2": None}
+        def probe_workers(self, requirements: Requirements) -> dict[str, Any]:
+            return {"thin:1": run_probe({}), "thin:2": None}
 
-    terms = Terms(ask({})["versions"], {})
+    requirements = Requirements(run_probe({})["versions"], {})
     with pytest.raises(BadInput, match=r"thin air: no answer within 120 seconds from 1 worker \(thin:2\)"):
-        Silent(lambda run, time: False).check(terms)
+        Silent(lambda run, time: False).check(requirements)
 
 
 def test_a_torn_run_is_a_row_where_all_workers_are_right(tmp_path: Path) -> None:
     class Torn(Thin):
-        def returned(self, timeout: float) -> list[tuple[str, Any]]:
-            found = super().returned(timeout)
+        def wait(self, timeout: float) -> list[tuple[str, Any]]:
+            found = super().wait(timeout)
             return [
                 (key, ModuleNotFoundError("mine") if key.startswith("c-seed2") else outcome)
                 for key, outcome in found
@@ -522,9 +544,9 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_study(tmp_path: Path) -> N
     """As it does on this machine: what is wrong is the disk, not the run."""
 
     class Full(Thin):
-        def returned(self, timeout: float) -> list[tuple[str, Any]]:
+        def wait(self, timeout: float) -> list[tuple[str, Any]]:
             if len(self.sent) < 4:
-                return super().returned(timeout)
+                return super().wait(timeout)
             return [
                 (
                     self.under_way.pop(0)[0].run.key,
@@ -540,18 +562,18 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_study(tmp_path: Path) -> N
 
 def test_workers_that_join_later_are_taken_on_unless_a_number_was_asked_for(tmp_path: Path) -> None:
     class Growing(Thin):
-        def returned(self, timeout: float) -> list[tuple[str, Any]]:
+        def wait(self, timeout: float) -> list[tuple[str, Any]]:
             self.places = 3
-            return super().returned(timeout)
+            return super().wait(timeout)
 
     plan = expand(study(rounds=2))
     for jobs, most in ((-1, 3), (2, 2)):
         workers = pool.Workers("dask", jobs, None, plan)
         cluster = workers._cluster = Growing(lambda run, time: False, places=1)
-        workers._joined, workers._terms = True, terms_of(plan)
-        at_once = workers.at_once(plan, Quiet())
-        assert at_once == (1 if jobs == -1 else 2)
-        list(workers.carried_out(tasks(plan), RunStore(tmp_path / str(jobs)), at_once, Quiet()))
+        workers._joined, workers._requirements = True, requirements_of(plan)
+        jobs_at_a_time = workers.jobs_for(plan, Progress())
+        assert jobs_at_a_time == (1 if jobs == -1 else 2)
+        list(workers.execute(tasks(plan), RunStore(tmp_path / str(jobs)), jobs_at_a_time, Progress()))
         assert cluster.most == most
 
 
@@ -569,7 +591,7 @@ def test_a_cluster_of_our_own_is_made_for_all_batches(
     class Batches:
         study, most, told = study(seeds=4, rounds=2), 4, {}
 
-        def parts(self, folder: Path, progress: Quiet) -> Iterator[Study]:
+        def parts(self, folder: Path, progress: Progress) -> Iterator[Study]:
             yield study(seeds=1, rounds=2)
             yield self.study
 
@@ -591,8 +613,8 @@ def test_a_cluster_without_workers_ends_the_study(tmp_path: Path) -> None:
     plan = expand(study(rounds=2))
     with pytest.raises(ClusterError, match="no worker could be reached for 0 seconds"):
         list(
-            clusters.carried_out(
-                cluster, tasks(plan), RunStore(tmp_path), 2, terms_of(expand(study())), patience=0.0
+            clusters.execute_on(
+                cluster, tasks(plan), RunStore(tmp_path), 2, requirements_of(expand(study())), patience=0.0
             )
         )
     assert ClusterError.exit_code == ExitCode.RUN_FAILED
@@ -708,8 +730,8 @@ def test_a_worker_killed_in_mid_study_changes_nothing(tmp_path: Path, separate: 
     watching = Client(separate.address, set_as_default=False)
     victims: list[str] = []
 
-    class Killing(Quiet):
-        def run(self, rounds: int, failed: bool) -> None:
+    class Killing(Progress):
+        def run_done(self, rounds: int, failed: bool) -> None:
             busy = [each["name"] for each in separate.known(watching).values() if each["busy"]]
             if busy and not victims:
                 victims.append(busy[0])
@@ -720,7 +742,7 @@ def test_a_worker_killed_in_mid_study_changes_nothing(tmp_path: Path, separate: 
     watching.close()
     assert not len(result.failed), result.failed["error"].iloc[0]
     assert victims and workers[victims[0]].wait() == -signal.SIGKILL
-    run_study(real_study(), tmp_path / "loky", jobs=2)
+    run_study(real_study(), tmp_path / "loky", RunOptions(jobs=2))
     assert tables(tmp_path / "dask") == tables(tmp_path / "loky")
     # the cluster is somebody else's: it is still there, without our runs
     assert separate.processes[0].poll() is None
@@ -742,16 +764,16 @@ def test_workers_with_another_echodrift_are_refused(tmp_path: Path, separate: Se
     both = rf"echodrift is {version('echodrift')} here, 0\.0\.7 there"
     good = separate.worker("good")
 
-    class Joining(Quiet):
+    class Joining(Progress):
         joined = False
 
-        def run(self, rounds: int, failed: bool) -> None:
+        def run_done(self, rounds: int, failed: bool) -> None:
             if not self.joined:
                 self.joined = True
                 separate.worker("other", PYTHONPATH=str(tmp_path / "site"))
 
     how = {"backend": "dask", "scheduler": separate.address, "jobs": -1}
-    with pytest.raises(ClusterError, match=rf"came later and does not go with this study: {both}") as caught:
+    with pytest.raises(ClusterError, match=rf"came later and does not match this study: {both}") as caught:
         go(tmp_path / "late", study(seeds=30), progress=Joining(), builder=slow, **how)
     assert "of 90 runs are finished and kept" in str(caught.value)
     assert len(list((tmp_path / "late/runs").glob("*/run.json"))) >= 1
@@ -767,7 +789,7 @@ def test_a_worker_that_hangs_is_named_before_anything_starts(
 ) -> None:
     from distributed import Client
 
-    monkeypatch.setattr(clusters, "ANSWER", 15.0)
+    monkeypatch.setattr(clusters, "PROBE_SECONDS", 15.0)
     hangs = separate.worker("hangs")
     with Client(separate.address, set_as_default=False) as client:
         (address,) = separate.known(client)
@@ -824,7 +846,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the
 from pathlib import Path
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.execution import worker
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.runner import RunOptions, run_study
 
 def build(study, arm, seed):
     import time
@@ -846,7 +868,7 @@ if __name__ == "__main__":
     arms = [{"name": name, "policy": {"kind": "random"}} for name in "abc"]
     study = load_study({"name": "slow", "rounds": 20, "seeds": 10, "arms": arms})
     worker.build = build
-    run_study(study, Path(sys.argv[1]), jobs=2, backend=sys.argv[2])
+    run_study(study, Path(sys.argv[1]), RunOptions(jobs=2, backend=sys.argv[2]))
 """
 
 

@@ -15,10 +15,10 @@ from echodrift.policies.neural import jax_runtime
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution import memory
-from echodrift.scenarios.execution.memory import MIB, Estimate, bounded, estimate
-from echodrift.scenarios.execution.progress import Quiet
+from echodrift.scenarios.execution.memory import MIB, Estimate, estimate, limit_jobs
+from echodrift.scenarios.execution.progress import Progress
+from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.scenarios.specs.study import Study
-from echodrift.scenarios.study import run_study
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +35,7 @@ def study(policy: dict[str, Any] | None = None, **changes: Any) -> Study:
 
 def guess(policy: dict[str, Any] | None = None, **changes: Any) -> int:
     of = study(policy, **changes)
-    return estimate(of, of.arms[1]).whole
+    return estimate(of, of.arms[1]).total
 
 
 @given(
@@ -128,7 +128,7 @@ def test_a_policy_that_cannot_be_built_counts_as_a_usual_one(monkeypatch: pytest
         raise BadInput("no jax")
 
     before = guess({"kind": "sequential"})
-    monkeypatch.setattr(jax_runtime, "require", refuse)
+    monkeypatch.setattr(jax_runtime, "require_jax", refuse)
     assert MIB < guess({"kind": "sequential"}) < before
 
 
@@ -137,7 +137,7 @@ def test_switches_and_groups_count() -> None:
     arm = {"name": "b", "policy": {"kind": "popularity"}}
     late = {**arm, "switch": [{"round": 5, "policy": {"kind": "ease", "l2": 10.0}}]}
     before, after = (
-        estimate(of, of.arms[0]).whole
+        estimate(of, of.arms[0]).total
         for of in (load_study({"name": "s", "world": world, "arms": [each]}) for each in (arm, late))
     )
     assert after - before >= 4 * 20_000**2
@@ -168,7 +168,7 @@ def test_jobs_are_bounded_by_what_is_free(
     monkeypatch.setattr(memory, "free_bytes", lambda: int(free * GIB))
     monkeypatch.setattr(memory, "LIBRARIES", 300 * MIB)
     todo = [run for run in expand(study(seeds=8, world={"users": 200, "items": 500})) if run.arm.name == "b"]
-    found, note = bounded(jobs, todo)
+    found, note = limit_jobs(jobs, todo)
     assert found == fit
     assert bool(note) == bool(facts) and all(fact in note for fact in facts)
 
@@ -184,23 +184,23 @@ def test_the_bound_keeps_to_what_is_free(free: int, jobs: int, users: int, share
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "free_bytes", lambda: free)
         todo = expand(study(seeds=40, world={"users": users, "items": 1000}))
-        fit, note = bounded(jobs, todo, shared=shared)
+        fit, note = limit_jobs(jobs, todo, shared=shared)
         assert 1 <= fit <= jobs and bool(note) == (fit < jobs or note.startswith("warning"))
         each = max(
-            (estimate(run.study, run.arm).run if shared else estimate(run.study, run.arm).whole)
+            (estimate(run.study, run.arm).run if shared else estimate(run.study, run.arm).total)
             for run in todo
         )
         if fit > 1:
             assert fit * each <= free
-        more, _ = bounded(jobs + 1, todo, shared=shared)
+        more, _ = limit_jobs(jobs + 1, todo, shared=shared)
         assert more >= fit
 
 
 def test_it_is_said_aloud_and_the_study_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
 
-    class Hearing(Quiet):
-        def say(self, text: str) -> None:
+    class Hearing(Progress):
+        def note(self, text: str) -> None:
             told.append(text)
 
         def start(self, runs: int, done: int, jobs: int, rounds: int) -> None:
@@ -208,13 +208,13 @@ def test_it_is_said_aloud_and_the_study_is_done(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(memory, "free_bytes", lambda: 1)
     of = study(rounds=2, seeds=1, world={"users": 20, "items": 30, "topics": 4}, platform={"slate": 3})
-    run_study(of, tmp_path, jobs=2, progress=Hearing())
+    run_study(of, tmp_path, RunOptions(jobs=2, progress=Hearing()))
     assert told[0].startswith('warning: arm "') and told[1] == "1 at a time"
     assert (tmp_path / "rounds.parquet").exists()
 
 
 def test_check_tells_the_guess() -> None:
-    told = memory.in_words(study({"kind": "ease"}, world={"users": 20_000, "items": 20_000}))
+    told = memory.describe_memory(study({"kind": "ease"}, world={"users": 20_000, "items": 20_000}))
     assert told.startswith("memory: about 2.") and 'arm "b"' in told and "at a time" in told
 
 

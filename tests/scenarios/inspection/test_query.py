@@ -17,9 +17,9 @@ from echodrift.errors import BadInput, EchodriftError, StorageError
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.inspection.query import Query
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import Interrupted, run_study
 from echodrift.scenarios.storage import bundles
 from echodrift.scenarios.storage.store import RunStore
-from echodrift.scenarios.study import Interrupted, run_study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner

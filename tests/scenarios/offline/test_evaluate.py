@@ -15,7 +15,7 @@ from echodrift.errors import BadInput, StorageError
 from echodrift.scenarios.offline.protocol.data import read_data
 from echodrift.scenarios.offline.protocol.negatives import read_negatives
 from echodrift.scenarios.offline.protocol.splits import Parts, Split
-from echodrift.scenarios.offline.protocol.task import Rules, build_task, make_task
+from echodrift.scenarios.offline.protocol.task import Rules, build_task, task_for_seed
 from echodrift.scenarios.real_logs.topics import topics_from_users
 from echodrift.sim.streams import Streams
 from hypothesis import given, settings
@@ -230,41 +230,45 @@ def test_negatives_that_are_written_are_read(tmp_path_factory, rows, separator):
 
 def test_the_layout_of_the_log_is_that_of_a_study(tmp_path):
     from echodrift.scenarios.real_logs.logs import read_log
-    from echodrift.scenarios.real_logs.twin import history
+    from echodrift.scenarios.real_logs.twin import history_from_log
     from echodrift.scenarios.specs.study import LogConfig
 
     path = write(tmp_path, "log.csv", random_rows())
     data = read_data({"log": path})
-    task = make_task(data, Split("random", 0.2), 0, Rules(), False)
-    log = task.fit.log
-    assert task.fit.live.all() and task.fit.round == 0 and (log.source == 3).all() and (log.rank == 0).all()
+    task = task_for_seed(data, Split("random", 0.2), 0, Rules(), False)
+    log = task.train.log
     assert (
-        set(log.round) == set(history(read_log(LogConfig(log=path, user_core=0))).round) == set(range(-20, 0))
+        task.train.live.all() and task.train.round == 0 and (log.source == 3).all() and (log.rank == 0).all()
+    )
+    assert (
+        set(log.round)
+        == set(history_from_log(read_log(LogConfig(log=path, user_core=0))).round)
+        == set(range(-20, 0))
     )
     assert (np.diff(log.round) >= 0).all()
     pairs = set(zip(log.user.tolist(), log.item.tolist(), strict=True))
     owners = np.repeat(task.users, np.diff(task.indptr))
     held = set(zip(owners.tolist(), task.relevant.tolist(), strict=True))
     assert not pairs & held and len(pairs) + len(held) == data.user.size
-    rows = task.fit.blocked.rows(np.arange(len(data.users), dtype=np.int32))
+    rows = task.train.blocked.rows(np.arange(len(data.users), dtype=np.int32))
     assert set(map(tuple, np.argwhere(rows).tolist())) == pairs
     untimed = read_data(
         {"log": write(tmp_path, "no_times.csv", [row[:2] for row in random_rows()], "user,item")}
     )
-    assert set(make_task(untimed, Split("random", 0.2), 0, Rules(), False).fit.log.round) == {-1}
+    assert set(task_for_seed(untimed, Split("random", 0.2), 0, Rules(), False).train.log.round) == {-1}
 
 
 def test_folded_in_users_are_unknown_when_fitting_and_known_when_ranking(tmp_path):
     data = read_data({"log": write(tmp_path, "log.csv", random_rows(users=40))})
-    task = make_task(data, Split("users", 0.25), 3, Rules(), False)
-    assert np.array_equal(task.fold, task.users) and 0 < task.fold.size <= 10
-    assert not np.isin(task.fit.log.user, task.fold).any()
-    assert np.isin(task.fold, task.seen.log.user).all()
-    assert np.array_equal(task.seen.live, np.bincount(task.fit.log.item, minlength=len(data.items)) > 0)
+    task = task_for_seed(data, Split("users", 0.25), 3, Rules(), False)
+    assert np.array_equal(task.fold_in_users, task.users) and 0 < task.fold_in_users.size <= 10
+    assert not np.isin(task.train.log.user, task.fold_in_users).any()
+    assert np.isin(task.fold_in_users, task.seen.log.user).all()
+    assert np.array_equal(task.seen.live, np.bincount(task.train.log.item, minlength=len(data.items)) > 0)
     # the others' histories are the same at both times
-    assert len(task.seen.log) > len(task.fit.log)
-    others = ~np.isin(task.seen.log.user, np.unique(data.user[np.isin(data.user, task.fit.log.user)]))
-    assert others.sum() == len(task.seen.log) - len(task.fit.log)
+    assert len(task.seen.log) > len(task.train.log)
+    others = ~np.isin(task.seen.log.user, np.unique(data.user[np.isin(data.user, task.train.log.user)]))
+    assert others.sum() == len(task.seen.log) - len(task.train.log)
 
 
 @pytest.mark.parametrize("split", ["random:0.3", "leave-one-out", "temporal:0.3", "users:0.3"])
@@ -309,7 +313,7 @@ def test_a_seed_without_a_test_part_is_a_row(tmp_path, jobs):
     good, bad = [], []
     for seed in range(30):
         try:
-            make_task(data, Split("users", 0.2), seed, Rules(), False)
+            task_for_seed(data, Split("users", 0.2), seed, Rules(), False)
             good.append(seed)
         except BadInput:
             bad.append(seed)
@@ -381,10 +385,10 @@ def test_topics_come_from_the_item_file_or_from_the_training_part(tmp_path):
         [(i, f"x{i}", "A|B" if i % 2 else "C") for i in range(100, 125)],
         "item,title,genres",
     )
-    task = make_task(read_data({"log": path, "items": items}), Split("random", 0.2), 0, Rules(), True)
-    assert task.fit.tags.shape[1] == 3 and sorted(set(task.fit.tags.ravel().tolist())) == [0, 0.5, 1]
-    learned = make_task(read_data({"log": path, "topics": 2}), Split("random", 0.2), 0, Rules(), True)
-    assert learned.fit.tags.shape[1] == 2 and np.allclose(learned.fit.tags.sum(axis=1), 1)
+    task = task_for_seed(read_data({"log": path, "items": items}), Split("random", 0.2), 0, Rules(), True)
+    assert task.train.tags.shape[1] == 3 and sorted(set(task.train.tags.ravel().tolist())) == [0, 0.5, 1]
+    learned = task_for_seed(read_data({"log": path, "topics": 2}), Split("random", 0.2), 0, Rules(), True)
+    assert learned.train.tags.shape[1] == 2 and np.allclose(learned.train.tags.sum(axis=1), 1)
     # what is held out plays no part
     data = read_data({"log": path, "topics": 2})
     train, test = np.arange(150), np.arange(150, data.user.size)
@@ -392,9 +396,9 @@ def test_topics_come_from_the_item_file_or_from_the_training_part(tmp_path):
     counts = sparse.coo_matrix((np.ones(150), (data.item[:150], data.user[:150])), (25, 30)).tocsr()
     used = np.diff(counts.indptr) > 0
     alone = topics_from_users(counts, 2).mixtures
-    assert np.allclose(task.fit.tags[used], alone[used], atol=1e-6)
+    assert np.allclose(task.train.tags[used], alone[used], atol=1e-6)
     whole = sparse.coo_matrix((np.ones(data.user.size), (data.item, data.user)), (25, 30)).tocsr()
-    assert not np.allclose(task.fit.tags[used], topics_from_users(whole, 2).mixtures[used], atol=1e-3)
+    assert not np.allclose(task.train.tags[used], topics_from_users(whole, 2).mixtures[used], atol=1e-3)
 
 
 def test_ties_between_users(tmp_path):
@@ -482,8 +486,8 @@ def test_any_file_is_evaluated_or_refused_with_a_message(tmp_path_factory, rows,
         ({"log": "x.csv", "jobs": 0}, "jobs = 0: must be a whole number of at least 1"),
         ({"log": "x.csv", "min_rating": 9}, "nothing is left after the filters"),
         ({"log": "x.csv", "user_core": 99}, "nothing is left after the filters"),
-        ({"log": "x.csv", "min_ratin": 9}, 'has no field "min_ratin". Did you mean "min_rating"?'),
-        ({"log": "x.csv", "min_rating": -1}, "--min-rating = -1 is not allowed"),
+        ({"log": "x.csv", "min_ratin": 9}, '--min-ratin: unknown key. Did you mean "min_rating"?'),
+        ({"log": "x.csv", "min_rating": -1}, "--min-rating: must be at least 0, but is -1"),
         ({"log": "x.csv", "user_column": "usr"}, '--user-column = "usr"'),
         ({"log": "x.csv", "policies": []}, "name at least one policy"),
         ({"log": "x.csv", "topics": 500, "metrics": "miscalibration@3"}, "--topics = 500"),
@@ -514,7 +518,7 @@ def test_movielens_equals_an_evaluation_of_its_own(tmp_path):
     if not path.exists():
         pytest.skip("no MovieLens here")
     data = read_data({"log": str(path), "min_rating": 4.0})
-    task = make_task(data, Split("random", 0.2), 7, Rules(), False)
+    task = task_for_seed(data, Split("random", 0.2), 7, Rules(), False)
     frame = pd.read_csv(path).query("rating >= 4")
     held: dict[int, set[int]] = {}
     for row, user in enumerate(task.users):
@@ -524,11 +528,13 @@ def test_movielens_equals_an_evaluation_of_its_own(tmp_path):
     assert all(held[u] <= of_user[u] and len(held[u]) == int(len(of_user[u]) * 0.2) for u in held)
     for spec in ({"kind": "popularity"}, {"kind": "matrix_factorization", "dim": 16, "regularization": 30.0}):
         contender = contenders([spec])[0]
-        outcome = score.carry_out(task, contender, parse_metrics("ndcg@10"))
+        outcome = score.evaluate_policy(task, contender, parse_metrics("ndcg@10"))
         policy, _ = contender.build()
-        policy.fit(task.fit, Streams(7)("offline.fit"))
+        policy.fit(task.train, Streams(7)("offline.fit"))
         if spec["kind"] == "popularity":
-            taken = pd.Series(task.fit.log.item).value_counts().reindex(range(len(data.items)), fill_value=0)
+            taken = (
+                pd.Series(task.train.log.item).value_counts().reindex(range(len(data.items)), fill_value=0)
+            )
             from echodrift.policies.ties import tie_order
 
             scores = np.tile(
@@ -540,7 +546,7 @@ def test_movielens_equals_an_evaluation_of_its_own(tmp_path):
         total = []
         for user, wanted in held.items():
             u = data.users.index(str(user))
-            own = {int(i) for i in task.fit.log.item[task.fit.log.user == u]}
+            own = {int(i) for i in task.train.log.item[task.train.log.user == u]}
             order = [int(i) for i in np.argsort(-scores[u], kind="stable") if int(i) not in own][:10]
             gain = sum(1 / math.log2(r + 2) for r, i in enumerate(order) if int(data.items[i]) in wanted)
             total.append(gain / sum(1 / math.log2(r + 2) for r in range(min(10, len(wanted)))))

@@ -5,7 +5,12 @@ from __future__ import annotations
 import io
 
 from echodrift.scenarios.offline.results.layout import Columns, legend, parts, short_names, table
-from echodrift.scenarios.offline.tested import Size, rests_on, unit, warnings
+from echodrift.scenarios.offline.split_size import (
+    SplitSize,
+    averaging_unit,
+    describe_sizes,
+    small_split_warnings,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -66,11 +71,14 @@ def test_names_give_way_only_where_it_helps() -> None:
 
 
 def test_what_numbers_rest_on_in_words() -> None:
-    assert rests_on([Size(1)], "test") == "1 test user, whole catalog ranked"
-    assert rests_on([Size(20), Size(1200)], "validation").startswith(
+    assert describe_sizes([SplitSize(1)], "test") == "1 test user, whole catalog ranked"
+    assert describe_sizes([SplitSize(20), SplitSize(1200)], "validation").startswith(
         "2 splits of 20 to 1,200 validation users"
     )
-    pairs = [Size(2, 3)]
-    assert rests_on(pairs, "test") == "3 test pairs of 2 users, each ranked among its own negatives"
-    assert (unit(pairs), unit([Size(2)])) == ("test pairs", "users")
-    assert warnings([Size(30), Size(31)], "test") == [] and "29 test users" in warnings([Size(29)], "test")[0]
+    pairs = [SplitSize(2, 3)]
+    assert describe_sizes(pairs, "test") == "3 test pairs of 2 users, each ranked among its own negatives"
+    assert (averaging_unit(pairs), averaging_unit([SplitSize(2)])) == ("test pairs", "users")
+    assert (
+        small_split_warnings([SplitSize(30), SplitSize(31)], "test") == []
+        and "29 test users" in small_split_warnings([SplitSize(29)], "test")[0]
+    )

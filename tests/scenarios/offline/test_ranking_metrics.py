@@ -221,6 +221,6 @@ def test_a_list_shorter_than_the_cutoff_keeps_the_full_denominators():
 
 def test_every_metric_is_described():
     for name, about in metrics.METRICS.items():
-        assert about.better in ("higher", "lower", "neither") and about.of in ("accuracy", "lists"), name
+        assert about.better in ("higher", "lower", "neither") and about.family in ("accuracy", "lists"), name
     for function in (metrics.recall, metrics.ndcg, metrics.gini, metrics.miscalibration, metrics.auc):
         assert "Range" in (function.__doc__ or "")

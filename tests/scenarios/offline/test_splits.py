@@ -44,10 +44,10 @@ def test_every_split(split, log, seed):
         assert "leaves nothing to t" in str(error)
         return
     again = apart(split, log, seed)
-    together = np.concatenate([parts.train, parts.fold, parts.test])
+    together = np.concatenate([parts.train, parts.fold_in, parts.test])
     assert np.unique(together).size == together.size
     for one, other in zip(
-        (parts.train, parts.fold, parts.test), (again.train, again.fold, again.test), strict=True
+        (parts.train, parts.fold_in, parts.test), (again.train, again.fold_in, again.test), strict=True
     ):
         assert np.array_equal(one, other) and (np.diff(one) > 0).all()
     count = np.bincount(user, minlength=7)
@@ -63,10 +63,10 @@ def test_every_split(split, log, seed):
         assert time[parts.train].max() < time[parts.test].min() and together.size == user.size
         assert parts.test.size >= split.share * user.size - 1e-9
     else:
-        folded = set(user[parts.fold]) | set(user[parts.test])
+        folded = set(user[parts.fold_in]) | set(user[parts.test])
         assert not folded & set(user[parts.train])
-        assert set(item[parts.fold]) | set(item[parts.test]) <= set(item[parts.train])
-        own = np.bincount(user[parts.fold], minlength=7) + held
+        assert set(item[parts.fold_in]) | set(item[parts.test]) <= set(item[parts.train])
+        own = np.bincount(user[parts.fold_in], minlength=7) + held
         assert np.array_equal(held, np.floor(0.2 * own + 1e-9))
         assert len(set(user) - set(user[parts.train])) == int(split.share * len(set(user)))
 
@@ -105,7 +105,7 @@ def test_a_part_of_a_log_is_divided_without_the_rest():
     for split in SPLITS:
         outer = divide(split, user, item, time, np.arange(100), np.random.default_rng(0))
         inner = divide(split, user, item, time, outer.train, np.random.default_rng(1))
-        assert set(inner.train) | set(inner.fold) | set(inner.test) <= set(outer.train), split
+        assert set(inner.train) | set(inner.fold_in) | set(inner.test) <= set(outer.train), split
 
 
 @pytest.mark.parametrize(

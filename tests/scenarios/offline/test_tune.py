@@ -15,7 +15,7 @@ from echodrift.errors import BadInput
 from echodrift.scenarios.offline import tune as tuning_module
 from echodrift.scenarios.offline.protocol.data import read_data
 from echodrift.scenarios.offline.protocol.splits import Split, parse_split
-from echodrift.scenarios.offline.protocol.task import Rules, parts_of
+from echodrift.scenarios.offline.protocol.task import Rules, split_rows
 
 POLICY = '''
 import numpy as np
@@ -124,11 +124,11 @@ def test_stops_at_the_minutes(log, monkeypatch):
 def test_the_test_part_is_never_looked_at(log, split):
     data = read_data({"log": log})
     how = parse_split(split)
-    whole = parts_of(data, how, 0)
+    whole = split_rows(data, how, 0)
     inner = tuning_module._validation(data, whole, how, 0, Rules(), False)
     pairs = set(zip(data.user[whole.test].tolist(), data.item[whole.test].tolist(), strict=True))
-    pairs |= set(zip(data.user[whole.fold].tolist(), data.item[whole.fold].tolist(), strict=True))
-    for seen in (inner.fit, inner.seen):
+    pairs |= set(zip(data.user[whole.fold_in].tolist(), data.item[whole.fold_in].tolist(), strict=True))
+    for seen in (inner.train, inner.seen):
         assert not pairs & set(zip(seen.log.user.tolist(), seen.log.item.tolist(), strict=True))
     owners = np.repeat(inner.users, np.diff(inner.indptr))
     assert not pairs & set(zip(owners.tolist(), inner.relevant.tolist(), strict=True))
@@ -197,8 +197,8 @@ def test_bad_input(log, how, message):
 
 def test_the_same_split_as_evaluate(log):
     data = read_data({"log": log})
-    parts = parts_of(data, Split("random", 0.3), 0)
-    again = parts_of(data, Split("random", 0.3), 0)
+    parts = split_rows(data, Split("random", 0.3), 0)
+    again = split_rows(data, Split("random", 0.3), 0)
     assert np.array_equal(parts.test, again.test)
 
 

@@ -122,7 +122,7 @@ def test_core_equals_brute_force(tmp_path_factory, pairs, user_core, item_core):
     assert log.user_counts.min() >= 1 and log.item_counts.min() >= 1
 
 
-def test_min_rating_comes_before_the_core_and_is_told(tmp_path):
+def test_min_rating_comes_before_the_core_and_is_reported(tmp_path):
     log = load(write(tmp_path, "a.csv", joined(",", ROWS, HEADER)), min_rating=2.0, user_core=2)
     assert log.users == ["7"] and len(log) == 2
     assert log.notes[0] == "world.min_rating = 2 left 3 of 4 interactions."
@@ -133,7 +133,7 @@ GOOD = "userId,movieId,rating,timestamp\n1,1,3,5\n"
 BAD = {
     "empty": ("", "the file is empty"),
     "only blank": ("\n \n", "the file is empty"),
-    "header only": ("userId,movieId\n", "a header and no rows"),
+    "header only": ("userId,movieId\n", "a header but no rows"),
     "too many fields": (GOOD + "2,1,3,5,9\n", r"line 3: 5 fields, but line 1 has 4"),
     "too few fields": (GOOD + "\n2,1,3\n", r"line 4: 3 fields, but line 1 has 4"),
     "rating text": (GOOD + "2,1,good,5\n", r'line 3: the rating "good" is not a finite number'),
@@ -149,7 +149,7 @@ BAD = {
     "twice the same header": ("userId,movieId,movieId\n1,2,3\n", 'two columns are named "movieId"'),
     "quoted, uneven": ('userId,movieId\n"1","2"\n"1"\n', "line 3: 1 fields, but line 1 has 2"),
     "wide matrix": ("0 0 3 0 1\n1 0 0 2 0\n", "5 columns and no header"),
-    "binary": (b"\x00\x01\x02,", "not a text table"),
+    "binary": (b"\x00\x01\x02,", "neither a text table"),
     "gzip": (b"\x1f\x8b\x08rest", "compressed"),
     "broken parquet": (b"PAR1rest", "not a readable Parquet"),
 }

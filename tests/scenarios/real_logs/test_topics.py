@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from echodrift.errors import BadInput
-from echodrift.scenarios.real_logs.plsa import CANDIDATES, choose_topics, embed, fit
+from echodrift.scenarios.real_logs.plsa import TOPIC_COUNTS, choose_topic_count, embed, fit_plsa
 from echodrift.scenarios.real_logs.topics import (
     fill_from_users,
     topics_from_genres,
@@ -33,7 +33,7 @@ def matched(theta, found):
 @pytest.mark.parametrize("topics", [3, 8, 12])
 def test_planted_topics_are_recovered(topics):
     counts, theta = planted(topics, seed=topics)
-    model = fit(counts, topics)
+    model = fit_plsa(counts, topics)
     np.testing.assert_allclose(model.theta.sum(axis=1), 1)
     np.testing.assert_allclose(model.phi.sum(axis=0), 1)
     assert model.theta.min() >= 0 and matched(theta, model.theta).min() > 0.95
@@ -43,14 +43,14 @@ def test_planted_topics_are_recovered(topics):
 @pytest.mark.parametrize("topics", [3, 12])
 def test_planted_number_is_chosen_within_one_step_of_the_grid(topics):
     counts, _ = planted(topics, seed=100 + topics, documents=1500, words=800)
-    found, scores = choose_topics(counts)
-    step = abs(CANDIDATES.index(found) - CANDIDATES.index(topics))
+    found, scores = choose_topic_count(counts)
+    step = abs(TOPIC_COUNTS.index(found) - TOPIC_COUNTS.index(topics))
     assert step <= 1 and found in scores and all(score < 0 for score in scores.values())
 
 
 def test_fit_is_deterministic_and_better_than_frequencies():
     counts, _ = planted(5, seed=1)
-    one, two = fit(counts, 5), fit(counts, 5, embedding=embed(counts, 5))
+    one, two = fit_plsa(counts, 5), fit_plsa(counts, 5, embedding=embed(counts, 5))
     np.testing.assert_array_equal(one.theta, two.theta)
     frequency = np.asarray(counts.sum(axis=0)).ravel() / counts.sum()
     rows, words = counts.nonzero()
@@ -64,7 +64,7 @@ def test_rare_document_leans_to_the_mean_mixture():
     thin[0] = 0
     thin[1] = 0
     thin[1, int(counts[1].indices[0])] = 1
-    model = fit(sparse.csr_matrix(thin), 4)
+    model = fit_plsa(sparse.csr_matrix(thin), 4)
     mean = model.theta[2:].mean(axis=0)
     np.testing.assert_allclose(model.theta[0], mean, atol=0.02)
     assert model.theta[1].max() < 0.75

@@ -9,12 +9,17 @@ from echodrift.agents.behavior import Behavior
 from echodrift.agents.items import NEVER
 from echodrift.errors import BadInput
 from echodrift.policies.interactions import Source
-from echodrift.scenarios.real_logs.choice_model import catalog_of
+from echodrift.scenarios.real_logs.choice_model import build_catalog
 from echodrift.scenarios.real_logs.communities import find_communities
 from echodrift.scenarios.real_logs.quality import find_quality, model_demand
-from echodrift.scenarios.real_logs.scale import ORGANIC_SATISFACTION, organic_values, satisfaction, shift_to
+from echodrift.scenarios.real_logs.scale import (
+    REFERENCE_SATISFACTION,
+    find_shift,
+    reference_values,
+    satisfaction,
+)
 from echodrift.scenarios.real_logs.tastes import Tastes, find_tastes
-from echodrift.scenarios.real_logs.twin import activity_of, infer, observed_niche, twin
+from echodrift.scenarios.real_logs.twin import draw_world, infer_twin, observed_niche, scaled_activity
 from echodrift.scenarios.specs.study import LogConfig
 from echodrift.sim.streams import Streams
 
@@ -47,7 +52,7 @@ def test_planted_tastes_are_recovered():
     """Stated tolerance, 60 choices each: K right for 90 % of the users, dominant topic for 93 % (the draws
     themselves part from the planted order for about 4 %), shares within .08 on average where K is right."""
     user, item, x, quality, truth = planted(400, 60)
-    found = find_tastes(user, item, 400, catalog_of(x, quality, MATCH), 3)
+    found = find_tastes(user, item, 400, build_catalog(x, quality, MATCH), 3)
     right = found.count == truth.count
     assert right.mean() > 0.9
     same = found.tastes[:, 0].argmax(axis=1) == truth.tastes[:, 0].argmax(axis=1)
@@ -63,22 +68,22 @@ def test_planted_tastes_are_recovered():
 
 def test_tastes_are_points_on_the_simplex_dominant_first():
     user, item, x, quality, _ = planted(60, 25)
-    found = find_tastes(user, item, 60, catalog_of(x, quality, MATCH), 3)
+    found = find_tastes(user, item, 60, build_catalog(x, quality, MATCH), 3)
     np.testing.assert_allclose(found.tastes.sum(axis=2), 1)
     np.testing.assert_allclose(found.shares.sum(axis=1), 1)
     assert (np.diff(found.shares, axis=1) <= 0).all() and found.tastes.min() >= 0
     assert ((found.shares > 0).sum(axis=1) == found.count).all()
-    again = find_tastes(user, item, 60, catalog_of(x, quality, MATCH), 3)
+    again = find_tastes(user, item, 60, build_catalog(x, quality, MATCH), 3)
     np.testing.assert_array_equal(found.tastes, again.tastes)
 
 
 def test_short_histories_and_limits():
     user, item, x, quality, _ = planted(30, 5)
-    catalog = catalog_of(x, quality, MATCH)
+    catalog = build_catalog(x, quality, MATCH)
     assert (find_tastes(user, item, 30, catalog, 3).count == 1).all()
-    assert (find_tastes(user, item, 30, catalog, 3, choose=False).count == 3).all()
+    assert (find_tastes(user, item, 30, catalog, 3, choose_count=False).count == 3).all()
     assert find_tastes(user, item, 30, catalog, 1).shares.shape == (30, 1)
-    flat = find_tastes(user, item, 30, catalog_of(x, quality, 0.0), 3)
+    flat = find_tastes(user, item, 30, build_catalog(x, quality, 0.0), 3)
     assert np.isfinite(flat.tastes).all() and (flat.count == 1).all()
 
 
@@ -90,7 +95,7 @@ def test_normalizer_is_exact_for_few_mixtures_and_close_for_many():
         (rng.dirichlet(np.full(6, 0.2), 900), 0.02),
     ):
         quality = rng.normal(0, 1, 900)
-        log_z, expected = catalog_of(mixtures, quality, MATCH).log_z(tastes)
+        log_z, expected = build_catalog(mixtures, quality, MATCH).log_z(tastes)
         values = np.exp(MATCH * tastes @ mixtures.T + quality)
         np.testing.assert_allclose(log_z, np.log(values.sum(axis=1)), atol=tolerance)
         np.testing.assert_allclose(
@@ -104,7 +109,7 @@ def test_one_taste_is_the_penalized_maximum():
     x = np.eye(3)[rng.integers(0, 3, 300)]
     item = rng.choice(np.flatnonzero(x[:, 1] == 1), 200).astype(np.int32)
     item[:40] = np.flatnonzero(x[:, 2] == 1)[:40]
-    catalog = catalog_of(x, np.zeros(300), MATCH)
+    catalog = build_catalog(x, np.zeros(300), MATCH)
     found = find_tastes(np.zeros(200, np.int32), item, 1, catalog, 1).tastes[0, 0]
 
     def likelihood(a):
@@ -143,14 +148,14 @@ def test_model_demand_equals_brute_force():
 def test_scale_brings_the_reference_visit_to_its_satisfaction():
     _, item, x, quality, truth = planted(200, 20)
     counts = np.bincount(item, minlength=3000)
-    shift = shift_to(organic_values(truth.tastes, truth.shares, x, quality - 7, counts, MATCH, 0.5))
-    values = organic_values(truth.tastes, truth.shares, x, quality - 7 + shift, counts, MATCH, 0.5)
-    assert satisfaction(values) == pytest.approx(ORGANIC_SATISFACTION, abs=1e-6)
+    shift = find_shift(reference_values(truth.tastes, truth.shares, x, quality - 7, counts, MATCH, 0.5))
+    values = reference_values(truth.tastes, truth.shares, x, quality - 7 + shift, counts, MATCH, 0.5)
+    assert satisfaction(values) == pytest.approx(REFERENCE_SATISFACTION, abs=1e-6)
     one = np.array([[0.0, 0.0]])
     assert satisfaction(one) == pytest.approx(0.15 * 1 / 2 + 0.85 * 2 / 3)
 
 
-def test_niche_never_parts_tied_items():
+def test_niche_never_separates_tied_items():
     assert observed_niche(np.array([9, 1, 1, 1, 1])).tolist() == [False, True, True, True, True]
     assert observed_niche(np.arange(10)).sum() == 8
     tied = observed_niche(np.array([1] * 6 + [2] * 3 + [5]))
@@ -161,7 +166,7 @@ def test_niche_never_parts_tied_items():
 @pytest.mark.parametrize("mean", [0.05, 0.5, 0.9])
 def test_activity_is_proportional_within_its_range(mean):
     counts = np.array([5, 20, 21, 60, 400])
-    activity = activity_of(counts, mean)
+    activity = scaled_activity(counts, mean)
     assert activity.mean() == pytest.approx(mean) and activity.min() >= 0.02 and activity.max() <= 1
     inside = (activity > 0.02) & (activity < 1)
     ratio = activity[inside] / counts[inside]
@@ -195,8 +200,8 @@ def small_log(folder, **fields):
 def test_twin_keeps_the_contracts_of_a_world(tmp_path):
     config = small_log(tmp_path, arrivals=2.0)
     behavior = Behavior(appetite_spread=1)
-    found = infer(config, behavior)
-    world, log = twin(config, behavior, Streams(3), 30, 10, found)
+    found = infer_twin(config, behavior)
+    world, log = draw_world(config, behavior, Streams(3), 30, 10, found)
     items, users, catalog = world.items, world.users, world.items.catalog
     assert catalog == len(found.log.items) < len(items) and len(items.names) == len(items)
     np.testing.assert_allclose(items.topics.sum(axis=1), 1, rtol=1e-5)
@@ -226,10 +231,10 @@ def test_twin_keeps_the_contracts_of_a_world(tmp_path):
 
 def test_seed_changes_only_what_is_drawn(tmp_path):
     config = small_log(tmp_path)
-    found = infer(config, Behavior())
-    one, log = twin(config, Behavior(), Streams(1), 5, 10, found)
-    same, _ = twin(config, Behavior(), Streams(1), 5, 10)
-    other, log_other = twin(config, Behavior(), Streams(2), 5, 10, found)
+    found = infer_twin(config, Behavior())
+    one, log = draw_world(config, Behavior(), Streams(1), 5, 10, found)
+    same, _ = draw_world(config, Behavior(), Streams(1), 5, 10)
+    other, log_other = draw_world(config, Behavior(), Streams(2), 5, 10, found)
     for part in ("topics", "quality", "tag", "demand", "niche"):
         np.testing.assert_array_equal(getattr(one.items, part), getattr(same.items, part))
     np.testing.assert_array_equal(one.users.tastes, other.users.tastes)
@@ -237,7 +242,7 @@ def test_seed_changes_only_what_is_drawn(tmp_path):
     np.testing.assert_array_equal(log.item, log_other.item)
     assert (one.users.outside != other.users.outside).any() and (one.items.tag != other.items.tag).any()
     one.users.tastes[:] = 0
-    assert twin(config, Behavior(), Streams(1), 5, 10, found)[0].users.tastes.sum() > 0
+    assert draw_world(config, Behavior(), Streams(1), 5, 10, found)[0].users.tastes.sum() > 0
 
 
 def test_without_items_time_or_ties(tmp_path):
@@ -245,8 +250,8 @@ def test_without_items_time_or_ties(tmp_path):
     rows = Path(config.log).read_text().splitlines()
     (tmp_path / "bare.csv").write_text("\n".join(",".join(row.split(",")[:2]) for row in rows))
     bare = LogConfig(log=str(tmp_path / "bare.csv"), topics=4)
-    found = infer(bare, Behavior())
-    world, log = twin(bare, Behavior(), Streams(0), 5, 10, found)
+    found = infer_twin(bare, Behavior())
+    world, log = draw_world(bare, Behavior(), Streams(0), 5, 10, found)
     assert (log.round == -1).all() and world.graph.ties == 0 and found.topics.source == "co-consumption"
     assert world.items.topics.shape[1] == 4 and len(np.unique(world.users.community)) > 1
 
@@ -257,8 +262,8 @@ def test_slate_larger_than_the_catalog(tmp_path):
     )
     config = LogConfig(log=str(tmp_path / "tiny.csv"))
     with pytest.raises(BadInput, match=r"platform.slate = 10 is larger.*5 items.*at most 5"):
-        twin(config, Behavior(), Streams(0), 5, 10)
-    world, _ = twin(config, Behavior(), Streams(0), 5, 5)
+        draw_world(config, Behavior(), Streams(0), 5, 10)
+    world, _ = draw_world(config, Behavior(), Streams(0), 5, 5)
     assert np.isfinite(world.items.quality).all() and np.isfinite(world.users.tastes).all()
 
 
@@ -276,7 +281,7 @@ def data(*names):
 def test_movielens():
     log, items = data("ml-latest-small/ratings.csv", "ml-latest-small/movies.csv")
     config = LogConfig(log=log, items=items)
-    found = infer(config, Behavior())
+    found = infer_twin(config, Behavior())
     assert (len(found.log), len(found.log.users), len(found.log.items)) == (100_004, 671, 9_066)
     assert found.names[0] == "Toy Story (1995)" and len(found.topics.names) == 19
     check_real(config, found)
@@ -287,7 +292,7 @@ def test_movielens():
 def test_lastfm_with_friends():
     log, friends = data("lastfm-2k/user_artists.dat", "lastfm-2k/user_friends.dat")
     config = LogConfig(log=log, social=friends, topics=20)
-    found = infer(config, Behavior())
+    found = infer_twin(config, Behavior())
     assert len(found.log.users) == 1_877 and found.ties.indices.size == 25_218
     assert 3 <= found.community.max() + 1 <= 20
     check_real(config, found)
@@ -299,7 +304,7 @@ def check_real(config, found):
     assert np.corrcoef(demand, counts)[0, 1] > 0.99
     kinds = np.bincount(found.tastes.count, minlength=4)[1:] / len(found.log.users)
     assert kinds.min() > 0.05 and abs(found.niche.mean() - 0.8) < 0.02
-    world, _ = twin(config, Behavior(), Streams(0), 10, 10, found)
+    world, _ = draw_world(config, Behavior(), Streams(0), 10, 10, found)
     people, items = world.users, world.items
-    values = organic_values(people.tastes, people.shares, items.topics, items.quality, counts, MATCH, 0.5)
-    assert satisfaction(values) == pytest.approx(ORGANIC_SATISFACTION, abs=1e-3)
+    values = reference_values(people.tastes, people.shares, items.topics, items.quality, counts, MATCH, 0.5)
+    assert satisfaction(values) == pytest.approx(REFERENCE_SATISFACTION, abs=1e-3)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from echodrift.errors import BadInput, EchodriftError
+from echodrift.config import Config
+from echodrift.errors import BadInput, EchodriftError, WrongFields
 from echodrift.keys import differences
 from echodrift.scenarios.design.grid import grid_points
 from echodrift.scenarios.design.load import dump, load_study
 from echodrift.scenarios.specs.overrides import parse_set
 from echodrift.scenarios.specs.study import LogConfig, Study
+from echodrift.scenarios.specs.validation import traced, validate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import model_validator
 
 TINY = """
 name = "tiny"
@@ -301,9 +306,11 @@ def test_a_mapping_may_hold_numpy_values_and_no_code() -> None:
         {"name": "n", "rounds": np.int64(7), "arms": arms, "grid": {"world.users": np.array([5, 6])}}
     )
     assert (study.rounds, study.grid) == (7, {"world.users": [5, 6]})
-    with pytest.raises(BadInput, match="function cannot be part of a study"):
+    with pytest.raises(
+        BadInput, match=r"study: arms\[0\]: policy: kind is a function, which cannot be written"
+    ):
         load_study({"name": "n", "arms": [{"name": "a", "policy": {"kind": lambda: 1}}]})
-    with pytest.raises(BadInput, match="NoneType cannot be part"):
+    with pytest.raises(BadInput, match=r"users\[0\] is None, which cannot be written"):
         load_study({"name": "n", "arms": arms, "grid": {"world.users": [None]}})
     deep: dict = {}
     deep["world"] = deep
@@ -410,3 +417,41 @@ def test_differences_of_nested_tables() -> None:
         ("c", 1, None),
         ("d", None, 2),
     ]
+
+
+class Pair(Config):
+    """Two fields that somebody else's validator holds against each other."""
+
+    low: int = 1
+    high: int = 2
+
+    @model_validator(mode="after")
+    def _apart(self) -> Pair:
+        if self.low > self.high:
+            raise WrongFields("low is above high", "low", "high")
+        if self.low == self.high:
+            raise ValueError("low is high")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("data", "wrote", "source"),
+    [
+        ({"low": 3}, ["low"], "--set"),
+        ({"low": 3}, ["high"], "--set"),
+        ({"low": 3}, ["else"], "mine.toml"),
+        ({"low": 2}, ["else"], "--set"),  # nobody says which fields it is about
+        ({"low": "x"}, ["high"], "mine.toml"),
+        ({"low": "x"}, [], "--set"),
+    ],
+)
+def test_an_option_is_blamed_for_what_it_is_about(
+    data: dict[str, Any], wrote: list[str], source: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        validate(Pair, data)
+    placed = [(("arms", 0, "policy", *wrote), "--set")]
+    told = traced(caught.value.inside("arms", 0, "policy"), "mine.toml", placed, ["MF"])
+    key = "arms[MF].policy" if source == "--set" else "arms[0].policy"
+    assert str(told).startswith(f"{source}: {key}")
+    assert str(traced(told, "other.toml")) == str(told) == str(pickle.loads(pickle.dumps(told)))

@@ -16,10 +16,10 @@ from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import MODEL_VERSION, expand
 from echodrift.scenarios.execution.progress import _Counting
 from echodrift.scenarios.execution.worker import build
+from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.scenarios.storage import checkpoint_files as checkpoints
 from echodrift.scenarios.storage.checkpoint_files import FORMAT, Checkpoint, Keeping, Unusable, packed, read
 from echodrift.scenarios.storage.checkpoints import EVERY
-from echodrift.scenarios.study import run_study
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -50,7 +50,7 @@ class Told(_Counting):
     def __init__(self):
         self.said = []
 
-    def say(self, text):
+    def note(self, text):
         self.said.append(text)
 
 
@@ -89,7 +89,7 @@ def run(what, folder, at=None, error=KeyboardInterrupt, every=5, **more):
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("echodrift.scenarios.execution.worker.build", builder)
-            run_study(what, folder, progress=told, checkpoint_every=every, **more)
+            run_study(what, folder, RunOptions(progress=told, checkpoint_every=every, **more))
     except KeyboardInterrupt:
         assert at is not None
     return told, builder.stepped
@@ -338,10 +338,10 @@ def test_runs_of_a_course_differ_in_rounds_alone():
 def test_bad_numbers_of_rounds(tmp_path_factory, every):
     folder = tmp_path_factory.mktemp("bad") / "out"
     with pytest.raises(BadInput, match="checkpoint_every = .*--checkpoint-every 250"):
-        run_study(study(), folder, checkpoint_every=every)
+        run_study(study(), folder, RunOptions(checkpoint_every=every))
     assert not folder.exists()
     with pytest.raises(BadInput, match="keep_state"):
-        run_study(study(), folder, keep_state="yes")  # type: ignore[arg-type]
+        run_study(study(), folder, RunOptions(keep_state="yes"))  # type: ignore[arg-type]
 
 
 def test_a_full_disk(tmp_path, monkeypatch):
@@ -358,10 +358,10 @@ def test_a_full_disk(tmp_path, monkeypatch):
 def test_the_command_has_the_default_of_the_package():
     import inspect
 
-    from echodrift.cli.commands.run import run as command
+    from echodrift.cli.study_options import StudyOptions
     from echodrift.scenarios.api import run as function
 
-    for each in (command, function):
+    for each in (StudyOptions, function):
         assert inspect.signature(each).parameters["checkpoint_every"].default == EVERY
 
 
@@ -369,7 +369,7 @@ KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
 from echodrift.cli import entry  # and all that a run imports: the children are forks
-import echodrift.scenarios.study, echodrift.scenarios.execution.build, echodrift.scenarios.result, pandas, pyarrow.parquet
+import echodrift.scenarios.runner, echodrift.scenarios.execution.build, echodrift.scenarios.result, pandas, pyarrow.parquet
 
 command, out, kills = sys.argv[1:-1], Path(sys.argv[sys.argv.index("--out") + 1]), int(sys.argv[-1])
 rng = random.Random(0)

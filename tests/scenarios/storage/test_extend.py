@@ -12,13 +12,13 @@ import pytest
 from echodrift.errors import StorageError
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
-from echodrift.scenarios.execution.progress import Quiet
+from echodrift.scenarios.execution.progress import Progress
 from echodrift.scenarios.inspection.status import status
-from echodrift.scenarios.inspection.views import Unfinished, tables_of
+from echodrift.scenarios.inspection.views import UnfinishedTables, tables_of
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.scenarios.storage import bundles, extending, ledger
 from echodrift.scenarios.storage.folder import Folder
-from echodrift.scenarios.study import run_study
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,11 +33,11 @@ STUDY = {
 }
 
 
-class Told(Quiet):
+class Told(Progress):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def say(self, text: str) -> None:
+    def note(self, text: str) -> None:
         self.lines.append(text)
 
 
@@ -63,7 +63,7 @@ def go(out: Path, base: dict[str, Any] = STUDY, **changes: Any) -> tuple[int, li
     told, Fake.made = Told(), 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodrift.scenarios.execution.worker.build", Fake)
-        run_study(load_study({**base, **changes}), out, progress=told)
+        run_study(load_study({**base, **changes}), out, RunOptions(progress=told))
     return Fake.made, told.lines
 
 
@@ -344,7 +344,7 @@ def test_bundles_are_for_queries_only(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(list((tmp_path / "out/runs/bundles").glob("*.json"))) == 3
     (tmp_path / "out/manifest.json").unlink()
     source = tables_of(Folder(tmp_path / "out"))
-    assert isinstance(source, Unfinished) and source.note.startswith(
+    assert isinstance(source, UnfinishedTables) and source.note.startswith(
         "this study is not finished: 12 of 12 runs"
     )
     go(tmp_path / "fresh")

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
-from ...errors import did_you_mean
-from ...keys import Step, written
-from ...wording import short, toml
+from .errors import Mistake, Way, did_you_mean
+from .wording import short, toml
 
 KINDS = {
     "int_type": "a whole number",
@@ -34,34 +33,34 @@ _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less tha
 _BOUND_ERRORS = {"greater_than_equal", "greater_than", "less_than_equal", "less_than"}
 
 
-def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """Return one line per mistake: where, dotted key, what was wrong and what is allowed."""
-    lines = []
-    for way, text in complaints(error, model):
-        lines.append(": ".join(part for part in (where, written(way), text) if part))
-    return "\n".join(lines)
+def mistakes(error: ValidationError, model: type[BaseModel], source: str = "") -> list[Mistake]:
+    """Return what is wrong, one mistake per key: what was wrong and what is allowed.
 
-
-def complaints(error: ValidationError, model: type[BaseModel]) -> list[tuple[list[Step], str]]:
-    """Return (way to the key, what is wrong there), one per key.
-
-    Members of one union that all refuse a value are told in one sentence.
+    Members of one union that all refuse a value are told in one sentence. source: where the values come from.
     """
-    found: dict[str, tuple[list[Step], list[str], Any]] = {}
+    found: dict[Way, list[Any]] = {}
     for detail in error.errors(include_url=False):
         way = _way(model, detail["loc"], detail["type"])
-        text = _text(detail, model)
         if detail["type"].startswith("union_tag"):
-            way = [*way, "kind"]
-        texts = found.setdefault(written(way), (way, [], detail))[1]
-        if text not in texts:
-            texts.append(text)
-    return [(way, _joined(texts, detail)) for way, texts, detail in found.values()]
+            way.append("kind")
+        found.setdefault(tuple(way), []).append(detail)
+    return [_mistake(way, details, model, source) for way, details in found.items()]
 
 
-def _way(model: type[BaseModel], loc: Sequence[Step], kind: str) -> list[Step]:
+def _mistake(way: Way, details: list[Any], model: type[BaseModel], source: str) -> Mistake:
+    texts = list(dict.fromkeys(_text(detail, model) for detail in details))
+    about = [
+        (*(way if _class(model, detail["loc"]) else way[:-1]), *field)
+        for detail in details
+        for field in getattr(detail.get("ctx", {}).get("error"), "about", ())
+    ]
+    lacks = any(detail["type"] in ("missing", "union_tag_not_found") for detail in details)
+    return Mistake(_joined(texts, details[0]), way, tuple(about), lacks, source)
+
+
+def _way(model: type[BaseModel], loc: Sequence[str | int], kind: str) -> list[str | int]:
     """Return a location without the names that pydantic gives to the members of a union."""
-    way: list[Step] = []
+    way: list[str | int] = []
     here: Any = model
     for number, step in enumerate(loc):
         owner = _bare_class(here)
@@ -155,7 +154,7 @@ def _tags(member: Any) -> set[str]:
     return tags
 
 
-def _below(annotation: Any, step: Step) -> Any:
+def _below(annotation: Any, step: str | int) -> Any:
     """Return the annotation one step down, or None where types do not say."""
     members = _members(annotation)
     if len(members) > 1:
@@ -168,7 +167,7 @@ def _below(annotation: Any, step: Step) -> Any:
     return inside[-1] if inside and get_origin(bare) in (list, dict, tuple) else None
 
 
-def _at(model: type[BaseModel], loc: Sequence[Step]) -> Any:
+def _at(model: type[BaseModel], loc: Sequence[str | int]) -> Any:
     here: Any = model
     for step in loc:
         here = _below(here, step)
@@ -183,11 +182,11 @@ def _bare_class(annotation: Any) -> type[BaseModel] | None:
     return only if isinstance(only, type) and issubclass(only, BaseModel) else None
 
 
-def _class(model: type[BaseModel], loc: Sequence[Step]) -> type[BaseModel] | None:
+def _class(model: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel] | None:
     return _bare_class(_at(model, loc))
 
 
-def _field(model: type[BaseModel], loc: Sequence[Step]) -> FieldInfo | None:
+def _field(model: type[BaseModel], loc: Sequence[str | int]) -> FieldInfo | None:
     """Return the field whose value a location names, looking past the names of union members."""
     for end in range(len(loc) - 1, -1, -1):
         owner = _class(model, loc[:end])
@@ -196,7 +195,7 @@ def _field(model: type[BaseModel], loc: Sequence[Step]) -> FieldInfo | None:
     return None
 
 
-def _choices(model: type[BaseModel], loc: Sequence[Step]) -> list[str]:
+def _choices(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     kinds = set()
     for member in _members(_at(model, loc)):
         kinds |= {tag for tag in _tags(member) if tag.islower()}

@@ -1,4 +1,4 @@
-"""What else moves the value of an item now: friends who took it lately, and fatigue with its topics."""
+"""Context effects on item values: friends who took an item lately, and fatigue with its topics."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .world import World
 def friends_share(user, indptr, indices, influence, recent, weights, mark, version):
     """Fill `weights` with the influence-weighted share of a user's friends who took each item lately.
 
-    weights (items,) is valid only where version[item] == user + 1. mark (items,) is scratch of the same
-    kind that lets a friend count once; both must start at 0. Returns nothing.
+    weights (items,) is valid only where version[item] == user + 1. mark (items,) is a scratch buffer that lets a
+    friend count once. Both version and mark must start at 0. Returns nothing.
     """
     total = 0.0
     for tie in range(indptr[user], indptr[user + 1]):
@@ -50,7 +50,7 @@ def _add_friends(users, rate, indptr, indices, influence, recent, n_items, out):
                 out[b, item] += rate * weights[item]
 
 
-def surroundings(world: World, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
+def context_values(world: World, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
     """Return (B, n_items): social · share of friends − fatigue · recent exposure to the item's topics."""
     behavior, graph = world.behavior, world.graph
     out = np.zeros((users.size, n_items), np.float32)
@@ -59,6 +59,6 @@ def surroundings(world: World, users: NDArray[np.int32], n_items: int) -> NDArra
             users, behavior.social, graph.indptr, graph.indices, graph.influence, world.recent, n_items, out
         )
     if behavior.fatigue:
-        tired = world.items.products(world.users.fatigue[users], n_items)
+        tired = world.items.topic_products(world.users.fatigue[users], n_items)
         out -= np.float32(behavior.fatigue) * tired
     return out

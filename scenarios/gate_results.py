@@ -1,4 +1,4 @@
-"""The gate of a study: what can be said about it beforehand, and its answer afterwards."""
+"""The gate of a results folder: a forecast of what a run can decide, and the gate's answer."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, EchodriftError
-from ..wording import counted
+from ..wording import counted, format_key
 from .specs.study import Study
 
 if TYPE_CHECKING:
     from ..analysis.gate.answer import Answer
 
 
-def foresee(study: Study, folder: Path, seeds: int, sequential: bool = False) -> list[str]:
-    """Return warnings about lines that these seeds will hardly decide, by the spread of earlier results there.
+def forecast_warnings(study: Study, folder: Path, seeds: int, sequential: bool = False) -> list[str]:
+    """Return warnings about lines of the gate that this many seeds will probably not decide.
 
-    Says for each the seeds, or the margin, with which a change without effect is decided 4 times in 5.
+    The forecast uses the spread between seeds of earlier results in the folder. Each warning names the number of
+    seeds, and the margin, with which a change without effect is decided with probability .8.
     """
     from ..analysis.gate.lines import spreads
-    from ..analysis.gate.remarks import SEQUENCE, count, decidable_margin
+    from ..analysis.gate.remarks import SEQUENCE, decidable_margin, seeds_to_decide
     from ..analysis.results import read_results
 
     gate = study.gate
@@ -28,19 +29,23 @@ def foresee(study: Study, folder: Path, seeds: int, sequential: bool = False) ->
     try:
         found = spreads(read_results(folder), gate.model_dump(mode="json", exclude_none=True))
     except EchodriftError:
-        return []  # results of another study, or damaged ones: the run itself says so
+        return []  # Results of another study, or damaged ones: the run itself reports them.
     method = SEQUENCE if sequential else "t"
     lines = []
-    for (key, line), (sd, distance, n) in zip(gate.lines, found, strict=True):
+    for (way, line), (sd, distance, n) in zip(gate.lines, found, strict=True):
         if not sd > 0 or n < 3 or not distance >= 0:
             continue
         margin = decidable_margin(sd, seeds, gate.level, method)
-        needed = count(sd, distance, gate.level, method) if distance > 0 else None
+        needed = seeds_to_decide(sd, distance, gate.level, method) if distance > 0 else None
         if needed is not None and needed <= seeds:
             continue
-        takes = f"takes about {needed:,} seeds" if needed is not None else "is decided by no number of seeds"
+        takes = (
+            f"takes about {needed:,} seeds"
+            if needed is not None
+            else "cannot be decided by any number of seeds"
+        )
         lines.append(
-            f"warning: gate.{key}: at the spread of the {n} seeds run before, a change without effect on "
+            f"warning: {format_key(way)}: at the spread of the {n} seeds run before, a change without effect on "
             f"{line.measure} {takes}; {counted(seeds, 'seed')} decide a margin of {margin:.2g}"
         )
     return lines

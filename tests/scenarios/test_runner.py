@@ -25,11 +25,11 @@ import echodrift
 from echodrift.errors import BadInput, StorageError
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
-from echodrift.scenarios.execution.progress import Bar, Lines, Quiet, in_words
+from echodrift.scenarios.execution.progress import Bar, Lines, Progress, describe_duration
 from echodrift.scenarios.result import Result
+from echodrift.scenarios.runner import Interrupted, RunOptions, run_study
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.storage.folder import Folder
-from echodrift.scenarios.study import Interrupted, run_study
 
 # Worker processes cannot import test modules: they get this one's functions by value.
 register_pickle_by_value(sys.modules[__name__])
@@ -98,7 +98,7 @@ def study(**changes: Any) -> Study:
 def go(out: Path, of: Study | None = None, builder: Any = fake, **how: Any) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("echodrift.scenarios.execution.worker.build", builder)
-        run_study(of or study(), out, **how)
+        run_study(of or study(), out, RunOptions(**how))
     return Result(out)
 
 
@@ -258,7 +258,7 @@ def test_batches_of_seeds_are_parts_of_one_plan(tmp_path: Path, monkeypatch: pyt
     class Batches:
         study, most, told = study(**how, seeds=6), 6, {"stopped": "never"}
 
-        def parts(self, folder: Path, progress: Quiet) -> Any:
+        def parts(self, folder: Path, progress: Progress) -> Any:
             for count in (2, 4, 6):
                 yield study(**how, seeds=count)
 
@@ -268,7 +268,7 @@ def test_batches_of_seeds_are_parts_of_one_plan(tmp_path: Path, monkeypatch: pyt
         made.append(1)
         return expand(of)
 
-    monkeypatch.setattr("echodrift.scenarios.study.expand", counting)
+    monkeypatch.setattr("echodrift.scenarios.runner.expand", counting)
     go(tmp_path / "batches", study(**how), until=Batches())
     assert len(made) == 1
     go(tmp_path / "whole", study(**how, seeds=6))
@@ -340,10 +340,10 @@ def test_a_full_disk_at_the_end_keeps_all_runs_and_the_tables_of_before(
 
 
 def test_ctrl_c_keeps_finished_runs_and_says_how_to_go_on(tmp_path: Path) -> None:
-    class Stopping(Quiet):
+    class Stopping(Progress):
         done = 0
 
-        def run(self, rounds: int, failed: bool) -> None:
+        def run_done(self, rounds: int, failed: bool) -> None:
             self.done += 1
             if self.done == 5:
                 raise KeyboardInterrupt
@@ -374,16 +374,16 @@ def test_ctrl_c_inside_compiled_code_is_no_failed_run(tmp_path: Path, how: dict[
 
 
 def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
-    from echodrift.scenarios.execution.spread import Home
-    from echodrift.scenarios.execution.worker import Task, carry_out_alone
+    from echodrift.scenarios.execution.parallel import Parent
+    from echodrift.scenarios.execution.worker import Task, execute_in_worker
     from echodrift.scenarios.storage.store import RunStore
 
     run, quitting = expand(study())[0], []
 
-    def work(builder: Any, parent: int) -> str:
-        home = Home(parent, tuple(sys.path))
-        home.settle()
-        return carry_out_alone(Task(run, None, builder), RunStore(tmp_path), home).status
+    def work(builder: Any, pid: int) -> str:
+        parent = Parent(pid, tuple(sys.path))
+        parent.prepare_worker()
+        return execute_in_worker(Task(run, None, builder), RunStore(tmp_path), parent).status
 
     class Quit(BaseException):
         pass
@@ -419,7 +419,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # tests started in the
 from pathlib import Path
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.execution import worker
-from echodrift.scenarios.study import run_study
+from echodrift.scenarios.runner import RunOptions, run_study
 
 class Slow:
     notes = []
@@ -438,7 +438,7 @@ def build(study, arm, seed):
 arms = [{"name": name, "policy": {"kind": "random"}} for name in "abc"]
 study = load_study({"name": "slow", "rounds": 20, "seeds": 5, "arms": arms})
 worker.build = build
-run_study(study, Path(sys.argv[1]), jobs=int(sys.argv[2]))
+run_study(study, Path(sys.argv[1]), RunOptions(jobs=int(sys.argv[2])))
 """
 
 
@@ -521,7 +521,7 @@ def test_progress_in_plain_lines(tmp_path: Path, capsys: pytest.CaptureFixture[s
     again = Lines()
     go(tmp_path, study(seeds=4), progress=again, jobs=2, builder=sometimes_failing)
     assert capsys.readouterr().err.splitlines() == ["16 runs, 12 of them finished before, 2 at a time"]
-    assert again.rounds_done == again.rounds == 4 * ROUNDS and again.left() == ""
+    assert again.rounds_done == again.rounds == 4 * ROUNDS and again.time_left() == ""
 
 
 def test_progress_as_a_bar(tmp_path: Path) -> None:
@@ -533,7 +533,7 @@ def test_progress_as_a_bar(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (40, "40 s"), (200, "3 min"), (9000, "2.5 h")])
 def test_durations_in_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
+    assert describe_duration(seconds) == words
 
 
 def test_a_result_needs_finished_results(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Jobs spread over processes or threads of this machine. What they give does not depend on how they are spread."""
+"""Run jobs in parallel on this machine, in processes or threads. Results do not depend on how jobs are distributed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ...machine import THREADS, one_thread
 J = TypeVar("J")
 R = TypeVar("R")
 LOKY_WARNINGS = r".*tasks (have been successfully|which were still)|A worker stopped while some jobs"
-"""What loky says when it is stopped before the last job, and when it replaces a worker that has grown, as workers
-with jax do (the job that it had is finished first)."""
+"""Warnings of loky when it is stopped before the last job, and when it replaces a worker whose memory has grown, as
+happens with jax (the worker's job is finished first)."""
 
 
 def checked_jobs(jobs: int) -> int:
-    """Return a number of jobs, or raise BadInput."""
+    """Return the number of jobs, or raise BadInput."""
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs != -1 and jobs < 1:
         raise BadInput(f"jobs = {jobs!r}: must be a whole number of at least 1, or -1 for one per core")
     return jobs
 
 
-def cores(jobs: int) -> int:
-    """Return how many jobs run at a time: −1 asks for one per core that this process may use."""
+def resolve_jobs(jobs: int) -> int:
+    """Return how many jobs run at a time; −1 means one per core that this process may use."""
     if checked_jobs(jobs) != -1:
         return jobs
     import joblib
@@ -37,32 +37,31 @@ def cores(jobs: int) -> int:
     return joblib.cpu_count()
 
 
-class Home(NamedTuple):
-    """A process that has work done in others."""
+class Parent(NamedTuple):
+    """The process that started the workers."""
 
-    process: int
-    """Its number."""
+    pid: int
     path: tuple[str, ...]
-    """Its `sys.path`: workers outlive a study, and policies of one's own may have come to lie elsewhere since."""
+    """Its `sys.path`. Workers outlive a study, and a user's policies may have moved to another folder since."""
 
     @classmethod
-    def here(cls) -> Home:
+    def current(cls) -> Parent:
         """Return this process."""
         return cls(os.getpid(), tuple(sys.path))
 
-    def settle(self) -> None:
-        """Make this process a worker of home: leave Ctrl-C to it, look for modules where it does, end with it."""
+    def prepare_worker(self) -> None:
+        """Make this process a worker of the parent: leave Ctrl-C to it, use its module path, exit when it is gone."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self.quit_if_gone()
+        self.exit_if_gone()
         sys.path[:] = self.path
 
-    def quit_if_gone(self) -> None:
-        """End this process when home is gone: there is nobody to hand a result or an error to."""
-        if os.getppid() != self.process:
+    def exit_if_gone(self) -> None:
+        """Exit when the parent is gone, because nobody is left to receive a result or an error."""
+        if os.getppid() != self.pid:
             os._exit(1)
 
 
-def spread(
+def run_parallel(
     todo: Iterable[J],
     work: Callable[[J], R],
     killed: Callable[[J], R],
@@ -70,10 +69,11 @@ def spread(
     *,
     threads: bool = False,
 ) -> Iterator[tuple[J, R]]:
-    """Give every job with its result, as they finish; `todo` is read as places become free.
+    """Yield (job, result) as jobs finish; `todo` is consumed as workers become free.
 
-    One job at a time stays in this process. killed: what a job gives whose process was killed (most
-    likely for its memory). Each job has one thread. threads: of this process, instead of processes.
+    With one job at a time, work stays in this process. killed: returns the result of a job whose process was
+    killed (most likely for lack of memory). Each job uses one thread. threads: run jobs in threads of this
+    process instead of in other processes.
     """
     if jobs == 1:
         for job in todo:
@@ -86,12 +86,12 @@ def spread(
 
     todo = iter(todo)
     begun: dict[int, J] = {}
-    home = None if threads else Home.here()
+    parent = None if threads else Parent.current()
 
     def calls() -> Iterator[Any]:
         for number, job in enumerate(todo):
             begun[number] = job
-            yield delayed(_done)(number, job, work, home)
+            yield delayed(_run_job)(number, job, work, parent)
 
     try:
         with (
@@ -100,33 +100,36 @@ def spread(
             warnings.catch_warnings(),
         ):
             warnings.filterwarnings("ignore", message=LOKY_WARNINGS)
-            # no memory maps: jobs get arrays that look the same in every process
+            # No memory maps: jobs get the same kind of arrays in every process.
             pool = Parallel(
                 n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs, max_nbytes=None
             )
             for number, result in pool(calls()):
                 yield begun.pop(number), result
     except TerminatedWorkerError:
-        # which job it was is not known: those that had begun, and the rest, each in a process of its own
+        # Nobody knows which job was killed, so all that had begun, and the rest, get a process each.
         for job in chain([*begun.values()], todo):
-            yield job, _alone(job, work, killed)
+            yield job, _run_in_own_process(job, work, killed)
 
 
-def _done(number: int, job: J, work: Callable[[J], R], home: Home | None) -> tuple[int, R]:
-    """Do a job in a thread, or in a worker process of home; numba and OpenMP count their threads per thread."""
-    if home is not None:
-        home.settle()
+def _run_job(number: int, job: J, work: Callable[[J], R], parent: Parent | None) -> tuple[int, R]:
+    """Run a job in a thread, or in a worker process of `parent`.
+
+    The limit is set here because numba and OpenMP keep their number of threads per thread.
+    """
+    if parent is not None:
+        parent.prepare_worker()
     with one_thread():
         return number, work(job)
 
 
-def _alone(job: J, work: Callable[[J], R], killed: Callable[[J], R]) -> R:
-    """Do a job in a process of its own."""
+def _run_in_own_process(job: J, work: Callable[[J], R], killed: Callable[[J], R]) -> R:
+    """Run a job in a process of its own."""
     from joblib.externals.loky import ProcessPoolExecutor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     with ProcessPoolExecutor(max_workers=1, env=dict.fromkeys(THREADS, "1")) as alone:
         try:
-            return alone.submit(_done, 0, job, work, Home.here()).result()[1]
+            return alone.submit(_run_job, 0, job, work, Parent.current()).result()[1]
         except TerminatedWorkerError:
             return killed(job)

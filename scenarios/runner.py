@@ -1,4 +1,4 @@
-"""Run a study: every arm, grid point and seed, in parallel, resumable, into a folder of results."""
+"""Run a study into a results folder: every arm, grid point and seed, in parallel; an interrupted study resumes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput, ClusterError, ExitCode, StorageError, did_you_mean
+from ..errors import BadInput, ClusterError, ExitCode, Mistake, StorageError, did_you_mean, way_of
 from ..wording import slug
 from .design.check_gate import check_gate
 from .design.draws import draws_table
@@ -20,9 +21,9 @@ from .design.grid import grid_points
 from .design.plan import expand, seeds_of, study_digest, with_seeds
 from .design.run import PlannedRun
 from .design.uncertainty import check_draws, design_notes
+from .execution.parallel import checked_jobs
 from .execution.pool import Backend, Workers, checked_backend
-from .execution.progress import Quiet
-from .execution.spread import checked_jobs
+from .execution.progress import Progress
 from .execution.worker import Task
 from .specs.data_files import input_files
 from .specs.study import Study
@@ -35,6 +36,7 @@ from .storage.extending import beforehand, check_folder
 from .storage.folder import Folder
 from .storage.ledger import facts_of
 from .storage.store import Record, RunStore, parquet
+from .storage.timings import timings_of
 from .until import Until, looked_before
 
 PACKAGES = (
@@ -52,7 +54,7 @@ PACKAGES = (
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a study; the message says what was kept and how to go on."""
+    """Ctrl-C during a study; the message says what was saved and how to continue."""
 
     exit_code = ExitCode.INTERRUPTED
 
@@ -60,22 +62,21 @@ class Interrupted(KeyboardInterrupt):
 def check_runnable(study: Study) -> list[str]:
     """Check everything about a study that its schema cannot: every grid point builds, files are readable.
 
-    Returns notes about the files, for a person to read.
+    Returns notes about the files as sentences.
     """
     from ..analysis.measures import MEASURES
     from .execution.build import check_study
 
-    for key, named in (("measures", study.measures), ("primary", study.primary)):
-        for name in named:
+    for key, names in (("measures", study.measures), ("primary", study.primary)):
+        for name in names:
             # A measure split by group or community is named measure:label.
             if name.split(":")[0] not in MEASURES:
                 close = did_you_mean(name, MEASURES)
-                raise BadInput(
-                    f'{key}: there is no measure "{name}".{close} `echodrift list measures` shows all'
-                )
+                text = f'there is no measure "{name}".{close} `echodrift list measures` shows all'
+                raise BadInput(Mistake(text, (key,)))
     for key, path in input_files(study).items():
         if Path(path).is_dir():
-            raise BadInput(f"{key}: {path} is a folder; name the file in it")
+            raise BadInput(Mistake(f"{path} is a folder; name the file in it", way_of(key)))
     notes: dict[str, None] = dict.fromkeys(check_gate(study))
     for _, point in grid_points(study):
         notes |= dict.fromkeys(check_study(point) or ())
@@ -88,63 +89,80 @@ def default_folder(study: Study) -> Path:
     return Path("out") / slug(study.name)
 
 
-def run_study(
-    study: Study,
-    out: Path,
-    *,
-    jobs: int = 1,
-    backend: Backend = "loky",
-    scheduler: str | None = None,
-    progress: Quiet | None = None,
-    command: Sequence[str] = (),
-    changed: Sequence[str] = (),
-    until: Until | None = None,
-    checkpoint_every: int = 0,
-    keep_state: bool = False,
-) -> Folder:
-    """Run what is not yet in `out` and write the tables there; return the folder.
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is run, and what its manifest reports about that. Of these only `until` affects the tables.
 
-    The study has been checked by `check_runnable`; with `until`, that is `until.study`.
-    jobs: runs at a time, −1 for one per core (of a cluster: all it has). backend: "loky" (processes),
-    "threading", "dask" or "ray". scheduler: address of a running Dask or Ray cluster; without one, dask
-    and ray start workers on this machine. A run that
-    fails becomes a row with its error. The tables do not depend on jobs, backend or interruptions (wall
-    times aside). changed: what options changed in the study as written, for the manifest. until: runs
-    its study in batches of seeds, and stops when it is decided. checkpoint_every: rounds between
-    checkpoints, from which an interrupted run goes on (0: none; not with a scheduler, whose workers may sit
-    elsewhere). keep_state: keep the end of every run, so that a study with more rounds goes on from there
-    (not with a scheduler).
+    Raises BadInput for options that are invalid or contradict each other.
+    """
+
+    jobs: int = 1
+    """Runs at a time; −1 for one per core (of a cluster: all it has)."""
+    backend: Backend = "loky"
+    """Where runs are executed: in processes (loky), in threads, or on workers of Dask or Ray."""
+    scheduler: str | None = None
+    """Address of a running Dask or Ray cluster; without one, dask and ray start workers on this machine."""
+    checkpoint_every: int = 0
+    """Rounds between checkpoints, from which an interrupted run resumes; 0 for none. None are written with a
+    scheduler, whose workers may be on other machines."""
+    keep_state: bool = False
+    """Whether to keep the final state of every run, so that a study with more rounds continues from it."""
+    timings: bool = False
+    """Whether to store the seconds of each phase of every run; the manifest has their means per arm."""
+    until: Until | None = None
+    """Stopping rule: run the study in batches of seeds until it is decided."""
+    progress: Progress = field(default_factory=Progress)
+    command: Sequence[str] = ()
+    """The command line."""
+    changed: Sequence[str] = ()
+    """What options changed in the study file."""
+
+    def __post_init__(self) -> None:
+        checked_jobs(self.jobs)
+        checked_backend(self.backend, self.scheduler)
+        checked_every(self.checkpoint_every, self.keep_state, self.scheduler)
+
+    def full_study(self, study: Study) -> Study:
+        """Return the study with all seeds that may be run."""
+        return self.until.study if self.until else study
+
+
+def run_study(study: Study, out: Path, options: RunOptions | None = None) -> Folder:
+    """Execute the runs that are not yet in `out`, write the tables there, and return the folder.
+
+    The study, with all seeds that may be run, must have passed `check_runnable`. A failed run becomes a row
+    with its error. The tables do not depend on jobs, backend or interruptions, except for wall times.
 
     Raises BadInput (nothing started), StorageError (finished runs are kept), ClusterError (the cluster is
     gone; finished runs are kept), Interrupted (Ctrl-C; finished runs are kept).
     """
-    checked_jobs(jobs)
-    checked_backend(backend, scheduler)
-    checked_every(checkpoint_every, keep_state, scheduler)
-    progress = progress or Quiet()
-    study = study if until is None else until.study
+    options = options or RunOptions()
+    progress, until = options.progress, options.until
+    study = options.full_study(study)
     plan = whole = expand(study)
     folder = Folder(out)
     check_folder(folder, study)
     started = datetime.now(UTC)
-    with Workers(backend, jobs, scheduler, whole) as workers, folder.locked():
-        # Once more, now that nobody else can change it.
+    with Workers(options.backend, options.jobs, options.scheduler, whole) as workers, folder.locked():
+        # Checked again under the lock: another process may have changed the folder.
         there = check_folder(folder, study)
         for note in beforehand(there, study, plan, folder.path, folder.store):
-            progress.say(note)
+            progress.note(note)
         folder.begin(study, plan)
         bundler = Bundler(folder.store)
         place = (out / CHECKPOINTS).absolute()
-        keeping = Keeping(place, checkpoint_every, keep_state) if scheduler is None else None
+        keeping = None
+        if options.scheduler is None:
+            keeping = Keeping(place, options.checkpoint_every, options.keep_state)
         records: dict[str, Record] = {}
         try:
             for part in [study] if until is None else until.parts(folder.path, progress):
                 plan = with_seeds(whole, seeds_of(part))
-                ran = _fill(records, plan, folder.store, workers, progress, bundler, keeping)
+                ran = _fill(records, plan, folder.store, workers, options, bundler, keeping)
                 if not ran and until is None and folder.is_complete(part, len(plan)):
                     continue
                 tables = collect(plan, records, folder.store, folder.path)
-                _publish(folder, part, plan, tables, records, started, command, changed, until)
+                _publish(folder, part, plan, tables, records, started, options)
         except (StorageError, ClusterError) as error:
             wrong, _, what = str(error).partition("\n")
             then = f"{what} Then run the same command again.".strip()
@@ -166,11 +184,12 @@ def _fill(
     plan: Sequence[PlannedRun],
     store: RunStore,
     workers: Workers,
-    progress: Quiet,
+    options: RunOptions,
     bundler: Bundler,
     keeping: Keeping | None,
 ) -> int:
-    """Complete `records` (key → record): take over what is finished, run the rest; return how many were run."""
+    """Fill `records` (key → record): load finished runs, execute the others, and return how many were executed."""
+    progress = options.progress
     waiting: dict[str, PlannedRun] = {}
     for run in plan:
         if run.key in records:
@@ -178,24 +197,26 @@ def _fill(
         record, damaged = store.inspect(run.key)
         if damaged:
             place = store.folder / run.key / damaged
-            progress.say(f"warning: {run.label}: {place} is damaged; it is run again")
+            progress.note(f"warning: {run.label}: {place} is damaged; it is run again")
         if record is not None and record.status == "ok":
             records[run.key] = record
         else:
             waiting.setdefault(run.key, run)
     prepared = prepare(list(waiting.values()), [run for run in plan if run.key in records], keeping)
     todo = [run for run, _ in prepared.todo]
-    tasks = [Task(run, keeping) for run, keeping in prepared.todo]
+    tasks = [Task(run, keeping, timed=options.timings) for run, keeping in prepared.todo]
     for note in prepared.notes:
-        progress.say(note)
+        progress.note(note)
     for record in records.values() if todo else ():
         bundler.add(record)
     with progress:
-        jobs = workers.at_once(todo, progress, records)
+        jobs = workers.jobs_for(todo, progress, records)
         progress.start(len(records) + len(todo), len(records), jobs, sum(map(prepared.left, todo)))
-        for record in workers.carried_out(tasks, store, jobs, progress):
-            told = jobs == 1 and workers.here
-            progress.run(0 if told else prepared.left(waiting[record.key]), record.status == "failed")
+        for record in workers.execute(tasks, store, jobs, progress):
+            reported = jobs == 1 and workers.is_local
+            progress.run_done(
+                0 if reported else prepared.left(waiting[record.key]), record.status == "failed"
+            )
             records[record.key] = record
             prepared.done(waiting[record.key])
             bundler.add(record)
@@ -210,20 +231,19 @@ def _publish(
     tables: Mapping[str, bytes | Path],
     records: dict[str, Record],
     started: datetime,
-    command: Sequence[str],
-    changed: Sequence[str],
-    until: Until | None,
+    options: RunOptions,
 ) -> None:
+    until = options.until
     notes = [*design_notes(study), *_notes(plan, records)]
     if study.uncertainty is not None:
         tables = {**tables, "draws": parquet(draws_table(study.uncertainty, seeds_of(study)))}
     manifest = {
         "study": study.name,
         "study_sha256": study_digest(study),
-        "command": shlex.join(command) or "echodrift.run(…) in Python",
+        "command": shlex.join(options.command) or "echodrift.run(…) in Python",
         "reproduce": f"echodrift run {shlex.quote(str(folder.path / 'study.toml'))}"
         + (f" --until decided --max-seeds {until.most}" if until else ""),
-        "changed": list(changed),
+        "changed": list(options.changed),
         "seeds": seeds_of(study),
         "runs": len(plan),
         "failed": sum(records[run.key].status == "failed" for run in plan),
@@ -235,6 +255,8 @@ def _publish(
         "inputs": facts_of(plan).inputs,
         "notes": notes,
     }
+    if timings := timings_of(plan, records):
+        manifest["timings"] = timings
     if until is not None:
         manifest["stopping"] = until.told
     elif looked := looked_before(folder.path):
@@ -250,13 +272,16 @@ def _version(package: str) -> str | None:
 
 
 def _notes(plan: Sequence[PlannedRun], records: Mapping[str, Any]) -> list[str]:
-    """Return what runs had to tell, once each; a warning names its arm, and other numbers do not make it another."""
+    """Return the notes of all runs without repetitions.
+
+    Warnings name their arm; those of an arm that differ only in numbers are given once.
+    """
     found: dict[tuple[str, str], str] = {}
     for run in plan:
         for note in records[run.key].notes:
             if note.startswith("warning: "):
-                told = f'warning: arm "{run.arm.name}": {note.removeprefix("warning: ")}'
-                found.setdefault((run.arm.name, re.sub(r"\d+", "#", note)), told)
+                text = f'warning: arm "{run.arm.name}": {note.removeprefix("warning: ")}'
+                found.setdefault((run.arm.name, re.sub(r"\d+", "#", note)), text)
             else:
                 found.setdefault(("", note), note)
     return list(found.values())

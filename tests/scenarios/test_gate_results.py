@@ -10,7 +10,7 @@ import pytest
 from echodrift.analysis.results import Results
 from echodrift.errors import EchodriftError
 from echodrift.scenarios.design.load import load_study
-from echodrift.scenarios.gate import foresee
+from echodrift.scenarios.gate_results import forecast_warnings
 from scipy import stats
 
 READ = "echodrift.analysis.results.read_results"
@@ -35,11 +35,14 @@ def test_what_earlier_results_foretell(tmp_path, monkeypatch):
     results = Results(tmp_path, of.model_dump(mode="json"), {}, rounds, runs, pd.DataFrame())
     monkeypatch.setattr(READ, lambda folder: results)
     (tmp_path / "manifest.json").write_text("{}")
-    small, zero = foresee(of, tmp_path, 8)
+    small, zero = forecast_warnings(of, tmp_path, 8)
     needed = int(re.search(r"takes about ([\d,]+) seeds", small)[1].replace(",", ""))
     assert needed == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) ** 2 / 0.1**2, rel=0.02)
-    assert "guardrail[1]" in zero and "is decided by no number of seeds; 8 seeds decide a margin of" in zero
-    assert foresee(study("baseline - 3"), tmp_path, 8) == []
+    assert (
+        "guardrail[1]" in zero
+        and "cannot be decided by any number of seeds; 8 seeds decide a margin of" in zero
+    )
+    assert forecast_warnings(study("baseline - 3"), tmp_path, 8) == []
 
 
 def test_results_that_cannot_be_read_foretell_nothing(tmp_path, monkeypatch):
@@ -48,4 +51,4 @@ def test_results_that_cannot_be_read_foretell_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(READ, unreadable)
     (tmp_path / "manifest.json").write_text("{}")
-    assert foresee(study("baseline - 0.1"), tmp_path, 8) == []
+    assert forecast_warnings(study("baseline - 0.1"), tmp_path, 8) == []

@@ -1,4 +1,4 @@
-"""Factors of users and items between fits: windowed counts, rankings, checkpoints, remarks."""
+"""Base class of policies that fit user and item factors: windowed counts, rankings, checkpoints, remarks."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..base import FactorPolicy, State
 from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation, count_pairs
 
-COLLAPSED = 1e-4
-"""No score can reach beyond this where regularization has left no factors; a fitted one aims at 1."""
+MAX_COLLAPSED_SCORE = 1e-4
+"""If no score can exceed this, regularization has shrunk all factors to nearly 0; fitted scores aim at 1."""
 
 
-def collapsed(of_users: FloatArray, of_items: FloatArray) -> bool:
-    """Return whether no score ⟨w_u, h_i⟩ can differ from 0 by more than `COLLAPSED`."""
+def is_collapsed(of_users: FloatArray, of_items: FloatArray) -> bool:
+    """Return whether every score ⟨w_u, h_i⟩ is surely within ±`MAX_COLLAPSED_SCORE`."""
     reach = np.abs(of_users).max(initial=0) * np.abs(of_items).max(initial=0)
-    return bool(reach * of_items.shape[1] < COLLAPSED)
+    return bool(reach * of_items.shape[1] < MAX_COLLAPSED_SCORE)
 
 
-class KeptFactors(FactorPolicy):
+class FittedFactorPolicy(FactorPolicy):
     """A policy that learns one row of factors per user and per item. Its configuration has a `window`."""
 
     cold_columns = 2
@@ -47,14 +47,14 @@ class KeptFactors(FactorPolicy):
         return self._cold.factors(self._users, self._items, users, seen.n_items)
 
     def remarks(self) -> list[str]:
-        """Warn where there are more dimensions than data, or where regularization has left no factors."""
+        """Warn if there are more dimensions than data, or if regularization has shrunk all factors to nearly 0."""
         if self._cold is None or self._users is None or self._items is None:
             return []
-        remarks = self.wider_than_log(self._cold.warm, self._cold.taken)
-        if collapsed(self._users[self._cold.warm], self._items):
+        remarks = self.dim_warning(self._cold.warm, self._cold.taken)
+        if is_collapsed(self._users[self._cold.warm], self._items):
             remarks.append(
                 f"warning: regularization = {self.config.regularization:g} is too strong for this log: all factors "
-                f"are nearly 0, so the ranking of {self.kind} means nothing. Lower it"
+                f"are nearly 0, so the ranking of {self.kind} is meaningless. Lower it"
             )
         return remarks
 
@@ -71,6 +71,6 @@ class KeptFactors(FactorPolicy):
         """Take over what `state` returned."""
         if not state:
             return
-        self._cold = ColdStart.restored(state)
+        self._cold = ColdStart.from_state(state)
         self._users = np.array(state["users"]) if "users" in state else None
         self._items = np.array(state["items"]) if "items" in state else None

@@ -1,4 +1,4 @@
-"""What a worker must have in common with the study that sends it runs: versions, and the study's data files."""
+"""What a worker must share with the study that sends it runs: package versions and the study's data files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..design.plan import MODEL_VERSION
 from ..design.run import PlannedRun
 from ..storage.ledger import facts_of
 
-COMPARED = (
+SAME_VERSION = (
     "echodrift",
     "numpy",
     "scipy",
@@ -22,29 +22,29 @@ COMPARED = (
     "mesa",
     "pydantic",
 )
-"""Packages that must have the same version everywhere: results depend on them, or runs are described in them."""
-WHERE_PRESENT = ("jax", "jaxlib", "optax")
-"""The same, where a worker has them at all: only some policies need them."""
+"""Packages that must have the same version everywhere: results depend on them, or runs are pickled with them."""
+SAME_IF_PRESENT = ("jax", "jaxlib", "optax")
+"""Packages that must have the same version where they are installed; only some policies need them."""
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What every worker is held against."""
+class Requirements:
+    """What every worker must match."""
 
     versions: dict[str, str | None]
     """"python", "model", "code" (a hash) and packages → version, None where missing."""
     files: dict[str, tuple[str, str]]
-    """Dotted key → (path, SHA-256) of the data files of all runs, those that a grid or a prior names among them."""
+    """Dotted key → (path, SHA-256) of the data files of all runs, including those that a grid or a prior names."""
 
 
-def probe() -> Callable[..., dict[str, Any]]:
-    """Return the function that a worker answers with what it has.
+def probe_function() -> Callable[..., dict[str, Any]]:
+    """Return a function that reports the versions and data files of the process that calls it.
 
-    It is made here, and imports what it needs by itself, so that it travels by value: a worker with
-    another echodrift, or with none, can run it.
+    The function is nested and imports what it needs itself, so that it is pickled by value: a worker with
+    another version of echodrift, or without it, can run it.
     """
 
-    def found(packages: tuple[str, ...], paths: dict[str, str]) -> dict[str, Any]:
+    def probe(packages: tuple[str, ...], paths: dict[str, str]) -> dict[str, Any]:
         import hashlib
         import importlib
         import os
@@ -59,7 +59,7 @@ def probe() -> Callable[..., dict[str, Any]]:
                 versions[name] = metadata.version(name)
             except metadata.PackageNotFoundError:
                 versions[name] = None
-        # Two copies of one version may differ; what lies beside the package without being part of it does not count.
+        # Two copies of one version may differ. Files beside the package that are not part of it do not count.
         try:
             root = pathlib.Path(importlib.import_module("echodrift").__path__[0])
             code = hashlib.sha256()
@@ -74,11 +74,11 @@ def probe() -> Callable[..., dict[str, Any]]:
                 for file in sorted(root.glob(part)):
                     code.update(f"{file.relative_to(root).as_posix()}\n".encode() + file.read_bytes())
             versions["code"] = code.hexdigest()[:12]
-        except Exception:  # noqa: BLE001  no echodrift there, or one that cannot be read
+        except Exception:  # noqa: BLE001  echodrift is missing or cannot be read
             versions["code"] = None
         try:
             versions["model"] = str(importlib.import_module("echodrift.scenarios.design.plan").MODEL_VERSION)
-        except Exception:  # noqa: BLE001  whatever stands in its place, it is not ours
+        except Exception:  # noqa: BLE001  whatever is installed, it is not ours
             versions["model"] = None
         digests: dict[str, str] = {}
         problems: dict[str, str] = {}
@@ -91,38 +91,38 @@ def probe() -> Callable[..., dict[str, Any]]:
         where = f"{platform.node()}, process {os.getpid()}"
         return {"versions": versions, "files": digests, "problems": problems, "where": where}
 
-    return found
+    return probe
 
 
-def terms_of(plan: Sequence[PlannedRun]) -> Terms:
-    """Return what this process has, for the runs of a study."""
-    return Terms(
-        {**ask({})["versions"], "model": str(MODEL_VERSION)},
+def requirements_of(plan: Sequence[PlannedRun]) -> Requirements:
+    """Return the requirements of a study's runs: the versions of this process, and the runs' data files."""
+    return Requirements(
+        {**run_probe({})["versions"], "model": str(MODEL_VERSION)},
         {key: (file["path"], file["sha256"]) for key, file in facts_of(plan).inputs.items()},
     )
 
 
-def question(paths: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the arguments of the probe."""
-    return COMPARED + WHERE_PRESENT, dict(paths)
+def probe_arguments(paths: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the arguments of the probe (see `probe_function`)."""
+    return SAME_VERSION + SAME_IF_PRESENT, dict(paths)
 
 
-def ask(paths: Mapping[str, str]) -> dict[str, Any]:
-    """Answer the probe in this process."""
-    return probe()(*question(paths))
+def run_probe(paths: Mapping[str, str]) -> dict[str, Any]:
+    """Return the probe's answer in this process."""
+    return probe_function()(*probe_arguments(paths))
 
 
-def complaints(terms: Terms, answer: Mapping[str, Any]) -> list[str]:
-    """Return what of a worker's answer does not go with the study, one sentence each."""
-    there, wrong = answer["versions"], []
-    for name, here in terms.versions.items():
-        other = there.get(name)
-        if other == here or (name in WHERE_PRESENT and None in (here, other)):
+def mismatches(requirements: Requirements, answer: Mapping[str, Any]) -> list[str]:
+    """Return how a worker's answer differs from what the study requires, one sentence each."""
+    theirs, wrong = answer["versions"], []
+    for name, here in requirements.versions.items():
+        other = theirs.get(name)
+        if other == here or (name in SAME_IF_PRESENT and None in (here, other)):
             continue
-        # Of another echodrift the model and the code are others too; one sentence says it.
-        if name in ("model", "code") and there.get("echodrift") != terms.versions.get("echodrift"):
+        # Another version of echodrift has another model and other code, too; one sentence is enough.
+        if name in ("model", "code") and theirs.get("echodrift") != requirements.versions.get("echodrift"):
             continue
-        if name == "code" and there.get("model") != terms.versions.get("model"):
+        if name == "code" and theirs.get("model") != requirements.versions.get("model"):
             continue
         what = {
             "python": "Python",
@@ -130,7 +130,7 @@ def complaints(terms: Terms, answer: Mapping[str, Any]) -> list[str]:
             "code": "the code of echodrift (SHA-256 of its files, the version being the same)",
         }.get(name, name)
         wrong.append(f"{what} is {here or 'missing'} here, {other or 'missing'} there")
-    for key, (path, digest) in terms.files.items():
+    for key, (path, digest) in requirements.files.items():
         if key in answer["problems"]:
             wrong.append(f"{key}: {path} cannot be read there: {answer['problems'][key]}")
         elif answer["files"].get(key) != digest:
