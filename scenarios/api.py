@@ -8,19 +8,19 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BadInput, did_you_mean
-from .design.changes import changed, told_where
+from .design.changes import describe_changes, trace_mistakes
 from .design.check_gate import check_decidable
+from .design.drawn_studies import study_at_seed
 from .design.load import load_study
 from .design.plan import seeds_of
-from .design.uncertainty import at_seed
 from .execution.pool import Backend
 from .execution.progress import progress_display
 from .result import Result
 from .runner import RunOptions, check_runnable, run_study
 from .specs.overrides import Override
 from .specs.study import Study
-from .storage.checkpoints import EVERY, checked_every
-from .until import until_of
+from .storage.checkpoints import EVERY, check_checkpoint_options
+from .until import parse_until
 
 if TYPE_CHECKING:
     from ..analysis.gate.answer import Answer
@@ -63,9 +63,9 @@ def run(
     """
     placed = overrides(rounds, seeds, set)
     chosen = load_study(study, placed)
-    checked_every(checkpoint_every, keep_state)
-    with told_where(study, placed, chosen):
-        stop = until_of(until, chosen, seeds, max_seeds)
+    check_checkpoint_options(checkpoint_every, keep_state)
+    with trace_mistakes(study, placed, chosen):
+        stop = parse_until(until, chosen, seeds, max_seeds)
     options = RunOptions(
         jobs=jobs,
         backend=backend,
@@ -76,13 +76,13 @@ def run(
         timings=timings,
         until=stop,
         progress=progress_display(progress),
-        changed=changed(study, placed, chosen),
+        changed=describe_changes(study, placed, chosen),
     )
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
         whole = options.full_study(chosen)
-        with told_where(study, placed, whole):
+        with trace_mistakes(study, placed, whole):
             check_runnable(whole)
         run_study(chosen, place, options)
     except KeyboardInterrupt:
@@ -100,8 +100,8 @@ def gate(study: AnyStudy = "default", **options: Any) -> Answer:
     """
     placed = overrides(options.get("rounds"), options.get("seeds"), options.get("set"))
     chosen = load_study(study, placed)
-    with told_where(study, placed, chosen):
-        stop = until_of(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
+    with trace_mistakes(study, placed, chosen):
+        stop = parse_until(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
         check_decidable(chosen, stop.most if stop else None)
     return run(study, **options).gate()
 
@@ -127,7 +127,7 @@ def loop(
         raise BadInput(f"seed = {seed!r}: must be a whole number of at least 0")
     from .execution.build import build_loop
 
-    at, world = at_seed(chosen, seeds_of(chosen)[0] if seed is None else seed)
+    at, world = study_at_seed(chosen, seeds_of(chosen)[0] if seed is None else seed)
     number = list(arms).index(arm) if arm else 0
     return build_loop(at, at.arms[number], world)
 

@@ -21,7 +21,7 @@ STEP = 4
 """Least seeds of each later one; a quarter of what is there where that is more."""
 
 
-def looks(most: int) -> list[int]:
+def look_schedule(most: int) -> list[int]:
     """Return the numbers of seeds after which one looks: 8, 12, 16, 20, 25, 31, …, most.
 
     They depend on `most` alone, so that a study stops at the same seed however it is run or interrupted.
@@ -59,12 +59,12 @@ class Until:
         self._why = ""
 
     @property
-    def told(self) -> dict[str, Any]:
+    def manifest_entry(self) -> dict[str, Any]:
         """What stands in the manifest under "stopping"; decided is null while a batch waits for its judgement."""
         what = "line of the gate" if self.study.gate else "primary measure of every arm"
         return {
             "rule": (
-                f"look after {', '.join(map(str, looks(self.most)[:4]))}, … seeds, {self.most} at most; stop when the "
+                f"look after {', '.join(map(str, look_schedule(self.most)[:4]))}, … seeds, {self.most} at most; stop when the "
                 f"confidence sequence of every {what} decides it{', or one FAILs' if self.study.gate else ''}"
             ),
             "most": self.most,
@@ -74,10 +74,10 @@ class Until:
             "stopped": self._why,
         }
 
-    def parts(self, folder: Path, progress: Progress) -> Iterator[Study]:
+    def batches(self, folder: Path, progress: Progress) -> Iterator[Study]:
         """Give the study with the seeds of each batch in turn; its tables are in `folder` when the next is asked for."""
         self._seen = []
-        for count in looks(self.most):
+        for count in look_schedule(self.most):
             self._seen.append(count)
             self._decided, self._open, self._why = None, [], ""
             yield self.study.model_copy(update={"seeds": _first(self.study, count)})
@@ -112,10 +112,12 @@ class Until:
         )
         manifest = folder / "manifest.json"
         content = json.loads(manifest.read_text("utf-8"))
-        write_atomically(manifest, json.dumps({**content, "stopping": self.told}, indent=2).encode())
+        write_atomically(
+            manifest, json.dumps({**content, "stopping": self.manifest_entry}, indent=2).encode()
+        )
 
 
-def looked_before(folder: Path) -> dict[str, Any] | None:
+def earlier_looks(folder: Path) -> dict[str, Any] | None:
     """Return the looks that a folder's results were given before, if any, for the manifest of a study with set seeds.
 
     A number of seeds that is set after having looked does not undo the looks: "looked" keeps them.
@@ -167,7 +169,7 @@ def _check(study: Study, most: int, is_own: bool) -> None:
         check_decidable(study, most)
 
 
-def until_of(rule: Any, study: Study, seeds: Any, max_seeds: int | None) -> Until | None:
+def parse_until(rule: Any, study: Study, seeds: Any, max_seeds: int | None) -> Until | None:
     """Return how a study stops before its last seed, from options; None where it runs all of them."""
     if rule is None:
         if max_seeds is not None:

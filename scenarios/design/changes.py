@@ -10,13 +10,13 @@ from typing import Any
 from ...errors import BadInput, EchodriftError
 from ...keys import differences
 from ...wording import short, unquoted
-from ..specs.overrides import Override, placed_in
+from ..specs.overrides import Override, overridden_paths
 from ..specs.study import Study
 from ..specs.validation import traced
 from .load import label_of, load_study
 
 
-def changed(
+def describe_changes(
     source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override], study: Study
 ) -> list[str]:
     """Return what differs between a study as written and as run: "key: old → new", one per key.
@@ -37,14 +37,14 @@ def changed(
 
 
 @contextmanager
-def told_where(
+def trace_mistakes(
     source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override], study: Study
 ) -> Iterator[None]:
     """Say of every mistake inside where its key was written: an option, or the file. study: as loaded from both."""
     try:
         yield
     except BadInput as error:
-        placed = placed_in(study.model_dump(mode="json"), overrides)
+        placed = overridden_paths(study.model_dump(mode="json"), overrides)
         raise traced(error, label_of(source), placed, [arm.name for arm in study.arms]) from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...agents.settings import WorldConfig
-from ...errors import BadInput, Mistake, Way, did_you_mean
+from ...errors import BadInput, KeyPath, Mistake, did_you_mean
 from ...wording import counted, format_key
 from ..specs.gate import GateConfig, GateLine
 from ..specs.study import Arm, Study
@@ -62,8 +62,8 @@ def _unknown(study: Study, gate: GateConfig) -> Iterator[Mistake]:
             text = f'no arm is named "{name}".{did_you_mean(name, arms)} Arms: {", ".join(arms)}'
             yield Mistake(text, ("gate", key))
     for place, line in gate.lines:
-        way = (*place, "measure")
-        yield from (Mistake(text, way, (way, *about)) for text, *about in _not_taken(study, line.measure))
+        path = (*place, "measure")
+        yield from (Mistake(text, path, (path, *about)) for text, *about in _not_taken(study, line.measure))
     if {gate.baseline, gate.candidate} <= set(arms):
         points = [{arm.name: arm for arm in point.arms} for _, point in grid_points(study)]
         if all(_alike(arms_at[gate.baseline], arms_at[gate.candidate]) for arms_at in points):
@@ -79,7 +79,7 @@ def _alike(one: Arm, other: Arm) -> bool:
     return one.model_dump(exclude={"name"}) == other.model_dump(exclude={"name"})
 
 
-def _not_taken(study: Study, name: str) -> Iterator[tuple[str, *tuple[Way, ...]]]:
+def _not_taken(study: Study, name: str) -> Iterator[tuple[str, *tuple[KeyPath, ...]]]:
     """What is wrong with the name of a measure in this study, and the keys that can be behind it, too."""
     from ...analysis.measures import MEASURES, measure_class
 
@@ -135,23 +135,23 @@ def _never(study: Study, gate: GateConfig, seeds: int, most: int | None = None) 
     yield from told
 
 
-def _empty(point: Study, place: Way, line: GateLine, of_gate: str) -> Iterator[Mistake]:
+def _empty(point: Study, place: KeyPath, line: GateLine, of_gate: str) -> Iterator[Mistake]:
     """What is wrong with the rounds that count for a line at a grid point."""
     from ...analysis.gate.bounds import parse_horizon
     from ...analysis.measures import measure_class
 
     horizon = line.horizon or of_gate
-    way: Way = (*place, "horizon") if line.horizon else ("gate", "horizon")
-    about = (way, ("rounds",))
+    path: KeyPath = (*place, "horizon") if line.horizon else ("gate", "horizon")
+    about = (path, ("rounds",))
     try:
         first, last = parse_horizon(horizon).window(point.rounds)
     except ValueError as error:
-        yield Mistake(f'{error}; shorten it, raise rounds, or write "all rounds"', way, about)
+        yield Mistake(f'{error}; shorten it, raise rounds, or write "all rounds"', path, about)
         return
     every = measure_class(line.measure.partition(":")[0]).every
     if last // every * every < first:
         text = f'"{horizon}" holds no round in which {line.measure} is measured (every {every} rounds)'
-        yield Mistake(text, way, about)
+        yield Mistake(text, path, about)
 
 
 def _no_margin(gate: GateConfig) -> Iterator[Mistake]:
@@ -172,12 +172,12 @@ FEW = 20
 def _misread(gate: GateConfig) -> Iterator[Mistake]:
     """Give what is wrong with bounds: none can be passed, or none can be failed."""
     lines = gate.lines
-    for way, line in lines:
-        yield from (Mistake(text, way) for text in _out_of_reach(line))
-    for place, (way, line) in enumerate(lines):
+    for path, line in lines:
+        yield from (Mistake(text, path) for text in _out_of_reach(line))
+    for place, (path, line) in enumerate(lines):
         for before, other in lines[:place]:
             if _about(gate, line) == _about(gate, other):
-                yield from (Mistake(text, way, (before, way)) for text in _beside(line, other, before))
+                yield from (Mistake(text, path, (before, path)) for text in _beside(line, other, before))
 
 
 def _narrow(gate: GateConfig, seeds: int) -> Iterator[Mistake]:
@@ -208,7 +208,7 @@ def _out_of_reach(line: GateLine) -> Iterator[str]:
         )
 
 
-def _beside(line: GateLine, other: GateLine, before: Way) -> Iterator[str]:
+def _beside(line: GateLine, other: GateLine, before: KeyPath) -> Iterator[str]:
     same_side = (line.at_least is None) == (other.at_least is None)
     if same_side and line.bound == other.bound:
         yield f"says the same as {format_key(before)}; remove one of them"

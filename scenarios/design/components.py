@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ...errors import BadInput, Mistake, Way
+from ...errors import BadInput, KeyPath, Mistake
 from ...policies.registry import (
     build_log_transform,
     build_policy,
@@ -44,14 +44,14 @@ def _checked(study: Study, place: int) -> Arm:
     except BadInput as error:
         raise error.inside("arms", place, "platform") from None
     try:
-        arm = spelled_out(arm)
+        arm = spell_out_arm(arm)
     except BadInput as error:
         raise error.inside("arms", place) from None
     check_switches(study, place)
     return arm
 
 
-def spelled_out(arm: Arm) -> Arm:
+def spell_out_arm(arm: Arm) -> Arm:
     """Return the arm with every default of its policy, rerankers and log transforms, and of its switches.
 
     A switched policy without a kind stays as written: it is put over the arm's own. Raises BadInput; its keys
@@ -59,10 +59,10 @@ def spelled_out(arm: Arm) -> Arm:
     """
     policy, parts = _spelled_out(arm.policy, arm.rerank, arm.transform, ())
     switches = []
-    models: list[tuple[dict[str, Any], Way]] = [(policy, ())]
+    models: list[tuple[dict[str, Any], KeyPath]] = [(policy, ())]
     reranks, transforms = [parts["rerank"]], [parts["transform"]]
     for number, switch in enumerate(arm.switch):
-        where: Way = ("switch", number)
+        where: KeyPath = ("switch", number)
         whole, changed = _spelled_out(
             switched_policy(arm, switch),
             arm.rerank if switch.rerank is None else switch.rerank,
@@ -95,7 +95,7 @@ def _spelled_out(
     policy: dict[str, Any],
     rerank: list[dict[str, Any]],
     transform: list[dict[str, Any]],
-    where: Way,
+    where: KeyPath,
     own: Collection[str] = ("rerank", "transform"),
 ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     """Return a policy and what stands around it, spelled out, having checked that they go together.
@@ -123,7 +123,7 @@ def _go_together(
     policy: dict[str, Any],
     rerank: list[dict[str, Any]],
     transform: list[dict[str, Any]],
-    where: Way,
+    where: KeyPath,
 ) -> None:
     """Raise BadInput where a reranker needs what the policy does not give, or a transform gives what it cannot use."""
     if policy["kind"] in REFERENCE_ARMS:
@@ -144,7 +144,7 @@ def _go_together(
             raise BadInput(_among(str(error), where, "rerank", "rerank", "policy")) from None
 
 
-def _among(text: str, where: Way, name: str, *about: str) -> Mistake:
+def _among(text: str, where: KeyPath, name: str, *about: str) -> Mistake:
     """Return a mistake told under a name, that any of these parts of an arm or of a switch can be behind."""
     return Mistake(text, (*where, name), tuple((*where, part) for part in about))
 
@@ -161,7 +161,9 @@ def _transform_config(kind: str) -> type[BaseModel]:
     return log_transform_class(kind).Config
 
 
-def _filled(given: dict[str, Any], key: Way, config_of: Callable[[str], type[BaseModel]]) -> dict[str, Any]:
+def _filled(
+    given: dict[str, Any], key: KeyPath, config_of: Callable[[str], type[BaseModel]]
+) -> dict[str, Any]:
     kind = given.get("kind")
     if not isinstance(kind, str):
         raise BadInput(Mistake('must name what to use, for example kind = "popularity"', (*key, "kind")))

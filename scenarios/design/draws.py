@@ -48,7 +48,7 @@ def world_seed(config: Uncertainty | None, seed: int) -> int:
     return seed % config.replicates if config is not None and config.design == "saltelli" else seed
 
 
-def essence(config: Uncertainty | None) -> dict[str, Any]:
+def draw_identity(config: Uncertainty | None) -> dict[str, Any]:
     """Return what determines the draws of all seeds; more seeds or a larger base do not change it.
 
     Empty without uncertainty. The order of the priors counts: each has a coordinate of its own.

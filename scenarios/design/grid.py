@@ -9,11 +9,11 @@ from typing import Any
 
 from ...analysis.results import design_keys as keys_of
 from ...config import plain
-from ...errors import BadInput, Way, did_you_mean
+from ...errors import BadInput, KeyPath, did_you_mean
 from ...keys import expand_key, parse_key, set_value
 from ..specs.study import Study
 from ..specs.validation import validate_study
-from .switches import refreshed
+from .switches import refresh_comparison_arms
 
 VARIED = ("world", "behavior", "platform", "arms", "rounds")
 """Parts of a study that a grid can vary."""
@@ -61,7 +61,7 @@ def grid_points(study: Study, label: str = "study") -> list[tuple[dict[str, Any]
             for key, value in point.items()
             for each in expand_key(base, key)
         ]
-        points.append((point, refreshed(validate_study(data, label, placed))))
+        points.append((point, refresh_comparison_arms(validate_study(data, label, placed))))
     return points
 
 
@@ -87,7 +87,7 @@ def _entries(study: Study, label: str) -> Iterator[tuple[str, str, list[Any] | N
 def _check(study: Study, base: dict[str, Any], label: str) -> None:
     """Raise BadInput for keys that nothing can vary, for two that set the same thing, and for odd lists."""
     wrong: list[str] = []
-    ways: dict[str, list[Way]] = {}
+    paths: dict[str, list[KeyPath]] = {}
     for written, key, values in _entries(study, label):
         where = f"{label}: {written}"
         try:
@@ -112,10 +112,10 @@ def _check(study: Study, base: dict[str, Any], label: str) -> None:
         listed = values or []
         if written.startswith("grid") and any(value in listed[:i] for i, value in enumerate(listed)):
             wrong.append(f"{where}: the same value is listed twice")
-        for other, taken in ways.items():
+        for other, taken in paths.items():
             if any(one[: len(two)] == two or two[: len(one)] == one for one in found for two in taken):
                 wrong.append(f"{where}: sets the same thing as {other}")
-        ways[written] = found
+        paths[written] = found
     wrong += _uneven(study, label)
     if wrong:
         raise BadInput("\n".join(wrong))

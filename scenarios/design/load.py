@@ -8,15 +8,15 @@ from typing import Any
 
 from ...config import plain
 from ...errors import BadInput
-from ..specs.data_files import absolute
+from ..specs.data_files import with_absolute_paths
 from ..specs.files import LIBRARY, find_study, read_toml
-from ..specs.overrides import Override, put_over
+from ..specs.overrides import Override, apply_overrides
 from ..specs.study import Study
 from ..specs.validation import validate_study
 from .components import spell_out
+from .drawn_studies import check_overrides, spell_out_uncertainty
 from .grid import VARIED, grid_points, varied_keys
-from .switches import with_worlds
-from .uncertainty import check_overrides, settled
+from .switches import with_comparison_arms
 
 
 def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override] = ()) -> Study:
@@ -35,15 +35,15 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
         path = find_study(source)
         base = Path() if path.parent == LIBRARY else path.parent
         raw = plain(read_toml(path), label)
-    data = absolute(raw, base)
+    data = with_absolute_paths(raw, base)
     overrides = list(overrides)
     _check_quotes(data, label)
-    placed = put_over(data, overrides, label)
-    study = validate_study(absolute(data, Path()), label, placed)
+    placed = apply_overrides(data, overrides, label)
+    study = validate_study(with_absolute_paths(data, Path()), label, placed)
     check_overrides(study, overrides)
     if any(arm.switch for arm in study.arms) or any("[*]" in key for key in varied_keys(study)):
         # whether arms are alike, or have a value, must not depend on which defaults are written down
-        study = with_worlds(spell_out(study, label, placed))
+        study = with_comparison_arms(spell_out(study, label, placed))
     points = grid_points(study, label)
     spelled = spell_out(study, label, placed)
     for values, point in points:
@@ -52,7 +52,7 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
                 point, f"{label}: at {', '.join(f'{key} = {value!r}' for key, value in values.items())}"
             )
     # what a prior's ends are put into: the study at its first point, so that a grid may make room for them
-    return settled(spelled, points[0][1], label)
+    return spell_out_uncertainty(spelled, points[0][1], label)
 
 
 def label_of(source: str | Path | Mapping[str, Any] | Study) -> str:
@@ -78,13 +78,13 @@ def _check_quotes(data: dict[str, Any], label: str) -> None:
     ]
     for name, table, least in tables:
         for key, inside in table.items() if isinstance(table, dict) else ():
-            way = [key]
+            path = [key]
             while isinstance(inside, dict) and inside:
                 step = next(iter(inside))
-                way.append(step)
+                path.append(step)
                 inside = inside[step]
-            if len(way) > least and key in VARIED:
-                written = ".".join(way[: len(way) + 1 - least])
+            if len(path) > least and key in VARIED:
+                written = ".".join(path[: len(path) + 1 - least])
                 raise BadInput(f'{label}: {name}.{written}: put the key in quotes: "{written}" = …')
 
 

@@ -12,11 +12,11 @@ from ...wording import slug
 from ..model_version import MODEL_VERSION
 from ..specs.data_files import input_files
 from ..specs.study import Arm, Study
+from .drawn_studies import drawn_studies
 from .draws import world_seed
 from .grid import grid_points
 from .run import PlannedRun
 from .switches import slates_of
-from .uncertainty import drawn_studies
 
 
 def seeds_of(study: Study) -> list[int]:
@@ -46,23 +46,23 @@ def _expand(study: Study, digests: dict[str, str]) -> Iterator[PlannedRun]:
     for number, named in enumerate(study.arms):
         for values, drawn in points:
             cell, of = {}, None
-            for seed, (at_seed, draw) in zip(seeds, drawn, strict=True):
-                arm = at_seed.arms[number]
-                if at_seed is not of:
-                    cell, of = cell_of(at_seed, arm, digests), at_seed
+            for seed, (seed_study, draw) in zip(seeds, drawn, strict=True):
+                arm = seed_study.arms[number]
+                if seed_study is not of:
+                    cell, of = cell_of(seed_study, arm, digests), seed_study
                 world = world_seed(study.uncertainty, seed)
                 digest = json_digest({**cell, "seed": world})
                 title = f"{slug(named.name)[:40].strip('-')}-seed{world}"
                 course = f"{title}-{prefix_digest(cell, world)[:20]}"
                 yield PlannedRun(
-                    f"{title}-{digest[:20]}", at_seed, arm, seed, values, course, draw=draw, world=world
+                    f"{title}-{digest[:20]}", seed_study, arm, seed, values, course, draw=draw, world=world
                 )
 
 
 def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
     """Return what determines the results of an arm at a grid point, apart from the seed.
 
-    Data files count by their content, not by their name. digests: path → hash, filled on the way.
+    Data files count by their content, not by their name. digests: path → hash, filled as files are read.
     """
     data = study.model_dump(
         mode="json", include={"rounds", "world", "behavior", "platform", "measures", "split_by"}

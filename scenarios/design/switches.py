@@ -6,11 +6,11 @@ from typing import Any
 
 from ...agents.settings import WorldConfig
 from ...analysis.switches import EVERYBODY, NOBODY
-from ...errors import BadInput, Mistake, Way, did_you_mean
-from ..specs.study import OF_PLATFORM, Arm, Study, SwitchConfig
+from ...errors import BadInput, KeyPath, Mistake, did_you_mean
+from ..specs.study import PLATFORM_CHANGES, Arm, Study, SwitchConfig
 
 
-def with_worlds(study: Study) -> Study:
+def with_comparison_arms(study: Study) -> Study:
     """Return the study with the worlds that its switched arms are compared with, after its own arms.
 
     For every arm with switches the world in which nothing is switched, and where a switch is for a share of the
@@ -28,7 +28,7 @@ def with_worlds(study: Study) -> Study:
     return study if arms == study.arms else study.model_copy(update={"arms": arms})
 
 
-def refreshed(point: Study) -> Study:
+def refresh_comparison_arms(point: Study) -> Study:
     """Return a grid point's study with its added worlds following the arms that they belong to."""
     arms = []
     for arm in point.arms:
@@ -75,7 +75,7 @@ def check_switches(study: Study, place: int) -> None:
     """Raise BadInput for switches of the arm at a place that cannot be carried out."""
     arm = study.arms[place]
     for number, switch in enumerate(arm.switch):
-        where: Way = ("arms", place, "switch", number)
+        where: KeyPath = ("arms", place, "switch", number)
         if switch.round >= study.rounds:
             text = (
                 f"round {switch.round} is never reached: the study has rounds 0 to {study.rounds - 1}. "
@@ -92,7 +92,7 @@ def check_switches(study: Study, place: int) -> None:
             )
             raise BadInput(_wrong(text, where, "ramp", (*where, "round"), (*where, "until"), ("rounds",)))
         frozen = {**study.platform.model_dump(), **arm.platform}["learn_from"] == "warmup"
-        shared = [name for name in OF_PLATFORM if name in switch.changed]
+        shared = [name for name in PLATFORM_CHANGES if name in switch.changed]
         if frozen and shared:
             text = (
                 'platform.learn_from = "warmup" learns once, in round 0; there is nothing to change about that '
@@ -105,13 +105,13 @@ def check_switches(study: Study, place: int) -> None:
             _check_overlap(arm.switch[other], switch, where, other)
 
 
-def _wrong(text: str, where: Way, field: str, *others: Way) -> Mistake:
+def _wrong(text: str, where: KeyPath, field: str, *others: KeyPath) -> Mistake:
     """Return a mistake at a field of a switch, that other keys can be behind, too."""
-    way = (*where, field)
-    return Mistake(text, way, (way, *others))
+    path = (*where, field)
+    return Mistake(text, path, (path, *others))
 
 
-def _check_users(study: Study, switch: SwitchConfig, where: Way) -> None:
+def _check_users(study: Study, switch: SwitchConfig, where: KeyPath) -> None:
     if not isinstance(switch.users, str):
         return
     kind, _, name = switch.users.partition("=")
@@ -130,7 +130,7 @@ def _check_users(study: Study, switch: SwitchConfig, where: Way) -> None:
         raise BadInput(_wrong(text, where, "users", ("world", "communities")))
 
 
-def _check_overlap(first: SwitchConfig, second: SwitchConfig, where: Way, other: int) -> None:
+def _check_overlap(first: SwitchConfig, second: SwitchConfig, where: KeyPath, other: int) -> None:
     """Two switches may follow each other; they may not pull at the same thing at the same time.
 
     where: the way to the second; other: the number of the first.
@@ -174,7 +174,7 @@ def tested_share(arm: Arm) -> float | None:
     It is one where all its switches are for the same share of the users, and nothing changes for everybody.
     """
     shares = {switch.users for switch in arm.switch}
-    only_users = not any(switch.changed & set(OF_PLATFORM) for switch in arm.switch)
+    only_users = not any(switch.changed & set(PLATFORM_CHANGES) for switch in arm.switch)
     share = next(iter(shares), None)
     one = len(shares) == 1 and isinstance(share, float) and share < 1
     return share if one and only_users and isinstance(share, float) else None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...disk import TEMPORARY, file_digest, move_in, write_atomically, write_new
 from .stacking import Piece, stack
-from .store import Record, RunStore, packed, unpacked
+from .store import Record, RunStore, record_from_json, record_to_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +50,7 @@ class Bundle:
         path = self._whole(RECORDS)
         try:
             lines = [] if path is None else path.read_bytes().splitlines()
-            found = [unpacked(json.loads(line)) for line in lines]
+            found = [record_from_json(json.loads(line)) for line in lines]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
         return {record.key: record for record in found}
@@ -128,7 +128,7 @@ class Bundler:
             move_in(path, self.folder / name)
         name, path = f"{number}-{RECORDS}", self.folder / f"{TEMPORARY}{number}-{RECORDS}"
         path.unlink(missing_ok=True)
-        write_new(path, "".join(json.dumps(packed(record)) + "\n" for record in records).encode())
+        write_new(path, "".join(json.dumps(record_to_json(record)) + "\n" for record in records).encode())
         hashes[name] = file_digest(path)
         move_in(path, self.folder / name)
         index = {"keys": [record.key for record in records], "files": hashes}

@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Keeping:
+class CheckpointFolder:
     """Where a run keeps its state, and when; for a study, what goes for all of its runs."""
 
     place: Path
@@ -61,18 +61,18 @@ class Keeping:
     rounds: int = 0
     """Of the run."""
 
-    def of(self, course: str, rounds: int) -> Keeping:
-        """Return the keeping of one run, of so many rounds, of the study that this one belongs to."""
-        return replace(self, place=self.place / course, rounds=rounds)
+    def of(self, course: str, rounds: int) -> CheckpointFolder:
+        """Return the checkpoints of one run, of so many rounds, of the study that this one belongs to."""
+        return replace(self, place=self.folder / course, rounds=rounds)
 
-    def found(self, rounds: int) -> list[Checkpoint]:
+    def candidates(self, rounds: int) -> list[Checkpoint]:
         """Return the checkpoints for a run of so many rounds, latest first, without looking into them."""
-        fit = [each for each in self._there() if each.round <= rounds and each.whole <= rounds]
+        fit = [each for each in self._files() if each.round <= rounds and each.run_rounds <= rounds]
         return sorted(fit, key=lambda c: (-c.round, c.path.name))
 
-    def _there(self) -> list[Checkpoint]:
+    def _files(self) -> list[Checkpoint]:
         """Return all checkpoints of the course."""
-        named = [(_NAME.fullmatch(path.name), path) for path in files_in(self.place)]
+        named = [(_NAME.fullmatch(path.name), path) for path in files_in(self.folder)]
         return [
             Checkpoint(path, m[1] == "kept", int(m[2]), m[4], int(m[3] or 0))
             for m, path in named
@@ -82,7 +82,7 @@ class Keeping:
     def latest(self, rounds: int) -> tuple[Checkpoint | None, list[tuple[Checkpoint, str]]]:
         """Return the latest usable checkpoint and, with the reason, later ones that are not."""
         wrong = []
-        for each in self.found(rounds):
+        for each in self.candidates(rounds):
             try:
                 read(each)
             except Unusable as why:
@@ -93,16 +93,16 @@ class Keeping:
 
     def write(self, round: int, state: Mapping[str, NDArray[Any]], *, kept: bool = False) -> None:
         """Write the state after so many rounds; the one before goes when this one is whole. Raises StorageError."""
-        data = packed(round, state)
+        data = checkpoint_bytes(round, state)
         what = f"kept-{round:08d}" if kept else f"round-{round:08d}-of-{self.rounds:08d}"
         name = f"{what}-{_digest(data)}.npz"
         try:
-            self.place.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise cannot_write(self.place, error) from error
-        write_atomically(self.place / name, data)
-        for each in self._there():
-            own = kept if each.kept else each.whole == self.rounds
+            raise cannot_write(self.folder, error) from error
+        write_atomically(self.folder / name, data)
+        for each in self._files():
+            own = kept if each.final else each.run_rounds == self.rounds
             if own and each.round <= round and each.path.name != name:
                 each.path.unlink(missing_ok=True)
 
@@ -113,11 +113,11 @@ class Keeping:
         files goes. The folder of all of them stays: somebody may be about to write there.
         """
         if not last:
-            for each in self._there():
-                if not each.kept and each.whole == self.rounds:
+            for each in self._files():
+                if not each.final and each.run_rounds == self.rounds:
                     each.path.unlink(missing_ok=True)
             return
-        for path in files_in(self.place):
+        for path in files_in(self.folder):
             if not path.name.startswith("kept-") and not path.is_dir():
                 path.unlink(missing_ok=True)
         self.clear_empty()
@@ -125,16 +125,16 @@ class Keeping:
     def clear_empty(self) -> None:
         """Remove the folder where nothing is in it. Only while nobody writes there."""
         with suppress(OSError):  # not empty, or not there
-            self.place.rmdir()
+            self.folder.rmdir()
 
     def clear_unfinished(self) -> None:
         """Remove what a writer that was killed left behind."""
-        for path in files_in(self.place):
+        for path in files_in(self.folder):
             if path.name.startswith(TEMPORARY):
                 path.unlink(missing_ok=True)
 
 
-def packed(round: int, state: Mapping[str, NDArray[Any]]) -> bytes:
+def checkpoint_bytes(round: int, state: Mapping[str, NDArray[Any]]) -> bytes:
     """Return the content of a checkpoint's file."""
     import numpy as np
 

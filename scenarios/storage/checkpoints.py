@@ -12,43 +12,45 @@ from typing import Any
 from ...errors import BadInput
 from ...wording import counted
 from ..design.run import PlannedRun
-from .checkpoint_files import FOLDER, Keeping, Unusable, files_in, read
+from .checkpoint_files import FOLDER, CheckpointFolder, Unusable, files_in, read
 
 EVERY = 250
 """Rounds between checkpoints when nothing else is said: shorter runs never pay for one (see docs/long-runs.md)."""
 
 
 @dataclass
-class Prepared:
+class RemainingRuns:
     """The runs of a study that remain, each with the place of its checkpoints."""
 
-    todo: list[tuple[PlannedRun, Keeping | None]] = field(default_factory=list)
+    todo: list[tuple[PlannedRun, CheckpointFolder | None]] = field(default_factory=list)
     starts: dict[str, int] = field(default_factory=dict)
     """Key → round that the run goes on from."""
-    keeping: Keeping | None = None
+    checkpoints: CheckpointFolder | None = None
     """Of the study; None where its workers cannot reach the folder."""
-    ahead: Counter[str] = field(default_factory=Counter)
+    pending: Counter[str] = field(default_factory=Counter)
     """Course → its runs that remain."""
     notes: list[str] = field(default_factory=list)
     """What the person who started the study should know before it begins."""
 
-    def left(self, run: PlannedRun) -> int:
+    def rounds_left(self, run: PlannedRun) -> int:
         """Return how many rounds a run still has to do."""
-        return run.study.rounds - self.starts.get(run.key, 0)
+        return run.study.rounds - self.start_rounds.get(run.key, 0)
 
-    def done(self, run: PlannedRun) -> None:
+    def mark_done(self, run: PlannedRun) -> None:
         """Take note that a run is finished or has failed, and is written: a run that failed starts anew."""
-        if self.keeping is not None:
-            self.ahead[run.course] -= 1
-            self.keeping.of(run.course, run.study.rounds).clear(last=self.ahead[run.course] < 1)
+        if self.checkpoints is not None:
+            self.pending[run.prefix_key] -= 1
+            self.checkpoints.for_run(run.prefix_key, run.study.rounds).clear(
+                last=self.pending[run.prefix_key] < 1
+            )
 
-    def ended(self) -> None:
+    def close(self) -> None:
         """Take note that no run is under way any more."""
-        if self.keeping is not None:
-            self.keeping.clear_empty()
+        if self.checkpoints is not None:
+            self.checkpoints.clear_empty()
 
 
-def checked_every(every: int, final: bool, scheduler: str | None = None) -> None:
+def check_checkpoint_options(every: int, final: bool, scheduler: str | None = None) -> None:
     """Raise BadInput for options that make no sense."""
     if isinstance(every, bool) or not isinstance(every, int) or every < 0:
         raise BadInput(
@@ -64,42 +66,46 @@ def checked_every(every: int, final: bool, scheduler: str | None = None) -> None
         )
 
 
-def prepare(todo: Sequence[PlannedRun], finished: Sequence[PlannedRun], whole: Keeping | None) -> Prepared:
+def remaining_runs(
+    todo: Sequence[PlannedRun], finished: Sequence[PlannedRun], whole: CheckpointFolder | None
+) -> RemainingRuns:
     """Look at the checkpoints of the runs that remain, and clear those of runs that are finished.
 
     whole: of the study; None leaves every run without checkpoints.
     """
     if whole is None:
-        return Prepared([(run, None) for run in todo])
-    there = {path.name for path in files_in(whole.place)}
-    prepared = Prepared(keeping=whole)
-    prepared.ahead.update(run.course for run in todo)
+        return RemainingRuns([(run, None) for run in todo])
+    there = {path.name for path in files_in(whole.folder)}
+    remaining = RemainingRuns(checkpoints=whole)
+    remaining.pending.update(run.prefix_key for run in todo)
     for run in finished:
-        if run.course in there:
-            whole.of(run.course, run.study.rounds).clear(last=run.course not in prepared.ahead)
+        if run.prefix_key in there:
+            whole.for_run(run.prefix_key, run.study.rounds).clear(
+                last=run.prefix_key not in remaining.pending
+            )
     for run in todo:
-        keeping = whole.of(run.course, run.study.rounds)
-        if run.course in there:
-            keeping.clear_unfinished()
-            latest, wrong = keeping.latest(run.study.rounds)
+        checkpoints = whole.for_run(run.prefix_key, run.study.rounds)
+        if run.prefix_key in there:
+            checkpoints.clear_unfinished()
+            latest, wrong = checkpoints.latest(run.study.rounds)
             if latest is not None:
-                prepared.starts[run.key] = latest.round
+                remaining.start_rounds[run.key] = latest.round
             goes_on = f"goes on from round {latest.round}" if latest else "starts from round 0"
             for each, why in wrong:
-                prepared.notes.append(f"warning: {each.path} {why}; {run.label} {goes_on}")
+                remaining.notes.append(f"warning: {each.path} {why}; {run.label} {goes_on}")
                 if why == "is damaged":
                     each.path.unlink(missing_ok=True)
-        prepared.todo.append((run, keeping))
-    prepared.notes += _told(prepared)
-    prepared.notes += [
+        remaining.todo.append((run, checkpoints))
+    remaining.notes += _told(remaining)
+    remaining.notes += [
         f'arm "{name}": {kind} keeps no state, so its runs leave no checkpoints and start from round 0'
         for name, kind in _stateless(todo, whole)
     ]
-    return prepared
+    return remaining
 
 
-def _told(prepared: Prepared) -> list[str]:
-    rounds = sorted(prepared.starts.values())
+def _told(remaining: RemainingRuns) -> list[str]:
+    rounds = sorted(remaining.start_rounds.values())
     if not rounds:
         return []
     span = f"round {rounds[0]}" if rounds[0] == rounds[-1] else f"rounds {rounds[0]} to {rounds[-1]}"
@@ -107,7 +113,7 @@ def _told(prepared: Prepared) -> list[str]:
     return [f"{counted(len(rounds), 'run')} {goes} on from {span}"]
 
 
-def _stateless(todo: Sequence[PlannedRun], whole: Keeping) -> list[tuple[str, str]]:
+def _stateless(todo: Sequence[PlannedRun], whole: CheckpointFolder) -> list[tuple[str, str]]:
     """Return the arms (name, kind of policy) whose runs would have checkpoints if their policies kept a state."""
     from ...policies.registry import build_policy
     from ...sim.recommender import REFERENCE_ARMS
@@ -126,19 +132,19 @@ def _stateless(todo: Sequence[PlannedRun], whole: Keeping) -> list[tuple[str, st
     return list(found)
 
 
-def is_kept(folder: Path, run: PlannedRun) -> bool:
+def has_checkpoint(folder: Path, run: PlannedRun) -> bool:
     """Return whether a run has a checkpoint to go on from in a folder of results, by its name."""
-    return bool(Keeping(folder / FOLDER / run.course).found(run.study.rounds))
+    return bool(CheckpointFolder(folder / FOLDER / run.prefix_key).candidates(run.study.rounds))
 
 
-def resumed(
-    run: PlannedRun, keeping: Keeping | None, build: Callable[..., Any]
+def resume(
+    run: PlannedRun, checkpoints: CheckpointFolder | None, build: Callable[..., Any]
 ) -> tuple[Any, list[dict[str, float]]]:
     """Return the built run, gone on to its latest checkpoint, and its rows so far."""
     built = build(run.study, run.arm, run.world_seed)
-    if keeping is None or not hasattr(built, "restore"):
+    if checkpoints is None or not hasattr(built, "restore"):
         return built, []
-    for checkpoint in keeping.found(run.study.rounds):
+    for checkpoint in checkpoints.candidates(run.study.rounds):
         try:
             state = read(checkpoint)
         except Unusable:
@@ -157,14 +163,17 @@ def resumed(
     return built, []
 
 
-def keep(
-    keeping: Keeping | None, built: Any, done: int, before_writing: Callable[[], None] | None = None
+def write_if_due(
+    checkpoints: CheckpointFolder | None,
+    built: Any,
+    done: int,
+    before_writing: Callable[[], None] | None = None,
 ) -> None:
     """Write a checkpoint after `done` rounds where one is due and the policy can say what it knows."""
-    if keeping is None or not hasattr(built, "state"):
+    if checkpoints is None or not hasattr(built, "state"):
         return
     last = done == built.rounds
-    due = keeping.final if last else keeping.every and done % keeping.every == 0
+    due = checkpoints.final if last else checkpoints.every and done % checkpoints.every == 0
     if not due:
         return
     state = built.state()
@@ -172,4 +181,4 @@ def keep(
         return
     if before_writing is not None:
         before_writing()
-    keeping.write(done, state, kept=last)
+    checkpoints.write(done, state, final=last)

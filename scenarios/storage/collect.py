@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from ..design.run import PlannedRun
 
-PICTURES = ("network_users", "network_ties")
+NETWORK_TABLES = ("network_users", "network_ties")
 """Tables for a picture of one run, not for averages over seeds: taken from the first seed of an arm at a grid point."""
-MOST_PICTURES = 200
+MAX_NETWORK_RUNS = 200
 """Runs from which those are taken, in the order of the plan."""
 
 
@@ -70,10 +70,10 @@ def _pieces(
         if record.status != "ok":
             continue
         cell = (label["arm"], *(label[key] for key in run.grid))
-        first = cell not in pictured and len(pictured) < MOST_PICTURES
+        first = cell not in pictured and len(pictured) < MAX_NETWORK_RUNS
         pictured |= {cell} if first else set()
         for name, pieces in parts.items():
-            if f"{name}.parquet" not in record.files or name in PICTURES and not first:
+            if f"{name}.parquet" not in record.files or name in NETWORK_TABLES and not first:
                 continue
             pieces.append(Piece(label, cell, partial(_table, store, run.key, name)))
     return parts

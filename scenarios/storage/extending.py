@@ -9,18 +9,18 @@ from typing import Any
 from ...errors import EchodriftError, StorageError
 from ...keys import differences, expand_key, set_value
 from ...wording import counted, short, toml, unquoted
-from ..design.draws import essence
+from ..design.drawn_studies import drawn_studies
+from ..design.draws import draw_identity
 from ..design.grid import grid_points
 from ..design.load import load_study
 from ..design.plan import cell_of, expand, prefix_digest, seeds_of, widest_slate
 from ..design.run import PlannedRun
-from ..design.uncertainty import drawn_studies
 from ..model_version import version
 from ..specs.data_files import input_files
 from ..specs.study import Study
-from .checkpoints import is_kept
+from .checkpoints import has_checkpoint
 from .folder import Folder
-from .ledger import Facts, held_facts, read_plan, refuse_newer, refuse_older
+from .ledger import Facts, read_plan, refuse_newer, refuse_older, stored_facts
 from .store import RunStore
 
 CHOOSE = "choose another folder with --out"
@@ -35,7 +35,7 @@ def check_folder(folder: Folder, study: Study) -> Study | None:
     A part: fewer arms, grid values, seeds or rounds, or another title; its finished runs are taken over.
     Returns the study in the folder; None where there is none.
     """
-    held = folder.held()
+    held = folder.stored_study_file()
     return None if held is None else _check_goes_on(folder.path, held, study)
 
 
@@ -45,11 +45,11 @@ def _check_goes_on(folder: Path, held: Path, study: Study) -> Study:
     It can where every arm at every grid point that is there is also part of `study`, with the same
     settings, data files and model, and with as many rounds or more. held: the file of the study there.
     """
-    facts = held_facts(folder)
+    facts = stored_facts(folder)
     refuse_newer(folder, facts)
     refuse_older(folder, facts)
     try:
-        there = held_study(folder, held, facts)
+        there = stored_study(folder, held, facts)
         refusal = _refusal(there, study, facts)
     except StorageError:
         raise
@@ -76,7 +76,7 @@ def _advice(facts: Facts | None) -> str:
 def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
     """Return why a study cannot go on from the runs of another, one line per reason; empty where it can."""
     inputs, now = facts.inputs if facts else {}, {}
-    same_draws = essence(there.uncertainty) == essence(study.uncertainty)
+    same_draws = draw_identity(there.uncertainty) == draw_identity(study.uncertainty)
     seed = seeds_of(there)[0] if same_draws else None
     wanted = _cells(study, now, seed)
     cells = _cells(there, facts.digests if facts else {}, seed)
@@ -113,7 +113,7 @@ def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
 def _cells(study: Study, digests: dict[str, str], seed: int | None) -> dict[str, set[int]]:
     """Return what determines the results of each arm at each grid point apart from its rounds → all its rounds.
 
-    digests: path → hash of data files, filled on the way. seed: its draw is put in, so that values which
+    digests: path → hash of data files, filled as files are read. seed: its draw is put in, so that values which
     priors put theirs over do not count; None leaves them as they are.
     """
     found: dict[str, set[int]] = {}
@@ -176,9 +176,9 @@ def _comparable(study: Study) -> dict[str, Any]:
         data.pop(prose, None)
     for key in input_files(study):
         # their content counts, and is told apart from here
-        *way, last = key.split(".")
+        *path, last = key.split(".")
         inside = data
-        for step in way:
+        for step in path:
             inside = inside[step]
         inside[last] = "a file"
     for key in study.uncertainty.priors if study.uncertainty else ():
@@ -188,7 +188,7 @@ def _comparable(study: Study) -> dict[str, Any]:
     return data
 
 
-def beforehand(
+def extension_notes(
     there: Study | None, study: Study, plan: Sequence[PlannedRun], folder: Path, store: RunStore
 ) -> list[str]:
     """Return what a person should know before a study goes on in a folder: what is run again, what is left out.
@@ -207,18 +207,18 @@ def beforehand(
         )
     if study.rounds <= there.rounds:
         return notes
-    facts = held_facts(folder)
+    facts = stored_facts(folder)
     earlier: dict[str, dict[int, str]] = {}
     for run in expand(there, facts.digests if facts else None):
-        earlier.setdefault(run.course, {})[run.study.rounds] = run.key
+        earlier.setdefault(run.prefix_key, {})[run.study.rounds] = run.key
     again: dict[tuple[int, int], int] = {}
     for run in {run.key: run for run in plan}.values():
         begun = [
             rounds
-            for rounds, key in earlier.get(run.course, {}).items()
+            for rounds, key in earlier.get(run.prefix_key, {}).items()
             if rounds < run.study.rounds and _finished(store, key)
         ]
-        if begun and not _finished(store, run.key) and not is_kept(folder, run):
+        if begun and not _finished(store, run.key) and not has_checkpoint(folder, run):
             pair = max(begun), run.study.rounds
             again[pair] = again.get(pair, 0) + 1
     return notes + [
@@ -236,7 +236,7 @@ def _finished(store: RunStore, key: str) -> bool:
     return record is not None and record.status == "ok"
 
 
-def held_study(folder: Path, held: Path, facts: Facts | None) -> Study:
+def stored_study(folder: Path, held: Path, facts: Facts | None) -> Study:
     """Return the study in the file `held`; where that cannot be read, the one of the finished tables.
 
     Raises EchodriftError where neither can be read, StorageError where the file was changed since: runs of
@@ -281,4 +281,4 @@ def _not_planned(folder: Path, study: Study, facts: Facts | None) -> str:
     except KeyError:
         return ""
     runs = expand(study, facts.digests)
-    return next((run.label for run in runs if run.seed in seeds and run.course not in courses), "")
+    return next((run.label for run in runs if run.seed in seeds and run.prefix_key not in courses), "")

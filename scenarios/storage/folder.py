@@ -13,7 +13,7 @@ from ...disk import TEMPORARY, bytes_digest, cannot_write, file_digest, move_in,
 from ...errors import StorageError
 from ...wording import short
 from . import ledger
-from .lock import locked, worked_in
+from .lock import describe_lock_holder, locked
 from .store import RunStore
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ class Folder:
         self.store = RunStore(path / RUNS)
 
     @property
-    def _asked(self) -> Path:
+    def _planned_study_file(self) -> Path:
         return self.path / RUNS / "study.toml"
 
-    def held(self) -> Path | None:
+    def stored_study_file(self) -> Path | None:
         """Return the file of the study in the folder; None where the folder is missing, empty or without one.
 
         Raises StorageError where it holds something else.
@@ -56,8 +56,10 @@ class Folder:
                 f"{self.path}: cannot be looked into: {error.strerror or error}; choose another folder with --out"
             ) from None
         ours = [name for name in entries if name.startswith(TEMPORARY)]
-        held = next((file for file in (self._asked, self.path / "study.toml") if file.exists()), None)
-        if held is not None and (held == self._asked or (self.path / MANIFEST).exists()):
+        held = next(
+            (file for file in (self._planned_study_file, self.path / "study.toml") if file.exists()), None
+        )
+        if held is not None and (held == self._planned_study_file or (self.path / MANIFEST).exists()):
             return held
         if set(entries) - set(ours) - {RUNS} or self._runs_are_foreign():
             found = ", ".join(name for name in entries if name not in ours)
@@ -93,7 +95,7 @@ class Folder:
             raise cannot_write(self.path, error) from error
         self.store.clear_unfinished()
         ledger.begin(self.store.folder, expand(study) if plan is None else plan)
-        write_atomically(self._asked, dump(study).encode())
+        write_atomically(self._planned_study_file, dump(study).encode())
 
     def publish(self, study: Study, tables: Mapping[str, bytes | Path], manifest: dict[str, Any]) -> None:
         """Put the tables, the study as run and, last of all, the manifest with their hashes into the folder.
@@ -119,22 +121,24 @@ class Folder:
             for data in files.values():
                 if isinstance(data, Path):
                     data.unlink(missing_ok=True)
-        facts = ledger.held_facts(self.path)
-        whole = {**manifest, "store": facts and ledger.as_plain(facts), "hashes": hashes}
+        facts = ledger.stored_facts(self.path)
+        whole = {**manifest, "store": facts and ledger.facts_to_json(facts), "hashes": hashes}
         write_atomically(self.path / MANIFEST, json.dumps(whole, indent=2).encode())
 
     def verify(self) -> dict[str, Any]:
         """Return the manifest of a finished study; raises StorageError where results are missing or changed."""
-        ledger.refuse_newer(self.path, ledger.held_facts(self.path))
+        ledger.refuse_newer(self.path, ledger.stored_facts(self.path))
         manifest = self.manifest()
         for name in manifest["hashes"]:
             self.verify_file(name, manifest)
         return manifest
 
     @property
-    def again(self) -> str:
+    def repair_advice(self) -> str:
         """What to type so that damaged or missing files are made again from the runs."""
-        held = next((file for file in (self._asked, self.path / "study.toml") if file.exists()), None)
+        held = next(
+            (file for file in (self._planned_study_file, self.path / "study.toml") if file.exists()), None
+        )
         if held is None:
             return f"run the study again with --out {shlex.quote(str(self.path))}"
         command = f"echodrift run {shlex.quote(str(held))} --out {shlex.quote(str(self.path))}{self._until()}"
@@ -149,13 +153,13 @@ class Folder:
 
     def manifest(self) -> dict[str, Any]:
         """Return the manifest of a finished study without looking at its tables; raises StorageError."""
-        again = self.again
+        again = self.repair_advice
         try:
             manifest = json.loads((self.path / MANIFEST).read_text("utf-8"))
             manifest["hashes"] = {str(name): str(digest) for name, digest in manifest["hashes"].items()}
         except FileNotFoundError:
-            if self._asked.exists():
-                process = worked_in(self.path)
+            if self._planned_study_file.exists():
+                process = describe_lock_holder(self.path)
                 if process:
                     again = f"{process} works in it. To see how far it is, type: echodrift status {shlex.quote(str(self.path))}"
                 raise StorageError(f"{self.path} holds a study that is not finished; {again}") from None
@@ -173,13 +177,13 @@ class Folder:
         except StorageError:
             return False
         named = {f"{name}.parquet" for name in TABLES}
-        facts = ledger.held_facts(self.path)
+        facts = ledger.stored_facts(self.path)
         return (
             manifest.get("study_sha256") == study_digest(study)
             and manifest.get("runs") == runs
             and not manifest.get("failed")
             and "stopping" not in manifest
-            and manifest.get("store") == (facts and ledger.as_plain(facts))
+            and manifest.get("store") == (facts and ledger.facts_to_json(facts))
             and named <= set(manifest["hashes"])
         )
 
@@ -189,8 +193,8 @@ class Folder:
         try:
             digest = file_digest(path)
         except OSError as error:
-            raise StorageError(f"{path} cannot be read ({error.strerror})\n{self.again}") from None
+            raise StorageError(f"{path} cannot be read ({error.strerror})\n{self.repair_advice}") from None
         if digest != manifest["hashes"].get(name):
             raise StorageError(
-                f"{path} is not what the study wrote (see {MANIFEST}): it was cut off or changed\n{self.again}"
+                f"{path} is not what the study wrote (see {MANIFEST}): it was cut off or changed\n{self.repair_advice}"
             )

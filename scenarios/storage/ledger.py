@@ -60,7 +60,7 @@ def facts_of(plan: Sequence[PlannedRun]) -> Facts:
     return Facts(echodrift=version(), inputs=inputs)
 
 
-def as_plain(facts: Facts) -> dict[str, Any]:
+def facts_to_json(facts: Facts) -> dict[str, Any]:
     """Return facts as they stand in JSON."""
     return asdict(facts)
 
@@ -87,7 +87,7 @@ def read_facts(text: str | bytes) -> Facts | None:
         return None
 
 
-def held_facts(folder: Path) -> Facts | None:
+def stored_facts(folder: Path) -> Facts | None:
     """Return the facts of a results folder: those of its runs, else those in its manifest."""
     try:
         return read_facts((folder / "runs" / FACTS).read_bytes())
@@ -128,7 +128,7 @@ def begin(runs: Path, plan: Sequence[PlannedRun]) -> None:
     """Write down in `runs/` what is being run. Only while the folder is locked."""
     import pyarrow.parquet as pq
 
-    write_atomically(runs / FACTS, json.dumps(as_plain(facts_of(plan)), indent=1).encode())
+    write_atomically(runs / FACTS, json.dumps(facts_to_json(facts_of(plan)), indent=1).encode())
     buffer = io.BytesIO()
     pq.write_table(plan_table(plan), buffer)
     write_atomically(runs / PLAN, buffer.getvalue())
@@ -142,7 +142,7 @@ def plan_table(plan: Sequence[PlannedRun]) -> pa.Table:
         {
             **label,
             "key": run.key,
-            "course": run.course,
+            "course": run.prefix_key,
             "rounds": run.study.rounds,
             "draw": json.dumps(run.draw, ensure_ascii=False) if run.draw else None,
         }

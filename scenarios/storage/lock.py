@@ -51,7 +51,7 @@ def _take(lock: FileIO, folder: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            # Once more: `held_by` of another process may be looking at this very moment.
+            # Once more: `lock_holder` of another process may be looking at this very moment.
             if wait is not None:
                 time.sleep(wait)
         except OSError:
@@ -66,16 +66,16 @@ def _take(lock: FileIO, folder: Path) -> None:
     )
 
 
-def worked_in(path: Path) -> str:
+def describe_lock_holder(path: Path) -> str:
     """Return "process 4711 on host" for the one that works in a results folder, as far as known; "" for none."""
-    is_held, process, host = held_by(path)
+    is_held, process, host = lock_holder(path)
     if not is_held:
         return ""
     elsewhere = f" on {host}" if host and host != platform.node() else ""
     return f"process {process}{elsewhere}" if process is not None else f"another process{elsewhere}"
 
 
-def held_by(path: Path) -> tuple[bool, int | None, str]:
+def lock_holder(path: Path) -> tuple[bool, int | None, str]:
     """Return whether a process works in a results folder, its number and its machine (None, "": unknown).
 
     Looking takes the lock for an instant, shared; a process that starts just then tries again. Where

@@ -89,7 +89,7 @@ class RunStore:
             inner = outer["record"]
             if outer["sha256"] != json_digest(inner) or inner["key"] != key:
                 return None
-            return unpacked(inner)
+            return record_from_json(inner)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
@@ -113,7 +113,7 @@ class RunStore:
             for name, table in tables.items()
         }
         record.files = {name: bytes_digest(data) for name, data in content.items()}
-        inner = packed(record)
+        inner = record_to_json(record)
         outer = {"sha256": json_digest(inner), "record": inner}
         content["run.json"] = json.dumps(outer, indent=1).encode()
         at = temporary
@@ -158,7 +158,7 @@ def parquet(table: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def packed(record: Record) -> dict[str, Any]:
+def record_to_json(record: Record) -> dict[str, Any]:
     """Return a record as it stands in JSON, which knows neither NaN nor infinity."""
     finite = {
         name: float(value) if math.isfinite(value) else repr(float(value))
@@ -171,8 +171,8 @@ def packed(record: Record) -> dict[str, Any]:
     return plain
 
 
-def unpacked(inner: Mapping[str, Any]) -> Record:
-    """Return the record that `packed` gave; raises what Python raises where it is none."""
+def record_from_json(inner: Mapping[str, Any]) -> Record:
+    """Return the record that `record_to_json` gave; raises what Python raises where it is none."""
     return Record(
         **{**inner, "summaries": {name: float(value) for name, value in inner["summaries"].items()}}
     )

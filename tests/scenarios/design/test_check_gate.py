@@ -63,7 +63,7 @@ def test_the_gate_as_documented(tmp_path):
     (tmp_path / "s.toml").write_text(DOCUMENTED)
     study = load_study(tmp_path / "s.toml")
     gate = study.gate
-    assert gate is not None and [format_key(way) for way, _ in gate.lines] == [
+    assert gate is not None and [format_key(path) for path, _ in gate.lines] == [
         "gate.guardrail[0]",
         "gate.guardrail[1]",
         "gate.guardrail[2]",

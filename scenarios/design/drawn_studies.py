@@ -18,13 +18,13 @@ from ..specs.validation import validate_study
 from .components import spell_out
 from .draws import LAST_SEED, draws_of, world_seed
 from .grid import grid_points
-from .switches import refreshed
+from .switches import refresh_comparison_arms
 
 PROBE = 0.381966
 """How far from low to high a prior is tried for values that are not whole."""
 
 
-def settled(study: Study, point: Study, label: str) -> Study:
+def spell_out_uncertainty(study: Study, point: Study, label: str) -> Study:
     """Return a study with its uncertainty spelled out, having checked both ends of every prior.
 
     Spelled out: whether a prior draws whole numbers, and the number of seeds that a Saltelli design needs.
@@ -127,7 +127,7 @@ def with_values(point: Study) -> Callable[[Mapping[str, Any], Callable[[str], st
             for key, value in values.items()
             for each in expand_key(base, key)
         ]
-        study = refreshed(validate_study(data, "", placed))
+        study = refresh_comparison_arms(validate_study(data, "", placed))
         spell_out(study, "", placed)
         return study
 
@@ -164,7 +164,7 @@ def _at_draw(error: BadInput, seed: int, draw: Mapping[str, Any]) -> BadInput:
     )
 
 
-def at_seed(study: Study, seed: int) -> tuple[Study, int]:
+def study_at_seed(study: Study, seed: int) -> tuple[Study, int]:
     """Return a study with what one seed draws put in, and the seed of its random numbers; no grid, no zip."""
     plain_one = study.model_copy(update={"grid": {}, "zip": [], "uncertainty": None})
     needed = study.uncertainty.seeds_needed if study.uncertainty else None
@@ -219,7 +219,7 @@ def design_notes(study: Study) -> list[str]:
     return [note]
 
 
-def design_in_words(study: Study) -> str:
+def describe_design(study: Study) -> str:
     """Return "4 design points, 3 priors drawn for 64 seeds, " without the parts that a study lacks."""
     points = len(grid_points(study))
     parts = [counted(points, "design point")] if points > 1 else []
@@ -235,7 +235,7 @@ def design_in_words(study: Study) -> str:
     return "".join(f"{part}, " for part in parts)
 
 
-def told(study: Study) -> list[str]:
+def describe_uncertainty(study: Study) -> list[str]:
     """Return what is uncertain in a study, in words: one line about the design, then one per prior."""
     config = study.uncertainty
     if config is None:
