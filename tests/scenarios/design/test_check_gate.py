@@ -166,7 +166,7 @@ def test_what_is_said_beforehand():
         check_decidable(load_study({**a_study(), "arms": alike}))
     with pytest.raises(BadInput, match="has no gate. Add one"):
         check_decidable(load_study(STUDY))
-    with pytest.raises(BadInput, match='this study does not take "welfare": add it to measures'):
+    with pytest.raises(BadInput, match='this study does not compute "welfare": add it to measures'):
         check_gate(load_study({**a_study(), "measures": ["niche_exposure"]}))
 
 
