@@ -1,4 +1,4 @@
-"""Studies from Python: run one, or step through one of its runs."""
+"""The Python API: run a study, judge its gate, or step through one of its runs."""
 
 from __future__ import annotations
 
@@ -49,17 +49,16 @@ def run(
     """Run a study and return its results.
 
     study: a name from the library, a path, a mapping, or a Study. rounds, seeds, set (dotted key →
-    value): put over what the study says. jobs: runs at a time, −1 for one per core. backend: "loky"
-    (processes), "threading", "dask" or "ray"; scheduler: address of a running Dask or Ray cluster, of which
-    jobs=-1 takes all there is. out: the folder of
-    results; without one they live in a temporary folder for as long as the Result does. until: "decided"
-    runs seeds in batches until the gate, or the primary measures, are decided, max_seeds at most (the
-    study's own number when omitted). A run that fails is a row of `.failed`, not an exception.
-    checkpoint_every: rounds between checkpoints of a run in `out`, 0 for none. keep_state: keep the end of
-    every run, so that a study with more rounds goes on from there (docs/long-runs.md). timings: keep the
-    seconds of each phase; `.manifest["timings"]` has their means per arm.
+    value): override the study. jobs: runs at a time, −1 for one per core. backend: "loky"
+    (processes), "threading", "dask" or "ray"; scheduler: address of a running Dask or Ray cluster, whose
+    workers are all used with jobs=-1. out: the results folder; without one, a temporary folder that exists as
+    long as the Result. until: "decided" runs seeds in batches until the gate, or the primary measures, are
+    decided, max_seeds at most (the study's own number if omitted). A failed run is a row of `.failed`, not an
+    exception. checkpoint_every: rounds between checkpoints of a run in `out`, 0 for none. keep_state: keep the
+    final state of every run, so that a study with more rounds continues from it (docs/long-runs.md). timings:
+    store the seconds of each phase; `.manifest["timings"]` has their means per arm.
 
-    Raises BadInput before anything is started, StorageError where results cannot be written.
+    Raises BadInput before anything is started, StorageError if results cannot be written.
     """
     placed = overrides(rounds, seeds, set)
     chosen = load_study(study, placed)
@@ -70,7 +69,7 @@ def run(
         jobs=jobs,
         backend=backend,
         scheduler=scheduler,
-        # nobody comes back to a temporary folder
+        # A temporary folder is never resumed.
         checkpoint_every=0 if out is None else checkpoint_every,
         keep_state=keep_state and out is not None,
         timings=timings,
@@ -81,9 +80,9 @@ def run(
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
-        whole = options.full_study(chosen)
-        with trace_mistakes(study, placed, whole):
-            check_runnable(whole)
+        full = options.full_study(chosen)
+        with trace_mistakes(study, placed, full):
+            check_runnable(full)
         run_study(chosen, place, options)
     except KeyboardInterrupt:
         if temporary is None:
@@ -95,7 +94,7 @@ def run(
 def gate(study: AnyStudy = "default", **options: Any) -> Answer:
     """Run a study and judge its `[gate]`: `.outcome` is "PASS", "FAIL" or "UNDECIDED"; print it for the table.
 
-    options: those of `run`. Raises BadInput before anything is started where there is no gate, or no run
+    options: those of `run`. Raises BadInput before anything is started if there is no gate, or if no run
     of the study can decide it.
     """
     placed = overrides(options.get("rounds"), options.get("seeds"), options.get("set"))
@@ -116,8 +115,8 @@ def loop(
 ) -> FeedbackLoop:
     """Return one run of a study as a mesa.Model: `loop.step()` is a round.
 
-    arm: its name; the first arm when omitted. seed: the study's first when omitted. Grid and zip tables are
-    left aside: `set` says what differs from the study. With uncertainty it has what the seed draws.
+    arm: name of the arm; the first if omitted. seed: the study's first if omitted. Grid and zip tables are
+    ignored: use `set` for values that differ from the study. With uncertainty, the seed's draw is applied.
     """
     chosen = load_study(study, overrides(rounds, None, set))
     arms = {each.name: each for each in chosen.arms}
@@ -127,15 +126,15 @@ def loop(
         raise BadInput(f"seed = {seed!r}: must be a whole number of at least 0")
     from .execution.build import build_loop
 
-    at, world = study_at_seed(chosen, seeds_of(chosen)[0] if seed is None else seed)
+    drawn, world = study_at_seed(chosen, seeds_of(chosen)[0] if seed is None else seed)
     number = list(arms).index(arm) if arm else 0
-    return build_loop(at, at.arms[number], world)
+    return build_loop(drawn, drawn.arms[number], world)
 
 
 def overrides(
     rounds: int | None, seeds: int | list[int] | None, set: Mapping[str, Any] | None
 ) -> list[Override]:
-    """Return what Python arguments put over a study."""
+    """Return the overrides that Python arguments make."""
     if set is not None and not isinstance(set, Mapping):
         raise BadInput(
             f'set={set!r}: must be a dictionary of dotted keys, for example set={{"behavior.reinforcement": 0.02}}'

@@ -54,7 +54,7 @@ def forecast_warnings(study: Study, folder: Path, seeds: int, sequential: bool =
 def judge_folder(folder: Path) -> Answer:
     """Judge a finished study's folder by the gate in its study.toml.
 
-    Raises StorageError where results are missing or were changed, BadInput where there is no gate.
+    Raises StorageError if results are missing or were changed, BadInput if there is no gate.
     """
     from ..analysis.gate.judge import answer
     from ..analysis.results import read_results

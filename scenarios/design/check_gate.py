@@ -192,7 +192,7 @@ def _measure_and_horizon(gate: GateConfig, line: GateLine) -> tuple[str, str]:
 
 
 def _out_of_reach(line: GateLine) -> Iterator[str]:
-    """Yield a mistake if the range of the measure decides the bound: a share lies in 0…1, so a margin of 1 always holds."""
+    """Yield a mistake if the range of the measure alone decides the bound, as 0…1 does for a share and a margin of 1."""
     from ...analysis.measures.columns import describe, is_share
 
     column, bound = describe(line.measure), line.bound

@@ -131,7 +131,7 @@ def _check_compatible(
     transform: list[dict[str, Any]],
     where: KeyPath,
 ) -> None:
-    """Raise BadInput if a reranker needs what the policy does not provide, or the policy cannot use a transform's output."""
+    """Raise BadInput if the policy does not provide what a reranker needs, or cannot use a transform's output."""
     if policy["kind"] in REFERENCE_ARMS:
         return
     fields = {name: value for name, value in policy.items() if name != "kind"}

@@ -94,18 +94,18 @@ def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
     The tables of runs are not verified; the next `echodrift run` finds damaged ones.
     """
     folder = open_results(path)
-    is_held, process, host = lock_holder(path)
-    done = None if is_held else finished_manifest(folder)
+    is_locked, process, host = lock_holder(path)
+    done = None if is_locked else finished_manifest(folder)
     plan = planned_runs(folder).to_pylist()
     here = run_folders(folder)
     keys = list(dict.fromkeys(row["key"] for row in plan))
     found = Status(
         folder=str(path),
         study=_name(folder),
-        state="running" if is_held else "finished" if done else "interrupted",
+        state="running" if is_locked else "finished" if done else "interrupted",
         process=process,
         host=host,
-        since=_modified(path / LOCK) if is_held else None,
+        since=_modified(path / LOCK) if is_locked else None,
         runs=len(keys),
         size=size_of(path),
     )
@@ -117,7 +117,7 @@ def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
     found.other = len([name for name in here if "-seed" in name]) - sum(key in here for key in keys)
     _count(found, plan, records, here)
     found.begun = _begun(path, [row for row in plan if records.get(row["key"]) is None])
-    if is_held and found.since is not None:
+    if is_locked and found.since is not None:
         _pace(found, plan, records, folder, clock())
     return found
 

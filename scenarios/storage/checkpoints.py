@@ -1,4 +1,4 @@
-"""Checkpoints of the runs of a study: which ones to go on from, what to say of them, and when to write one."""
+"""Checkpoints of the runs of a study: choose those to resume from, report them, and write new ones when due."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from ..design.run import PlannedRun
 from .checkpoint_files import FOLDER, CheckpointFolder, Unusable, files_in, read
 
 EVERY = 250
-"""Rounds between checkpoints when nothing else is said: shorter runs never pay for one (see docs/long-runs.md)."""
+"""Default rounds between checkpoints; shorter runs write none (see docs/long-runs.md)."""
 
 
 @dataclass
 class RemainingRuns:
-    """The runs of a study that remain, each with the place of its checkpoints."""
+    """The runs of a study that are still to be executed, each with the folder of its checkpoints."""
 
     todo: list[tuple[PlannedRun, CheckpointFolder | None]] = field(default_factory=list)
-    starts: dict[str, int] = field(default_factory=dict)
-    """Key → round that the run goes on from."""
+    start_rounds: dict[str, int] = field(default_factory=dict)
+    """Key → round that the run resumes from."""
     checkpoints: CheckpointFolder | None = None
-    """Of the study; None where its workers cannot reach the folder."""
+    """Folder of the study's checkpoints; None if workers cannot access it."""
     pending: Counter[str] = field(default_factory=Counter)
-    """Course → its runs that remain."""
+    """Prefix key → number of its runs that are still to be executed."""
     notes: list[str] = field(default_factory=list)
-    """What the person who started the study should know before it begins."""
+    """Messages for the user before the study starts."""
 
     def rounds_left(self, run: PlannedRun) -> int:
-        """Return how many rounds a run still has to do."""
+        """Return how many rounds of a run are still to be executed."""
         return run.study.rounds - self.start_rounds.get(run.key, 0)
 
     def mark_done(self, run: PlannedRun) -> None:
-        """Take note that a run is finished or has failed, and is written: a run that failed starts anew."""
+        """Remove the checkpoints of a run whose result or failure is stored; failed runs start over at round 0."""
         if self.checkpoints is not None:
             self.pending[run.prefix_key] -= 1
             self.checkpoints.for_run(run.prefix_key, run.study.rounds).clear(
@@ -45,21 +45,21 @@ class RemainingRuns:
             )
 
     def close(self) -> None:
-        """Take note that no run is under way any more."""
+        """Remove the folder of checkpoints if it is empty; only when no run is executing."""
         if self.checkpoints is not None:
             self.checkpoints.clear_empty()
 
 
-def check_checkpoint_options(every: int, final: bool, scheduler: str | None = None) -> None:
-    """Raise BadInput for options that make no sense."""
+def check_checkpoint_options(every: int, keep_state: bool, scheduler: str | None = None) -> None:
+    """Raise BadInput for invalid or contradictory checkpoint options."""
     if isinstance(every, bool) or not isinstance(every, int) or every < 0:
         raise BadInput(
             f"checkpoint_every = {every!r}: must be a whole number of rounds between checkpoints, or 0 for none, "
             f"for example --checkpoint-every {EVERY}"
         )
-    if not isinstance(final, bool):
-        raise BadInput(f"keep_state = {final!r}: must be true or false")
-    if final and scheduler is not None:
+    if not isinstance(keep_state, bool):
+        raise BadInput(f"keep_state = {keep_state!r}: must be true or false")
+    if keep_state and scheduler is not None:
         raise BadInput(
             f"--keep-state does not go with --scheduler {scheduler}: workers there may not see the folder of results, "
             "so no state is kept. Leave one of them out"
@@ -67,44 +67,44 @@ def check_checkpoint_options(every: int, final: bool, scheduler: str | None = No
 
 
 def remaining_runs(
-    todo: Sequence[PlannedRun], finished: Sequence[PlannedRun], whole: CheckpointFolder | None
+    todo: Sequence[PlannedRun], finished: Sequence[PlannedRun], study_folder: CheckpointFolder | None
 ) -> RemainingRuns:
-    """Look at the checkpoints of the runs that remain, and clear those of runs that are finished.
+    """Find the checkpoints of the runs that remain, and remove those of finished runs.
 
-    whole: of the study; None leaves every run without checkpoints.
+    study_folder: checkpoints of the study; None leaves every run without checkpoints.
     """
-    if whole is None:
+    if study_folder is None:
         return RemainingRuns([(run, None) for run in todo])
-    there = {path.name for path in files_in(whole.folder)}
-    remaining = RemainingRuns(checkpoints=whole)
+    existing = {path.name for path in files_in(study_folder.folder)}
+    remaining = RemainingRuns(checkpoints=study_folder)
     remaining.pending.update(run.prefix_key for run in todo)
     for run in finished:
-        if run.prefix_key in there:
-            whole.for_run(run.prefix_key, run.study.rounds).clear(
+        if run.prefix_key in existing:
+            study_folder.for_run(run.prefix_key, run.study.rounds).clear(
                 last=run.prefix_key not in remaining.pending
             )
     for run in todo:
-        checkpoints = whole.for_run(run.prefix_key, run.study.rounds)
-        if run.prefix_key in there:
+        checkpoints = study_folder.for_run(run.prefix_key, run.study.rounds)
+        if run.prefix_key in existing:
             checkpoints.clear_unfinished()
             latest, wrong = checkpoints.latest(run.study.rounds)
             if latest is not None:
                 remaining.start_rounds[run.key] = latest.round
-            goes_on = f"goes on from round {latest.round}" if latest else "starts from round 0"
+            resumes = f"goes on from round {latest.round}" if latest else "starts from round 0"
             for each, why in wrong:
-                remaining.notes.append(f"warning: {each.path} {why}; {run.label} {goes_on}")
+                remaining.notes.append(f"warning: {each.path} {why}; {run.label} {resumes}")
                 if why == "is damaged":
                     each.path.unlink(missing_ok=True)
         remaining.todo.append((run, checkpoints))
-    remaining.notes += _told(remaining)
+    remaining.notes += _resumed_note(remaining)
     remaining.notes += [
         f'arm "{name}": {kind} keeps no state, so its runs leave no checkpoints and start from round 0'
-        for name, kind in _stateless(todo, whole)
+        for name, kind in _stateless(todo, study_folder)
     ]
     return remaining
 
 
-def _told(remaining: RemainingRuns) -> list[str]:
+def _resumed_note(remaining: RemainingRuns) -> list[str]:
     rounds = sorted(remaining.start_rounds.values())
     if not rounds:
         return []
@@ -113,8 +113,8 @@ def _told(remaining: RemainingRuns) -> list[str]:
     return [f"{counted(len(rounds), 'run')} {goes} on from {span}"]
 
 
-def _stateless(todo: Sequence[PlannedRun], whole: CheckpointFolder) -> list[tuple[str, str]]:
-    """Return the arms (name, kind of policy) whose runs would have checkpoints if their policies kept a state."""
+def _stateless(todo: Sequence[PlannedRun], study_folder: CheckpointFolder) -> list[tuple[str, str]]:
+    """Return (arm, kind of policy) of arms that write no checkpoints because their policy does not support state()."""
     from ...policies.registry import build_policy
     from ...sim.recommender import REFERENCE_ARMS
     from ..design.switches import switched_policy
@@ -122,7 +122,7 @@ def _stateless(todo: Sequence[PlannedRun], whole: CheckpointFolder) -> list[tupl
     found: dict[tuple[str, str], None] = {}
     seen: set[str] = set()
     for run in todo:
-        if run.arm.name in seen or not (whole.final or 0 < whole.every < run.study.rounds):
+        if run.arm.name in seen or not (study_folder.keep_final or 0 < study_folder.every < run.study.rounds):
             continue
         seen.add(run.arm.name)
         changes = [switched_policy(run.arm, each) for each in run.arm.switch if each.policy is not None]
@@ -133,14 +133,14 @@ def _stateless(todo: Sequence[PlannedRun], whole: CheckpointFolder) -> list[tupl
 
 
 def has_checkpoint(folder: Path, run: PlannedRun) -> bool:
-    """Return whether a run has a checkpoint to go on from in a folder of results, by its name."""
+    """Return whether a run has a checkpoint to resume from in a results folder, judged by file names only."""
     return bool(CheckpointFolder(folder / FOLDER / run.prefix_key).candidates(run.study.rounds))
 
 
 def resume(
     run: PlannedRun, checkpoints: CheckpointFolder | None, build: Callable[..., Any]
 ) -> tuple[Any, list[dict[str, float]]]:
-    """Return the built run, gone on to its latest checkpoint, and its rows so far."""
+    """Build a run and restore its latest checkpoint; return it with its rows so far."""
     built = build(run.study, run.arm, run.world_seed)
     if checkpoints is None or not hasattr(built, "restore"):
         return built, []
@@ -151,10 +151,10 @@ def resume(
             continue
         try:
             built.restore(state)
-        except Exception as error:  # noqa: BLE001  a policy's restore() may fail in any way
+        except Exception as error:  # noqa: BLE001  A policy's restore() may raise anything.
             problem = f"{type(error).__name__}: {error}"
             print(
-                f"warning: {checkpoint.path} cannot be gone on from ({problem}); {run.label} starts from round 0",
+                f"warning: {checkpoint.path} cannot be resumed from ({problem}); {run.label} starts from round 0",
                 file=sys.stderr,
                 flush=True,
             )
@@ -169,11 +169,11 @@ def write_if_due(
     done: int,
     before_writing: Callable[[], None] | None = None,
 ) -> None:
-    """Write a checkpoint after `done` rounds where one is due and the policy can say what it knows."""
+    """Write a checkpoint after `done` rounds if one is due and the policy supports state()."""
     if checkpoints is None or not hasattr(built, "state"):
         return
     last = done == built.rounds
-    due = checkpoints.final if last else checkpoints.every and done % checkpoints.every == 0
+    due = checkpoints.keep_final if last else checkpoints.every and done % checkpoints.every == 0
     if not due:
         return
     state = built.state()

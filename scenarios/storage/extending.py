@@ -1,4 +1,4 @@
-"""May a study go on in a folder that holds another one, and what would be run again? Refusals say what differs."""
+"""Decide whether a study can continue in the results folder of another one, and which runs would be repeated."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ from .store import RunStore
 
 CHOOSE = "choose another folder with --out"
 MOST_LINES = 8
-PROSE = ("name", "description", "seeds", "reference", "primary", "gate")
-"""Parts of a study that results do not depend on."""
+IGNORED = ("name", "description", "seeds", "reference", "primary", "gate")
+"""Fields of a study that do not affect results."""
 
 
 def check_folder(folder: Folder, study: Study) -> Study | None:
-    """Raise StorageError unless the folder is missing, empty, or holds this study or a part of it.
+    """Raise StorageError unless the folder is missing, empty, or contains this study or a part of it.
 
-    A part: fewer arms, grid values, seeds or rounds, or another title; its finished runs are taken over.
-    Returns the study in the folder; None where there is none.
+    A part: fewer arms, grid values, seeds or rounds, or another title; its finished runs are reused.
+    Returns the study in the folder; None if there is none.
     """
-    held = folder.stored_study_file()
-    return None if held is None else _check_goes_on(folder.path, held, study)
+    file = folder.stored_study_file()
+    return None if file is None else _check_continues(folder.path, file, study)
 
 
-def _check_goes_on(folder: Path, held: Path, study: Study) -> Study:
-    """Return the study in a folder, or raise StorageError where `study` cannot go on from its runs.
+def _check_continues(folder: Path, file: Path, study: Study) -> Study:
+    """Return the study in a folder, or raise StorageError if `study` cannot continue from its runs.
 
-    It can where every arm at every grid point that is there is also part of `study`, with the same
-    settings, data files and model, and with as many rounds or more. held: the file of the study there.
+    It can if every arm at every grid point of the stored study is also part of `study`, with the same
+    settings, data files and model version, and with at least as many rounds. file: the stored study.
     """
     facts = stored_facts(folder)
     refuse_newer(folder, facts)
     refuse_older(folder, facts)
     try:
-        there = stored_study(folder, held, facts)
+        there = stored_study(folder, file, facts)
         refusal = _refusal(there, study, facts)
     except StorageError:
         raise
@@ -74,7 +74,7 @@ def _advice(facts: Facts | None) -> str:
 
 
 def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
-    """Return why a study cannot go on from the runs of another, one line per reason; empty where it can."""
+    """Return the reasons why a study cannot continue from the runs of another one; empty if it can."""
     inputs, now = facts.inputs if facts else {}, {}
     same_draws = draw_identity(there.uncertainty) == draw_identity(study.uncertainty)
     seed = seeds_of(there)[0] if same_draws else None
@@ -86,22 +86,22 @@ def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
         for path in [input_files(study).get(key, file["path"])]
         if now.get(path, file["sha256"]) != file["sha256"]
     ]
-    fit = all(_goes_on(rounds, wanted.get(cell, set())) for cell, rounds in cells.items())
+    fit = all(_rounds_continue(rounds, wanted.get(cell, set())) for cell, rounds in cells.items())
     if fit and same_draws:
         return lines
-    lines += _slates(there, study)
-    lines += _lost(there, study)
-    lines += _other_order(there, study)
+    lines += _slate_difference(there, study)
+    lines += _missing_parts(there, study)
+    lines += _order_difference(there, study)
     one, other = _comparable(there), _comparable(study)
     for data in (one, other):
         data["arms"] = {name: arm for name, arm in data["arms"].items() if name in one["arms"]}
     for name in set(one["arms"]) - set(other["arms"]):
         del one["arms"][name]
     if study.rounds > there.rounds:
-        # more rounds of the same are no hindrance by themselves
+        # More rounds alone are allowed.
         del one["rounds"], other["rounds"]
     for key in set(one.get("grid") or {}) & set(other.get("grid") or {}):
-        # told by _lost where values are gone
+        # Missing values are reported by _missing_parts.
         del one["grid"][key], other["grid"][key]
     lines += [
         f"{key}: {short(unquoted(old))} there, {short(unquoted(new))} now"
@@ -111,10 +111,10 @@ def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
 
 
 def _cells(study: Study, digests: dict[str, str], seed: int | None) -> dict[str, set[int]]:
-    """Return what determines the results of each arm at each grid point apart from its rounds → all its rounds.
+    """Return hash of the inputs of each arm at each grid point, except its number of rounds → these numbers.
 
-    digests: path → hash of data files, filled as files are read. seed: its draw is put in, so that values which
-    priors put theirs over do not count; None leaves them as they are.
+    digests: path → hash of data files, filled as files are read. seed: its draw is applied, so that values that
+    priors override are ignored; None leaves them as they are.
     """
     found: dict[str, set[int]] = {}
     for _, point in grid_points(study):
@@ -125,13 +125,13 @@ def _cells(study: Study, digests: dict[str, str], seed: int | None) -> dict[str,
     return found
 
 
-def _goes_on(there: set[int], wanted: set[int]) -> bool:
-    """Whether runs of so many rounds stay in the tables, or all become longer ones."""
+def _rounds_continue(there: set[int], wanted: set[int]) -> bool:
+    """Return whether runs with these numbers of rounds stay in the tables, or all become longer."""
     return there <= wanted or len(there) == 1 and max(wanted, default=0) >= max(there)
 
 
-def _other_order(there: Study, study: Study) -> list[str]:
-    """Return what is to be said where the same priors stand in another order."""
+def _order_difference(there: Study, study: Study) -> list[str]:
+    """Return a message if the same priors are in another order."""
     if there.uncertainty is None or study.uncertainty is None:
         return []
     one, other = list(there.uncertainty.priors), list(study.uncertainty.priors)
@@ -142,7 +142,7 @@ def _other_order(there: Study, study: Study) -> list[str]:
     return [f"uncertainty.priors: the same keys in another order, which changes every draw: {places}"]
 
 
-def _slates(there: Study, study: Study) -> list[str]:
+def _slate_difference(there: Study, study: Study) -> list[str]:
     one, other = widest_slate(there), widest_slate(study)
     if one == other:
         return []
@@ -154,8 +154,8 @@ def _slates(there: Study, study: Study) -> list[str]:
     return [f"widest slate: {one} there, {other} now{by}: {why}"]
 
 
-def _lost(there: Study, study: Study) -> list[str]:
-    """Return which arms and grid values of the folder the study lacks."""
+def _missing_parts(there: Study, study: Study) -> list[str]:
+    """Return the arms and grid values of the folder that the study lacks."""
     named = {arm.name for arm in study.arms}
     lines = [
         f"arms[{arm.name}]: there, but not in this study: its runs would vanish from the tables"
@@ -170,15 +170,15 @@ def _lost(there: Study, study: Study) -> list[str]:
 
 
 def _comparable(study: Study) -> dict[str, Any]:
-    """Return what matters for results; arms under their names, so that their order does not count."""
+    """Return the fields that affect results, with arms keyed by name because their order is irrelevant."""
     data = study.model_dump(mode="json", exclude_none=True)
-    for prose in PROSE:
-        data.pop(prose, None)
+    for name in IGNORED:
+        data.pop(name, None)
     for key in input_files(study):
-        # their content counts, and is told apart from here
-        *path, last = key.split(".")
+        # Their contents are compared separately.
+        *parents, last = key.split(".")
         inside = data
-        for step in path:
+        for step in parents:
             inside = inside[step]
         inside[last] = "a file"
     for key in study.uncertainty.priors if study.uncertainty else ():
@@ -191,7 +191,7 @@ def _comparable(study: Study) -> dict[str, Any]:
 def extension_notes(
     there: Study | None, study: Study, plan: Sequence[PlannedRun], folder: Path, store: RunStore
 ) -> list[str]:
-    """Return what a person should know before a study goes on in a folder: what is run again, what is left out.
+    """Return notes before a study continues in a folder: runs that are repeated, and seeds that leave the tables.
 
     there: the study in the folder, from `check_folder`.
     """
@@ -211,7 +211,7 @@ def extension_notes(
     earlier: dict[str, dict[int, str]] = {}
     for run in expand(there, facts.digests if facts else None):
         earlier.setdefault(run.prefix_key, {})[run.study.rounds] = run.key
-    again: dict[tuple[int, int], int] = {}
+    repeated: dict[tuple[int, int], int] = {}
     for run in {run.key: run for run in plan}.values():
         begun = [
             rounds
@@ -220,11 +220,11 @@ def extension_notes(
         ]
         if begun and not _finished(store, run.key) and not has_checkpoint(folder, run):
             pair = max(begun), run.study.rounds
-            again[pair] = again.get(pair, 0) + 1
+            repeated[pair] = repeated.get(pair, 0) + 1
     return notes + [
         f"note: {counted(number, 'run')} {'has' if number == 1 else 'have'} {had} of {wanted_rounds} rounds and no kept "
         f"state: {'it is' if number == 1 else 'they are'} run again from round 0"
-        for (had, wanted_rounds), number in again.items()
+        for (had, wanted_rounds), number in repeated.items()
     ]
 
 
@@ -236,22 +236,22 @@ def _finished(store: RunStore, key: str) -> bool:
     return record is not None and record.status == "ok"
 
 
-def stored_study(folder: Path, held: Path, facts: Facts | None) -> Study:
-    """Return the study in the file `held`; where that cannot be read, the one of the finished tables.
+def stored_study(folder: Path, file: Path, facts: Facts | None) -> Study:
+    """Return the study in `file`; if that cannot be read, the study of the finished tables.
 
-    Raises EchodriftError where neither can be read, StorageError where the file was changed since: runs of
-    other values would come to lie beside those that are there.
+    Raises EchodriftError if neither can be read, StorageError if the file was edited: its runs would have
+    other settings than the runs in the folder.
     """
     try:
-        study = load_study(held)
+        study = load_study(file)
     except EchodriftError:
         published = folder / "study.toml"
-        if held == published or not _is_published(folder):
+        if file == published or not _is_published(folder):
             raise
-        held, study = published, load_study(published)
+        file, study = published, load_study(published)
     if label := _not_planned(folder, study, facts):
         raise StorageError(
-            f"{held} was changed after echodrift wrote it: {label} is not the run that was planned.\n"
+            f"{file} was changed after echodrift wrote it: {label} is not the run that was planned.\n"
             "Put it back as it was. To run what stands there now, copy it to a file of your own and run that with "
             "another --out"
         )
@@ -259,7 +259,7 @@ def stored_study(folder: Path, held: Path, facts: Facts | None) -> Study:
 
 
 def _is_published(folder: Path) -> bool:
-    """Whether the study of the finished tables is what was written."""
+    """Return whether the study of the finished tables is intact."""
     there = Folder(folder)
     try:
         there.verify_file("study.toml", there.manifest())
@@ -269,16 +269,16 @@ def _is_published(folder: Path) -> bool:
 
 
 def _not_planned(folder: Path, study: Study, facts: Facts | None) -> str:
-    """Return the first run of a study that the folder's own plan lacks; empty where there is none, or no plan.
+    """Return the label of the first run of a study that the folder's plan lacks; empty if there is none, or no plan.
 
-    The plan may be that of a longer study, whose process was killed before it wrote the study down.
+    The plan may belong to a longer study whose process was killed before it wrote study.toml.
     """
     plan = read_plan(folder)
     if plan is None or not len(plan) or facts is None or facts.echodrift != version():
         return ""
     try:
-        seeds, courses = set(plan["seed"].to_pylist()), set(plan["course"].to_pylist())
+        seeds, prefix_keys = set(plan["seed"].to_pylist()), set(plan["course"].to_pylist())
     except KeyError:
         return ""
     runs = expand(study, facts.digests)
-    return next((run.label for run in runs if run.seed in seeds and run.prefix_key not in courses), "")
+    return next((run.label for run in runs if run.seed in seeds and run.prefix_key not in prefix_keys), "")
