@@ -49,8 +49,8 @@ def _check_continues(folder: Path, file: Path, study: Study) -> Study:
     refuse_newer(folder, facts)
     refuse_older(folder, facts)
     try:
-        there = stored_study(folder, file, facts)
-        refusal = _refusal(there, study, facts)
+        stored = stored_study(folder, file, facts)
+        refusal = _refusal(stored, study, facts)
     except StorageError:
         raise
     except EchodriftError as error:
@@ -59,9 +59,9 @@ def _check_continues(folder: Path, file: Path, study: Study) -> Study:
         lines = "".join(f"\n  {line}" for line in refusal[:MOST_LINES])
         more = f"\n  and {len(refusal) - MOST_LINES} more" if len(refusal) > MOST_LINES else ""
         raise StorageError(
-            f'{folder} holds another study, "{there.name}". What differs:{lines}{more}{_advice(facts)}\n{CHOOSE}'
+            f'{folder} holds another study, "{stored.name}". What differs:{lines}{more}{_advice(facts)}\n{CHOOSE}'
         )
-    return there
+    return stored
 
 
 def _advice(facts: Facts | None) -> str:
@@ -73,13 +73,13 @@ def _advice(facts: Facts | None) -> str:
     )
 
 
-def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
+def _refusal(stored: Study, study: Study, facts: Facts | None) -> list[str]:
     """Return the reasons why a study cannot continue from the runs of another one; empty if it can."""
     inputs, now = facts.inputs if facts else {}, {}
-    same_draws = draw_identity(there.uncertainty) == draw_identity(study.uncertainty)
-    seed = seeds_of(there)[0] if same_draws else None
+    same_draws = draw_identity(stored.uncertainty) == draw_identity(study.uncertainty)
+    seed = seeds_of(stored)[0] if same_draws else None
     wanted = _cells(study, now, seed)
-    cells = _cells(there, facts.digests if facts else {}, seed)
+    cells = _cells(stored, facts.digests if facts else {}, seed)
     lines = [
         f"{key}: {path} has other content (SHA-256 {file['sha256'][:12]}… there, {now[path][:12]}… now)"
         for key, file in inputs.items()
@@ -89,15 +89,15 @@ def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
     fit = all(_rounds_continue(rounds, wanted.get(cell, set())) for cell, rounds in cells.items())
     if fit and same_draws:
         return lines
-    lines += _slate_difference(there, study)
-    lines += _missing_parts(there, study)
-    lines += _order_difference(there, study)
-    one, other = _comparable(there), _comparable(study)
+    lines += _slate_difference(stored, study)
+    lines += _missing_parts(stored, study)
+    lines += _order_difference(stored, study)
+    one, other = _comparable(stored), _comparable(study)
     for data in (one, other):
         data["arms"] = {name: arm for name, arm in data["arms"].items() if name in one["arms"]}
     for name in set(one["arms"]) - set(other["arms"]):
         del one["arms"][name]
-    if study.rounds > there.rounds:
+    if study.rounds > stored.rounds:
         # More rounds alone are allowed.
         del one["rounds"], other["rounds"]
     for key in set(one.get("grid") or {}) & set(other.get("grid") or {}):
@@ -125,16 +125,16 @@ def _cells(study: Study, digests: dict[str, str], seed: int | None) -> dict[str,
     return found
 
 
-def _rounds_continue(there: set[int], wanted: set[int]) -> bool:
+def _rounds_continue(stored: set[int], wanted: set[int]) -> bool:
     """Return whether runs with these numbers of rounds stay in the tables, or all become longer."""
-    return there <= wanted or len(there) == 1 and max(wanted, default=0) >= max(there)
+    return stored <= wanted or len(stored) == 1 and max(wanted, default=0) >= max(stored)
 
 
-def _order_difference(there: Study, study: Study) -> list[str]:
+def _order_difference(stored: Study, study: Study) -> list[str]:
     """Return a message if the same priors are in another order."""
-    if there.uncertainty is None or study.uncertainty is None:
+    if stored.uncertainty is None or study.uncertainty is None:
         return []
-    one, other = list(there.uncertainty.priors), list(study.uncertainty.priors)
+    one, other = list(stored.uncertainty.priors), list(study.uncertainty.priors)
     if one == other or sorted(one) != sorted(other):
         return []
     at = next(place for place, (key, now) in enumerate(zip(one, other, strict=True)) if key != now)
@@ -142,11 +142,11 @@ def _order_difference(there: Study, study: Study) -> list[str]:
     return [f"uncertainty.priors: the same keys in another order, which changes every draw: {places}"]
 
 
-def _slate_difference(there: Study, study: Study) -> list[str]:
-    one, other = widest_slate(there), widest_slate(study)
+def _slate_difference(stored: Study, study: Study) -> list[str]:
+    one, other = widest_slate(stored), widest_slate(study)
     if one == other:
         return []
-    known = {arm.name for arm in there.arms}
+    known = {arm.name for arm in stored.arms}
     alone = [study.model_copy(update={"arms": [arm]}) for arm in study.arms if arm.name not in known]
     wide = [f'arm "{each.arms[0].name}"' for each in alone if widest_slate(each) > one]
     by = f" ({', '.join(wide)})" if wide else ""
@@ -154,15 +154,15 @@ def _slate_difference(there: Study, study: Study) -> list[str]:
     return [f"widest slate: {one} there, {other} now{by}: {why}"]
 
 
-def _missing_parts(there: Study, study: Study) -> list[str]:
+def _missing_parts(stored: Study, study: Study) -> list[str]:
     """Return the arms and grid values of the folder that the study lacks."""
     named = {arm.name for arm in study.arms}
     lines = [
         f"arms[{arm.name}]: there, but not in this study: its runs would vanish from the tables"
-        for arm in there.arms
+        for arm in stored.arms
         if arm.name not in named
     ]
-    for key, values in there.grid.items():
+    for key, values in stored.grid.items():
         gone = [value for value in values if value not in study.grid.get(key, values)]
         if gone:
             lines.append(f'grid."{key}": {short(toml(gone))} there, but not in this study')
@@ -189,27 +189,27 @@ def _comparable(study: Study) -> dict[str, Any]:
 
 
 def extension_notes(
-    there: Study | None, study: Study, plan: Sequence[PlannedRun], folder: Path, store: RunStore
+    stored: Study | None, study: Study, plan: Sequence[PlannedRun], folder: Path, store: RunStore
 ) -> list[str]:
     """Return notes before a study continues in a folder: runs that are repeated, and seeds that leave the tables.
 
-    there: the study in the folder, from `check_folder`.
+    stored: the study in the folder, from `check_folder`.
     """
-    if there is None or there == study:
+    if stored is None or stored == study:
         return []
     notes = []
     wanted = set(seeds_of(study))
-    gone = [seed for seed in seeds_of(there) if seed not in wanted]
+    gone = [seed for seed in seeds_of(stored) if seed not in wanted]
     if gone:
         notes.append(
             f"note: this study has {counted(len(gone), 'seed')} less than the folder ({short(toml(gone))}): their runs stay "
             "in runs/ and leave the tables"
         )
-    if study.rounds <= there.rounds:
+    if study.rounds <= stored.rounds:
         return notes
     facts = stored_facts(folder)
     earlier: dict[str, dict[int, str]] = {}
-    for run in expand(there, facts.digests if facts else None):
+    for run in expand(stored, facts.digests if facts else None):
         earlier.setdefault(run.prefix_key, {})[run.study.rounds] = run.key
     repeated: dict[tuple[int, int], int] = {}
     for run in {run.key: run for run in plan}.values():
@@ -260,9 +260,9 @@ def stored_study(folder: Path, file: Path, facts: Facts | None) -> Study:
 
 def _is_published(folder: Path) -> bool:
     """Return whether the study of the finished tables is intact."""
-    there = Folder(folder)
+    results = Folder(folder)
     try:
-        there.verify_file("study.toml", there.manifest())
+        results.verify_file("study.toml", results.manifest())
     except StorageError:
         return False
     return True

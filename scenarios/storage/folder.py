@@ -40,6 +40,11 @@ class Folder:
     def _planned_study_file(self) -> Path:
         return self.path / RUNS / "study.toml"
 
+    @property
+    def _study_file(self) -> Path | None:
+        candidates = (self._planned_study_file, self.path / "study.toml")
+        return next((path for path in candidates if path.exists()), None)
+
     def stored_study_file(self) -> Path | None:
         """Return the file of the study in the folder; None if the folder is missing, empty or without a study.
 
@@ -56,11 +61,9 @@ class Folder:
                 f"{self.path}: cannot be looked into: {error.strerror or error}; choose another folder with --out"
             ) from None
         ours = [name for name in entries if name.startswith(TEMPORARY)]
-        held = next(
-            (file for file in (self._planned_study_file, self.path / "study.toml") if file.exists()), None
-        )
-        if held is not None and (held == self._planned_study_file or (self.path / MANIFEST).exists()):
-            return held
+        file = self._study_file
+        if file is not None and (file == self._planned_study_file or (self.path / MANIFEST).exists()):
+            return file
         if set(entries) - set(ours) - {RUNS} or self._runs_are_foreign():
             found = ", ".join(name for name in entries if name not in ours)
             raise StorageError(
@@ -136,12 +139,10 @@ class Folder:
     @property
     def repair_advice(self) -> str:
         """The command that restores damaged or missing files from the runs, as an instruction."""
-        held = next(
-            (file for file in (self._planned_study_file, self.path / "study.toml") if file.exists()), None
-        )
-        if held is None:
+        file = self._study_file
+        if file is None:
             return f"run the study again with --out {shlex.quote(str(self.path))}"
-        command = f"echodrift run {shlex.quote(str(held))} --out {shlex.quote(str(self.path))}{self._until()}"
+        command = f"echodrift run {shlex.quote(str(file))} --out {shlex.quote(str(self.path))}{self._until()}"
         return f"type: {command} (its finished runs are taken over)"
 
     def _until(self) -> str:

@@ -104,7 +104,7 @@ def refuse_newer(folder: Path, facts: Facts | None) -> None:
     if facts is None or (facts.format <= FORMAT and facts.model <= MODEL_VERSION):
         return
     raise StorageError(
-        f"{folder} was written by a newer echodrift: {_describe_versions(facts)}; this is {_describe_versions(Facts(echodrift=version()))}\n"
+        f"{folder} was written by a newer echodrift: {_versions(facts)}; this is {_versions(Facts(echodrift=version()))}\n"
         f"pip install --upgrade echodrift, or choose another folder with --out"
     )
 
@@ -114,13 +114,13 @@ def refuse_older(folder: Path, facts: Facts | None) -> None:
     if facts is None or facts.model >= MODEL_VERSION:
         return
     raise StorageError(
-        f"{folder} holds runs of an older model: {_describe_versions(facts)}; this is {_describe_versions(Facts(echodrift=version()))}. "
+        f"{folder} holds runs of an older model: {_versions(facts)}; this is {_versions(Facts(echodrift=version()))}. "
         f"The same study gives other results now\n"
         f"choose another folder with --out to run it anew, or go on with pip install echodrift=={facts.echodrift}"
     )
 
 
-def _describe_versions(facts: Facts) -> str:
+def _versions(facts: Facts) -> str:
     return f"echodrift {facts.echodrift or 'unknown'} (model {facts.model}, folder format {facts.format})"
 
 
