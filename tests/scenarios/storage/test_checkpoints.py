@@ -293,7 +293,7 @@ def test_one_that_cannot_be_restored(tmp_path, whole, monkeypatch, capsys):
     CheckpointFolder(path.parent).write(10, {**state, "simulation.world.taken": np.zeros(3)})
     _, stepped = run(study(), tmp_path)
     assert stepped == 12 and tables(tmp_path) == whole
-    assert "cannot be gone on from (ValueError" in capsys.readouterr().err
+    assert "cannot be resumed from (ValueError" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_starts_anew(tmp_path):
