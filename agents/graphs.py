@@ -110,7 +110,7 @@ def _read_pairs(path: str, users: int) -> tuple[NDArray[np.int32], NDArray[np.in
             pair = (int(row[0]), int(row[1]))
         except (ValueError, IndexError):
             if number == 1:
-                continue  # a header
+                continue  # A header
             raise BadInput(
                 f"{file}, row {number}: expected two user numbers, found {','.join(row)!r}."
             ) from None

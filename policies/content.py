@@ -36,7 +36,7 @@ class Content(FactorPolicy):
     kind = "content"
     weighs_entries = True
     reads_tags = True
-    bias_columns = 1  # popularity and the tie-breaker
+    bias_columns = 1  # Popularity and the tie-breaker
 
     class Config(BaseConfig):
         window: int | None = Field(default=None, ge=1)

@@ -274,6 +274,10 @@ class Observation:
         """Return the entries of the last so many rounds of what may be learned from; all of `log` for None."""
         return self.log if rounds is None else self.since(self.learned_until - rounds)
 
+    def counts_in(self, window: int | None) -> sparse.csr_matrix:
+        """Return (n_users, n_items): how often each user took each item in the last `window` rounds; None for all."""
+        return self.counts if window is None else count_pairs(self.last(window), self.n_users, self.n_items)
+
     def since(self, round: int) -> Interactions:
         """Return the entries of `log` at or after a round (the log is in time order)."""
         start = int(np.searchsorted(self.log.round, round, side="left"))

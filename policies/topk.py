@@ -219,7 +219,7 @@ def _scan(scores, words, first, users, live, bits, n, keys, sizes, thresholds):
             if stop - start == CHUNK and not _any_beats(row[start:stop], threshold):
                 continue
             count = 0
-            for j in range(start, stop):  # branchless: a misprediction costs more than the store
+            for j in range(start, stop):  # Branchless: a misprediction costs more than the store
                 hits[count] = j
                 count += not (row[j] <= threshold)
             for h in range(count):

@@ -1,4 +1,4 @@
-"""Row sums over the slots of slates, where −1 is an empty slot, and ratios of sums over users."""
+"""Sums and ratios over slates: one row per user, where −1 marks an empty slot."""
 
 from __future__ import annotations
 

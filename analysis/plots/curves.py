@@ -1,4 +1,4 @@
-"""Figures of curves over rounds, each exposure measure beside its twins for consumption and demand."""
+"""Figures of curves over rounds, each exposure measure beside the same measure of consumption and of demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Effects of a switch in mid-run: what an A/B test would report beside the true effect, and how much was recovered."""
+"""Effects of a switch in mid-run: what an A/B test would report beside the true effect, and how much of the loss the switch recovered."""
 
 from __future__ import annotations
 

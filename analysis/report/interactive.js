@@ -56,7 +56,7 @@
     if (!data.measures[measure].share) return sign(plus + plain(value));
     return sign(plus + (100 * value).toFixed(Math.abs(value) < 0.01 ? 2 : 1)) + (difference ? " pp" : " %");
   }
-  function told(measure, found, place, difference) {
+  function formatted(measure, found, place, difference) {
     const mean = found.mean[place], half = found.half[place];
     const text = written(measure, mean, difference);
     return Number.isNaN(half) ? text : `${text} [${written(measure, mean - half, difference)} to ${written(measure, mean + half, difference)}]`;
@@ -108,7 +108,7 @@
       drawn.push({
         x, y: found.mean.map((value) => factor * value), type: "scatter", mode: found.bins.length > 1 ? "lines" : "markers",
         line: { color: style.color, width: 2, dash: style.dash }, marker: { color: style.color, size: 8 }, showlegend: false,
-        customdata: found.bins.map((bin, place) => `<b>${style.letter}</b> ${literal(short(data.arms[arm]))}<br>${rounds(bin)}<br>${told(measure, found, place, difference)}`),
+        customdata: found.bins.map((bin, place) => `<b>${style.letter}</b> ${literal(short(data.arms[arm]))}<br>${rounds(bin)}<br>${formatted(measure, found, place, difference)}`),
         hovertemplate: "%{customdata}<extra></extra>", meta: arm,
       });
     }
@@ -194,7 +194,7 @@
         for (const difference of [false, true]) {
           const found = (difference ? gap : values)(measure, arm);
           const last = found.bins.findLastIndex((bin) => bin * data.width <= state.round);
-          const cell = make("td"), [value, interval] = (last < 0 ? "–" : told(measure, found, last, difference)).split(/ (?=\[)/);
+          const cell = make("td"), [value, interval] = (last < 0 ? "–" : formatted(measure, found, last, difference)).split(/ (?=\[)/);
           cell.append(value);
           if (interval) cell.append(make("br"), make("span", interval, { className: "muted" }));
           row.append(cell);

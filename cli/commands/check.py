@@ -1,4 +1,4 @@
-"""`echodrift check`."""
+"""`echodrift check`: check a study and say what it needs, without running it."""
 
 from __future__ import annotations
 

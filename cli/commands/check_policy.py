@@ -1,4 +1,4 @@
-"""`echodrift check-policy`."""
+"""`echodrift check-policy`: check a component against its contract, clause by clause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`echodrift evaluate`."""
+"""`echodrift evaluate`: compare policies on held-out interactions of a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`echodrift gate`."""
+"""`echodrift gate`: judge whether a candidate arm may replace the baseline; the verdict as text, JSON, JUnit and Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`echodrift query`."""
+"""`echodrift query`: run SQL over the tables of a results folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`echodrift run` and `echodrift report`."""
+"""`echodrift run` (run a study) and `echodrift report` (make its page again)."""
 
 from __future__ import annotations
 

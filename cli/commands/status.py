@@ -1,4 +1,4 @@
-"""`echodrift status`."""
+"""`echodrift status`: say how far a study is, and what failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`echodrift tune`."""
+"""`echodrift tune`: search for a policy's settings on a validation part of a log."""
 
 from __future__ import annotations
 

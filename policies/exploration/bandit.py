@@ -216,7 +216,7 @@ def _factor_kinds() -> list[str]:
             if issubclass(policy_class(kind), FactorPolicy):
                 found.append(kind)
         except (ImportError, EchodriftError):
-            continue  # a third-party kind that cannot be imported is not available
+            continue  # A third-party kind that cannot be imported is not available
     return found
 
 
@@ -233,7 +233,7 @@ def _explore(key, epsilon, users, ranked, given, live, bits, items, scores):
         user, best, counter = users[b], 0, 0
         for slot in range(ranked.shape[1]):
             if ranked[b, slot] < 0:
-                break  # the model's row is exhausted: there are no more items
+                break  # The model's row is exhausted: there are no more items
             while listed[ranked[b, best]] == b:
                 best += 1
             item = ranked[b, best]

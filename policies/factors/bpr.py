@@ -53,7 +53,7 @@ class Sampler:
         among = taken[:, pool]
         among.sort_indices()
         size = np.diff(among.indptr)
-        useful = np.where(size < pool.size, size, 0)  # users who took the whole pool have no negatives
+        useful = np.where(size < pool.size, size, 0)  # Users who took the whole pool have no negatives
         keep = np.repeat(useful > 0, size)
         owner = np.repeat(np.arange(size.size, dtype=np.int32), useful)
         first = np.concatenate([[0], np.cumsum(useful)]).astype(np.int64)

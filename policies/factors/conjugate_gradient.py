@@ -80,7 +80,7 @@ def _descend(scaled, target, none, steps, z, residual, direction, image):
 def _add_product(scaled, target, z, total):
     """Add T'(target − T z) to `total`, reading T once."""
     size, dim = target.size, z.size
-    for a in range(0, size - 3, 4):  # four at a time: each read of z and total serves four
+    for a in range(0, size - 3, 4):  # Four at a time: each read of z and total serves four
         t0, t1, t2, t3 = scaled[a], scaled[a + 1], scaled[a + 2], scaled[a + 3]
         s0 = s1 = s2 = s3 = np.float32(0)
         for k in range(dim):

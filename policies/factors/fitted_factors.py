@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from ...errors import PolicyError
 from ..base import FactorPolicy, State
 from ..cold_start import ColdStart
-from ..interactions import FloatArray, IntArray, Observation, count_pairs
+from ..interactions import FloatArray, IntArray, Observation
 
 MAX_COLLAPSED_SCORE = 1e-4
 """If no score can exceed this, regularization has shrunk all factors to nearly 0; fitted scores aim at 1."""
@@ -35,10 +34,6 @@ class FittedFactorPolicy(FactorPolicy):
         self._users: FloatArray | None = None
         self._items: FloatArray | None = None
         self._cold: ColdStart | None = None
-
-    def _counts(self, seen: Observation) -> sparse.csr_matrix:
-        window = self.config.window
-        return seen.counts if window is None else count_pairs(seen.last(window), seen.n_users, seen.n_items)
 
     def factors(self, seen: Observation, users: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return user and item factors with the two columns of `ColdStart.factors`."""

@@ -23,7 +23,7 @@ class LeastSquaresPolicy(FittedFactorPolicy):
 
     weighs_entries = True
     weighs_when = {"binary": False}
-    config: Any  # a subclass of LeastSquaresConfig
+    config: Any  # A subclass of LeastSquaresConfig
 
     @abstractmethod
     def train(
@@ -33,7 +33,7 @@ class LeastSquaresPolicy(FittedFactorPolicy):
 
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Factorize the log; from the last factors if there are any."""
-        counts = self._counts(seen)
+        counts = seen.counts_in(self.config.window)
         self._cold = ColdStart(counts, rng)
         if counts.nnz == 0:
             self._users = self._items = None
@@ -68,7 +68,7 @@ class LeastSquaresPolicy(FittedFactorPolicy):
         """Solve for the users exactly with the items' factors as they are."""
         if self._cold is None or self._users is None or self._items is None:
             return
-        counts = self._counts(seen)[:, : self._items.shape[0]]
+        counts = seen.counts_in(self.config.window)[:, : self._items.shape[0]]
         with blas_on_one_thread():
             loss = replace(
                 ImplicitLoss.of(counts, self.config), regularization=self.regularization_for_fold_in()

@@ -16,7 +16,7 @@ from ...errors import PolicyError, WrongFields
 from ...machine import blas_on_one_thread
 from ..base import FactorPolicy, State
 from ..cold_start import ColdStart
-from ..interactions import FloatArray, IntArray, Observation, count_pairs
+from ..interactions import FloatArray, IntArray, Observation
 from ..profiles import topic_profiles
 from ..search_space import Choice, Range
 from .fitted_factors import is_collapsed
@@ -127,7 +127,7 @@ class ListMF(FactorPolicy):
 
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Train on the log; from the last parameters if there are any."""
-        counts = self._counts(seen)
+        counts = seen.counts_in(self.config.window)
         self._cold = cold = ColdStart(counts, rng)
         warm = self.config.warm_start and bool(self._parameters)
         if counts.nnz == 0:
@@ -136,10 +136,6 @@ class ListMF(FactorPolicy):
         self._parameters = self._grown(counts.shape, self._parameters if warm else {}, rng)
         passes = self.config.refit_iterations if warm else self.config.iterations
         self._train(seen, counts, np.flatnonzero(cold.warm).astype(np.int32), passes, rng)
-
-    def _counts(self, seen: Observation) -> sparse.csr_matrix:
-        window = self.config.window
-        return seen.counts if window is None else count_pairs(seen.last(window), seen.n_users, seen.n_items)
 
     def _grown(
         self, shape: tuple[int, int], old: dict[str, FloatArray], rng: Generator
@@ -214,7 +210,7 @@ class ListMF(FactorPolicy):
         """Draw and train these users' rows; item parameters do not change."""
         if self._cold is None or not self._parameters:
             return
-        counts = self._counts(seen)[:, : self._cold.taken.size]
+        counts = seen.counts_in(self.config.window)[:, : self._cold.taken.size]
         old, dim = self._parameters, self.config.dim
         size = max(len(old["users"]), seen.n_users)
         rows = {name: np.zeros((size, dim), np.float32) for name in ("users", "users.sums")}

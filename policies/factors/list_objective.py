@@ -13,7 +13,7 @@ from scipy.stats import binom
 Values = Literal["bernoulli", "uniform", "exponential", "pareto"]
 MAX_EXPONENT = 40.0
 """Exponents are clipped to ± this: the square of the largest must fit float32, and 4e-18 places are negligible."""
-_SUMS = {"reassoc", "nsz"}  # lets the compiler vectorize sums; their order stays the same on every call
+_SUMS = {"reassoc", "nsz"}  # Lets the compiler vectorize sums; their order stays the same on every call
 
 
 def satisfaction(values: Values, n: int, consumed: int, success: float, tail: float) -> NDArray[np.float64]:

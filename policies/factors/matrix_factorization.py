@@ -111,7 +111,7 @@ class MatrixFactorization(FittedFactorPolicy):
 
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Factorize the counts; from the last factors if there are any."""
-        counts = self._counts(seen)
+        counts = seen.counts_in(self.config.window)
         self._cold = cold = ColdStart(counts, rng)
         if counts.nnz == 0:
             self._users = self._items = None
@@ -123,7 +123,7 @@ class MatrixFactorization(FittedFactorPolicy):
         """Return the counts in the form that the library expects: for ALS, the confidence of every pair."""
         weights = np.ones_like(counts.data) if self.config.binary else counts.data
         if self.config.model == "als":
-            with np.errstate(over="ignore"):  # factors that are not finite are reported later
+            with np.errstate(over="ignore"):  # Factors that are not finite are reported later
                 weights = 1 + np.float32(self.config.confidence) * weights
         # Rows are sorted, so the library does not reorder the arrays, which are shared with seen.counts.
         return sparse.csr_matrix((weights, counts.indices, counts.indptr), shape=counts.shape)
@@ -136,7 +136,7 @@ class MatrixFactorization(FittedFactorPolicy):
             users = self._fresh_rows(self._users if warm else None, cold.warm, rng)
             items = self._fresh_rows(self._items if warm else None, cold.taken > 0, rng)
             if config.model == "bpr":
-                users[:, -1] = 1  # multiplies the item's bias
+                users[:, -1] = 1  # Multiplies the item's bias
         passes = (config.refit_iterations if warm else config.iterations) or 1
         if users is not None and items is not None and self._uses_own_bpr:
             self._ascend(matrix, cold, users, items, passes, rng)
@@ -224,7 +224,7 @@ class MatrixFactorization(FittedFactorPolicy):
         if factors is not None:
             grown[: factors.shape[0]] = factors
         if not is_als:
-            grown[~used] = 0  # rows that left the window are not learned; ALS sets them to zero by itself
+            grown[~used] = 0  # Rows that left the window are not learned; ALS sets them to zero by itself
         new = np.flatnonzero(used & ~grown[:, :width].any(axis=1))
         draws = rng.random((new.size, grown.shape[1]), dtype=np.float32)
         grown[new] = draws * np.float32(0.01) if is_als else (draws - np.float32(0.5)) / width
@@ -239,7 +239,7 @@ class MatrixFactorization(FittedFactorPolicy):
             )
         if self._cold is None or self._users is None or self._items is None:
             return
-        matrix = self._weighted(self._counts(seen))[:, : self._items.shape[0]]
+        matrix = self._weighted(seen.counts_in(self.config.window))[:, : self._items.shape[0]]
         own = matrix[users]
         self._users, warm = self._users.copy(), self._cold.warm.copy()
         with blas_on_one_thread():

@@ -31,7 +31,7 @@ from .conjugate_gradient import solve_by_steps
 
 def gram(columns: FloatArray, unobserved_weight: float) -> NDArray[np.float64]:
     """Return α₀ Y'Y (d, d)."""
-    with np.errstate(over="ignore", invalid="ignore"):  # leaves non-finite factors, which are reported later
+    with np.errstate(over="ignore", invalid="ignore"):  # Leaves non-finite factors, which are reported later
         return (np.float32(unobserved_weight) * (columns.T @ columns)).astype(np.float64)
 
 

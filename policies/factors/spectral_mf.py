@@ -145,8 +145,8 @@ class SpectralMF(LeastSquaresPolicy):
         sweeps = config.refit_iterations if warm else max(2, config.iterations // 4)
         rank = effective_rank(point.users, point.items)
         best = abs(rank / target - 1), point
-        weak: tuple[float, Point] | None = None  # larger rank than wanted
-        strong: tuple[float, float] | None = None  # less
+        weak: tuple[float, Point] | None = None  # Larger rank than wanted
+        strong: tuple[float, float] | None = None  # Less
         for _ in range(MAX_TRIALS):
             if best[0] <= config.tolerance or not np.isfinite(rank):
                 break

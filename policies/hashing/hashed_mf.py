@@ -23,7 +23,7 @@ from .logistic_mf import Parameters, train
 TIE_SCALE = 100.0
 """Factor on `ColdStart.tie_offsets`, which are made for scores near 0: ids that share a row have equal scores of
 several units, where float32 resolves steps of 5e-7."""
-_REMEDY = "lower learning_rate"  # it sets the length of Adagrad's steps, whatever the regularization
+_REMEDY = "lower learning_rate"  # It sets the length of Adagrad's steps, whatever the regularization
 
 
 class HashedMF(FactorPolicy):

@@ -142,7 +142,7 @@ def _pairs(key, remainders, quotients, ids):
     mask = np.uint64((1 << (bits // 2)) - 1)
     for j in range(ids.size):
         h = ids[j] % codes
-        while True:  # a Feistel network permutes a power of 4; cycle walking restricts it to `codes`
+        while True:  # A Feistel network permutes a power of 4; cycle walking restricts it to `codes`
             left, right = np.uint64(h) >> half, np.uint64(h) & mask
             for turn in range(4):
                 left, right = (

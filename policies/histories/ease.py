@@ -17,7 +17,7 @@ from ..interactions import FloatArray, IntArray
 from ..search_space import Range
 from ..size import Size
 from .history_policy import HistoryPolicy
-from .products import gram, inner_products, mirror, times_dense
+from .products import csr_parts, gram, inner_products, mirror, times_dense
 
 MIN_ITEMS_PER_USER = 3
 """With fewer users than items / MIN_ITEMS_PER_USER, the users' matrix is inverted in place of the items'."""
@@ -58,7 +58,7 @@ class Ease(HistoryPolicy):
 
     def learn(self, histories: sparse.csr_matrix) -> None:
         """Invert the smaller of the two matrices."""
-        self._inverse: NDArray[Any] = np.empty((0, 0))  # frees the old one, so that a refit does not hold two
+        self._inverse: NDArray[Any] = np.empty((0, 0))  # Frees the old one, so that a refit does not hold two
         active = histories[np.diff(histories.indptr) > 0]
         users, items = active.shape
         self._by_user = MIN_ITEMS_PER_USER * users < items
@@ -67,7 +67,7 @@ class Ease(HistoryPolicy):
             self._columns = active.T.tocsr()
             inverse = self._inverted(self._columns, np.float64)
             mirror(inverse)
-            self._share = _quadratic_forms(*_parts(self._columns), inverse)
+            self._share = _quadratic_forms(*csr_parts(self._columns), inverse)
             self.require_finite(_REMEDY, self._share)
             if self._share.max() >= 1:
                 raise self._too_weak()
@@ -120,7 +120,7 @@ class Ease(HistoryPolicy):
         out = np.empty(histories.shape, np.float32)
         if not self._by_user:
             times_dense(histories, self._inverse, out)
-            _regress_by_item(*_parts(histories), self._scale, out)
+            _regress_by_item(*csr_parts(histories), self._scale, out)
             return out
         shared, weights = np.zeros((BLOCK, self._inverse.shape[0])), np.empty((self._inverse.shape[0], BLOCK))
         for start in range(0, histories.shape[0], BLOCK):
@@ -129,17 +129,13 @@ class Ease(HistoryPolicy):
             with blas_on_one_thread():
                 np.matmul(self._inverse, shared.T, out=weights)
             _regress_by_user(
-                *_parts(self._columns),
+                *csr_parts(self._columns),
                 weights,
-                *_parts(own.T.tocsr()),
+                *csr_parts(own.T.tocsr()),
                 self._share,
                 out[start : start + BLOCK],
             )
         return out
-
-
-def _parts(matrix: sparse.csr_matrix) -> tuple[Any, Any, Any]:
-    return matrix.indptr, matrix.indices, matrix.data
 
 
 @njit(cache=True)

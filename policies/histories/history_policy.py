@@ -17,7 +17,7 @@ from ...config import Config as BaseConfig
 from ...errors import PolicyError
 from ..base import Policy, Ranking, State
 from ..cold_start import ColdStart
-from ..interactions import FloatArray, IntArray, Observation, count_pairs
+from ..interactions import FloatArray, IntArray, Observation
 from ..size import BLOCK, Size
 from ..topk import top_k_dense
 
@@ -63,19 +63,15 @@ class HistoryPolicy(Policy):
     @final
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Learn from the histories so far."""
-        self._cold = ColdStart(self._counts(seen), rng)
+        self._cold = ColdStart(seen.counts_in(self.config.window), rng)
         self._items = np.flatnonzero(self._cold.taken > 0).astype(np.int32)
         self._fitted = self._histories(seen)
         if self._items.size:
             self.learn(self._fitted)
 
-    def _counts(self, seen: Observation) -> sparse.csr_matrix:
-        window = self.config.window
-        return seen.counts if window is None else count_pairs(seen.last(window), seen.n_users, seen.n_items)
-
     def _histories(self, seen: Observation) -> sparse.csr_matrix:
         """Return a new (n_users, items of the model) matrix."""
-        histories = self._counts(seen)[:, self._items]
+        histories = seen.counts_in(self.config.window)[:, self._items]
         if self.config.binary:
             histories.data[:] = 1
         return histories

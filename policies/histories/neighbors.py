@@ -107,7 +107,7 @@ def _nearest(indptr, terms, values, starts, rows, weights, length, k, shrink):
     """Return (n, k) unsorted keys whose order is "higher similarity, then lower id"; 0 for none."""
     n = length.size
     heaps, floor = np.zeros((n, k), np.uint64), np.zeros(n, np.float32)
-    done = starts[:-1].copy()  # end of the entries of each term whose rows have been processed
+    done = starts[:-1].copy()  # End of the entries of each term whose rows have been processed
     products, similarity = np.zeros(n, np.float32), np.empty(n + 1, np.float32)
     met, hits = np.empty(n + 1, np.int32), np.empty(n + 1, np.int32)
     for i in range(n):
@@ -117,7 +117,7 @@ def _nearest(indptr, terms, values, starts, rows, weights, length, k, shrink):
             for b in range(starts[t], done[t]):
                 j = rows[b]
                 before = products[j]
-                met[count] = j  # branchless: a misprediction costs more than the store
+                met[count] = j  # Branchless: a misprediction costs more than the store
                 count += before == 0
                 products[j] = before + value * weights[b]
             done[t] += 1

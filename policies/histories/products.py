@@ -19,7 +19,7 @@ def gram(histories: sparse.csr_matrix, out: NDArray[Any]) -> None:
     Row by row of the result, from the users of one item: O(Σ_u |H_u|²) / 2.
     """
     by_item = histories.T.tocsr()
-    _gram(by_item.indptr, by_item.indices, by_item.data, *_parts(histories), out)
+    _gram(by_item.indptr, by_item.indices, by_item.data, *csr_parts(histories), out)
 
 
 def mirror(matrix: NDArray[Any]) -> None:
@@ -30,23 +30,24 @@ def mirror(matrix: NDArray[Any]) -> None:
 def inner_products(left: sparse.csr_matrix, right: sparse.csr_matrix, out: NDArray[Any]) -> None:
     """Write left · right to `out` (B, m); right (n, m). O(entries of `right` that `left` meets)."""
     out[:] = 0
-    _inner_products(*_parts(left), *_parts(right), out)
+    _inner_products(*csr_parts(left), *csr_parts(right), out)
 
 
 def times_dense(left: sparse.csr_matrix, right: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Write left · right to `out` (B, m); right (n, m) dense, each of its rows read at most once."""
     by_column = left.T.tocsr()
     out[:] = 0
-    _times_dense(*_parts(by_column), right, out)
+    _times_dense(*csr_parts(by_column), right, out)
 
 
-def _parts(matrix: sparse.csr_matrix) -> tuple[Any, Any, Any]:
+def csr_parts(matrix: sparse.csr_matrix) -> tuple[Any, Any, Any]:
+    """Return the row pointer, the column indices and the data, as kernels take them."""
     return matrix.indptr, matrix.indices, matrix.data
 
 
 @njit(cache=True)
 def _gram(starts, users, weights, indptr, items, values, out):
-    done = indptr[:-1].copy()  # end of each user's entries up to the current item
+    done = indptr[:-1].copy()  # End of each user's entries up to the current item
     for i in range(starts.size - 1):
         row = out[i]
         for a in range(starts[i], starts[i + 1]):

@@ -66,7 +66,7 @@ class Autoencoder(NeuralPolicy):
 
     def inputs(self, seen: Observation) -> sparse.csr_matrix:
         """Return (n_users, n_items) the histories that the network reads: known items only."""
-        counts = self.histories(seen)
+        counts = seen.counts_in(self.config.window)
         known = self.known(seen.n_items)[counts.indices]
         data = np.where(known, 1 if self.config.binary else counts.data, 0).astype(np.float32)
         kept = sparse.csr_matrix((data, counts.indices, counts.indptr), counts.shape, copy=True)

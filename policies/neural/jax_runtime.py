@@ -52,7 +52,7 @@ def device() -> Any:
             from jaxlib import xla_client
 
             return xla_client.make_cpu_client(asynchronous=False).local_devices()[0]
-        except (ImportError, AttributeError, TypeError):  # not a public interface: it may move
+        except (ImportError, AttributeError, TypeError):  # Not a public interface: it may move
             return jax.devices("cpu")[0]
 
 

@@ -15,7 +15,7 @@ from ...config import Config as BaseConfig
 from ...errors import PolicyError
 from ..base import FactorPolicy, State
 from ..cold_start import ColdStart
-from ..interactions import FloatArray, IntArray, Observation, count_pairs
+from ..interactions import FloatArray, IntArray, Observation
 from ..size import Size
 from . import jax_runtime
 from .jax_runtime import Training, Weights
@@ -80,7 +80,7 @@ class NeuralPolicy(FactorPolicy):
         """Train on the histories so far; from the last weights if there are any."""
         log = seen.last(self.config.window)
         before = self.known(seen.n_items) if self._weights else np.zeros(seen.n_items, bool)
-        self._cold = ColdStart(self.histories(seen), rng)
+        self._cold = ColdStart(seen.counts_in(self.config.window), rng)
         if len(log) == 0:
             self._weights, self._moments = {}, {}
             return
@@ -106,11 +106,6 @@ class NeuralPolicy(FactorPolicy):
         """
         weights = size.items * columns * 4
         return 6 * weights + 6 * min(rows, 4096) * size.items * 4 + size.dense_scores
-
-    def histories(self, seen: Observation) -> Any:
-        """Return (n_users, n_items) csr: how often each user took each item, in the window."""
-        window = self.config.window
-        return seen.counts if window is None else count_pairs(seen.last(window), seen.n_users, seen.n_items)
 
     def known(self, rows: int) -> NDArray[np.bool_]:
         """Return (rows,) whether each item was known at the last fit; false beyond its catalog."""

@@ -79,7 +79,7 @@ def initial_bias(likelihood: Likelihood, x: sparse.csr_matrix, missing_weight: f
     with np.errstate(divide="ignore"):
         if likelihood == "multinomial":
             return np.log(total / total.sum()).astype(np.float32)
-        if likelihood == "logistic":  # smoothing by half a user on either side: no probability is 0 or 1
+        if likelihood == "logistic":  # Smoothing by half a user on either side: no probability is 0 or 1
             return np.log((takers + 0.5) / (users - takers + 0.5)).astype(np.float32)
         weight = takers + missing_weight * (users - takers)
         return np.where(takers > 0, total / np.where(takers > 0, weight, 1), 0).astype(np.float32)

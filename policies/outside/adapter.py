@@ -71,7 +71,7 @@ class Adapted(Policy):
 
     weighs_entries = True
     weighs_when = {"binary": False}
-    config: Any  # a subclass of AdaptedConfig
+    config: Any  # A subclass of AdaptedConfig
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
@@ -125,7 +125,7 @@ class Adapted(Policy):
         with blas_on_one_thread():
             asked = self._protocol_class(self._new(self._seed), self.config.dense)
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")  # otherwise a second run in this process would see fewer
+            warnings.simplefilter("always")  # Otherwise a second run in this process would see fewer
             self._call("fit()", asked.fit, counts.copy(), self._seed)
         caught = [one for one in caught if one.category.__name__ not in IGNORED_WARNINGS]
         self._warnings = [f"{self._path()}: {one.category.__name__}: {one.message}" for one in caught]
@@ -183,7 +183,7 @@ class Adapted(Policy):
             again = self._folded[np.minimum(users, self._folded.size - 1)] & (users < self._folded.size)
             warm = cold.is_warm(users) & self._has_factors(asked, users) & ~again
         hidden = np.flatnonzero(~seen.live[: self._model_items])
-        unborn = np.arange(seen.n_items, self._model_items)  # a model that was fitted elsewhere may know them
+        unborn = np.arange(seen.n_items, self._model_items)  # A model that was fitted elsewhere may know them
         hidden = np.concatenate([hidden, unborn]).astype(np.int32)
         # With n more items than are unavailable to a user, at least n available ones are among them.
         unavailable = (seen.blocked.rows(users)[:, : self._model_items] & seen.live[: self._model_items]).sum(
@@ -203,7 +203,7 @@ class Adapted(Policy):
 
     def _scores_of(self, asked: Protocol, users, histories, most, hidden, again) -> FloatArray:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they repeat in every round; those of the fit are enough
+            warnings.simplefilter("ignore")  # They repeat in every round; those of the fit are enough
             answer = self._call("its answer", asked.scores, users, histories, most, hidden, again)
         wrong = ~((answer == -np.inf) | (np.abs(answer) < MAX_SCORE))
         if wrong.any():
@@ -220,7 +220,7 @@ class Adapted(Policy):
                 return function(*arguments)
         except (EchodriftError, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # panics of Rust libraries do not derive from Exception
+        except BaseException as error:  # Panics of Rust libraries do not derive from Exception
             raise PolicyError(
                 f"{self._path()} failed in {what}: {type(error).__name__}: {error}. Settings: {self._settings()}"
             ) from error

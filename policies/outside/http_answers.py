@@ -180,6 +180,6 @@ def _kind(value: Any) -> str:
 def _shown(value: Any) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except ValueError:  # a whole number with thousands of digits
+    except ValueError:  # A whole number with thousands of digits
         return "a number beyond all bounds"
     return short(text)

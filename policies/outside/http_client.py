@@ -118,7 +118,7 @@ def _hang_up(line: socket.socket, late: threading.Event) -> None:
     try:
         line.shutdown(socket.SHUT_RDWR)
     except OSError:
-        pass  # it is closed already
+        pass  # It is closed already
 
 
 def _headers(key: str) -> dict[str, str]:

@@ -139,7 +139,7 @@ class Http(Policy):
         """Send the parts of log and catalog that the service does not have yet."""
         log, first = seen.log, self._sent
         if first and (first > len(log) or _digest(log.part(0, first)) != self._digest):
-            first = 0  # the log differs from the one sent: a purge, a window, a user left out
+            first = 0  # The log differs from the one sent: a purge, a window, a user left out
         not_live = np.flatnonzero(~seen.live).tolist()
         observed = (seen.round, seen.n_users, seen.n_items, len(log), not_live)
         if first == len(log) and observed == self._last_observed:

@@ -1,4 +1,4 @@
-"""Protocols for models of other libraries: one class per way to fit and query them; all return item scores.
+"""Protocols for models of other libraries: one class per convention for fitting and querying a model.
 
 If a model returns lists instead of scores, items that it does not list have −inf.
 """

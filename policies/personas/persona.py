@@ -17,7 +17,7 @@ from ...errors import BadInput, PolicyError
 from ...machine import blas_on_one_thread
 from ..base import ScorePolicy, State
 from ..cold_start import ColdStart
-from ..interactions import FloatArray, IntArray, Observation, count_pairs
+from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
 from ..size import Size
 from . import persona_attention as attending
@@ -134,7 +134,7 @@ class Persona(ScorePolicy):
 
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Train on the log; from the last parameters if there are any."""
-        counts = self._counts(seen)
+        counts = seen.counts_in(self.config.window)
         self._cold, self._histories = ColdStart(counts, rng), counts
         self._lengths = np.diff(counts.indptr)
         config = self.config
@@ -155,10 +155,6 @@ class Persona(ScorePolicy):
                     new[name][: len(array)] = array
         self._parameters, self._sums = fresh, sums
         self._train(users, items, passes, self._trained(), rng)
-
-    def _counts(self, seen: Observation) -> sparse.csr_matrix:
-        window = self.config.window
-        return seen.counts if window is None else count_pairs(seen.last(window), seen.n_users, seen.n_items)
 
     def _entries(self, counts: sparse.csr_matrix) -> tuple[IntArray, IntArray]:
         """Return users and items of the entries to learn from."""
@@ -202,7 +198,7 @@ class Persona(ScorePolicy):
         cold = self._cold
         if self._parameters is None or cold is None:
             return
-        histories = self._counts(seen)
+        histories = seen.counts_in(self.config.window)
         self._histories, counts = histories, histories[:, : self._taken.size]
         mine = np.zeros(counts.shape[0], bool)
         mine[users] = True
@@ -258,7 +254,7 @@ class Persona(ScorePolicy):
         known = self._taken > 0
         if not 0 <= item < known.size or not known[item]:
             raise BadInput(f"persona cannot explain item {item}: nobody had taken it at the last fit")
-        histories = self._histories if seen is None else self._counts(seen)
+        histories = self._histories if seen is None else seen.counts_in(self.config.window)
         if histories is None:
             raise BadInput(
                 "persona cannot explain anything without histories, which a restored policy does not hold: "

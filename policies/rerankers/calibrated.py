@@ -36,7 +36,7 @@ def kl_calibration(p: ArrayLike, q: ArrayLike, alpha: float = ALPHA) -> NDArray[
     p, q = np.broadcast_arrays(np.asarray(p, np.float64), np.asarray(q, np.float64))
     mixed = (1 - alpha) * q + alpha * p
     terms = np.zeros(p.shape)
-    counts = (p > 0) & (mixed > 0)  # alpha·p underflows to 0 for the smallest p, whose term is 0
+    counts = (p > 0) & (mixed > 0)  # Alpha·p underflows to 0 for the smallest p, whose term is 0
     np.divide(p, mixed, out=terms, where=counts)
     np.log(terms, out=terms, where=counts)
     return (p * terms).sum(axis=-1)

@@ -100,7 +100,7 @@ def _relaxed(start, n, items, scores, p, indptr, topics, values, trade, share, a
         there = _masses(corner, items, indptr, topics, values, p.size)
         linear = (1 - trade) * (scores * (corner - x)).sum()
         low, high = 0.0, 1.0
-        for _ in range(30):  # bisection: the derivative decreases along the line
+        for _ in range(30):  # Bisection: the derivative decreases along the line
             step = 0.5 * (low + high)
             rise = linear
             for g in range(p.size):

@@ -46,7 +46,7 @@ def success_gains(chances: ArrayLike, consumed: int) -> NDArray[np.float64]:
     A difference of two values would be mostly rounding error once nearly every slate succeeds.
     """
     chances = np.asarray(chances, np.float64)
-    fewer = np.zeros(consumed)  # probability of exactly j < k successes so far
+    fewer = np.zeros(consumed)  # Probability of exactly j < k successes so far
     fewer[0] = 1.0
     gains = np.empty(chances.size)
     for a, chance in enumerate(chances):

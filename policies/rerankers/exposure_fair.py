@@ -120,7 +120,7 @@ class ExposureFair(FromCandidates):
             target = np.bincount(group[seen.live], weights=seen.popularity[seen.live], minlength=groups)
         else:
             target = (live > 0).astype(np.float64)
-        if target.sum() == 0:  # nothing was taken yet, or all shares belong to groups without live items
+        if target.sum() == 0:  # Nothing was taken yet, or all shares belong to groups without live items
             target = (live > 0).astype(np.float64)
         return target / (target.sum() or 1.0)
 

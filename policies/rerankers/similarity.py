@@ -12,7 +12,7 @@ from scipy import sparse
 from ..interactions import Observation
 
 Similarity = Literal["topics", "taken"]
-_SUMS = {"reassoc", "nsz"}  # lets the compiler vectorize sums; their order stays the same on every call
+_SUMS = {"reassoc", "nsz"}  # Lets the compiler vectorize sums; their order stays the same on every call
 
 SimilarityData = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 """Unit vectors (items, D), or D = 0 and the cosines in compressed rows: indptr, indices, data."""

@@ -229,7 +229,7 @@ def _log_factorials(takes):
 
 @njit(cache=True, fastmath={"reassoc", "nsz", "contract"})
 def _dot(a, b):
-    total = a[0] * b[0]  # has the arrays' type
+    total = a[0] * b[0]  # Has the arrays' type
     for k in range(1, a.size):
         total += a[k] * b[k]
     return total

@@ -82,7 +82,7 @@ class SocialMF(FittedFactorPolicy):
         ties = social_ties(seen, self.kind)
         self._without_ties = ties.friend.size == 0
         matrix = self._weighted(seen)
-        self._cold = ColdStart(self._counts(seen), rng)
+        self._cold = ColdStart(seen.counts_in(self.config.window), rng)
         if matrix.nnz == 0:
             self._users = self._items = None
             return
@@ -104,9 +104,9 @@ class SocialMF(FittedFactorPolicy):
 
     def _weighted(self, seen: Observation) -> sparse.csr_matrix:
         """Return the confidence of every pair that was taken."""
-        counts = self._counts(seen)
+        counts = seen.counts_in(self.config.window)
         weights = np.ones_like(counts.data) if self.config.binary else counts.data
-        with np.errstate(over="ignore"):  # factors that are not finite are reported later
+        with np.errstate(over="ignore"):  # Factors that are not finite are reported later
             weights = 1 + np.float32(self.config.confidence) * weights
         return sparse.csr_matrix((weights, counts.indices, counts.indptr), shape=counts.shape)
 

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import sparse
 
 from ...config import Config as BaseConfig
 from ...errors import PolicyError
 from ...machine import blas_on_one_thread
 from ..base import ScorePolicy, State
 from ..cold_start import ColdStart
-from ..interactions import FloatArray, IntArray, Observation, count_pairs
+from ..interactions import FloatArray, IntArray, Observation
 from ..search_space import Choice, Range
 from .copying import CopyingData, copying_data, unordered_round
 from .poisson_cavi import Gammas, Posterior
@@ -67,7 +66,7 @@ class SocialPoisson(ScorePolicy):
 
     kind = "social_poisson"
     weighs_entries = True
-    weighs_when = {"mode": "pf", "binary": False}  # takes of friends are counts, not weights
+    weighs_when = {"mode": "pf", "binary": False}  # Takes of friends are counts, not weights
     block = 64
     space = {
         "dim": Choice((8, 16, 32, 64, 128)),
@@ -121,7 +120,7 @@ class SocialPoisson(ScorePolicy):
     def fit(self, seen: Observation, rng: Generator) -> None:
         """Maximize the evidence lower bound; from the last posterior if there is one."""
         config = self.config
-        counts = self._counts(seen)
+        counts = seen.counts_in(self.config.window)
         self._cold, self._means = ColdStart(counts, rng), None
         ties = self._social(seen)
         if counts.nnz == 0:
@@ -140,10 +139,6 @@ class SocialPoisson(ScorePolicy):
             *(getattr(posterior, name).shape for name in _PARTS),
         )
         self._posterior, self._ties = posterior, ties
-
-    def _counts(self, seen: Observation) -> sparse.csr_matrix:
-        window = self.config.window
-        return seen.counts if window is None else count_pairs(seen.last(window), seen.n_users, seen.n_items)
 
     def _social(self, seen: Observation) -> Ties:
         return _no_ties(seen.n_users) if self.config.mode == "pf" else social_ties(seen, self.kind)
@@ -212,7 +207,7 @@ class SocialPoisson(ScorePolicy):
         if self._posterior is None:
             return self._cold.fill(np.zeros((users.size, seen.n_items), np.float32), users)
         if self._means is None or self._means.seen is not seen:
-            ties, counts = self._social(seen), self._counts(seen)
+            ties, counts = self._social(seen), seen.counts_in(self.config.window)
             self._means = posterior_means(
                 seen, self._posterior, self._cold, ties, self._ties, counts, binary=self.config.binary
             )

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..design.plan import MODEL_VERSION
 from ..design.run import PlannedRun
+from ..model_version import MODEL_VERSION
 from ..storage.ledger import facts_of
 
 SAME_VERSION = (
@@ -77,7 +77,9 @@ def probe_function() -> Callable[..., dict[str, Any]]:
         except Exception:  # noqa: BLE001  echodrift is missing or cannot be read
             versions["code"] = None
         try:
-            versions["model"] = str(importlib.import_module("echodrift.scenarios.design.plan").MODEL_VERSION)
+            versions["model"] = str(
+                importlib.import_module("echodrift.scenarios.model_version").MODEL_VERSION
+            )
         except Exception:  # noqa: BLE001  whatever is installed, it is not ours
             versions["model"] = None
         digests: dict[str, str] = {}

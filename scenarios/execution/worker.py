@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Steppable(Protocol):
-    """What a builder returns: a simulation with its measures."""
+    """A simulation with its measures, as the worker steps it."""
 
     rounds: int
 
@@ -37,6 +37,7 @@ class Steppable(Protocol):
 
 
 Builder = Callable[[Study, Arm, int], Steppable]
+"""Builds the simulation of (study, arm, seed); tests replace it."""
 
 
 def build(study: Study, arm: Arm, seed: int) -> Steppable:

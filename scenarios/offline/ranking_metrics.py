@@ -2,7 +2,8 @@
 
 Shared shapes: `hits` (B, n) bool, whether the item at rank 1…n is relevant (false where the list has
 ended); `relevant` (B,) how many items are, found or not; `items` (B, n) the ranked ids, −1 where the list
-has ended. A value is NaN where it is undefined, and means leave NaN out. METHODS 0 fixes the definitions.
+has ended. A value is NaN where it is undefined, and means leave NaN out. Each function
+has its formula; docs/offline-evaluation.md explains the protocol.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def overridden_paths(data: dict[str, Any], overrides: Iterable[Override]) -> lis
     """Return (path, option as typed) of each option, in the tables of a study that was loaded with them."""
     placed: list[tuple[KeyPath, str]] = []
     for option, key, _ in overrides:
-        with suppress(BadInput):  # a later option may have renamed the arm
+        with suppress(BadInput):  # A later option may have renamed the arm
             placed.append((parse_key(data, key), option))
     return placed
 

@@ -95,7 +95,7 @@ class CheckpointFolder:
         """Write the state after `round` rounds, then remove the previous one. Raises StorageError."""
         data = checkpoint_bytes(round, state)
         what = f"kept-{round:08d}" if final else f"round-{round:08d}-of-{self.rounds:08d}"
-        name = f"{what}-{_digest(data)}.npz"
+        name = f"{what}-{_short_digest(data)}.npz"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -159,7 +159,7 @@ def read(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
         data = checkpoint.path.read_bytes()
     except OSError as error:
         raise Unusable(f"cannot be read ({error.strerror or error})") from None
-    if _digest(data) != checkpoint.digest:
+    if _short_digest(data) != checkpoint.digest:
         raise Unusable("is damaged")
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
@@ -176,7 +176,7 @@ def read(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
         raise Unusable(f"is no checkpoint ({type(error).__name__})") from None
 
 
-def _digest(data: bytes) -> str:
+def _short_digest(data: bytes) -> str:
     """Return the hash of a content, as shortened in file names."""
     return bytes_digest(data)[:32]
 

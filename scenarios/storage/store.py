@@ -123,7 +123,7 @@ class RunStore:
                 at = temporary / name
                 write_synced(at, data)
             at = self.folder / record.key
-            self._move_in(temporary, at)
+            self._move_folder_in(temporary, at)
             sync_folder(self.folder)
         except OSError as error:
             raise cannot_write(
@@ -132,7 +132,7 @@ class RunStore:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _move_in(self, temporary: Path, place: Path) -> None:
+    def _move_folder_in(self, temporary: Path, place: Path) -> None:
         if place.exists():
             shutil.rmtree(place)
         try:

@@ -1,4 +1,4 @@
-"""Drift: the identities of DESIGN §3, and that a rate of zero switches each effect off."""
+"""Drift: the identities of docs/model.md, and that a rate of zero switches each effect off."""
 
 import numpy as np
 import pytest

@@ -27,7 +27,7 @@ def made_up(observe):
 
 
 def published_loss(users, items, counts, config, regularization=None) -> float:
-    """METHODS 12 on dense float64 arrays; counts (users, items) are 0/1 for distinct pairs."""
+    """The iALS sweep on dense float64 arrays; counts (users, items) are 0/1 for distinct pairs."""
     users, items = users.astype(float), items.astype(float)
     scores = users @ items.T
     a0, nu = config.unobserved_weight, config.frequency_exponent

@@ -41,7 +41,7 @@ def two_tastes(observe):
 
 
 def loss_by_the_book(parameters, users, candidates, log_q, alpha, lambda_p, lambda_n, regularization):
-    """METHODS 2.1, one positive and one candidate at a time."""
+    """A training step, one positive and one candidate at a time."""
     total = 0.0
     temperature = np.exp(parameters["log_temperature"][0])
 

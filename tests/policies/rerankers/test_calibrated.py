@@ -19,14 +19,14 @@ RNG = np.random.default_rng(0)
 
 
 def objective(chosen, items, scores, p, tags, weights, trade, alpha=0.01, total=None):
-    """(1 − λ)·Σ s − λ·C_KL of the columns `chosen`, in that order, as METHODS 1.2 writes it."""
+    """(1 − λ)·Σ s − λ·C_KL of the columns `chosen`, in that order: the objective of `calibrated`."""
     used = weights[: len(chosen)]
     q = (used[:, None] * tags[items[chosen]]).sum(axis=0) / (used.sum() if total is None else total)
     return (1 - trade) * scores[chosen].sum() - trade * kl_calibration(p, q, alpha)
 
 
 def plain_greedy(items, scores, p, tags, weights, trade, alpha, final):
-    """The greedy of METHODS 1.2 without any shortcut."""
+    """The greedy solver without any shortcut."""
     chosen: list[int] = []
     total = weights.sum() if final else None
     for _ in range(min(len(weights), len(items))):

@@ -22,7 +22,7 @@ def value(chosen, scores, p, tags, trade):
 
 
 def network_optimum(scores, p, topic, n, trade):
-    """The minimum-cost flow of METHODS 1.3, by networkx on whole-number costs; return what it gains."""
+    """A minimum-cost flow by networkx on whole-number costs; return what it gains."""
     unit = 10**9
     graph = nx.DiGraph()
     graph.add_node("source", demand=-n)

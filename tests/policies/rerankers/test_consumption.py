@@ -46,11 +46,11 @@ def value_table(*args, **fields):
 
 
 def shares(values, n, consumed, **fields):
-    """The best slate's shares at the tastes of METHODS 4.3."""
+    """The best slate's shares at given tastes."""
     return best_slots(P, gain_table(values, 3, n, consumed, **fields), n) / n
 
 
-# METHODS 4.3, with what theory says the shares tend to
+# Kinds of consumption values, with the shares that theory predicts in the limit.
 CHECKS = [
     ("uniform, k = 5", shares("uniform", 6000, 5), [0.4155, 0.3218, 0.2627], gamma_shares(P, 0.5)),
     ("exponential, k = 1", shares("exponential", 6000, 1), [0.5, 0.3, 0.2], gamma_shares(P, 1)),
@@ -83,7 +83,7 @@ def test_best_shares_are_those_of_the_theorems(name, got, printed, theory):
 
 
 def closed_forms(a, k):
-    """METHODS 4.1."""
+    """Return the closed forms of the best slate's value for each kind of consumption value."""
     harmonic = lambda m: sum(1 / j for j in range(1, m + 1))
     return {
         "bernoulli": 1 - 0.7**a if k == 1 else None,

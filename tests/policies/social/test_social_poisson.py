@@ -153,7 +153,7 @@ def start(seed, users, items, dim, chances, kind=np.float64, activity=0.0, **fie
 
 
 def dense(posterior, ties, counts):
-    """One update of everything and the bound before it, as METHODS 7.2 writes them, with φ as a table."""
+    """One update of all parameters and the bound before it, with φ as an explicit table."""
     r = counts.astype(float)
     (ut, it, tt), n = (posterior.users, posterior.items, posterior.ties), r.shape[0]
     tau = Gammas(np.zeros((n, n)), np.ones((n, n)), tt.prior)

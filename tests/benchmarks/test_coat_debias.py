@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "coat_debias.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "coat_debias.py"
 
 
 @pytest.fixture(scope="module")
