@@ -121,8 +121,8 @@ def check_item_limit(config: CreatorConfig, horizon: int, items: int) -> None:
         raise BadInput(
             f"world.creators: in {horizon} rounds providers could make {items:,} items, more than most_items = "
             f"{config.most_items:,}. Lower creators.production (now {config.production:g}), creators.entry (now "
-            f"{config.entry:g}), world.providers or rounds, or raise creators.most_items: memory is laid out for what "
-            "could be made.",
+            f"{config.entry:g}), world.providers or rounds, or raise creators.most_items: memory is allocated for all "
+            "items that could be made.",
             about=["world.creators", "world.providers", "rounds"],
         )
 

@@ -294,7 +294,7 @@ def test_nobody_at_the_address(tmp_path: Path, backend: str) -> None:
 def test_somebody_else_at_the_address(tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that takes the call and never says a word."""
     monkeypatch.setattr("echodrift.scenarios.execution.dask_cluster.CONNECT_SECONDS", 2.0)
-    monkeypatch.setattr("echodrift.scenarios.execution.ray_cluster.JOIN", 2.0)
+    monkeypatch.setattr("echodrift.scenarios.execution.ray_cluster.JOIN_SECONDS", 2.0)
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
