@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in words a person can act on: key, what was wrong, what is allowed."""
+"""Turn pydantic's validation errors into messages that users can act on: key, problem, allowed values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
-from .errors import Mistake, Way, did_you_mean
+from .errors import KeyPath, Mistake, did_you_mean
 from .wording import short, toml
 
 KINDS = {
@@ -28,48 +28,48 @@ KINDS = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
-"""pydantic's name of a mistake → what the value must be."""
+"""Error type of pydantic → what the value must be."""
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _BOUND_ERRORS = {"greater_than_equal", "greater_than", "less_than_equal", "less_than"}
 
 
 def mistakes(error: ValidationError, model: type[BaseModel], source: str = "") -> list[Mistake]:
-    """Return what is wrong, one mistake per key: what was wrong and what is allowed.
+    """Return one mistake per key: what is wrong and what is allowed.
 
-    Members of one union that all refuse a value are told in one sentence. source: where the values come from.
+    If all members of a union reject a value, one sentence reports them. source: where the values come from.
     """
-    found: dict[Way, list[Any]] = {}
+    found: dict[KeyPath, list[Any]] = {}
     for detail in error.errors(include_url=False):
-        way = _way(model, detail["loc"], detail["type"])
+        path = _key_path(model, detail["loc"], detail["type"])
         if detail["type"].startswith("union_tag"):
-            way.append("kind")
-        found.setdefault(tuple(way), []).append(detail)
-    return [_mistake(way, details, model, source) for way, details in found.items()]
+            path.append("kind")
+        found.setdefault(tuple(path), []).append(detail)
+    return [_mistake(path, details, model, source) for path, details in found.items()]
 
 
-def _mistake(way: Way, details: list[Any], model: type[BaseModel], source: str) -> Mistake:
+def _mistake(path: KeyPath, details: list[Any], model: type[BaseModel], source: str) -> Mistake:
     texts = list(dict.fromkeys(_text(detail, model) for detail in details))
     about = [
-        (*(way if _class(model, detail["loc"]) else way[:-1]), *field)
+        (*(path if _class(model, detail["loc"]) else path[:-1]), *field)
         for detail in details
         for field in getattr(detail.get("ctx", {}).get("error"), "about", ())
     ]
-    lacks = any(detail["type"] in ("missing", "union_tag_not_found") for detail in details)
-    return Mistake(_joined(texts, details[0]), way, tuple(about), lacks, source)
+    is_missing = any(detail["type"] in ("missing", "union_tag_not_found") for detail in details)
+    return Mistake(_joined(texts, details[0]), path, tuple(about), is_missing, source)
 
 
-def _way(model: type[BaseModel], loc: Sequence[str | int], kind: str) -> list[str | int]:
-    """Return a location without the names that pydantic gives to the members of a union."""
-    way: list[str | int] = []
+def _key_path(model: type[BaseModel], loc: Sequence[str | int], kind: str) -> list[str | int]:
+    """Return a location without the names that pydantic adds for the members of a union."""
+    path: list[str | int] = []
     here: Any = model
     for number, step in enumerate(loc):
         owner = _bare_class(here)
         unknown = kind == "extra_forbidden" and number == len(loc) - 1
         inside_dict = get_origin(here) is dict and step != "[key]"
         if isinstance(step, int) or unknown or inside_dict or (owner and step in owner.model_fields):
-            way.append(step)
+            path.append(step)
         here = _below(here, step)
-    return way
+    return path
 
 
 def _joined(texts: list[str], detail: Any) -> str:
@@ -136,7 +136,7 @@ def _range(field: FieldInfo | None) -> str:
 
 
 def _members(annotation: Any) -> list[Any]:
-    """Return the members of a union but None, without their Annotated wrapping but with their tag."""
+    """Return the members of a union, except None, still wrapped in `Annotated` with their tags."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if get_origin(annotation) not in (Union, types.UnionType):
@@ -155,7 +155,7 @@ def _tags(member: Any) -> set[str]:
 
 
 def _below(annotation: Any, step: str | int) -> Any:
-    """Return the annotation one step down, or None where types do not say."""
+    """Return the annotation one step down, or None if the types do not determine it."""
     members = _members(annotation)
     if len(members) > 1:
         return next((member for member in members if str(step) in _tags(member)), None)
@@ -187,7 +187,7 @@ def _class(model: type[BaseModel], loc: Sequence[str | int]) -> type[BaseModel] 
 
 
 def _field(model: type[BaseModel], loc: Sequence[str | int]) -> FieldInfo | None:
-    """Return the field whose value a location names, looking past the names of union members."""
+    """Return the field whose value a location names, ignoring the names of union members."""
     for end in range(len(loc) - 1, -1, -1):
         owner = _class(model, loc[:end])
         if owner is not None:

@@ -10,9 +10,9 @@ from enum import IntEnum
 from .wording import format_key
 
 Key = str | Sequence[str | int]
-"""A key of a study: steps into it, or those of names alone as a dotted text."""
-Way = tuple[str | int, ...]
-"""Steps into a study, or into a part of it."""
+"""A key of a study: its path, or a dotted text if the path has names only."""
+KeyPath = tuple[str | int, ...]
+"""Names and list indices that lead from a study, or from a part of it, to a value."""
 
 
 class ExitCode(IntEnum):
@@ -44,61 +44,61 @@ class EchodriftError(Exception):
 
 @dataclass(frozen=True)
 class Mistake:
-    """One line of a `BadInput`, and what it is about."""
+    """One line of a `BadInput`, and the keys that it is about."""
 
     text: str
-    way: Way = ()
-    """The key that is wrong; it is written before the text."""
-    about: tuple[Way, ...] = ()
-    """The keys that can be behind it, where that is not `way` alone."""
-    lacks: bool = False
-    """Whether the key is missing: then what was written beside it can be behind it, too."""
+    path: KeyPath = ()
+    """The key that is wrong; printed before the text."""
+    about: tuple[KeyPath, ...] = ()
+    """The keys that may have caused it, if not `path` alone."""
+    is_missing: bool = False
+    """Whether the key is missing: then an option that wrote to the same table may have caused it."""
     source: str = ""
-    """The option or file that it was traced to; it is written before the key."""
+    """The option or file that it was traced to; printed before the key."""
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.source, format_key(self.way), self.text) if part)
+        return ": ".join(part for part in (self.source, format_key(self.path), self.text) if part)
 
-    def inside(self, *way: str | int) -> Mistake:
-        """Return it as one of a whole, having been found in the part that these steps lead to."""
-        return replace(self, way=(*way, *self.way), about=tuple((*way, *each) for each in self.about))
+    def inside(self, *path: str | int) -> Mistake:
+        """Return the mistake with its keys prefixed by the path of the part in which it was found."""
+        return replace(self, path=(*path, *self.path), about=tuple((*path, *each) for each in self.about))
 
 
-def way_of(key: Key) -> Way:
-    """Return a key as steps."""
+def key_path(key: Key) -> KeyPath:
+    """Return the path of a key."""
     return tuple(key.split(".") if isinstance(key, str) else key)
 
 
 class BadInput(EchodriftError):
     """A study, option, file or component that cannot be used as given.
 
-    It knows which keys of a study it is about, so that nobody has to read its message to find the option that
-    is behind it.
+    It stores the keys that it is about, so that the option that caused it can be found without parsing the
+    message.
     """
 
     def __init__(self, *mistakes: str | Mistake, about: Iterable[Key] = ()) -> None:
-        """mistakes: one per line. about: the keys that a mistake given as text is about."""
-        ways = tuple(map(way_of, about))
+        """mistakes: one per line. about: the keys of mistakes that are given as text."""
+        paths = tuple(map(key_path, about))
         self.mistakes = tuple(
-            Mistake(each, about=ways) if isinstance(each, str) else each for each in mistakes
+            Mistake(each, about=paths) if isinstance(each, str) else each for each in mistakes
         )
         super().__init__("\n".join(map(str, self.mistakes)))
 
-    def inside(self, *way: str | int) -> BadInput:
-        """Return it as one about a whole, having been found in the part that these steps lead to."""
-        return BadInput(*(mistake.inside(*way) for mistake in self.mistakes))
+    def inside(self, *path: str | int) -> BadInput:
+        """Return the error with its keys prefixed by the path of the part in which it was found."""
+        return BadInput(*(mistake.inside(*path) for mistake in self.mistakes))
 
 
 class WrongFields(ValueError):
-    """What a validator of a configuration raises about several of its fields.
+    """Raised by a validator of a configuration about several of its fields.
 
-    pydantic says no more than where the validator belongs; without these, any option that wrote there is
-    taken to be behind it. about: keys inside the configuration.
+    pydantic reports only the model of the validator; without these keys, any option that wrote to that model
+    would be blamed. about: keys inside the configuration.
     """
 
     def __init__(self, text: str, *about: Key) -> None:
         super().__init__(text)
-        self.about = tuple(map(way_of, about))
+        self.about = tuple(map(key_path, about))
 
 
 class StorageError(EchodriftError):

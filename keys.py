@@ -6,50 +6,50 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .errors import BadInput, Way, did_you_mean
+from .errors import BadInput, KeyPath, did_you_mean
 from .wording import format_key
 
 _NAME = re.compile(r"[^.\[\]]+")
 _NUMBER = re.compile(r"\[(\d{1,6})\]")
 
 
-def parse_key(data: Any, key: str) -> Way:
-    """Return the way through `data` that a dotted key names.
+def parse_key(data: Any, key: str) -> KeyPath:
+    """Return the path through `data` that a dotted key names.
 
-    A bracket picks an element of a list: by its `name` (an arm, a group), else by its number from 0.
-    Tables on the way need not exist yet; list elements must. What follows `grid.`,
-    `zip[0].` or `uncertainty.priors.` is one key, dots included. Raises BadInput, without saying which file
-    or option the key came from.
+    A bracket selects an element of a list: by its `name` (an arm, a group), otherwise by its index from 0.
+    Tables on the path need not exist yet; list elements must. What follows `grid.`,
+    `zip[0].` or `uncertainty.priors.` is one key, dots included. Raises BadInput, which does not name the file
+    or option of the key.
     """
-    way: list[str | int] = []
+    path: list[str | int] = []
     here, rest = data, key
     while True:
-        if way in (["grid"], ["uncertainty", "priors"]) or len(way) == 2 and way[0] == "zip":
-            return *way, rest
+        if path in (["grid"], ["uncertainty", "priors"]) or len(path) == 2 and path[0] == "zip":
+            return *path, rest
         match = _NAME.match(rest)
         if match is None:
             raise BadInput(
                 f'"{key}" is not a dotted key; write it like behavior.reinforcement or arms[MF].policy.dim'
             )
         if not isinstance(here, dict):
-            raise BadInput(f'"{key}": {format_key(way)} is not a table, so it has no key "{match[0]}"')
-        way.append(match[0])
+            raise BadInput(f'"{key}": {format_key(path)} is not a table, so it has no key "{match[0]}"')
+        path.append(match[0])
         here, rest = here.get(match[0], {}), rest[match.end() :]
         while rest.startswith("["):
-            index, rest = _element(here, rest, key, way)
-            way.append(index)
+            index, rest = _element(here, rest, key, path)
+            path.append(index)
             here = here[index]
         if not rest:
-            return tuple(way)
+            return tuple(path)
         if not rest.startswith(".") or len(rest) == 1:
-            raise BadInput(f'"{key}" is not a dotted key: "{rest}" was not expected after {format_key(way)}')
+            raise BadInput(f'"{key}" is not a dotted key: "{rest}" was not expected after {format_key(path)}')
         rest = rest[1:]
 
 
 def expand_key(data: Any, key: str) -> list[str]:
-    """Return the keys that a key with `arms[*]` stands for: one for every arm that has a value there.
+    """Return the keys that a key with `arms[*]` stands for: one per arm that has a value there.
 
-    A key without it stands for itself. Raises BadInput where no arm has one.
+    A key without `[*]` stands for itself. Raises BadInput if no arm has a value there.
     """
     name, star, rest = key.partition("[*]")
     if not star:
@@ -66,19 +66,19 @@ def expand_key(data: Any, key: str) -> list[str]:
 
 def _has(data: Any, key: str) -> bool:
     try:
-        way = parse_key(data, key)
+        path = parse_key(data, key)
     except BadInput:
         return False
-    for step in way:
+    for step in path:
         if isinstance(data, dict) and step not in data:
             return False
         data = data[step]
     return True
 
 
-def _element(here: Any, rest: str, key: str, way: Sequence[str | int]) -> tuple[int, str]:
+def _element(here: Any, rest: str, key: str, path: Sequence[str | int]) -> tuple[int, str]:
     if not isinstance(here, list):
-        raise BadInput(f'"{key}": {format_key(way)} is not a list, so it has no elements to pick with [ ]')
+        raise BadInput(f'"{key}": {format_key(path)} is not a list, so it has no elements to pick with [ ]')
     names = {
         part["name"]: i for i, part in enumerate(here) if isinstance(part, dict) and _text(part.get("name"))
     }
@@ -95,7 +95,7 @@ def _element(here: Any, rest: str, key: str, way: Sequence[str | int]) -> tuple[
         else "none, it is empty"
     )
     raise BadInput(
-        f'"{key}": {format_key(way)} has no element [{wanted}]; it has {choices}.{did_you_mean(wanted, names)}'
+        f'"{key}": {format_key(path)} has no element [{wanted}]; it has {choices}.{did_you_mean(wanted, names)}'
     )
 
 
@@ -103,31 +103,31 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def set_value(data: dict[str, Any], key: str, value: Any) -> Way:
-    """Put a value where a dotted key points, making tables on the way; return that way."""
-    way = parse_key(data, key)
+def set_value(data: dict[str, Any], key: str, value: Any) -> KeyPath:
+    """Set the value of a dotted key, creating missing tables; return its path."""
+    path = parse_key(data, key)
     here: Any = data
-    for step in way[:-1]:
+    for step in path[:-1]:
         here = here.setdefault(step, {}) if isinstance(step, str) else here[step]
     if isinstance(here, dict | list):
-        here[way[-1]] = value  # type: ignore[index]
-        return way
-    raise BadInput(f'"{key}": {format_key(way[:-1])} is not a table')
+        here[path[-1]] = value  # type: ignore[index]
+        return path
+    raise BadInput(f'"{key}": {format_key(path[:-1])} is not a table')
 
 
-def differences(one: Any, other: Any, way: Way = ()) -> Iterator[tuple[str, Any, Any]]:
-    """Give every dotted key in which two plain structures differ, with both values; None where there is none.
+def differences(one: Any, other: Any, path: KeyPath = ()) -> Iterator[tuple[str, Any, Any]]:
+    """Yield every dotted key in which two plain structures differ, with both values; None for a missing one.
 
-    Tables are compared key by key, and lists of tables of the same length one by one.
+    Tables are compared key by key, and lists of tables of the same length element by element.
     """
     if isinstance(one, dict) and isinstance(other, dict):
         for key in dict.fromkeys([*one, *other]):
-            yield from differences(one.get(key), other.get(key), (*way, key))
+            yield from differences(one.get(key), other.get(key), (*path, key))
     elif _tables(one) and _tables(other) and len(one) == len(other):
         for number, (first, second) in enumerate(zip(one, other, strict=True)):
-            yield from differences(first, second, (*way, number))
+            yield from differences(first, second, (*path, number))
     elif one != other:
-        yield format_key(way), one, other
+        yield format_key(path), one, other
 
 
 def _tables(value: Any) -> bool:

@@ -60,10 +60,10 @@ def settings(fields: Mapping[str, Any]) -> str:
     return ", ".join(f"{toml_key(key)} = {toml(value)}" for key, value in fields.items())
 
 
-def format_key(way: Sequence[str | int]) -> str:
+def format_key(path: Sequence[str | int]) -> str:
     """Return steps into a study as a dotted key: `arms[2].policy.dim`; an element by its name is a step "[MF]"."""
     text = ""
-    for step in way:
+    for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text and step[:1] != "[" else step
     return text
 

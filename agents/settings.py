@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ..config import Config
-from ..errors import Way, WrongFields
+from ..errors import KeyPath, WrongFields
 
 
 class WattsStrogatz(Config):
@@ -190,18 +190,18 @@ class WorldConfig(Config):
                 twice = [place for place, name in enumerate(names) if names.count(name) > 1]
                 text = "two of world.groups have the same name"
                 raise WrongFields(text, *(("groups", place, "name") for place in twice))
-        own: list[tuple[Way, Any]] = [(("taste_shares",), self.taste_shares)]
+        own: list[tuple[KeyPath, Any]] = [(("taste_shares",), self.taste_shares)]
         own += [(("groups", i, "taste_shares"), group.taste_shares) for i, group in enumerate(self.groups)]
-        for way, shares in own:
+        for path, shares in own:
             if isinstance(shares, list):
                 if not shares or min(shares) <= 0:
-                    raise WrongFields("taste_shares must be a list of positive numbers, largest first", way)
+                    raise WrongFields("taste_shares must be a list of positive numbers, largest first", path)
                 if sorted(shares, reverse=True) != shares:
                     text = "taste_shares must be in descending order: dominant first, minority last"
-                    raise WrongFields(text, way)
+                    raise WrongFields(text, path)
                 if len(shares) > self.topics:
                     text = f"{len(shares)} taste_shares need at least as many topics (topics = {self.topics})"
-                    raise WrongFields(text, way, "topics")
+                    raise WrongFields(text, path, "topics")
         if self.taste_shares == "dirichlet" and self.tastes > self.topics:
             text = f"tastes = {self.tastes} needs at least as many topics (topics = {self.topics})"
             raise WrongFields(text, "taste_shares", "tastes", "topics")

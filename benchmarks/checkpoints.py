@@ -21,7 +21,7 @@ from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.design.run import PlannedRun
 from echodrift.scenarios.execution.build import build_run
-from echodrift.scenarios.storage.checkpoint_files import Keeping, read
+from echodrift.scenarios.storage.checkpoint_files import CheckpointFolder, read
 
 LARGE: dict[str, Any] = {
     "name": "large",
@@ -49,15 +49,15 @@ def cost(run: PlannedRun, most_entries: int) -> str:
     stepped = (time.perf_counter() - began) / done
     taken, written = [], []
     with tempfile.TemporaryDirectory() as folder:
-        keeping = Keeping(Path(folder) / "run")
+        checkpoints = CheckpointFolder(Path(folder) / "run")
         for _ in range(5):
             began = time.perf_counter()
             state = built.state()
             assert state is not None
             taken.append(time.perf_counter() - began)
-            keeping.write(done, state)
+            checkpoints.write(done, state)
             written.append(time.perf_counter() - began)
-        (found,) = keeping.found(done)
+        (found,) = checkpoints.candidates(done)
         size = found.path.stat().st_size
         again = build_run(run.study, run.arm, run.world_seed)
         began = time.perf_counter()

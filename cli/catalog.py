@@ -8,10 +8,10 @@ from typing import Any
 
 from ..agents.settings import WorldConfig
 from ..errors import EchodriftError
+from ..scenarios.design.drawn_studies import describe_uncertainty
 from ..scenarios.design.grid import grid_points
 from ..scenarios.design.load import dump
 from ..scenarios.design.plan import expand, seeds_of
-from ..scenarios.design.uncertainty import told
 from ..scenarios.specs.files import library, read_toml
 from ..scenarios.specs.study import Study
 from ..scenarios.specs.uncertainty import Uncertainty
@@ -106,10 +106,10 @@ def describe(study: Study) -> str:
         lines += ["", f"Zip {number + 1} (these vary together)"]
         lines += [f"  {key} = {', '.join(map(toml, values))}" for key, values in table.items()]
     if study.uncertainty:
-        design, *priors = told(study)
+        design, *priors = describe_uncertainty(study)
         lines += ["", f"Uncertainty ({design})", *(f"  {prior}" for prior in priors)]
     if study.gate:
-        lines += ["", "Gate", *(f"  {line}" for line in study.gate.in_words)]
+        lines += ["", "Gate", *(f"  {line}" for line in study.gate.describe())]
     distinct = len({run.key for run in plan})
     shared = f", {distinct} of them distinct" if distinct < len(plan) else ""
     points = len(plan) // (len(seeds) * len(study.arms))

@@ -95,26 +95,26 @@ def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: in
 
 def check_beyond_schema(study: Any, overrides: list[Any], source: str) -> list[str]:
     """Check what the schema cannot; errors name the option that set the key, or the file."""
-    from ..scenarios.design.changes import told_where
+    from ..scenarios.design.changes import trace_mistakes
     from ..scenarios.runner import check_runnable
 
-    with told_where(source, overrides, study):
+    with trace_mistakes(source, overrides, study):
         return check_runnable(study)
 
 
 def check_gate_decidable(study: Any, overrides: list[Any], source: str, most: int | None = None) -> None:
     """Raise BadInput if no run can decide the gate; errors name the option that set the key, or the file."""
-    from ..scenarios.design.changes import told_where
+    from ..scenarios.design.changes import trace_mistakes
     from ..scenarios.design.check_gate import check_decidable
 
-    with told_where(source, overrides, study):
+    with trace_mistakes(source, overrides, study):
         check_decidable(study, most)
 
 
 def stopping_rule(options: StudyOptions, study: Any, overrides: list[Any], source: str) -> Any:
     """Return the stopping rule, if any; errors name the option that set the key, or the file."""
-    from ..scenarios.design.changes import told_where
-    from ..scenarios.until import until_of
+    from ..scenarios.design.changes import trace_mistakes
+    from ..scenarios.until import parse_until
 
-    with told_where(source, overrides, study):
-        return until_of(options.until, study, options.seeds, options.max_seeds)
+    with trace_mistakes(source, overrides, study):
+        return parse_until(options.until, study, options.seeds, options.max_seeds)

@@ -1,4 +1,4 @@
-"""Studies from Python: run one, or step through one of its runs."""
+"""The Python API: run a study, judge its gate, or step through one of its runs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BadInput, did_you_mean
-from .design.changes import changed, told_where
+from .design.changes import describe_changes, trace_mistakes
 from .design.check_gate import check_decidable
+from .design.drawn_studies import study_at_seed
 from .design.load import load_study
 from .design.plan import seeds_of
-from .design.uncertainty import at_seed
 from .execution.pool import Backend
 from .execution.progress import progress_display
 from .result import Result
 from .runner import RunOptions, check_runnable, run_study
 from .specs.overrides import Override
 from .specs.study import Study
-from .storage.checkpoints import EVERY, checked_every
-from .until import until_of
+from .storage.checkpoints import EVERY, check_checkpoint_options
+from .until import parse_until
 
 if TYPE_CHECKING:
     from ..analysis.gate.answer import Answer
@@ -49,41 +49,40 @@ def run(
     """Run a study and return its results.
 
     study: a name from the library, a path, a mapping, or a Study. rounds, seeds, set (dotted key →
-    value): put over what the study says. jobs: runs at a time, −1 for one per core. backend: "loky"
-    (processes), "threading", "dask" or "ray"; scheduler: address of a running Dask or Ray cluster, of which
-    jobs=-1 takes all there is. out: the folder of
-    results; without one they live in a temporary folder for as long as the Result does. until: "decided"
-    runs seeds in batches until the gate, or the primary measures, are decided, max_seeds at most (the
-    study's own number when omitted). A run that fails is a row of `.failed`, not an exception.
-    checkpoint_every: rounds between checkpoints of a run in `out`, 0 for none. keep_state: keep the end of
-    every run, so that a study with more rounds goes on from there (docs/long-runs.md). timings: keep the
-    seconds of each phase; `.manifest["timings"]` has their means per arm.
+    value): override the study. jobs: runs at a time, −1 for one per core. backend: "loky"
+    (processes), "threading", "dask" or "ray"; scheduler: address of a running Dask or Ray cluster, whose
+    workers are all used with jobs=-1. out: the results folder; without one, a temporary folder that exists as
+    long as the Result. until: "decided" runs seeds in batches until the gate, or the primary measures, are
+    decided, max_seeds at most (the study's own number if omitted). A failed run is a row of `.failed`, not an
+    exception. checkpoint_every: rounds between checkpoints of a run in `out`, 0 for none. keep_state: keep the
+    final state of every run, so that a study with more rounds continues from it (docs/long-runs.md). timings:
+    store the seconds of each phase; `.manifest["timings"]` has their means per arm.
 
-    Raises BadInput before anything is started, StorageError where results cannot be written.
+    Raises BadInput before anything is started, StorageError if results cannot be written.
     """
     placed = overrides(rounds, seeds, set)
     chosen = load_study(study, placed)
-    checked_every(checkpoint_every, keep_state)
-    with told_where(study, placed, chosen):
-        stop = until_of(until, chosen, seeds, max_seeds)
+    check_checkpoint_options(checkpoint_every, keep_state)
+    with trace_mistakes(study, placed, chosen):
+        stop = parse_until(until, chosen, seeds, max_seeds)
     options = RunOptions(
         jobs=jobs,
         backend=backend,
         scheduler=scheduler,
-        # nobody comes back to a temporary folder
+        # A temporary folder is never resumed.
         checkpoint_every=0 if out is None else checkpoint_every,
         keep_state=keep_state and out is not None,
         timings=timings,
         until=stop,
         progress=progress_display(progress),
-        changed=changed(study, placed, chosen),
+        changed=describe_changes(study, placed, chosen),
     )
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
-        whole = options.full_study(chosen)
-        with told_where(study, placed, whole):
-            check_runnable(whole)
+        full = options.full_study(chosen)
+        with trace_mistakes(study, placed, full):
+            check_runnable(full)
         run_study(chosen, place, options)
     except KeyboardInterrupt:
         if temporary is None:
@@ -95,13 +94,13 @@ def run(
 def gate(study: AnyStudy = "default", **options: Any) -> Answer:
     """Run a study and judge its `[gate]`: `.outcome` is "PASS", "FAIL" or "UNDECIDED"; print it for the table.
 
-    options: those of `run`. Raises BadInput before anything is started where there is no gate, or no run
+    options: those of `run`. Raises BadInput before anything is started if there is no gate, or if no run
     of the study can decide it.
     """
     placed = overrides(options.get("rounds"), options.get("seeds"), options.get("set"))
     chosen = load_study(study, placed)
-    with told_where(study, placed, chosen):
-        stop = until_of(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
+    with trace_mistakes(study, placed, chosen):
+        stop = parse_until(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
         check_decidable(chosen, stop.most if stop else None)
     return run(study, **options).gate()
 
@@ -116,8 +115,8 @@ def loop(
 ) -> FeedbackLoop:
     """Return one run of a study as a mesa.Model: `loop.step()` is a round.
 
-    arm: its name; the first arm when omitted. seed: the study's first when omitted. Grid and zip tables are
-    left aside: `set` says what differs from the study. With uncertainty it has what the seed draws.
+    arm: name of the arm; the first if omitted. seed: the study's first if omitted. Grid and zip tables are
+    ignored: use `set` for values that differ from the study. With uncertainty, the seed's draw is applied.
     """
     chosen = load_study(study, overrides(rounds, None, set))
     arms = {each.name: each for each in chosen.arms}
@@ -127,15 +126,15 @@ def loop(
         raise BadInput(f"seed = {seed!r}: must be a whole number of at least 0")
     from .execution.build import build_loop
 
-    at, world = at_seed(chosen, seeds_of(chosen)[0] if seed is None else seed)
+    drawn, world = study_at_seed(chosen, seeds_of(chosen)[0] if seed is None else seed)
     number = list(arms).index(arm) if arm else 0
-    return build_loop(at, at.arms[number], world)
+    return build_loop(drawn, drawn.arms[number], world)
 
 
 def overrides(
     rounds: int | None, seeds: int | list[int] | None, set: Mapping[str, Any] | None
 ) -> list[Override]:
-    """Return what Python arguments put over a study."""
+    """Return the overrides that Python arguments make."""
     if set is not None and not isinstance(set, Mapping):
         raise BadInput(
             f'set={set!r}: must be a dictionary of dotted keys, for example set={{"behavior.reinforcement": 0.02}}'

@@ -32,7 +32,7 @@ def forecast_warnings(study: Study, folder: Path, seeds: int, sequential: bool =
         return []  # Results of another study, or damaged ones: the run itself reports them.
     method = SEQUENCE if sequential else "t"
     lines = []
-    for (way, line), (sd, distance, n) in zip(gate.lines, found, strict=True):
+    for (path, line), (sd, distance, n) in zip(gate.lines, found, strict=True):
         if not sd > 0 or n < 3 or not distance >= 0:
             continue
         margin = decidable_margin(sd, seeds, gate.level, method)
@@ -45,7 +45,7 @@ def forecast_warnings(study: Study, folder: Path, seeds: int, sequential: bool =
             else "cannot be decided by any number of seeds"
         )
         lines.append(
-            f"warning: {format_key(way)}: at the spread of the {n} seeds run before, a change without effect on "
+            f"warning: {format_key(path)}: at the spread of the {n} seeds run before, a change without effect on "
             f"{line.measure} {takes}; {counted(seeds, 'seed')} decide a margin of {margin:.2g}"
         )
     return lines
@@ -54,7 +54,7 @@ def forecast_warnings(study: Study, folder: Path, seeds: int, sequential: bool =
 def judge_folder(folder: Path) -> Answer:
     """Judge a finished study's folder by the gate in its study.toml.
 
-    Raises StorageError where results are missing or were changed, BadInput where there is no gate.
+    Raises StorageError if results are missing or were changed, BadInput if there is no gate.
     """
     from ..analysis.gate.judge import answer
     from ..analysis.results import read_results

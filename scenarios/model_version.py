@@ -1,15 +1,15 @@
-"""The version of the model, in a file of its own: looking at results must not load the whole model."""
+"""The versions of the model and of the program, importable without loading the model."""
 
 from functools import lru_cache
 from importlib import metadata
 
 MODEL_VERSION = 3
-"""Raise it with every change of code that changes results: runs of an older one are not taken over."""
+"""Increase it with every change of code that changes results: runs of older versions are not reused."""
 
 
 @lru_cache(maxsize=1)
 def version() -> str:
-    """Return the version of this echodrift."""
+    """Return the installed version of echodrift."""
     try:
         return metadata.version("echodrift")
     except metadata.PackageNotFoundError:

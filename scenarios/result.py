@@ -1,4 +1,4 @@
-"""What a study gave: its tables, and the ways to look at them."""
+"""The results of a study: its tables, comparisons, figures, gate and report."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class Result:
-    """The results of a study, read from its folder when they are first asked for."""
+    """The results of a study, read from its folder on first access."""
 
     def __init__(self, folder: str | Path, temporary: TemporaryDirectory[str] | None = None) -> None:
-        """Open a finished results folder; raises StorageError where results are missing or were changed.
+        """Open a finished results folder; raises StorageError if results are missing or were changed.
 
-        temporary: a folder that is to live as long as this object.
+        temporary: a temporary folder to keep as long as this object.
         """
         self.folder = Path(folder)
         if not self.folder.exists():
@@ -68,7 +68,7 @@ class Result:
 
     @cached_property
     def tastes(self) -> pd.DataFrame:
-        """How long tastes last: arm, grid columns, seed, round, taste (1 = dominant), users, kept, survived, …"""
+        """Persistence of tastes: arm, grid columns, seed, round, taste (1 = dominant), users, kept, survived, …"""
         return self._table("tastes")
 
     @cached_property
@@ -90,12 +90,12 @@ class Result:
         import pandas as pd
 
         path = self.folder / f"{name}.parquet"
-        # a folder of an older version lacks some tables
+        # Folders of older versions lack some tables.
         keys = ["arm", *design_keys(self.study), "seed"]
         return pd.DataFrame(columns=keys) if not path.is_file() else pd.read_parquet(path)
 
     def _independent(self, name: str) -> pd.DataFrame:
-        """A table without the rows of a Saltelli design that share draws with others, replicates averaged."""
+        """Return a table without the rows of a Saltelli design that share draws with others, replicates averaged."""
         from ..analysis.saltelli import independent_rows
 
         uncertainty = self.study.uncertainty
@@ -117,9 +117,9 @@ class Result:
     ) -> pd.DataFrame:
         """Return every arm minus the reference, paired by seed, with intervals: one row per arm and measure.
 
-        measures: columns of `runs`; the study's primary measures when none are named. reference: the
-        study's own, or its first arm. With a grid, one block of rows per grid point. Of a Saltelli design the
-        independent rows alone count, each averaged over its replicates. method: "t", "bca"
+        measures: columns of `runs`; the study's primary measures if omitted. reference: the
+        study's own, or its first arm. With a grid, one block of rows per grid point. Of a Saltelli design, only
+        the independent rows are used, each averaged over its replicates. method: "t", "bca"
         (bootstrap) or "permutation" (sign flips).
         Columns: see `echodrift.analysis.statistics.compare`.
         """
@@ -160,12 +160,12 @@ class Result:
     ) -> Figure:
         """Return one figure of the study, a matplotlib Figure; what `echodrift plot` writes into a file.
 
-        measures: columns of `rounds`; the study's primary measures when none are named. kind: "curves" over
+        measures: columns of `rounds`; the study's primary measures if omitted. kind: "curves" over
         the rounds (mean and 95 % band over seeds), or another of `analysis.plots.request.KINDS`. by: "arm", or
         keys that the study varies. vs: show differences from this arm, paired by seed. at: values of
-        design keys (the first of each where it is not named). arms: those to show. rounds: first and last
-        round, both included. limit: where a phase diagram draws its line, in the measure's own unit; the
-        gate's when omitted. BadInput says what is not there, and the closest that is.
+        design keys (the first value of each key if omitted). arms: those to show. rounds: first and last
+        round, both included. limit: value at which a phase diagram draws its line, in the measure's own unit;
+        the gate's limit if omitted. Raises BadInput for unknown names, with the closest known one.
         """
         from ..analysis.plots.draw import draw
         from ..analysis.results import read_results
@@ -178,10 +178,10 @@ class Result:
         )  # fmt: skip
 
     def sensitivity(self, measure: str, arm: str | None = None, reference: str | None = None) -> pd.DataFrame:
-        """Return which assumption drives a measure: sensitivity indices of its mean over the last 20 rounds.
+        """Return sensitivity indices of a measure's mean over the last 20 rounds: which assumptions drive it.
 
         measure: a column of `runs`. arm: one arm, or all. reference: the arm that differences are taken
-        from; the study's own when omitted. Rows: grid point, arm, what (the arm's own mean, or its
+        from; the study's own if omitted. Rows: grid point, arm, what (the arm's own mean, or its
         difference from the reference), key. Columns: see `echodrift.analysis.sensitivity.sensitivity`.
         Raises BadInput for a study without [uncertainty].
         """
@@ -193,23 +193,23 @@ class Result:
     def gate(self) -> Answer:
         """Judge the `[gate]` of the study: `.outcome` is "PASS", "FAIL" or "UNDECIDED"; print it for the table.
 
-        Raises BadInput where the study has none.
+        Raises BadInput if the study has none.
         """
         from .gate_results import judge_folder
 
         return judge_folder(self.folder)
 
     def query(self, sql: str) -> pd.DataFrame:
-        """Return what a SELECT over the tables gives (`rounds`, `runs`, `lorenz`, …; the dialect of DuckDB).
+        """Return the result of a SELECT over the tables (`rounds`, `runs`, `lorenz`, …; the dialect of DuckDB).
 
-        Raises BadInput for what cannot be asked, StorageError where a table was changed.
+        Raises BadInput for an invalid query, StorageError if a table was changed.
         """
         from .inspection.query import Query
 
         return Query(self.folder).table(sql).to_pandas()
 
     def report(self) -> Path:
-        """Write report.html and figures/ into the folder (again, if they are there); return the page."""
+        """Write report.html and figures/ into the folder, replacing earlier ones; return the path of the page."""
         from ..analysis.report.build import build_report
 
         return Path(build_report(self.folder))

@@ -13,14 +13,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput, ClusterError, ExitCode, Mistake, StorageError, did_you_mean, way_of
+from ..errors import BadInput, ClusterError, ExitCode, Mistake, StorageError, did_you_mean, key_path
 from ..wording import slug
 from .design.check_gate import check_gate
+from .design.drawn_studies import check_draws, design_notes
 from .design.draws import draws_table
 from .design.grid import grid_points
 from .design.plan import expand, seeds_of, study_digest, with_seeds
 from .design.run import PlannedRun
-from .design.uncertainty import check_draws, design_notes
 from .execution.parallel import checked_jobs
 from .execution.pool import Backend, Workers, checked_backend
 from .execution.progress import Progress
@@ -29,15 +29,15 @@ from .specs.data_files import input_files
 from .specs.study import Study
 from .storage.bundles import Bundler
 from .storage.checkpoint_files import FOLDER as CHECKPOINTS
-from .storage.checkpoint_files import Keeping
-from .storage.checkpoints import checked_every, prepare
+from .storage.checkpoint_files import CheckpointFolder
+from .storage.checkpoints import check_checkpoint_options, remaining_runs
 from .storage.collect import collect
-from .storage.extending import beforehand, check_folder
+from .storage.extending import check_folder, extension_notes
 from .storage.folder import Folder
 from .storage.ledger import facts_of
 from .storage.store import Record, RunStore, parquet
 from .storage.timings import timings_of
-from .until import Until, looked_before
+from .until import Until, earlier_looks
 
 PACKAGES = (
     "numpy",
@@ -76,7 +76,7 @@ def check_runnable(study: Study) -> list[str]:
                 raise BadInput(Mistake(text, (key,)))
     for key, path in input_files(study).items():
         if Path(path).is_dir():
-            raise BadInput(Mistake(f"{path} is a folder; name the file in it", way_of(key)))
+            raise BadInput(Mistake(f"{path} is a folder; name the file in it", key_path(key)))
     notes: dict[str, None] = dict.fromkeys(check_gate(study))
     for _, point in grid_points(study):
         notes |= dict.fromkeys(check_study(point) or ())
@@ -120,7 +120,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         checked_jobs(self.jobs)
         checked_backend(self.backend, self.scheduler)
-        checked_every(self.checkpoint_every, self.keep_state, self.scheduler)
+        check_checkpoint_options(self.checkpoint_every, self.keep_state, self.scheduler)
 
     def full_study(self, study: Study) -> Study:
         """Return the study with all seeds that may be run."""
@@ -146,19 +146,19 @@ def run_study(study: Study, out: Path, options: RunOptions | None = None) -> Fol
     with Workers(options.backend, options.jobs, options.scheduler, whole) as workers, folder.locked():
         # Checked again under the lock: another process may have changed the folder.
         there = check_folder(folder, study)
-        for note in beforehand(there, study, plan, folder.path, folder.store):
+        for note in extension_notes(there, study, plan, folder.path, folder.store):
             progress.note(note)
         folder.begin(study, plan)
         bundler = Bundler(folder.store)
         place = (out / CHECKPOINTS).absolute()
-        keeping = None
+        checkpoints = None
         if options.scheduler is None:
-            keeping = Keeping(place, options.checkpoint_every, options.keep_state)
+            checkpoints = CheckpointFolder(place, options.checkpoint_every, options.keep_state)
         records: dict[str, Record] = {}
         try:
-            for part in [study] if until is None else until.parts(folder.path, progress):
+            for part in [study] if until is None else until.batches(folder.path, progress):
                 plan = with_seeds(whole, seeds_of(part))
-                ran = _fill(records, plan, folder.store, workers, options, bundler, keeping)
+                ran = _fill(records, plan, folder.store, workers, options, bundler, checkpoints)
                 if not ran and until is None and folder.is_complete(part, len(plan)):
                     continue
                 tables = collect(plan, records, folder.store, folder.path)
@@ -186,7 +186,7 @@ def _fill(
     workers: Workers,
     options: RunOptions,
     bundler: Bundler,
-    keeping: Keeping | None,
+    checkpoints: CheckpointFolder | None,
 ) -> int:
     """Fill `records` (key → record): load finished runs, execute the others, and return how many were executed."""
     progress = options.progress
@@ -202,25 +202,27 @@ def _fill(
             records[run.key] = record
         else:
             waiting.setdefault(run.key, run)
-    prepared = prepare(list(waiting.values()), [run for run in plan if run.key in records], keeping)
-    todo = [run for run, _ in prepared.todo]
-    tasks = [Task(run, keeping, timed=options.timings) for run, keeping in prepared.todo]
-    for note in prepared.notes:
+    remaining = remaining_runs(
+        list(waiting.values()), [run for run in plan if run.key in records], checkpoints
+    )
+    todo = [run for run, _ in remaining.todo]
+    tasks = [Task(run, checkpoints, timed=options.timings) for run, checkpoints in remaining.todo]
+    for note in remaining.notes:
         progress.note(note)
     for record in records.values() if todo else ():
         bundler.add(record)
     with progress:
         jobs = workers.jobs_for(todo, progress, records)
-        progress.start(len(records) + len(todo), len(records), jobs, sum(map(prepared.left, todo)))
+        progress.start(len(records) + len(todo), len(records), jobs, sum(map(remaining.rounds_left, todo)))
         for record in workers.execute(tasks, store, jobs, progress):
             reported = jobs == 1 and workers.is_local
             progress.run_done(
-                0 if reported else prepared.left(waiting[record.key]), record.status == "failed"
+                0 if reported else remaining.rounds_left(waiting[record.key]), record.status == "failed"
             )
             records[record.key] = record
-            prepared.done(waiting[record.key])
+            remaining.mark_done(waiting[record.key])
             bundler.add(record)
-    prepared.ended()
+    remaining.close()
     return len(todo)
 
 
@@ -258,8 +260,8 @@ def _publish(
     if timings := timings_of(plan, records):
         manifest["timings"] = timings
     if until is not None:
-        manifest["stopping"] = until.told
-    elif looked := looked_before(folder.path):
+        manifest["stopping"] = until.manifest_entry
+    elif looked := earlier_looks(folder.path):
         manifest["looked"] = looked
     folder.publish(study, tables, manifest)
 

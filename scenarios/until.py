@@ -1,4 +1,4 @@
-"""`--until decided`: seeds in batches, judged after each, until what was asked is answered."""
+"""`--until decided`: run seeds in batches, and stop once the gate or the primary measures are decided."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .specs.study import Study
 FIRST = 8
 """Seeds of the first batch."""
 STEP = 4
-"""Least seeds of each later one; a quarter of what is there where that is more."""
+"""Least seeds of each later batch; a quarter of the seeds so far if that is more."""
 
 
-def looks(most: int) -> list[int]:
-    """Return the numbers of seeds after which one looks: 8, 12, 16, 20, 25, 31, …, most.
+def look_schedule(most: int) -> list[int]:
+    """Return the numbers of seeds at the interim looks: 8, 12, 16, 20, 25, 31, …, most.
 
-    They depend on `most` alone, so that a study stops at the same seed however it is run or interrupted.
+    They depend only on `most`, so a study stops at the same seed however it is run or interrupted.
     """
     found = [min(FIRST, most)]
     while found[-1] < most:
@@ -35,36 +35,35 @@ def looks(most: int) -> list[int]:
 class Until:
     """Runs a study until its gate, or without one its primary measures, are decided.
 
-    After each batch every line of the gate is judged by a confidence sequence, which holds at all looks
-    at once (`echodrift.analysis.statistics.sequence_at_looks`); so is, without a gate, the difference
-    of every arm to the reference on every primary measure. It stops when all are decided, when a line of
-    the gate FAILs (which decides the whole), at the most seeds allowed, or when a run of an arm that is
-    judged has failed.
+    After each batch, every line of the gate is judged by a confidence sequence, which is valid at all looks
+    together (`echodrift.analysis.statistics.sequence_at_looks`); without a gate, the difference of every arm
+    from the reference on every primary measure is. The study stops when all are decided, when a line of the
+    gate FAILs (which decides the gate), at the maximum number of seeds, or when a run of a judged arm failed.
     """
 
     def __init__(self, study: Study, most: int | None = None) -> None:
-        """most: seeds at most; the study's own number when omitted.
+        """most: maximum number of seeds; the study's own number if omitted.
 
-        Raises BadInput for too few to ever decide, and for a gate that no number of seeds does.
+        Raises BadInput if that is too few to decide anything, or if no number of seeds can decide the gate.
         """
         own = seeds_of(study)
         _check(study, len(own) if most is None else most, most is None)
         most = len(own) if most is None else most
         self.most = most
         self.study = study if most == len(own) else study.model_copy(update={"seeds": _first(study, most)})
-        """The study with all the seeds that may be run."""
+        """The study with all seeds that may be run."""
         self._seen: list[int] = []
         self._decided: bool | None = None
         self._open: list[str] = []
         self._why = ""
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What stands in the manifest under "stopping"; decided is null while a batch waits for its judgement."""
+    def manifest_entry(self) -> dict[str, Any]:
+        """The entry "stopping" of the manifest; decided is null until the current batch is judged."""
         what = "line of the gate" if self.study.gate else "primary measure of every arm"
         return {
             "rule": (
-                f"look after {', '.join(map(str, looks(self.most)[:4]))}, … seeds, {self.most} at most; stop when the "
+                f"look after {', '.join(map(str, look_schedule(self.most)[:4]))}, … seeds, {self.most} at most; stop when the "
                 f"confidence sequence of every {what} decides it{', or one FAILs' if self.study.gate else ''}"
             ),
             "most": self.most,
@@ -74,10 +73,10 @@ class Until:
             "stopped": self._why,
         }
 
-    def parts(self, folder: Path, progress: Progress) -> Iterator[Study]:
-        """Give the study with the seeds of each batch in turn; its tables are in `folder` when the next is asked for."""
+    def batches(self, folder: Path, progress: Progress) -> Iterator[Study]:
+        """Yield the study with the seeds of each batch; its tables must be in `folder` before the next is requested."""
         self._seen = []
-        for count in looks(self.most):
+        for count in look_schedule(self.most):
             self._seen.append(count)
             self._decided, self._open, self._why = None, [], ""
             yield self.study.model_copy(update={"seeds": _first(self.study, count)})
@@ -86,7 +85,7 @@ class Until:
                 return
 
     def _look(self, folder: Path, count: int, progress: Progress) -> None:
-        """Judge the tables and write down what came of it."""
+        """Judge the tables and record the result in the manifest."""
         from ..analysis.gate.questions import questions
         from ..analysis.results import read_results
 
@@ -105,40 +104,42 @@ class Until:
         elif count == self.most:
             self._why = "most seeds reached"
         done = len(asked) - len(self._open)
-        left = f" (open: {_some(self._open)})" if self._open else ""
-        left += f"; {_some(fails)} FAILs, which decides the whole" if fails and self._open else ""
+        left = f" (open: {_shortened(self._open)})" if self._open else ""
+        left += f"; {_shortened(fails)} FAILs, which decides the whole" if fails and self._open else ""
         progress.note(
             f"after {counted(count, 'seed')}: {done} of {counted(len(asked), 'question')} decided{left}"
         )
         manifest = folder / "manifest.json"
         content = json.loads(manifest.read_text("utf-8"))
-        write_atomically(manifest, json.dumps({**content, "stopping": self.told}, indent=2).encode())
+        write_atomically(
+            manifest, json.dumps({**content, "stopping": self.manifest_entry}, indent=2).encode()
+        )
 
 
-def looked_before(folder: Path) -> dict[str, Any] | None:
-    """Return the looks that a folder's results were given before, if any, for the manifest of a study with set seeds.
+def earlier_looks(folder: Path) -> dict[str, Any] | None:
+    """Return the interim looks at a folder's earlier results, if any, for the manifest of a study with fixed seeds.
 
-    A number of seeds that is set after having looked does not undo the looks: "looked" keeps them.
+    Fixing the number of seeds after interim looks does not undo them, so the entry "looked" keeps them.
     """
     try:
-        held = json.loads((folder / "manifest.json").read_text("utf-8"))
-        told = held.get("stopping") or held.get("looked")
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        looks = manifest.get("stopping") or manifest.get("looked")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
-    return {**told, "stopped": "run on with a set number of seeds"} if isinstance(told, dict) else None
+    return {**looks, "stopped": "run on with a set number of seeds"} if isinstance(looks, dict) else None
 
 
 def _first(study: Study, count: int) -> int | list[int]:
     return count if isinstance(study.seeds, int) else study.seeds[:count]
 
 
-def _some(names: list[str]) -> str:
+def _shortened(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
 def _check(study: Study, most: int, is_own: bool) -> None:
-    """Raise BadInput for what can never be decided. is_own: `most` is the study's own number of seeds."""
+    """Raise BadInput if the study can never be decided. is_own: `most` is the study's own number of seeds."""
     from ..analysis.statistics.sequential import first_look
 
     least = first_look(study.gate.level if study.gate else 0.95)
@@ -167,8 +168,8 @@ def _check(study: Study, most: int, is_own: bool) -> None:
         check_decidable(study, most)
 
 
-def until_of(rule: Any, study: Study, seeds: Any, max_seeds: int | None) -> Until | None:
-    """Return how a study stops before its last seed, from options; None where it runs all of them."""
+def parse_until(rule: Any, study: Study, seeds: Any, max_seeds: int | None) -> Until | None:
+    """Return the stopping rule of the options; None if all seeds are run."""
     if rule is None:
         if max_seeds is not None:
             raise BadInput(

@@ -1,4 +1,4 @@
-"""Figures of a study. Every function returns a matplotlib Figure and touches no global state.
+"""Figures of a study. Every function returns a matplotlib Figure and changes no global state.
 
 `long_horizon`, `tastes`, `lorenz`, `differences`, `half_life` and `across_grid` draw one grid point's
 tables (across_grid: several); `arm_styles` gives arms the look that all of them share.

@@ -1,4 +1,4 @@
-"""Arms set against each other: paired differences, niche half-life, and a grid at a glance."""
+"""Figures that compare arms: paired differences, niche half-lives, and means across a grid."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def half_life(runs: pd.DataFrame, arms: Mapping[str, ArmStyle] | None = None) ->
 def half_lives(runs: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray, Survival]]:
     """Per arm: times (n,), whether censored (n,), and the Kaplan–Meier median over seeds.
 
-    A run without a time had nothing to halve and is left out.
+    A run without a time had no niche exposure to halve and is left out.
     """
     if not {"niche_half_life", "niche_half_life_censored"} <= set(runs.columns):
         return {}

@@ -1,4 +1,4 @@
-"""Long-horizon curves: what happened round by round, each exposure curve beside its twin."""
+"""Figures of curves over rounds, each exposure measure beside its twins for consumption and demand."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def span_of(found: Mapping[str, Curve], column: Column, zero: bool) -> tuple[flo
     floor = 0.0 if 0 <= low < 0.4 * high else low - pad
     ceiling = high + pad
     if ceiling > column.high:
-        # room for the line, and no tick beyond what is possible
+        # This leaves room for the line, without a tick beyond the possible range.
         ceiling = column.high + 0.02 * (column.high - max(floor, column.low))
     return max(floor, column.low), ceiling
 

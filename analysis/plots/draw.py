@@ -1,4 +1,4 @@
-"""Any figure of a study by name: what `echodrift plot` and `Result.plot` draw."""
+"""Draw any figure of a study by name, for `echodrift plot` and `Result.plot`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..results import Results
 
 MOST_SERIES = 12
-"""Arms that get a panel of curves by a design key."""
+"""Most arms with a panel each in curves by a design key."""
 
 
 def draw(results: Results, *measures: str, **wanted: Any) -> Figure:
@@ -90,7 +90,7 @@ def _by_key(
         wide.columns = [f"{measure}|{name}" for name in shown]
         parts.append(wide)
         for name in shown:
-            # an arm's letter says enough where there are many
+            # The arm is named in the title only if there are several.
             title = f"{column.title}: {clean(name, 60)}" if len(names) > 1 else column.title
             rows.append(replace(column, name=f"{measure}|{name}", title=title))
             zero += [f"{measure}|{name}"] if asked.vs is not None else []

@@ -1,4 +1,4 @@
-"""Trade-off frontier: welfare against niche exposure, miscalibration as color, and the way that arms went."""
+"""Trade-off frontier: welfare against niche exposure, miscalibration as color, and each arm's path over time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 AXES = ("niche_exposure", "welfare", "miscalibration")
 """Across, up, and color. Of the last, less is better; of the others more."""
 STEPS = 5
-"""Points of the way from start to end."""
+"""Points of an arm's path from start to end."""
 
 
 def frontier(

@@ -1,4 +1,4 @@
-"""Which figures a study gets, what each is for, and how to read it."""
+"""The figures that a report shows for each grid point, with alt texts and reading guides."""
 
 from __future__ import annotations
 

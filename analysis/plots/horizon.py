@@ -1,4 +1,4 @@
-"""The long horizon: every measure over the rounds, with its paired difference from one arm below it."""
+"""Curves of measures over rounds, each with its paired difference from a reference arm below it."""
 
 from __future__ import annotations
 

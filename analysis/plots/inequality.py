@@ -64,7 +64,7 @@ def _panel(ax: Axes, mean: pd.Series, what: str, when: str, styles: Mapping[str,
             demand.index, demand.min(axis=1), demand.max(axis=1), color="#bdbdbd", linewidth=2.2, zorder=1
         )
     ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.7, linestyle=(0, (1, 2)), zorder=1)
-    # how far a curve lies below the diagonal orders the arms here
+    # Arms are ranked by how far their curve lies below the diagonal.
     shown = foreground({name: float(table[name].mean()) for name in table if name in styles}, styles)
     for place, (name, style) in enumerate(styles.items()):
         if name in table and name not in shown:

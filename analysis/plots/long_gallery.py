@@ -1,4 +1,4 @@
-"""Which figures of the long horizon and of the grid a report shows by itself, with how to read them."""
+"""The figures that a report shows of the long run and across the grid, with reading guides."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ..results import Point, Results
 
 MOST_MULTIPLES = 24
-"""Grid points that the report draws small multiples of; phase diagrams take more."""
+"""Most grid points for which the report draws small multiples; phase diagrams take more."""
 MOST_PHASES = 3
-"""Measures with a phase diagram in the report."""
+"""Most measures with a phase diagram in the report."""
 MOST_ARMS = 6
-"""Arms in those."""
+"""Most arms in a phase diagram."""
 
 RIDGE_GUIDE = (
     "Every band is a tenth of the catalog of round 0, darker = more popular then; gray items were born later. "

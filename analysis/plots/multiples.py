@@ -102,7 +102,7 @@ def _cells(
         return [[("", "", rounds)]], 1, ""
     if len(keys) == 1:
         values = shown(keys[0], MOST_ACROSS * MOST_DOWN)
-        # not one of 4 and one of 1, where 3 and 2 do
+        # Rows are filled evenly: five panels become 3 and 2, not 4 and 1.
         across = min(next((n for n in (3, 4) if len(values) <= n * n), MOST_ACROSS), len(values))
         across = max(across, 2)
         parts = [

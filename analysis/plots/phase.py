@@ -126,7 +126,7 @@ def phase(
             ax.set_facecolor("#eeeeee")
             _write(ax, across, up, mean, half, level, norm, colors, column, per_row)
             if limit is not None:
-                _flip(ax, across, up, mean, limit)
+                _limit_line(ax, across, up, mean, limit)
             title = f"{styles[names[place]].letter} {names[place]}"
             head(ax, title, {1: 44, 2: 19, 3: 14}[per_row])
             lowest = place + per_row >= len(names)
@@ -178,14 +178,14 @@ def _write(
         y = (up.edges[i] + up.edges[i + 1]) / 2
         fits = mean.size <= MOST_WRITTEN and wide[j] > 0.062 * len(text) + 0.06 and high[i] > 0.16
         if fits:
-            # in front of the line, with a rim of the cell's own color
+            # The text is in front of the line, with a rim in the color of the cell.
             rim = [withStroke(linewidth=2.2, foreground=color)]
             ax.text(
                 x, y, text, size=7, color=ink, ha="center", va="center_baseline", zorder=5, path_effects=rim
             )
-        # a cell of one seed has no interval: its side is open, too
+        # With one seed there is no interval, so the side of the limit is undecided, too.
         if level is not None and not abs(mean[i, j] - level) > half[i, j]:
-            # above the number, or beside it where the cell is low
+            # The dot goes above the number, or beside it if the cell is low.
             above = 0.1 if fits and high[i] > 0.3 else 0.0
             beside = 0.03 + 0.031 * len(text) if fits and not above else 0.0
             x += beside / wide[j] * (across.edges[j + 1] - across.edges[j])
@@ -203,13 +203,13 @@ def _number(column: Column, value: float) -> str:
     return text.replace("-", "−")
 
 
-def _flip(ax: Axes, across: Axis, up: Axis, mean: np.ndarray, limit: float) -> None:
-    """The line between what lies below the limit and what does not."""
+def _limit_line(ax: Axes, across: Axis, up: Axis, mean: np.ndarray, limit: float) -> None:
+    """Draw the line between the cells below the limit and the others."""
     style: dict[str, Any] = {"colors": "#111111", "linewidths": 1.8, "linestyles": "solid"}
     smooth = all(is_numeric(each.values) for each in (across, up)) and min(mean.shape) > 1
     if smooth and np.isfinite(mean).all():
         if mean.min() < limit <= mean.max():
-            # out to the borders of the panel, where nothing is known beyond the outer cells
+            # The line extends to the borders of the panel, with the values of the outer cells.
             x, y = (np.concatenate([each.edges[:1], each.centers, each.edges[-1:]]) for each in (across, up))
             ax.contour(x, y, np.pad(mean, 1, mode="edge"), levels=[limit], **style)
         return

@@ -1,4 +1,4 @@
-"""What somebody asks to see of a study, checked against what is there, before anything is drawn."""
+"""Check a request for a figure against the results of a study, before anything is drawn."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _at(results: Results, by: Sequence[str], given: dict[str, Any]) -> dict[str,
                 )
             found[key] = fitting[0]
         else:
-            # given keys first: of keys that vary together, one decides the others
+            # Keys given by the user come first: among keys that vary together, one determines the others.
             later = {k: v for k, v in given.items() if k not in found}
             part = rows
             for other, value in later.items():

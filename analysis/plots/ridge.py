@@ -1,4 +1,4 @@
-"""The flow of exposure: which share of it went to which popularity decile, over the rounds."""
+"""Shares of exposure by popularity decile over rounds, as stacked areas."""
 
 from __future__ import annotations
 

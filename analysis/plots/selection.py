@@ -1,4 +1,4 @@
-"""Parts of a study's tables that a figure is made of: values of keys, windows of rounds, paired differences."""
+"""Select data for figures from a study's tables: values of keys, windows of rounds, paired differences."""
 
 from __future__ import annotations
 

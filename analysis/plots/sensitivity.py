@@ -1,4 +1,4 @@
-"""Which assumption drives an answer: sensitivity indices as bars with their intervals."""
+"""Bar charts of sensitivity indices with intervals: which assumption drives a result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sensitivity(table: pd.DataFrame, what: str, *, note: str = "") -> Figure:
     """Bars of sensitivity indices, largest first, with their intervals; a panel per method.
 
     `table` is what `panels` returns: columns key, index, low, high, method.
-    `what` says of what, in words.
+    `what` describes the quantity that the indices are of.
     """
     with look():
         methods = list(dict.fromkeys(table["method"])) if len(table) else []

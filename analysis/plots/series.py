@@ -1,4 +1,4 @@
-"""From a table of rounds to curves: mean over seeds with a 95 % t band, thinned where rounds are many."""
+"""Compute curves from a table of rounds: means over seeds with 95 % t bands, binned if there are many rounds."""
 
 from __future__ import annotations
 

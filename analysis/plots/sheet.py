@@ -1,4 +1,4 @@
-"""The page that panels stand on: title, legend, rows of panels, footnote, all placed in inches."""
+"""Layout of a figure in inches: title, legend, rows of panels, footnote."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OF_INTERVALS: ContextVar[str] = ContextVar("of_intervals", default="")
 
 @contextmanager
 def of_intervals(text: str) -> Iterator[None]:
-    """Say `text` in the footnote of every figure drawn within that has t intervals over seeds."""
+    """Add `text` to the footnote of every figure with t intervals over seeds that is drawn in this context."""
     before = _OF_INTERVALS.set(text)
     try:
         yield
@@ -64,7 +64,7 @@ def sheet(
     `heading` is the space above a row for panel titles, `left` the space for tick labels, `gap` the
     space between panels of a row (default: as left of the first, for tick labels of their own), `right`
     what is kept free beside the last. With `arms` there is a legend under the title. `intervals`: the
-    figure has t intervals over seeds, of which `of_intervals` may have something to say.
+    figure has t intervals over seeds, so a text set by `of_intervals` is added to its footnote.
     """
     note = f"{note} {_OF_INTERVALS.get()}".strip() if intervals else note
     titles = textwrap.wrap(clean(title, 400), 54) or [""]
@@ -172,7 +172,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[ArmStyle, float]], size: float = 7
         return
     low, high = ax.get_ylim()
     panel = ax.bbox.height * WIDTH / ax.figure.bbox.width
-    # beside a panel of the whole page there is no more room than beside half of one
+    # The margin beside a full-width panel is no wider than that beside a half-width one.
     near = min(1.0, 1.95 / (ax.bbox.width * WIDTH / ax.figure.bbox.width))
     ordered = sorted(ends, key=lambda end: (end[1], end[0].letter))
     at = np.array([(y - low) / (high - low) * panel if high > low else panel / 2 for _, y in ordered])

@@ -142,12 +142,12 @@ def _layout(people: pd.DataFrame, ties: pd.DataFrame, by: str) -> tuple[dict[int
     between = ties[(ties["by"] == by) & (ties["one"] != ties["other"])]
     for one, other, number in between[["one", "other", "ties"]].itertuples(index=False):
         if one in graph and other in graph:
-            # per possible pair of people, so that a large community is not near to everybody for its size
+            # Weights are per possible pair of people; otherwise a large community would be near all others.
             graph.add_edge(int(one), int(other), weight=float(number / np.sqrt(counts[one] * counts[other])))
     places = nx.spring_layout(graph, seed=SEED, weight="weight", iterations=200) if len(names) > 1 else {
         name: np.zeros(2) for name in names
     }  # fmt: skip
-    # discs take up half of the square
+    # The discs cover a fixed share of the square.
     radii = {name: float(np.sqrt(0.34 / np.pi * counts[name] / counts.sum())) for name in names}
     return _apart({name: np.asarray(place, float) for name, place in places.items()}, radii), radii
 

@@ -1,4 +1,4 @@
-"""How long tastes last, by their rank at round 0, beside the neutral shadow."""
+"""Figures of how long tastes last, by rank at round 0, beside the run's neutral shadow."""
 
 from __future__ import annotations
 

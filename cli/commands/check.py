@@ -8,9 +8,9 @@ from ..study_options import Debug, Set, StudyArgument, check_beyond_schema, chec
 
 def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = False) -> None:
     """Check a study without running it, and warn about weak conclusions."""
+    from ...scenarios.design.drawn_studies import describe_design
     from ...scenarios.design.load import load_study
     from ...scenarios.design.plan import expand
-    from ...scenarios.design.uncertainty import design_in_words
     from ...scenarios.execution.memory import describe_memory
     from ...wording import counted
     from ..catalog import warnings
@@ -25,9 +25,9 @@ def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = 
     for warning in warnings(chosen):
         print(f"warning: {warning}")
     arms, runs = counted(len(chosen.arms), "arm"), counted(len(expand(chosen)), "run")
-    varied = design_in_words(chosen)
+    varied = describe_design(chosen)
     print(f'"{chosen.name}" is fine: {arms}, {varied}{runs} of {counted(chosen.rounds, "round")}.')
     if chosen.gate is not None:
-        arms, lines = chosen.gate.in_words
+        arms, lines = chosen.gate.describe()
         print(f"gate: {arms}\n      {lines}")
     print(describe_memory(chosen))

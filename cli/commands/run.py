@@ -29,7 +29,7 @@ def run(
     debug: Debug = False,
 ) -> int:
     """Run a study (or go on with it) and write tables, figures and a report."""
-    from ...scenarios.design.changes import changed
+    from ...scenarios.design.changes import describe_changes
     from ...scenarios.design.load import load_study
     from ...scenarios.execution.progress import progress_display
     from ...scenarios.runner import RunOptions, default_folder, run_study
@@ -47,7 +47,7 @@ def run(
         until=stopping_rule(options, chosen, overrides, study),
         progress=progress_display(not quiet),
         command=["echodrift", *sys.argv[1:]],
-        changed=changed(study, overrides, chosen),
+        changed=describe_changes(study, overrides, chosen),
     )
     _print_gate_warnings(check_beyond_schema(run_options.full_study(chosen), overrides, study), quiet)
     folder = run_study(chosen, options.out or default_folder(chosen), run_options)

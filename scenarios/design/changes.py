@@ -1,4 +1,4 @@
-"""What options put over a study: which of them a mistake came from, and what they changed in the end."""
+"""Options that override a study: report what they changed, and which option caused a mistake."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from ...errors import BadInput, EchodriftError
 from ...keys import differences
 from ...wording import short, unquoted
-from ..specs.overrides import Override, placed_in
+from ..specs.overrides import Override, overridden_paths
 from ..specs.study import Study
 from ..specs.validation import traced
 from .load import label_of, load_study
 
 
-def changed(
+def describe_changes(
     source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override], study: Study
 ) -> list[str]:
     """Return what differs between a study as written and as run: "key: old → new", one per key.
 
-    Where the study cannot be read without its options, what they say is all that is known.
+    If the study is invalid without its options, the old values are unknown and left out.
     """
     overrides = list(overrides)
     if not overrides:
@@ -37,19 +37,19 @@ def changed(
 
 
 @contextmanager
-def told_where(
+def trace_mistakes(
     source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override], study: Study
 ) -> Iterator[None]:
-    """Say of every mistake inside where its key was written: an option, or the file. study: as loaded from both."""
+    """Trace every mistake raised inside to the option or file that its key came from. study: as loaded from both."""
     try:
         yield
     except BadInput as error:
-        placed = placed_in(study.model_dump(mode="json"), overrides)
+        placed = overridden_paths(study.model_dump(mode="json"), overrides)
         raise traced(error, label_of(source), placed, [arm.name for arm in study.arms]) from None
 
 
 def _by_name(study: Study) -> dict[str, Any]:
-    """Return a study's fields, with its arms and groups under their names."""
+    """Return a study's fields, with its arms and groups as tables keyed by name."""
     data = study.model_dump(mode="json", exclude_none=True)
     for holder, key in ((data, "arms"), (data["world"], "groups")):
         if isinstance(holder.get(key), list):

@@ -1,11 +1,11 @@
-"""What can be said about the gate of a study before anything is run."""
+"""Check the gate of a study before any run: wrong names and bounds, and gates that can never be decided."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from ...agents.settings import WorldConfig
-from ...errors import BadInput, Mistake, Way, did_you_mean
+from ...errors import BadInput, KeyPath, Mistake, did_you_mean
 from ...wording import counted, format_key
 from ..specs.gate import GateConfig, GateLine
 from ..specs.study import Arm, Study
@@ -26,35 +26,35 @@ at_least = "baseline - 0.01"
 def check_gate(study: Study) -> list[str]:
     """Raise BadInput for a gate on an arm or a measure that the study does not have, one line per mistake.
 
-    Returns warnings: what makes its answer UNDECIDED for certain, or likely.
+    Returns warnings about whatever makes its answer UNDECIDED, for certain or probably.
     """
     gate = study.gate
     if gate is None:
         return []
-    wrong = list(_unknown(study, gate)) or list(_misread(gate))
+    wrong = list(_unknown_names(study, gate)) or list(_bad_bounds(gate))
     if wrong:
         raise BadInput(*wrong)
     seeds = len(seeds_of(study))
-    doubtful = [*_never(study, gate, seeds), *_no_margin(gate), *_narrow(gate, seeds)]
+    doubtful = [*_undecidable(study, gate, seeds), *_without_margin(gate), *_few_seeds(gate, seeds)]
     return [f"warning: {mistake}" for mistake in doubtful]
 
 
 def check_decidable(study: Study, most: int | None = None) -> None:
-    """Raise BadInput for a study that has no gate, or one that no run of it can decide.
+    """Raise BadInput for a study without a gate, or with one that no run of it can decide.
 
-    most: seeds that it may run, where they are not the study's own.
+    most: highest number of seeds, if it is not the study's own.
     """
     if study.gate is None:
         text = f"this study has no gate. Add one to it, for example\n\n{EXAMPLE}"
         raise BadInput(Mistake(text, ("gate",)))
-    wrong = list(_unknown(study, study.gate))
-    wrong = wrong or list(_never(study, study.gate, most or len(seeds_of(study)), most))
+    wrong = list(_unknown_names(study, study.gate))
+    wrong = wrong or list(_undecidable(study, study.gate, most or len(seeds_of(study)), most))
     if wrong:
         raise BadInput(*wrong)
 
 
-def _unknown(study: Study, gate: GateConfig) -> Iterator[Mistake]:
-    """Arms and measures that are not there, and pairs that can never differ."""
+def _unknown_names(study: Study, gate: GateConfig) -> Iterator[Mistake]:
+    """Yield mistakes about arms and measures that do not exist, and about arms that can never differ."""
     arms = [arm.name for arm in study.arms]
     for key in ("baseline", "candidate"):
         name = getattr(gate, key)
@@ -62,11 +62,11 @@ def _unknown(study: Study, gate: GateConfig) -> Iterator[Mistake]:
             text = f'no arm is named "{name}".{did_you_mean(name, arms)} Arms: {", ".join(arms)}'
             yield Mistake(text, ("gate", key))
     for place, line in gate.lines:
-        way = (*place, "measure")
-        yield from (Mistake(text, way, (way, *about)) for text, *about in _not_taken(study, line.measure))
+        path = (*place, "measure")
+        yield from (Mistake(text, path, (path, *about)) for text, *about in _bad_measure(study, line.measure))
     if {gate.baseline, gate.candidate} <= set(arms):
         points = [{arm.name: arm for arm in point.arms} for _, point in grid_points(study)]
-        if all(_alike(arms_at[gate.baseline], arms_at[gate.candidate]) for arms_at in points):
+        if all(_same_settings(arms_at[gate.baseline], arms_at[gate.candidate]) for arms_at in points):
             text = (
                 f'"{gate.baseline}" and "{gate.candidate}" are the same but for their names, so every difference is '
                 "0; name two arms that differ"
@@ -75,12 +75,12 @@ def _unknown(study: Study, gate: GateConfig) -> Iterator[Mistake]:
             yield Mistake(text, ("gate",), (("gate",), *both))
 
 
-def _alike(one: Arm, other: Arm) -> bool:
+def _same_settings(one: Arm, other: Arm) -> bool:
     return one.model_dump(exclude={"name"}) == other.model_dump(exclude={"name"})
 
 
-def _not_taken(study: Study, name: str) -> Iterator[tuple[str, *tuple[Way, ...]]]:
-    """What is wrong with the name of a measure in this study, and the keys that can be behind it, too."""
+def _bad_measure(study: Study, name: str) -> Iterator[tuple[str, *tuple[KeyPath, ...]]]:
+    """Yield what is wrong with the name of a measure in this study, with other keys that may have caused it."""
     from ...analysis.measures import MEASURES, measure_class
 
     base, _, part = name.partition(":")
@@ -88,16 +88,16 @@ def _not_taken(study: Study, name: str) -> Iterator[tuple[str, *tuple[Way, ...]]
         close = did_you_mean(base, MEASURES)
         yield (f'there is no measure "{name}".{close} `echodrift list measures` shows all',)
     elif study.measures and base not in study.measures:
-        text = f'this study does not take "{base}": add it to measures ({", ".join(study.measures)})'
+        text = f'this study does not compute "{base}": add it to measures ({", ".join(study.measures)})'
         yield text, ("measures",)
     elif part and not measure_class(base).splits:
         yield (f'"{base}" is not a mean over users, so there is no "{name}"',)
     elif part and part.partition("=")[0] not in ("treated", *study.split_by):
         kind = part.partition("=")[0]
         yield (
-            f'"{name}" is not taken: add split_by = ["{kind}"] to the study'
+            f'"{name}" is not computed: add split_by = ["{kind}"] to the study'
             if kind in ("group", "community")
-            else f'"{name}": people are told apart by group=NAME or community=NUMBER',
+            else f'"{name}": users are split by group=NAME or community=NUMBER',
             ("split_by",),
         )
     elif part and isinstance(study.world, WorldConfig):
@@ -109,8 +109,8 @@ def _not_taken(study: Study, name: str) -> Iterator[tuple[str, *tuple[Way, ...]]
             yield text, ("world", "groups"), ("world", "communities")
 
 
-def _never(study: Study, gate: GateConfig, seeds: int, most: int | None = None) -> Iterator[Mistake]:
-    """What makes a decision impossible: too few seeds, a horizon without rounds or values."""
+def _undecidable(study: Study, gate: GateConfig, seeds: int, most: int | None = None) -> Iterator[Mistake]:
+    """Yield what makes a decision impossible: too few seeds, a horizon without rounds or values."""
     from ...analysis.gate.judge import NO_SALTELLI
     from ...analysis.statistics.resampling import fewest_values
     from ...analysis.statistics.sequential import first_look
@@ -128,33 +128,33 @@ def _never(study: Study, gate: GateConfig, seeds: int, most: int | None = None) 
         yield Mistake(text, ("gate",), (("seeds",), ("gate", "method"), ("gate", "level")))
     if study.uncertainty is not None and study.uncertainty.design == "saltelli":
         yield Mistake(NO_SALTELLI, ("gate",), (("uncertainty", "design"),))
-    told: dict[Mistake, None] = {}
+    found: dict[Mistake, None] = {}
     for _, point in grid_points(study):
         for place, line in gate.lines:
-            told |= dict.fromkeys(_empty(point, place, line, gate.horizon))
-    yield from told
+            found |= dict.fromkeys(_bad_horizon(point, place, line, gate.horizon))
+    yield from found
 
 
-def _empty(point: Study, place: Way, line: GateLine, of_gate: str) -> Iterator[Mistake]:
-    """What is wrong with the rounds that count for a line at a grid point."""
+def _bad_horizon(point: Study, place: KeyPath, line: GateLine, of_gate: str) -> Iterator[Mistake]:
+    """Yield what is wrong with the rounds of a line at a grid point."""
     from ...analysis.gate.bounds import parse_horizon
     from ...analysis.measures import measure_class
 
     horizon = line.horizon or of_gate
-    way: Way = (*place, "horizon") if line.horizon else ("gate", "horizon")
-    about = (way, ("rounds",))
+    path: KeyPath = (*place, "horizon") if line.horizon else ("gate", "horizon")
+    about = (path, ("rounds",))
     try:
         first, last = parse_horizon(horizon).window(point.rounds)
     except ValueError as error:
-        yield Mistake(f'{error}; shorten it, raise rounds, or write "all rounds"', way, about)
+        yield Mistake(f'{error}; shorten it, raise rounds, or write "all rounds"', path, about)
         return
     every = measure_class(line.measure.partition(":")[0]).every
     if last // every * every < first:
         text = f'"{horizon}" holds no round in which {line.measure} is measured (every {every} rounds)'
-        yield Mistake(text, way, about)
+        yield Mistake(text, path, about)
 
 
-def _no_margin(gate: GateConfig) -> Iterator[Mistake]:
+def _without_margin(gate: GateConfig) -> Iterator[Mistake]:
     for place, line in gate.lines:
         if not line.bound.has_margin:
             side, sign = ("at_least", "-") if line.at_least is not None else ("at_most", "+")
@@ -165,34 +165,34 @@ def _no_margin(gate: GateConfig) -> Iterator[Mistake]:
             yield Mistake(text, place)
 
 
-FEW = 20
+MIN_BCA_SEEDS = 20
 """Seeds below which BCa intervals are too narrow (docs/statistics.md)."""
 
 
-def _misread(gate: GateConfig) -> Iterator[Mistake]:
-    """Give what is wrong with bounds: none can be passed, or none can be failed."""
+def _bad_bounds(gate: GateConfig) -> Iterator[Mistake]:
+    """Yield mistakes about bounds that no value, or every value, satisfies."""
     lines = gate.lines
-    for way, line in lines:
-        yield from (Mistake(text, way) for text in _out_of_reach(line))
-    for place, (way, line) in enumerate(lines):
+    for path, line in lines:
+        yield from (Mistake(text, path) for text in _out_of_reach(line))
+    for place, (path, line) in enumerate(lines):
         for before, other in lines[:place]:
-            if _about(gate, line) == _about(gate, other):
-                yield from (Mistake(text, way, (before, way)) for text in _beside(line, other, before))
+            if _measure_and_horizon(gate, line) == _measure_and_horizon(gate, other):
+                yield from (Mistake(text, path, (before, path)) for text in _conflicts(line, other, before))
 
 
-def _narrow(gate: GateConfig, seeds: int) -> Iterator[Mistake]:
-    """Give a warning about bootstrap intervals over few seeds."""
-    if gate.method == "bootstrap" and seeds < FEW:
-        text = f'bootstrap intervals over {seeds} seeds are too narrow; take {FEW} or more, or method = "t"'
+def _few_seeds(gate: GateConfig, seeds: int) -> Iterator[Mistake]:
+    """Yield a warning about bootstrap intervals over few seeds."""
+    if gate.method == "bootstrap" and seeds < MIN_BCA_SEEDS:
+        text = f'bootstrap intervals over {seeds} seeds are too narrow; take {MIN_BCA_SEEDS} or more, or method = "t"'
         yield Mistake(text, ("gate", "method"))
 
 
-def _about(gate: GateConfig, line: GateLine) -> tuple[str, str]:
+def _measure_and_horizon(gate: GateConfig, line: GateLine) -> tuple[str, str]:
     return line.measure, line.horizon or gate.horizon
 
 
 def _out_of_reach(line: GateLine) -> Iterator[str]:
-    """A share lies in 0…1, so a margin of 1 is kept, or missed, whatever happens."""
+    """Yield a mistake if the range of the measure alone decides the bound, as 0…1 does for a share and a margin of 1."""
     from ...analysis.measures.columns import describe, is_share
 
     column, bound = describe(line.measure), line.bound
@@ -208,7 +208,7 @@ def _out_of_reach(line: GateLine) -> Iterator[str]:
         )
 
 
-def _beside(line: GateLine, other: GateLine, before: Way) -> Iterator[str]:
+def _conflicts(line: GateLine, other: GateLine, before: KeyPath) -> Iterator[str]:
     same_side = (line.at_least is None) == (other.at_least is None)
     if same_side and line.bound == other.bound:
         yield f"says the same as {format_key(before)}; remove one of them"

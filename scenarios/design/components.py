@@ -1,4 +1,4 @@
-"""The arms of a study: policies, rerankers and platforms checked, and their defaults written down."""
+"""Check the policies, rerankers and platforms of a study's arms, and fill in their defaults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ...errors import BadInput, Mistake, Way
+from ...errors import BadInput, KeyPath, Mistake
 from ...policies.registry import (
     build_log_transform,
     build_policy,
@@ -26,17 +26,19 @@ from .switches import check_switches, switched_policy
 
 
 def spell_out(study: Study, label: str, placed: Placed = ()) -> Study:
-    """Return the study with every default of its policies and rerankers written down, and check them.
+    """Return the study with every default of its policies and rerankers filled in, and check them.
 
-    A mistake names the option that is behind it, else the label.
+    A mistake names the option that caused it, otherwise the label.
     """
     try:
-        return study.model_copy(update={"arms": [_checked(study, place) for place in range(len(study.arms))]})
+        return study.model_copy(
+            update={"arms": [_checked_arm(study, place) for place in range(len(study.arms))]}
+        )
     except BadInput as error:
         raise traced(error, label, placed, [arm.name for arm in study.arms]) from None
 
 
-def _checked(study: Study, place: int) -> Arm:
+def _checked_arm(study: Study, place: int) -> Arm:
     arm = study.arms[place]
     merged = {**study.platform.model_dump(mode="json"), **arm.platform}
     try:
@@ -44,26 +46,26 @@ def _checked(study: Study, place: int) -> Arm:
     except BadInput as error:
         raise error.inside("arms", place, "platform") from None
     try:
-        arm = spelled_out(arm)
+        arm = spell_out_arm(arm)
     except BadInput as error:
         raise error.inside("arms", place) from None
     check_switches(study, place)
     return arm
 
 
-def spelled_out(arm: Arm) -> Arm:
+def spell_out_arm(arm: Arm) -> Arm:
     """Return the arm with every default of its policy, rerankers and log transforms, and of its switches.
 
-    A switched policy without a kind stays as written: it is put over the arm's own. Raises BadInput; its keys
-    are those inside the arm.
+    A switched policy without a kind stays as written: it overrides fields of the arm's own. Raises BadInput with
+    keys relative to the arm.
     """
-    policy, parts = _spelled_out(arm.policy, arm.rerank, arm.transform, ())
+    policy, parts = _spell_out_parts(arm.policy, arm.rerank, arm.transform, ())
     switches = []
-    models: list[tuple[dict[str, Any], Way]] = [(policy, ())]
+    models: list[tuple[dict[str, Any], KeyPath]] = [(policy, ())]
     reranks, transforms = [parts["rerank"]], [parts["transform"]]
     for number, switch in enumerate(arm.switch):
-        where: Way = ("switch", number)
-        whole, changed = _spelled_out(
+        where: KeyPath = ("switch", number)
+        whole, changed = _spell_out_parts(
             switched_policy(arm, switch),
             arm.rerank if switch.rerank is None else switch.rerank,
             arm.transform if switch.transform is None else switch.transform,
@@ -72,7 +74,8 @@ def spelled_out(arm: Arm) -> Arm:
         )
         models.append((whole, where))
         purge = [
-            _filled(given, (*where, "purge", i), _transform_config) for i, given in enumerate(switch.purge)
+            _with_defaults(given, (*where, "purge", i), _transform_config)
+            for i, given in enumerate(switch.purge)
         ]
         reranks.append(changed["rerank"])
         transforms += [changed["transform"], purge]
@@ -83,49 +86,52 @@ def spelled_out(arm: Arm) -> Arm:
             update["policy"] = whole
         switches.append(switch.model_copy(update={**update, "purge": purge}))
     for model, where in models if switches else []:
-        # switches come one after the other: any model can meet any rerankers and any log of the arm
+        # Switches follow each other, so any policy may run with any rerankers and any log transforms of the arm.
         for rerank in reranks:
-            _go_together(model, rerank, [], where)
+            _check_compatible(model, rerank, [], where)
         for transform in transforms:
-            _go_together(model, [], transform, where)
+            _check_compatible(model, [], transform, where)
     return arm.model_copy(update={"policy": policy, **parts, "switch": switches})
 
 
-def _spelled_out(
+def _spell_out_parts(
     policy: dict[str, Any],
     rerank: list[dict[str, Any]],
     transform: list[dict[str, Any]],
-    where: Way,
+    where: KeyPath,
     own: Collection[str] = ("rerank", "transform"),
 ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-    """Return a policy and what stands around it, spelled out, having checked that they go together.
+    """Return a policy, its rerankers and its log transforms with all defaults, after checking that they are compatible.
 
-    own: which of them is written here; what a switch leaves as it was is put aside behind a reference arm.
+    own: parts that are written at this place; a reference arm ignores those that a switch left unchanged.
     """
-    policy = _filled(policy, (*where, "policy"), _policy_config)
+    policy = _with_defaults(policy, (*where, "policy"), _policy_config)
     kind = policy["kind"]
     for name, given in (("rerank", rerank), ("transform", transform)):
         if kind in REFERENCE_ARMS and given and name in own:
             what = "reranked" if name == "rerank" else "given another log"
             text = f'policy kind = "{kind}" is a reference arm and cannot be {what}; remove {name}'
-            raise BadInput(_among(text, where, name, name, "policy"))
+            raise BadInput(_mistake(text, where, name, name, "policy"))
     parts = {
-        "rerank": [_filled(each, (*where, "rerank", i), _reranker_config) for i, each in enumerate(rerank)],
+        "rerank": [
+            _with_defaults(each, (*where, "rerank", i), _reranker_config) for i, each in enumerate(rerank)
+        ],
         "transform": [
-            _filled(each, (*where, "transform", i), _transform_config) for i, each in enumerate(transform)
+            _with_defaults(each, (*where, "transform", i), _transform_config)
+            for i, each in enumerate(transform)
         ],
     }
-    _go_together(policy, **parts, where=where)
+    _check_compatible(policy, **parts, where=where)
     return policy, parts
 
 
-def _go_together(
+def _check_compatible(
     policy: dict[str, Any],
     rerank: list[dict[str, Any]],
     transform: list[dict[str, Any]],
-    where: Way,
+    where: KeyPath,
 ) -> None:
-    """Raise BadInput where a reranker needs what the policy does not give, or a transform gives what it cannot use."""
+    """Raise BadInput if the policy does not provide what a reranker needs, or cannot use a transform's output."""
     if policy["kind"] in REFERENCE_ARMS:
         return
     fields = {name: value for name, value in policy.items() if name != "kind"}
@@ -136,16 +142,16 @@ def _go_together(
             )
         except BadInput as error:
             name = "transform or purge"
-            raise BadInput(_among(str(error), where, name, "transform", "purge", "policy")) from None
+            raise BadInput(_mistake(str(error), where, name, "transform", "purge", "policy")) from None
     if rerank:
         try:
             check_chain(build_policy(policy), [build_reranker(each) for each in rerank])
         except BadInput as error:
-            raise BadInput(_among(str(error), where, "rerank", "rerank", "policy")) from None
+            raise BadInput(_mistake(str(error), where, "rerank", "rerank", "policy")) from None
 
 
-def _among(text: str, where: Way, name: str, *about: str) -> Mistake:
-    """Return a mistake told under a name, that any of these parts of an arm or of a switch can be behind."""
+def _mistake(text: str, where: KeyPath, name: str, *about: str) -> Mistake:
+    """Return a mistake under a name that any of these parts of an arm or of a switch may have caused."""
     return Mistake(text, (*where, name), tuple((*where, part) for part in about))
 
 
@@ -161,7 +167,9 @@ def _transform_config(kind: str) -> type[BaseModel]:
     return log_transform_class(kind).Config
 
 
-def _filled(given: dict[str, Any], key: Way, config_of: Callable[[str], type[BaseModel]]) -> dict[str, Any]:
+def _with_defaults(
+    given: dict[str, Any], key: KeyPath, config_of: Callable[[str], type[BaseModel]]
+) -> dict[str, Any]:
     kind = given.get("kind")
     if not isinstance(kind, str):
         raise BadInput(Mistake('must name what to use, for example kind = "popularity"', (*key, "kind")))

@@ -1,4 +1,4 @@
-"""What the priors of a study draw: points of the unit cube from its sampler, and the values they stand for."""
+"""Draw values from the priors of a study: points of the unit cube from its sampler, mapped to values."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FloatArray = NDArray[np.float64]
 
 
 def draws_of(config: Uncertainty, seeds: Iterable[int]) -> list[dict[str, Any]]:
-    """Return what each seed draws: dotted key → value.
+    """Return the draw of each seed: dotted key → value.
 
-    A draw depends on the uncertainty and the seed alone, so that more seeds change no earlier one.
+    A draw depends only on the uncertainty and the seed, so adding seeds changes no earlier draw.
     """
     seeds = list(seeds)
     points = unit_points(config, seeds)
@@ -44,14 +44,14 @@ def draws_table(config: Uncertainty, seeds: Iterable[int]) -> pd.DataFrame:
 
 
 def world_seed(config: Uncertainty | None, seed: int) -> int:
-    """Return the seed of a run's random numbers: its own, or that of its replicate in a Saltelli design."""
+    """Return the seed of a run's random numbers: the seed itself, or its replicate in a Saltelli design."""
     return seed % config.replicates if config is not None and config.design == "saltelli" else seed
 
 
-def essence(config: Uncertainty | None) -> dict[str, Any]:
-    """Return what determines the draws of all seeds; more seeds or a larger base do not change it.
+def draw_identity(config: Uncertainty | None) -> dict[str, Any]:
+    """Return the settings that determine the draw of any given seed: more seeds or a larger base do not change them.
 
-    Empty without uncertainty. The order of the priors counts: each has a coordinate of its own.
+    Empty without uncertainty. The order of the priors matters: each has its own coordinate.
     """
     if config is None:
         return {}
@@ -65,7 +65,7 @@ def essence(config: Uncertainty | None) -> dict[str, Any]:
 
 
 def unit_points(config: Uncertainty, seeds: Sequence[int]) -> FloatArray:
-    """Return the points of the unit cube that seeds draw, (seeds, keys), each in [0, 1).
+    """Return the points of the unit cube of seeds, (seeds, keys), each in [0, 1).
 
     draws: point `seed` of the scrambled Sobol' sequence, or row `seed mod block` of the Latin hypercube of
     block `seed // block`. saltelli: row `seed // replicates` of Saltelli's design in SALib's order: for each
@@ -85,20 +85,22 @@ def unit_points(config: Uncertainty, seeds: Sequence[int]) -> FloatArray:
 
 
 def _sobol(keys: int, seed: int, wanted: NDArray[np.int64]) -> FloatArray:
-    """Return points of one scrambled Sobol' sequence by their numbers (ascending, each once)."""
+    """Return points of one scrambled Sobol' sequence by their numbers (ascending, without duplicates)."""
     from scipy.stats import qmc
 
     engine = qmc.Sobol(keys, scramble=True, seed=seed)
-    parts: list[FloatArray] = [engine.random(1)]  # one first: any other number would call for a power of two
-    held, at = [0], 1
+    parts: list[FloatArray] = [
+        engine.random(1)
+    ]  # Sobol warns if the first call does not draw 1 or a power of two.
+    numbers, position = [0], 1
     for stretch in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1):
         stretch = stretch[stretch > 0]
         if stretch.size:
-            engine.fast_forward(int(stretch[0]) - at)
+            engine.fast_forward(int(stretch[0]) - position)
             parts.append(engine.random(stretch.size))
-            held += stretch.tolist()
-            at = int(stretch[-1]) + 1
-    return np.concatenate(parts)[np.searchsorted(held, wanted)]
+            numbers += stretch.tolist()
+            position = int(stretch[-1]) + 1
+    return np.concatenate(parts)[np.searchsorted(numbers, wanted)]
 
 
 def _hypercubes(config: Uncertainty, keys: int, seeds: Sequence[int]) -> FloatArray:
@@ -124,10 +126,10 @@ def _saltelli(config: Uncertainty, keys: int, seeds: NDArray[np.int64]) -> Float
 
 
 def values_at(prior: Prior, points: FloatArray) -> list[Any]:
-    """Return what a prior has at points of [0, 1), by the inverse of its distribution function.
+    """Return the values of a prior at points of [0, 1), by the inverse of its distribution function.
 
-    Whole numbers: the curve reaches from low − ½ to high + ½ and is rounded, so that each number has the
-    probability of ½ to either side of it (uniform: all alike).
+    Whole numbers: the distribution extends from low − ½ to high + ½ and is rounded, so each number has the
+    probability of ½ to either side of it (uniform: all equal).
     """
     if prior.choice is not None:
         steps = np.cumsum(prior.weights or [1.0] * len(prior.choice))
@@ -135,13 +137,13 @@ def values_at(prior: Prior, points: FloatArray) -> list[Any]:
         return [prior.choice[min(int(at), len(prior.choice) - 1)] for at in chosen]
     low, high = prior.bounds
     wide = 0.5 if prior.whole else 0.0
-    found = np.clip(_curve(prior, points, low - wide, high + wide), low - wide, high + wide)
+    found = np.clip(_quantiles(prior, points, low - wide, high + wide), low - wide, high + wide)
     if prior.whole:
         return [int(value) for value in np.clip(np.floor(found + 0.5), low, high)]
     return [float(value) for value in found]
 
 
-def _curve(prior: Prior, points: FloatArray, low: float, high: float) -> FloatArray:
+def _quantiles(prior: Prior, points: FloatArray, low: float, high: float) -> FloatArray:
     if prior.normal is not None:
         from scipy.stats import truncnorm
 

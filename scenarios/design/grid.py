@@ -1,4 +1,4 @@
-"""The design points of a study, from `[grid]` and `[[zip]]`: every one is a study of its own, checked beforehand."""
+"""Expand `[grid]` and `[[zip]]` into design points: each is a validated study of its own."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 from ...analysis.results import design_keys as keys_of
 from ...config import plain
-from ...errors import BadInput, Way, did_you_mean
+from ...errors import BadInput, KeyPath, did_you_mean
 from ...keys import expand_key, parse_key, set_value
 from ..specs.study import Study
 from ..specs.validation import validate_study
-from .switches import refreshed
+from .switches import refresh_comparison_arms
 
 VARIED = ("world", "behavior", "platform", "arms", "rounds")
 """Parts of a study that a grid can vary."""
-MOST_POINTS = 10_000
-"""Points that a design may have."""
-OWN_TABLES = ("grid", "zip", "uncertainty")
-"""Tables of a study that say what varies; a study at one of its points has none of them."""
+MAX_POINTS = 10_000
+"""Most points that a design may have."""
+DESIGN_TABLES = ("grid", "zip", "uncertainty")
+"""Tables of a study that define what varies; the study at a design point has none of them."""
 
 
 def design_keys(study: Study) -> list[str]:
-    """Return the dotted keys that vary from point to point: those of the grid, then those of each zip table."""
+    """Return the dotted keys that vary from point to point: first those of the grid, then those of each zip table."""
     return keys_of({"grid": study.grid, "zip": study.zip})
 
 
@@ -37,12 +37,12 @@ def grid_points(study: Study, label: str = "study") -> list[tuple[dict[str, Any]
     """Return (values, study) for every point: all combinations of the grid and the rows of each zip table.
 
     The last key or table varies fastest. values: dotted key → value at this point; study: the whole study
-    with those values put in, without grid, zip tables and uncertainty. One point without values where
-    nothing varies. Raises BadInput for a key or value that does not fit, one line per mistake.
+    with those values, without grid, zip tables and uncertainty. If nothing varies, one point without
+    values. Raises BadInput for an invalid key or value, one line per mistake.
     """
     if not varied_keys(study) and not study.zip:
         return [({}, study)]
-    base = study.model_dump(mode="json", exclude_none=True, exclude=set(OWN_TABLES))
+    base = study.model_dump(mode="json", exclude_none=True, exclude=set(DESIGN_TABLES))
     _check(study, base, label)
     sides = [[{key: value} for value in values] for key, values in study.grid.items()]
     sides += [
@@ -50,8 +50,8 @@ def grid_points(study: Study, label: str = "study") -> list[tuple[dict[str, Any]
         for table in study.zip
     ]
     count = math.prod(len(side) for side in sides)
-    if count > MOST_POINTS:
-        raise BadInput(f"{label}: grid: {count} combinations; at most {MOST_POINTS} are allowed")
+    if count > MAX_POINTS:
+        raise BadInput(f"{label}: grid: {count} combinations; at most {MAX_POINTS} are allowed")
     points = []
     for parts in itertools.product(*sides):
         point = {key: value for part in parts for key, value in part.items()}
@@ -61,12 +61,12 @@ def grid_points(study: Study, label: str = "study") -> list[tuple[dict[str, Any]
             for key, value in point.items()
             for each in expand_key(base, key)
         ]
-        points.append((point, refreshed(validate_study(data, label, placed))))
+        points.append((point, refresh_comparison_arms(validate_study(data, label, placed))))
     return points
 
 
 def _where(study: Study, label: str, key: str) -> str:
-    """Return where a study varies a key, for messages."""
+    """Return the place in the file at which a study varies a key, for messages."""
     if key in study.grid:
         return f'{label}: grid."{key}"'
     number = next(number for number, table in enumerate(study.zip) if key in table)
@@ -74,7 +74,7 @@ def _where(study: Study, label: str, key: str) -> str:
 
 
 def _entries(study: Study, label: str) -> Iterator[tuple[str, str, list[Any] | None]]:
-    """Give (where it is written, key, values) of everything that varies; a prior has no list of values."""
+    """Yield (place in the file, key, values) of every key that varies; values is None for a prior."""
     for key, values in study.grid.items():
         yield f'grid."{key}"', key, values
     for number, table in enumerate(study.zip):
@@ -85,9 +85,9 @@ def _entries(study: Study, label: str) -> Iterator[tuple[str, str, list[Any] | N
 
 
 def _check(study: Study, base: dict[str, Any], label: str) -> None:
-    """Raise BadInput for keys that nothing can vary, for two that set the same thing, and for odd lists."""
+    """Raise BadInput for keys that cannot vary, keys that set the same value, and invalid lists of values."""
     wrong: list[str] = []
-    ways: dict[str, list[Way]] = {}
+    paths: dict[str, list[KeyPath]] = {}
     for written, key, values in _entries(study, label):
         where = f"{label}: {written}"
         try:
@@ -112,17 +112,17 @@ def _check(study: Study, base: dict[str, Any], label: str) -> None:
         listed = values or []
         if written.startswith("grid") and any(value in listed[:i] for i, value in enumerate(listed)):
             wrong.append(f"{where}: the same value is listed twice")
-        for other, taken in ways.items():
+        for other, taken in paths.items():
             if any(one[: len(two)] == two or two[: len(one)] == one for one in found for two in taken):
                 wrong.append(f"{where}: sets the same thing as {other}")
-        ways[written] = found
-    wrong += _uneven(study, label)
+        paths[written] = found
+    wrong += _bad_zip_tables(study, label)
     if wrong:
         raise BadInput("\n".join(wrong))
 
 
-def _uneven(study: Study, label: str) -> Iterator[str]:
-    """Give what is wrong with zip tables as tables."""
+def _bad_zip_tables(study: Study, label: str) -> Iterator[str]:
+    """Yield mistakes about the shape of zip tables: empty, of unequal lengths, or with duplicate rows."""
     for number, table in enumerate(study.zip):
         where = f"{label}: zip[{number}]"
         if not table:

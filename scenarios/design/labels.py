@@ -1,4 +1,4 @@
-"""The first columns of every table: which arm, grid point and seed a row belongs to."""
+"""The label columns in front of every table: arm, grid point and seed of a row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def labels(plan: Sequence[PlannedRun]) -> list[dict[str, Any]]:
-    """Return arm, grid columns and seed of every run; a grid column has one type."""
+    """Return arm, grid columns and seed of every run; all values of a grid column have one type."""
     keys = list(plan[0].grid) if plan else []
     columns = {key: one_type([run.grid[key] for run in plan]) for key in keys}
     return [
@@ -21,7 +21,7 @@ def labels(plan: Sequence[PlannedRun]) -> list[dict[str, Any]]:
 
 
 def one_type(values: list[Any]) -> list[Any]:
-    """Return values that a column can hold: of one type, other things than text and numbers as JSON."""
+    """Return values of one type, as a column needs; values that are neither text nor numbers become JSON."""
     kinds = {type(value) for value in values}
     if kinds == {int, float}:
         return [float(value) for value in values]

@@ -1,4 +1,4 @@
-"""Studies from files, names or tables: overridden and validated; and written out in full."""
+"""Load studies from files, names or mappings with overrides, validate them, and write them as TOML."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 from ...config import plain
 from ...errors import BadInput
-from ..specs.data_files import absolute
+from ..specs.data_files import with_absolute_paths
 from ..specs.files import LIBRARY, find_study, read_toml
-from ..specs.overrides import Override, put_over
+from ..specs.overrides import Override, apply_overrides
 from ..specs.study import Study
 from ..specs.validation import validate_study
 from .components import spell_out
+from .drawn_studies import check_overrides, spell_out_uncertainty
 from .grid import VARIED, grid_points, varied_keys
-from .switches import with_worlds
-from .uncertainty import check_overrides, settled
+from .switches import with_comparison_arms
 
 
 def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override] = ()) -> Study:
     """Return a validated study from a path, the name of one in the library, a mapping, or a Study.
 
-    overrides: put over what the study says, in order. Every key is checked, in the study and in every
-    combination of its grid; paths to data are made absolute: those in a file are relative to that file,
+    overrides: replace values of the study, in order. Every key is checked, in the study and at every
+    point of its grid. Paths to data are made absolute: those in a file are relative to that file,
     all others to the current folder. Raises BadInput with one line per mistake.
     """
     label, base = label_of(source), Path()
@@ -35,15 +35,15 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
         path = find_study(source)
         base = Path() if path.parent == LIBRARY else path.parent
         raw = plain(read_toml(path), label)
-    data = absolute(raw, base)
+    data = with_absolute_paths(raw, base)
     overrides = list(overrides)
     _check_quotes(data, label)
-    placed = put_over(data, overrides, label)
-    study = validate_study(absolute(data, Path()), label, placed)
+    placed = apply_overrides(data, overrides, label)
+    study = validate_study(with_absolute_paths(data, Path()), label, placed)
     check_overrides(study, overrides)
     if any(arm.switch for arm in study.arms) or any("[*]" in key for key in varied_keys(study)):
-        # whether arms are alike, or have a value, must not depend on which defaults are written down
-        study = with_worlds(spell_out(study, label, placed))
+        # Whether arms are equal, or have a value, must not depend on which defaults the file spells out.
+        study = with_comparison_arms(spell_out(study, label, placed))
     points = grid_points(study, label)
     spelled = spell_out(study, label, placed)
     for values, point in points:
@@ -51,12 +51,12 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
             spell_out(
                 point, f"{label}: at {', '.join(f'{key} = {value!r}' for key, value in values.items())}"
             )
-    # what a prior's ends are put into: the study at its first point, so that a grid may make room for them
-    return settled(spelled, points[0][1], label)
+    # The bounds of priors are checked in the study at its first grid point: only the grid may make them valid.
+    return spell_out_uncertainty(spelled, points[0][1], label)
 
 
 def label_of(source: str | Path | Mapping[str, Any] | Study) -> str:
-    """Return what messages call a study: its file, its name in the library, or "study" for a mapping."""
+    """Return the name of a study in messages: its file, its name in the library, or "study" for a mapping."""
     if isinstance(source, Study):
         return f'study "{source.name}"'
     if isinstance(source, Mapping):
@@ -68,7 +68,7 @@ def label_of(source: str | Path | Mapping[str, Any] | Study) -> str:
 
 
 def _check_quotes(data: dict[str, Any], label: str) -> None:
-    """Raise BadInput for a varied key without quotes, which TOML reads as a table in a table."""
+    """Raise BadInput for a varied key without quotes, which TOML reads as nested tables."""
     zipped, uncertainty = data.get("zip"), data.get("uncertainty")
     priors = uncertainty.get("priors") if isinstance(uncertainty, dict) else None
     tables = [("grid", data.get("grid"), 1), ("uncertainty.priors", priors, 2)]
@@ -78,18 +78,18 @@ def _check_quotes(data: dict[str, Any], label: str) -> None:
     ]
     for name, table, least in tables:
         for key, inside in table.items() if isinstance(table, dict) else ():
-            way = [key]
+            path = [key]
             while isinstance(inside, dict) and inside:
                 step = next(iter(inside))
-                way.append(step)
+                path.append(step)
                 inside = inside[step]
-            if len(way) > least and key in VARIED:
-                written = ".".join(way[: len(way) + 1 - least])
+            if len(path) > least and key in VARIED:
+                written = ".".join(path[: len(path) + 1 - least])
                 raise BadInput(f'{label}: {name}.{written}: put the key in quotes: "{written}" = …')
 
 
 def dump(study: Study) -> str:
-    """Return the study as TOML, every default spelled out; `load_study` of it gives the same study."""
+    """Return the study as TOML, every default spelled out; `load_study` reads the same study from it."""
     import tomli_w
 
     return tomli_w.dumps(study.model_dump(mode="json", exclude_none=True))

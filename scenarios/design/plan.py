@@ -1,4 +1,4 @@
-"""From a study to its runs: arms × grid points × seeds, each with a key that changes when its result would."""
+"""Expand a study into its runs: arms × grid points × seeds, each with a key that hashes all inputs of its result."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ...wording import slug
 from ..model_version import MODEL_VERSION
 from ..specs.data_files import input_files
 from ..specs.study import Arm, Study
+from .drawn_studies import drawn_studies
 from .draws import world_seed
 from .grid import grid_points
 from .run import PlannedRun
 from .switches import slates_of
-from .uncertainty import drawn_studies
 
 
 def seeds_of(study: Study) -> list[int]:
@@ -27,15 +27,15 @@ def seeds_of(study: Study) -> list[int]:
 def expand(study: Study, digests: Mapping[str, str] | None = None) -> list[PlannedRun]:
     """Return all runs in the order of the tables: arm, grid point, seed.
 
-    Two runs can share a key (a grid key that says nothing about one of the arms): they are one run,
-    shown at each of its grid points. digests: path → hash of data files that are not read again. Raises
-    BadInput where a data file cannot be read.
+    Two runs share a key if a grid key does not affect an arm: they are executed once and appear at each of
+    their grid points. digests: path → hash of data files that need not be read again. Raises BadInput if a
+    data file cannot be read.
     """
     return list(_expand(study, dict(digests or {})))
 
 
 def with_seeds(plan: Sequence[PlannedRun], seeds: Sequence[int]) -> list[PlannedRun]:
-    """Return the runs of a plan that have one of these seeds: what `expand` gives for the first seeds of a study."""
+    """Return the runs of a plan with one of these seeds, as `expand` would for a study with only these seeds."""
     wanted = set(seeds)
     return [run for run in plan if run.seed in wanted]
 
@@ -45,24 +45,31 @@ def _expand(study: Study, digests: dict[str, str]) -> Iterator[PlannedRun]:
     points = [(values, drawn_studies(study, point, seeds)) for values, point in grid_points(study)]
     for number, named in enumerate(study.arms):
         for values, drawn in points:
-            cell, of = {}, None
-            for seed, (at_seed, draw) in zip(seeds, drawn, strict=True):
-                arm = at_seed.arms[number]
-                if at_seed is not of:
-                    cell, of = cell_of(at_seed, arm, digests), at_seed
+            cell, previous = {}, None
+            for seed, (seed_study, draw) in zip(seeds, drawn, strict=True):
+                arm = seed_study.arms[number]
+                if seed_study is not previous:
+                    cell, previous = cell_of(seed_study, arm, digests), seed_study
                 world = world_seed(study.uncertainty, seed)
                 digest = json_digest({**cell, "seed": world})
                 title = f"{slug(named.name)[:40].strip('-')}-seed{world}"
-                course = f"{title}-{prefix_digest(cell, world)[:20]}"
+                prefix_key = f"{title}-{prefix_digest(cell, world)[:20]}"
                 yield PlannedRun(
-                    f"{title}-{digest[:20]}", at_seed, arm, seed, values, course, draw=draw, world=world
+                    f"{title}-{digest[:20]}",
+                    seed_study,
+                    arm,
+                    seed,
+                    values,
+                    prefix_key,
+                    draw=draw,
+                    world=world,
                 )
 
 
 def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
     """Return what determines the results of an arm at a grid point, apart from the seed.
 
-    Data files count by their content, not by their name. digests: path → hash, filled on the way.
+    Data files are identified by their content, not by their name. digests: path → hash, filled as files are read.
     """
     data = study.model_dump(
         mode="json", include={"rounds", "world", "behavior", "platform", "measures", "split_by"}
@@ -71,19 +78,20 @@ def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
         if path not in digests:
             digests[path] = input_digest(Path(path))
         set_value(data, key, f"sha256 {digests[path]}")
-    # The world is made for the widest slate of the study, so that all arms live in the same one.
+    # The world is generated for the widest slate of the study, so that all arms run in the same world.
     described = arm.model_dump(mode="json")
     for name in ("transform", "switch"):
         if not described[name]:
-            # so that results from before there were such things are still found
+            # Results from before these settings existed keep their keys.
             del described[name]
     return {"model": MODEL_VERSION, **data, "arm": described, "widest_slate": widest_slate(study)}
 
 
 def prefix_digest(cell: Mapping[str, Any], seed: int | None = None) -> str:
-    """Return a hash of what determines a run apart from how many rounds it has and the version of the model.
+    """Return a hash of all inputs of a run except its number of rounds and the model version.
 
-    cell: from `cell_of`. Runs (cells, without a seed) with the same hash are beginnings of one another.
+    cell: from `cell_of`. Of two runs with the same hash, the shorter one is a prefix of the longer one (cells, if
+    there is no seed).
     """
     rest = {name: value for name, value in cell.items() if name not in ("rounds", "model")}
     return json_digest(rest if seed is None else {**rest, "seed": seed})
@@ -91,10 +99,10 @@ def prefix_digest(cell: Mapping[str, Any], seed: int | None = None) -> str:
 
 def widest_slate(study: Study) -> int:
     """Return the longest slate of any arm in any round."""
-    whole = [{**study.platform.model_dump(), **arm.platform}["slate"] for arm in study.arms]
-    return max([*whole, *(length for arm in study.arms for length in slates_of(arm))])
+    slates = [{**study.platform.model_dump(), **arm.platform}["slate"] for arm in study.arms]
+    return max([*slates, *(length for arm in study.arms for length in slates_of(arm))])
 
 
 def study_digest(study: Study) -> str:
-    """Return the hash of a whole study, as it stands in the manifest."""
+    """Return the hash of a whole study, as recorded in the manifest."""
     return json_digest(study.model_dump(mode="json"))

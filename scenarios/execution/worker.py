@@ -12,8 +12,8 @@ from ...analysis.results import END
 from ...errors import StorageError, was_interrupted
 from ..design.run import PlannedRun
 from ..specs.study import Arm, Study
-from ..storage.checkpoint_files import Keeping
-from ..storage.checkpoints import keep, resumed
+from ..storage.checkpoint_files import CheckpointFolder
+from ..storage.checkpoints import resume, write_if_due
 from ..storage.store import Record, RunStore
 from .parallel import Parent
 
@@ -51,7 +51,7 @@ class Task:
     """A run to be executed, as it is sent to a worker process."""
 
     run: PlannedRun
-    keeping: Keeping | None = None
+    checkpoints: CheckpointFolder | None = None
     """Whether and where checkpoints are kept; does not affect the result."""
     build: Builder = field(default_factory=lambda: build)
     """Builds the run. Looked up when the task is created, so that tests can replace it."""
@@ -75,12 +75,12 @@ def execute(
     run, began = task.run, time.perf_counter()
     record, tables = Record(run.key, run.label, "ok"), {}
     try:
-        built, rows = resumed(run, task.keeping, task.build)
+        built, rows = resume(run, task.checkpoints, task.build)
         for done in range(len(rows) + 1, built.rounds + 1):
             rows.append(dict(built.step()))
             if tick is not None:
                 tick()
-            keep(task.keeping, built, done, before_writing)
+            write_if_due(task.checkpoints, built, done, before_writing)
         rounds = pd.DataFrame(rows).drop(columns=["arm", "seed", "round"], errors="ignore")
         rounds.insert(0, "round", range(len(rounds)))
         record.summaries = summaries(rounds)

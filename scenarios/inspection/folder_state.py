@@ -11,8 +11,8 @@ from ...disk import TEMPORARY
 from ...errors import BadInput, StorageError
 from ...wording import counted
 from ..storage.folder import MANIFEST, RUNS, Folder
-from ..storage.ledger import held_facts, plan_table, read_plan, refuse_newer
-from ..storage.lock import worked_in
+from ..storage.ledger import plan_table, read_plan, refuse_newer, stored_facts
+from ..storage.lock import describe_lock_holder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ def open_results(path: Path) -> Folder:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
     if not (path / MANIFEST).exists() and not (path / RUNS / "study.toml").exists():
         raise StorageError(f"{path} holds no results of echodrift (neither {MANIFEST} nor {RUNS}/study.toml)")
-    refuse_newer(path, held_facts(path))
+    refuse_newer(path, stored_facts(path))
     return Folder(path)
 
 
@@ -71,13 +71,13 @@ def unfinished_note(path: Path) -> str:
 
     path: a folder with tables. Raises StorageError for a manifest that cannot be read.
     """
-    process = worked_in(path)
+    process = describe_lock_holder(path)
     if not process and finished_manifest(Folder(path)) is not None:
         return ""
     tables = f"tables that were there before, of {counted(Folder(path).manifest()['runs'], 'run')}"
     if process:
         return f"the study in {path} is not finished: {process} works in it. This is of the {tables}"
-    return f"the study in {path} was run on and is not finished. This is of the {tables}; to go on, {Folder(path).again}"
+    return f"the study in {path} was run on and is not finished. This is of the {tables}; to go on, {Folder(path).repair_advice}"
 
 
 def planned_runs(folder: Folder) -> pa.Table:
@@ -90,7 +90,7 @@ def planned_runs(folder: Folder) -> pa.Table:
     from ..design.plan import expand
 
     requested = folder.path / RUNS / "study.toml"
-    facts = held_facts(folder.path)
+    facts = stored_facts(folder.path)
     study = load_study(requested if requested.exists() else folder.path / "study.toml")
     return plan_table(expand(study, facts.digests if facts else None))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..storage.folder import Folder
-from ..storage.lock import LOCK, held_by
+from ..storage.lock import LOCK, lock_holder
 from ..storage.store import Record
 from .folder_state import finished_manifest, open_results, planned_runs, run_folders
 
@@ -94,18 +94,18 @@ def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
     The tables of runs are not verified; the next `echodrift run` finds damaged ones.
     """
     folder = open_results(path)
-    is_held, process, host = held_by(path)
-    done = None if is_held else finished_manifest(folder)
+    is_locked, process, host = lock_holder(path)
+    done = None if is_locked else finished_manifest(folder)
     plan = planned_runs(folder).to_pylist()
     here = run_folders(folder)
     keys = list(dict.fromkeys(row["key"] for row in plan))
     found = Status(
         folder=str(path),
         study=_name(folder),
-        state="running" if is_held else "finished" if done else "interrupted",
+        state="running" if is_locked else "finished" if done else "interrupted",
         process=process,
         host=host,
-        since=_modified(path / LOCK) if is_held else None,
+        since=_modified(path / LOCK) if is_locked else None,
         runs=len(keys),
         size=size_of(path),
     )
@@ -117,7 +117,7 @@ def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
     found.other = len([name for name in here if "-seed" in name]) - sum(key in here for key in keys)
     _count(found, plan, records, here)
     found.begun = _begun(path, [row for row in plan if records.get(row["key"]) is None])
-    if is_held and found.since is not None:
+    if is_locked and found.since is not None:
         _pace(found, plan, records, folder, clock())
     return found
 
@@ -177,12 +177,12 @@ def _begun(path: Path, rows: list[dict[str, Any]]) -> list[StartedRun]:
         folders = set(os.listdir(path / "checkpoints"))
     except OSError:
         return []
-    from ..storage.checkpoint_files import FOLDER, Keeping
+    from ..storage.checkpoint_files import FOLDER, CheckpointFolder
 
     for row in rows:
         if row["key"] in found or row["course"] not in folders:
             continue
-        kept = Keeping(path / FOLDER / row["course"]).found(row["rounds"])
+        kept = CheckpointFolder(path / FOLDER / row["course"]).candidates(row["rounds"])
         if kept:
             found[row["key"]] = StartedRun(row["key"], row["arm"], row["seed"], kept[0].round, row["rounds"])
     return list(found.values())
@@ -201,12 +201,12 @@ def _pace(
         return
     failed = {key for key, record in records.items() if record is not None and record.status == "failed"}
     failed -= set(fresh)
-    ahead = sum(rounds[key] for key in rounds if records.get(key) is None or key in failed)
+    pending = sum(rounds[key] for key in rounds if records.get(key) is None or key in failed)
     found.rate = round(60 * len(fresh) / elapsed, 3)
     mean = sum(record.seconds for key in fresh if (record := records[key]) is not None) / len(fresh)
     # Before that, most of the work is in unfinished runs.
     if elapsed >= 2 * mean:
-        found.left = round(elapsed * ahead / worked, 1)
+        found.left = round(elapsed * pending / worked, 1)
 
 
 def _since(folder: Folder, key: str, since: float) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import StorageError
 from ..storage.bundles import bundles
-from ..storage.collect import MOST_PICTURES, PICTURES, runs_table
+from ..storage.collect import MAX_NETWORK_RUNS, NETWORK_TABLES, runs_table
 from ..storage.folder import TABLES, Folder
 from ..storage.ledger import KEYS
 from ..storage.store import Record
@@ -89,7 +89,7 @@ class UnfinishedTables:
             return
         labels = [column for column in self.plan.column_names if column not in KEYS]
         plan = self.plan.select([*labels, "key"])
-        if name in PICTURES:
+        if name in NETWORK_TABLES:
             plan = self._network_rows(plan, labels)
         database.register(f"plan of {name}", plan)
         parts, files = self._parts(name)
@@ -134,7 +134,7 @@ class UnfinishedTables:
         cells: dict[tuple[Any, ...], int] = {}
         for index, row in enumerate(plan.to_pylist()):
             cell = tuple(row[name] for name in labels if name != "seed")
-            if row["key"] in done and cell not in cells and len(cells) < MOST_PICTURES:
+            if row["key"] in done and cell not in cells and len(cells) < MAX_NETWORK_RUNS:
                 cells[cell] = index
         return plan.take(list(cells.values()))
 
@@ -202,7 +202,7 @@ def database_of(source: FinishedTables | UnfinishedTables, names: Iterable[str])
         database.execute("SET enable_external_access = false; SET lock_configuration = true")
     except duckdb.Error as error:
         raise StorageError(
-            f"{source.folder.path}: its tables cannot be read: {str(error).splitlines()[0]}\n{source.folder.again}"
+            f"{source.folder.path}: its tables cannot be read: {str(error).splitlines()[0]}\n{source.folder.repair_advice}"
         ) from None
     return database
 

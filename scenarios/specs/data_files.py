@@ -1,4 +1,4 @@
-"""The data files that a study names."""
+"""The data files that a study refers to: which keys name them, and their absolute paths."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ KEYS = (*(f"world.{name}" for name in FILES), "world.graph.path")
 """Dotted keys that name files."""
 
 
-def absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Make the paths of a raw study absolute, in place: in its world, and where its design varies them."""
+def with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Make the file paths of a raw study absolute, in place: in its world, its grid, zip tables and priors."""
     _in_world(data.get("world"), base)
     zipped, uncertainty = data.get("zip"), data.get("uncertainty")
     for table in [data.get("grid"), *(zipped if isinstance(zipped, list) else ())]:
@@ -30,7 +30,7 @@ def absolute(data: dict[str, Any], base: Path) -> dict[str, Any]:
 
 
 def _value(key: str, value: Any, base: Path) -> Any:
-    """Return a value of a key that varies; whole tables (`world`, `world.graph`) may hold paths, too."""
+    """Return a value of a varied key with absolute paths; tables (`world`, `world.graph`) may contain some, too."""
     if key in KEYS and isinstance(value, str):
         return os.path.abspath(base / Path(value).expanduser())
     if key in ("world", "world.graph"):

@@ -1,4 +1,4 @@
-"""Study files: found by path or by name, and read."""
+"""Find study files by path or by name, and read them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...errors import BadInput, did_you_mean
 from ...wording import short
 
 LIBRARY = Path(__file__).parents[1] / "library"
-"""Where the studies that come with echodrift live."""
+"""Folder of the studies that come with echodrift."""
 
 
 def library() -> dict[str, Path]:
@@ -58,11 +58,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _line_of(path: Path, problem: str) -> str:
-    """Return the text of the line that a TOML error names, to be put after it."""
+    """Return the text of the line that a TOML error names, to be appended to the error."""
     number = re.search(r"at line (\d+)", problem)
     if number is None:
         return ""
-    # TOML ends lines with newlines only; other separators would shift the count.
+    # TOML ends lines with newlines only; splitlines() would also split at other separators.
     lines = path.read_bytes().decode("utf-8-sig").split("\n")
     text = lines[int(number[1]) - 1].strip() if int(number[1]) <= len(lines) else ""
     hint = ' (TOML has no ";" between keys: put each on a line of its own)' if ";" in text else ""

@@ -1,4 +1,4 @@
-"""The `[gate]` of a study: which arm is to replace which, and what must hold for that."""
+"""The `[gate]` of a study: the candidate arm, the baseline that it is to replace, and the conditions for that."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ...analysis.gate.bounds import (
     parse_horizon,
 )
 from ...config import Config
-from ...errors import Way, WrongFields
+from ...errors import KeyPath, WrongFields
 
 _CLOSE = (
     (r"(?:the )?(?:last |final )?(?:rounds? )?(\d+)(?: rounds?)?", "last {} rounds"),
     (r"(?:from )?(?:rounds? )?(\d+)(?: to| until| and)? (\d+)(?: rounds?)?", "rounds {} to {}"),
     (r"(?:the )?(?:all|every|whole)(?: runs?| the rounds| rounds?)?", "all rounds"),
 )
-"""What people write for a horizon, punctuation aside, and how it is written."""
+"""Common misspellings of a horizon (without punctuation) → the correct spelling."""
 
 
 def _horizon(value: Any) -> Any:
-    """Return a horizon as written; ValueError with what is allowed, and what was most likely meant."""
+    """Return a horizon as written; raises ValueError with the allowed forms and the one most likely meant."""
     problem = f"{value!s:.60} is not a horizon; write {HORIZON_EXAMPLES}"
     if isinstance(value, str):
         try:
@@ -40,7 +40,7 @@ def _horizon(value: Any) -> Any:
 
 
 def _meant(text: str) -> str:
-    """Return the horizon that is closest to what was written; nothing where none is close."""
+    """Return the horizon that was most likely meant; empty if none is close."""
     words = " ".join(re.findall(r"[a-z]+|\d+", text.lower()))
     for form, written in _CLOSE:
         found = re.fullmatch(form, words)
@@ -59,7 +59,7 @@ def _the(horizon: Horizon) -> str:
 
 
 class GateLine(Config):
-    """One thing that must hold: a measure of the candidate on one side of a bound."""
+    """One condition: a measure of the candidate must be on one side of a bound."""
 
     measure: str = Field(min_length=1)
     """Column of the tables, e.g. welfare or niche_exposure:group=niche."""
@@ -68,7 +68,7 @@ class GateLine(Config):
     at_most: float | str | None = None
     """Highest allowed value, written like at_least."""
     horizon: str | None = None
-    """Rounds that count for this line; the gate's when omitted."""
+    """Rounds over which this line is judged; the gate's horizon if omitted."""
 
     @field_validator("at_least", "at_most")
     @classmethod
@@ -92,14 +92,13 @@ class GateLine(Config):
 
     @property
     def bound(self) -> Bound:
-        """The bound, read."""
+        """The parsed bound."""
         written = self.at_least if self.at_least is not None else self.at_most
         assert written is not None
         return parse_bound(written)
 
-    @property
-    def in_words(self) -> str:
-        """The line as one reads it: niche_exposure ≥ baseline − 0.01."""
+    def describe(self) -> str:
+        """Return the condition as text: niche_exposure ≥ baseline − 0.01."""
         over = f" over {_the(parse_horizon(self.horizon))}" if self.horizon else ""
         return f"{self.measure} {'≥' if self.at_least is not None else '≤'} {self.bound}{over}"
 
@@ -108,19 +107,19 @@ class GateConfig(Config):
     """May the candidate replace the baseline? PASS, FAIL or UNDECIDED."""
 
     baseline: str = Field(min_length=1)
-    """Arm that is there now."""
+    """Current arm."""
     candidate: str = Field(min_length=1)
-    """Arm that is to replace it."""
+    """Arm that is to replace the baseline."""
     horizon: str = "last 20 rounds"
-    """Rounds that count: "last 20 rounds", "rounds 50 to 99" (counted from 0) or "all rounds"."""
+    """Rounds over which means are taken: "last 20 rounds", "rounds 50 to 99" (counted from 0) or "all rounds"."""
     level: float = Field(default=0.95, ge=0.5, le=0.9999)
     """Level of the two-sided intervals: at 0.95 a line at its limit passes by mistake at most 2.5 times in 100."""
     method: Literal["t", "bootstrap"] = "t"
     """Intervals over seeds: Student's t, or BCa bootstrap; a study stopped by --until uses confidence sequences."""
     guardrail: list[GateLine] = []
-    """What must not get worse than the bound."""
+    """Measures that must not get worse than their bounds."""
     goal: list[GateLine] = []
-    """What the change is for."""
+    """Measures that the change is meant to improve."""
 
     @field_validator("horizon", mode="before")
     @classmethod
@@ -144,14 +143,13 @@ class GateConfig(Config):
             )
         return self
 
-    @property
-    def in_words(self) -> list[str]:
-        """What it asks, in two lines: which arm in place of which over which rounds, and what must hold."""
+    def describe(self) -> list[str]:
+        """Return two lines of text: the arms and the rounds that are compared, and the conditions."""
         parts = []
         for role, lines in (("guardrail", self.guardrail), ("goal", self.goal)):
             if lines:
-                told = ", ".join(line.in_words for line in lines)
-                parts.append(f"{role}{'s' if len(lines) > 1 else ''}: {told}")
+                conditions = ", ".join(line.describe() for line in lines)
+                parts.append(f"{role}{'s' if len(lines) > 1 else ''}: {conditions}")
         over = parse_horizon(self.horizon)
         return [
             f'candidate "{self.candidate}" in place of baseline "{self.baseline}", mean over {_the(over)}',
@@ -159,8 +157,8 @@ class GateConfig(Config):
         ]
 
     @property
-    def lines(self) -> list[tuple[Way, GateLine]]:
-        """(steps from the study, line) for every guardrail, then every goal."""
+    def lines(self) -> list[tuple[KeyPath, GateLine]]:
+        """(path in the study, line) of every guardrail, then of every goal."""
         return [
             (("gate", role, number), line)
             for role, lines in (("guardrail", self.guardrail), ("goal", self.goal))

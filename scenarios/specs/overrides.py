@@ -1,4 +1,4 @@
-"""Options put over a study: read from `key=value`, and written into the tables of the study."""
+"""Options that override a study: parsed from `key=value` and written into the tables of the study."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ...agents.settings import WorldConfig
 from ...config import plain
-from ...errors import BadInput, Way
+from ...errors import BadInput, KeyPath
 from ...keys import parse_key, set_value
 from .study import LogConfig
 
@@ -18,7 +18,7 @@ Override = tuple[str, str, Any]
 
 
 def parse_set(text: str) -> Override:
-    """Read `key=value` with the value in TOML syntax; a bare word or path is taken as text."""
+    """Parse `key=value` with the value in TOML syntax; a bare word or path is read as text."""
     option = f"--set {text}"
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
@@ -35,7 +35,7 @@ def parse_set(text: str) -> Override:
 
 
 def toml_value(text: str) -> Any:
-    """Return the one value that a text is in TOML; raises ValueError where it is none."""
+    """Return the value of a text in TOML; raises ValueError if it is not exactly one value."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except RecursionError:
@@ -45,11 +45,13 @@ def toml_value(text: str) -> Any:
     return parsed["value"]
 
 
-def put_over(data: dict[str, Any], overrides: Iterable[Override], label: str) -> list[tuple[Way, str]]:
-    """Write options into the tables of a study, in order; return the ways they wrote to, with the options."""
+def apply_overrides(
+    data: dict[str, Any], overrides: Iterable[Override], label: str
+) -> list[tuple[KeyPath, str]]:
+    """Write options into the tables of a study, in order; return (path, option as typed) of each."""
     before = data.get("world")
     before = dict(before) if isinstance(before, dict) else {}
-    placed: list[tuple[Way, str]] = []
+    placed: list[tuple[KeyPath, str]] = []
     for option, key, value in overrides:
         try:
             placed.append((set_value(data, key, plain(value, option)), option))
@@ -59,19 +61,19 @@ def put_over(data: dict[str, Any], overrides: Iterable[Override], label: str) ->
     return placed
 
 
-def placed_in(data: dict[str, Any], overrides: Iterable[Override]) -> list[tuple[Way, str]]:
-    """Return the ways that options wrote to, with the options, in the tables of a study that was loaded with them."""
-    placed: list[tuple[Way, str]] = []
+def overridden_paths(data: dict[str, Any], overrides: Iterable[Override]) -> list[tuple[KeyPath, str]]:
+    """Return (path, option as typed) of each option, in the tables of a study that was loaded with them."""
+    placed: list[tuple[KeyPath, str]] = []
     for option, key, _ in overrides:
-        with suppress(BadInput):  # an arm that a later option has renamed
+        with suppress(BadInput):  # a later option may have renamed the arm
             placed.append((parse_key(data, key), option))
     return placed
 
 
 def _check_kind_of_world(
-    before: dict[str, Any], world: Any, placed: list[tuple[Way, str]], label: str
+    before: dict[str, Any], world: Any, placed: list[tuple[KeyPath, str]], label: str
 ) -> None:
-    """Raise BadInput where options mix a generated world with one from a log."""
+    """Raise BadInput if options mix a generated world with one from a log."""
     if not isinstance(world, dict) or "log" not in world:
         return
     generated, from_log = set(WorldConfig.model_fields), set(LogConfig.model_fields)

@@ -1,4 +1,4 @@
-"""A study as written: world, behavior, platform, arms, grid, seeds. One TOML file, validated as a whole."""
+"""The schema of a study file (TOML): world, behavior, platform, arms, grid, seeds, validated as a whole."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class LogConfig(Config):
     tags: str | None = None
     """Item–tag pairs."""
     user_column: str | None = None
-    """Column of the user id, where it is not recognized."""
+    """Column of the user id, if it is not recognized."""
     item_column: str | None = None
-    """Column of the item id, where it is not recognized."""
+    """Column of the item id, if it is not recognized."""
     rating_column: str | None = None
-    """Column of the rating, play count or weight, where it is not recognized."""
+    """Column of the rating, play count or weight, if it is not recognized."""
     time_column: str | None = None
-    """Column of the timestamp, where it is not recognized."""
+    """Column of the timestamp, if it is not recognized."""
     min_rating: float | None = Field(default=None, ge=0)
     """Keep only interactions with at least this rating."""
     user_core: int = Field(default=5, ge=0)
@@ -42,9 +42,9 @@ class LogConfig(Config):
     item_core: int = Field(default=1, ge=0)
     """Keep items with at least this many users."""
     topics: int | Literal["auto"] = "auto"
-    """Number of topics, where they are learned from tags or from co-consumption; "auto" = chosen on held-out data."""
+    """Number of topics, if they are learned from tags or from co-consumption; "auto" = chosen on held-out data."""
     max_tastes: int = Field(default=3, ge=1, le=16)
-    """Most tastes per user; how many each has is chosen by the data."""
+    """Most tastes per user; their number is chosen by the data."""
     tag_noise: float = Field(default=0.1, ge=0, le=1)
     """Probability that the platform's tag of an item names a wrong topic."""
     idiosyncrasy: float = Field(default=0.5, ge=0)
@@ -60,7 +60,7 @@ class LogConfig(Config):
 
 
 def _which_world(value: Any) -> str:
-    """Tell a world of a log from a generated one: the first names its `log`."""
+    """Return the tag of the kind of world: a world from a log has the key `log`."""
     from_log = isinstance(value, LogConfig) or (isinstance(value, dict) and "log" in value)
     return "[log]" if from_log else "[generated]"
 
@@ -72,31 +72,31 @@ AnyWorld = Annotated[
 
 
 class SwitchConfig(Config):
-    """A change of an arm during its run. What it does not name stays as it was before."""
+    """A change of an arm during its run. Settings that it does not name stay as they were."""
 
     round: int = Field(ge=0)
     """First round in which it is on."""
     until: int | None = Field(default=None, ge=1)
-    """First round in which it is off again; it stays on when omitted."""
+    """First round in which it is off again; it stays on if omitted."""
     users: float | str = 1.0
-    """For whom: a share of the users (drawn once for the whole run), "group=NAME" or "community=NUMBER"."""
+    """Affected users: a share of the users (drawn once for the whole run), "group=NAME" or "community=NUMBER"."""
     ramp: int = Field(default=0, ge=0)
-    """Rounds over which its share of users grows to the whole of it; 0 = at once."""
+    """Rounds over which the share of affected users grows to `users`; 0 = at once."""
     policy: dict[str, Any] | None = None
-    """Another policy, learned from the same log from the first round on; without `kind`, fields that
+    """Another policy, trained on the same log from the first round on; without `kind`, only the fields that
     differ from the arm's own policy."""
     rerank: list[dict[str, Any]] | None = None
     """Other rerankers; [] for none."""
     slate: int | None = Field(default=None, ge=1, le=MAX_SLATE)
-    """Another length of the recommended slates; those of organic visits keep theirs."""
+    """Another length of the recommended slates; slates of organic visits keep their length."""
     recommend: bool | None = None
     """false: no recommendations, every visit is organic; true: back on."""
     retrain_every: int | None = Field(default=None, ge=1)
-    """Another number of rounds between refits, the first at once (for everybody)."""
+    """Another number of rounds between refits, starting with a refit at once (for all users)."""
     transform: list[dict[str, Any]] | None = None
-    """Other log transforms before each fit, from a refit at once on; [] for none (for everybody)."""
+    """Other log transforms before each fit, starting with a refit at once; [] for none (for all users)."""
     purge: list[dict[str, Any]] = []
-    """Log transforms applied once and for good to what was logged so far (for everybody)."""
+    """Log transforms applied once and permanently to the log so far (for all users)."""
 
     @field_validator("users")
     @classmethod
@@ -113,11 +113,11 @@ class SwitchConfig(Config):
         if self.until is not None and self.until <= self.round:
             raise WrongFields(f"until = {self.until} is not after round = {self.round}", "until", "round")
         if not self.changed:
-            names = OF_USERS + OF_PLATFORM
+            names = USER_CHANGES + PLATFORM_CHANGES
             raise WrongFields(f"changes nothing; name at least one of {', '.join(names)}", *names)
         if self.until is not None and self.changed == {"purge"}:
             raise WrongFields("a purge is for good, so it has no until", "until", "purge")
-        shared = sorted(self.changed & set(OF_PLATFORM))
+        shared = sorted(self.changed & set(PLATFORM_CHANGES))
         if shared and (self.users != 1 or self.ramp):
             raise WrongFields(
                 f"{shared[0]} is the platform's, the same for everybody: leave out users and ramp, or put it "
@@ -130,16 +130,16 @@ class SwitchConfig(Config):
 
     @property
     def changed(self) -> set[str]:
-        """Names of what it changes."""
-        return {name for name in OF_USERS + OF_PLATFORM if getattr(self, name) not in (None, [], {})} | {
-            name for name in ("rerank", "transform") if getattr(self, name) is not None
-        }
+        """Names of the settings that it changes."""
+        return {
+            name for name in USER_CHANGES + PLATFORM_CHANGES if getattr(self, name) not in (None, [], {})
+        } | {name for name in ("rerank", "transform") if getattr(self, name) is not None}
 
 
-OF_USERS = ("policy", "rerank", "slate", "recommend")
-"""What a switch can change for some of the users."""
-OF_PLATFORM = ("retrain_every", "transform", "purge")
-"""What a switch can change for everybody only."""
+USER_CHANGES = ("policy", "rerank", "slate", "recommend")
+"""Settings that a switch can change for some of the users."""
+PLATFORM_CHANGES = ("retrain_every", "transform", "purge")
+"""Settings that a switch can only change for all users."""
 
 
 class Arm(Config):
@@ -156,7 +156,7 @@ class Arm(Config):
     platform: dict[str, Any] = {}
     """Platform fields that differ in this arm (e.g. learn_from)."""
     switch: list[SwitchConfig] = []
-    """What changes during the run, and for whom."""
+    """Changes during the run, and the users that they affect."""
 
 
 class Study(Config):
@@ -169,21 +169,21 @@ class Study(Config):
     rounds: int = Field(default=150, ge=1, le=1_000_000)
     """Rounds of the loop."""
     seeds: int | list[int] = Field(default=20)
-    """How many seeds (0…n−1), or which."""
+    """Number of seeds n (they are 0…n−1), or a list of seeds."""
     world: AnyWorld = WorldConfig()
     """A generated world, or one inferred from a real log (when `log` is given)."""
     behavior: Behavior = Behavior()
-    """The human side of the loop."""
+    """How users behave."""
     platform: Platform = Platform()
-    """What every arm shares."""
+    """Settings of the platform that all arms share."""
     arms: list[Arm] = Field(min_length=1)
-    """What is compared."""
+    """The arms to compare."""
     reference: str | None = None
-    """Arm that the others are compared with; the first one when omitted."""
+    """Arm that the others are compared with; the first one if omitted."""
     primary: list[str] = ["niche_consumed", "minority_hit_rate", "community_gap", "welfare"]
-    """Measures named beforehand, on which conclusions rest."""
+    """Measures chosen in advance, on which conclusions rest."""
     measures: list[str] = []
-    """Measures to take; all of them when empty."""
+    """Measures to compute; all if empty."""
     split_by: list[Literal["group", "community"]] = []
     """Also report measures that are means over users for each group or community."""
     grid: dict[str, list[Any]] = {}
@@ -191,9 +191,9 @@ class Study(Config):
     zip: list[dict[str, list[Any]]] = []
     """Tables of dotted key → values that vary together; every row of one with every combination of the grid."""
     uncertainty: Uncertainty | None = None
-    """Priors over what is not known; every seed draws from them."""
+    """Priors over unknown settings; every seed draws from them."""
     gate: GateConfig | None = None
-    """May one arm replace another? Judged by `echodrift gate`."""
+    """Whether one arm may replace another; judged by `echodrift gate`."""
 
     @field_validator("seeds")
     @classmethod

@@ -1,4 +1,4 @@
-"""The `[uncertainty]` of a study: what is not known about people or platform, as priors over its keys."""
+"""The `[uncertainty]` of a study: priors over keys whose true values (of people or platform) are unknown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...config import Config
 from ...errors import WrongFields
 
 SHAPES = ("uniform", "log_uniform", "normal", "choice")
-"""What a prior can be."""
+"""Families of priors."""
 EXAMPLES = {
     "uniform": "{ uniform = [0.5, 0.95] }",
     "log_uniform": "{ log_uniform = [0.001, 0.1] }",
@@ -19,20 +19,20 @@ EXAMPLES = {
     "choice": '{ choice = ["cascade", "power"], weights = [0.7, 0.3] }',
 }
 BLOCK = 20
-"""Seeds in a Latin hypercube where nothing else is said."""
+"""Default number of seeds in a Latin hypercube."""
 LEAST_MASS = 1e-3
-"""Probability that a normal prior must have between its bounds."""
+"""Least probability of a normal prior between its bounds."""
 
 
 class Prior(Config):
-    """What is plausible for one key: exactly one of uniform, log_uniform, normal and choice."""
+    """The prior of one key: exactly one of uniform, log_uniform, normal and choice."""
 
     uniform: list[float] | None = None
-    """[low, high]: every value in between is as plausible as any other."""
+    """[low, high]: all values in between are equally plausible."""
     log_uniform: list[float] | None = None
-    """[low, high], both above 0: every factor is as plausible as any other."""
+    """[low, high], both above 0: the logarithm is uniform."""
     normal: list[float] | None = None
-    """[mean, standard deviation], cut off at low and high."""
+    """[mean, standard deviation], truncated at low and high."""
     low: float | None = None
     """Lowest value of a normal prior; required."""
     high: float | None = None
@@ -40,14 +40,14 @@ class Prior(Config):
     choice: list[Any] | None = None
     """One of these values."""
     weights: list[float] | None = None
-    """How plausible each choice is (they are normalized); all alike when omitted."""
+    """How plausible each choice is (they are normalized); equal if omitted."""
     whole: bool | None = None
-    """Whether only whole numbers are drawn; by default so where the key takes only those. The curve of the prior
-    then reaches from low − ½ to high + ½ and is rounded: each number gets the probability of ½ to either side."""
+    """Whether only whole numbers are drawn; by default yes if the key accepts only those. The distribution then
+    extends from low − ½ to high + ½ and is rounded: each number has the probability of ½ to either side of it."""
 
     @property
     def shape(self) -> str:
-        """Its name among SHAPES."""
+        """The family of the prior, one of SHAPES."""
         return next(name for name in SHAPES if getattr(self, name) is not None)
 
     @property
@@ -146,19 +146,19 @@ class Uncertainty(Config):
     design: Literal["draws", "saltelli"] = "draws"
     """One draw per seed, or the rows of Saltelli's design, which Sobol' indices are computed from."""
     sampler: Literal["sobol", "latin_hypercube"] = "sobol"
-    """How draws fill the space: Sobol' points, scrambled (Owen 1998), or a Latin hypercube for each block of seeds."""
+    """Sampler of the draws: scrambled Sobol' points (Owen 1998), or a Latin hypercube for each block of seeds."""
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Seed of the sampler; it has nothing to do with the seeds of the runs."""
+    """Seed of the sampler, independent of the seeds of the runs."""
     block: int = Field(default=BLOCK, ge=2, le=100_000)
-    """Seeds in one Latin hypercube; more seeds bring more blocks and change none."""
+    """Seeds in one Latin hypercube; more seeds add blocks and leave earlier ones unchanged."""
     base: int = Field(default=64, ge=2, le=2**16)
     """Pairs of independent draws in a Saltelli design: a power of two."""
     replicates: int = Field(default=2, ge=1, le=1000)
-    """Runs of each row of a Saltelli design, each with random numbers of its own, the same ones in every row."""
+    """Runs of each row of a Saltelli design, each with its own random numbers, which are the same in every row."""
     second_order: bool = False
-    """Whether a Saltelli design has the rows that second-order indices need."""
+    """Whether a Saltelli design includes the rows for second-order indices."""
     priors: dict[str, Prior] = Field(min_length=1)
-    """Dotted key → what is plausible for it."""
+    """Dotted key → prior."""
 
     @model_validator(mode="before")
     @classmethod

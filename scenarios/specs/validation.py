@@ -1,4 +1,4 @@
-"""Plain data made into a model, or one line per mistake: where it came from, key, what is wrong."""
+"""Validate plain data into a model; mistakes name the option or file that they come from, the key and the problem."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ...complaints import mistakes
-from ...errors import BadInput, Mistake, Way
+from ...errors import BadInput, KeyPath, Mistake
 from .study import Study
 
-Placed = Sequence[tuple[Way, str]]
-"""What options wrote: (way they wrote to, option as typed), in order."""
+Placed = Sequence[tuple[KeyPath, str]]
+"""(path that was written, option as typed) of every option, in order."""
 
 
 def validate(model: type[BaseModel], data: dict[str, Any]) -> Any:
-    """Return `model` filled from plain data, strictly typed, or raise BadInput with one line per mistake."""
+    """Return `model` validated from plain data with strict types, or raise BadInput with one line per mistake."""
     try:
         return model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
@@ -28,7 +28,7 @@ def validate(model: type[BaseModel], data: dict[str, Any]) -> Any:
 
 
 def validate_study(data: dict[str, Any], label: str, placed: Placed = ()) -> Study:
-    """Return the study that plain data are; a mistake names the option that is behind it, else the label."""
+    """Return the study of plain data; a mistake names the option that caused it, otherwise the label."""
     try:
         return validate(Study, data)
     except BadInput as error:
@@ -39,41 +39,41 @@ def validate_study(data: dict[str, Any], label: str, placed: Placed = ()) -> Stu
 
 
 def traced(error: BadInput, label: str, placed: Placed = (), arms: Sequence[Any] = ()) -> BadInput:
-    """Return an error with the option before every mistake that one is behind, else the label of the file.
+    """Return an error whose mistakes start with the option that caused them, otherwise the label of the file.
 
-    Mistakes that were traced already, or are about no key, stay as they are. arms: names of the study's arms,
-    by which an option speaks of them.
+    Mistakes that are already traced, or not about a key, stay as they are. arms: names of the study's arms, which
+    replace their indices in keys.
     """
     return BadInput(*(_traced(mistake, label, placed, arms) for mistake in error.mistakes))
 
 
 def _traced(mistake: Mistake, label: str, placed: Placed, arms: Sequence[Any]) -> Mistake:
-    if mistake.source or not (mistake.way or mistake.about):
+    if mistake.source or not (mistake.path or mistake.about):
         return mistake
-    option = _behind(mistake, placed)
+    option = _option_of(mistake, placed)
     if option is None:
         return replace(mistake, source=label)
-    return replace(mistake, source=option, way=_by_name(mistake.way, arms))
+    return replace(mistake, source=option, path=_by_name(mistake.path, arms))
 
 
-def _behind(mistake: Mistake, placed: Placed) -> str | None:
-    """Return the option that is behind a mistake: the last that wrote to, into or around the first key it is about."""
+def _option_of(mistake: Mistake, placed: Placed) -> str | None:
+    """Return the option that caused a mistake: the last one that wrote to, into or around the first key it is about."""
     latest = placed[::-1]
-    for way in mistake.about or (mistake.way,):
+    for path in mistake.about or (mistake.path,):
         for to, option in latest:
-            if _is_part(to, way) or _is_part(way, to):
+            if _is_part(to, path) or _is_part(path, to):
                 return option
-    beside = (option for to, option in latest if mistake.lacks and to[:-1] == mistake.way[:-1])
+    beside = (option for to, option in latest if mistake.is_missing and to[:-1] == mistake.path[:-1])
     return next(beside, None)
 
 
-def _is_part(way: Way, whole: Way) -> bool:
-    return way[: len(whole)] == whole
+def _is_part(path: KeyPath, whole: KeyPath) -> bool:
+    return path[: len(whole)] == whole
 
 
-def _by_name(way: Way, arms: Sequence[Any]) -> Way:
-    """Return a way with the arm by its name."""
-    if len(way) < 2 or way[0] != "arms" or not isinstance(way[1], int):
-        return way
-    name = arms[way[1]] if way[1] < len(arms) else None
-    return (f"arms[{name}]", *way[2:]) if isinstance(name, str) else way
+def _by_name(path: KeyPath, arms: Sequence[Any]) -> KeyPath:
+    """Return a path with the name of an arm instead of its index."""
+    if len(path) < 2 or path[0] != "arms" or not isinstance(path[1], int):
+        return path
+    name = arms[path[1]] if path[1] < len(arms) else None
+    return (f"arms[{name}]", *path[2:]) if isinstance(name, str) else path

@@ -1,6 +1,6 @@
-"""Copies of finished runs in files of many, so that a query of an unfinished study opens tens of files, not thousands.
+"""Copies of the tables of many finished runs in one file each, so that a query opens tens of files, not thousands.
 
-The runs' own folders stay what counts: a bundle that is missing or damaged costs time only.
+The folders of the runs stay authoritative: a missing or damaged bundle only costs time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...disk import TEMPORARY, file_digest, move_in, write_atomically, write_new
 from .stacking import Piece, stack
-from .store import Record, RunStore, packed, unpacked
+from .store import Record, RunStore, record_from_json, record_to_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,33 +24,33 @@ RECORDS = "records.jsonl"
 RUNS = 250
 """Runs in a bundle."""
 BYTES = 128 * 2**20
-"""A bundle is closed earlier when the files of its runs are this large."""
+"""A bundle is also complete when the files of its runs reach this size."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Tables of some finished runs; the first column of each is `key`."""
+    """Tables of a set of finished runs; the first column of each is `key`."""
 
     folder: Path
     keys: frozenset[str]
-    """Runs that are in it."""
+    """Keys of its runs."""
     files: dict[str, str]
     """File → SHA-256."""
 
     def file(self, table: str) -> Path | None:
-        """Return the file of a table; None where it has none, or where it is not what was written."""
-        return self._whole(f"{table}.parquet")
+        """Return the file of a table; None if it has none, or if its content does not match its hash."""
+        return self._verified(f"{table}.parquet")
 
     def has(self, table: str) -> bool:
-        """Whether its runs have such a table."""
+        """Return whether its runs have this table."""
         return self._named(f"{table}.parquet") is not None
 
     def records(self) -> dict[str, Record]:
-        """Return key → record of its runs; empty where they are not what was written, or not there."""
-        path = self._whole(RECORDS)
+        """Return key → record of its runs; empty if the records are missing or damaged."""
+        path = self._verified(RECORDS)
         try:
             lines = [] if path is None else path.read_bytes().splitlines()
-            found = [unpacked(json.loads(line)) for line in lines]
+            found = [record_from_json(json.loads(line)) for line in lines]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
         return {record.key: record for record in found}
@@ -58,7 +58,7 @@ class Bundle:
     def _named(self, end: str) -> str | None:
         return next((name for name in self.files if name.partition("-")[2] == end), None)
 
-    def _whole(self, end: str) -> Path | None:
+    def _verified(self, end: str) -> Path | None:
         name = self._named(end)
         try:
             same = name is not None and file_digest(self.folder / name) == self.files[name]
@@ -68,7 +68,7 @@ class Bundle:
 
 
 def bundles(runs: Path) -> Iterator[Bundle]:
-    """Give the bundles beside the runs, oldest first; no run is in two of them."""
+    """Yield the bundles of a folder of runs, oldest first; no run is in two of them."""
     seen: set[str] = set()
     for index in sorted((runs / FOLDER).glob("[0-9]*.json")):
         try:
@@ -83,7 +83,7 @@ def bundles(runs: Path) -> Iterator[Bundle]:
 
 @dataclass
 class Bundler:
-    """Puts finished runs into bundles, as they come. Only while the folder is locked."""
+    """Writes finished runs into bundles as they arrive. Only while the folder is locked."""
 
     store: RunStore
     waiting: list[Record] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Bundler:
             leftover.unlink(missing_ok=True)
 
     def add(self, record: Record) -> None:
-        """Take a run that is in the store; raises StorageError where a bundle cannot be written."""
+        """Add a run that is in the store; raises StorageError if a bundle cannot be written."""
         if record.status != "ok" or record.key in self.known:
             return
         self.known.add(record.key)
@@ -116,7 +116,7 @@ class Bundler:
         hashes = {}
         for table in dict.fromkeys(name for record in records for name in record.files):
             pieces = [
-                # one kind: a column that other runs lack only means that the columns are gathered first
+                # All have one kind: if their columns differ, `stack` collects the columns of all pieces first.
                 Piece({"key": record.key}, 0, partial(self._load, record.key, table))
                 for record in records
                 if table in record.files
@@ -128,7 +128,7 @@ class Bundler:
             move_in(path, self.folder / name)
         name, path = f"{number}-{RECORDS}", self.folder / f"{TEMPORARY}{number}-{RECORDS}"
         path.unlink(missing_ok=True)
-        write_new(path, "".join(json.dumps(packed(record)) + "\n" for record in records).encode())
+        write_new(path, "".join(json.dumps(record_to_json(record)) + "\n" for record in records).encode())
         hashes[name] = file_digest(path)
         move_in(path, self.folder / name)
         index = {"keys": [record.key for record in records], "files": hashes}

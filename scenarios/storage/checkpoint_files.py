@@ -1,10 +1,10 @@
-"""Checkpoints of runs as files: what is in one, what makes it usable, and which ones stay.
+"""Checkpoints of runs as files: their format, when they are usable, and which ones are removed.
 
-One file per checkpoint, `checkpoints/<course>/round-<rounds>-of-<all>-<hash>.npz` in the folder of results: numpy
-arrays and a line of JSON, never a pickle. The hash in its name is that of its content, so a file that is not whole is
-not taken. `all` is how many rounds the run has: runs of one course that differ in that may be under way at once, and
-each writes and removes its own files only. `kept-<rounds>-<hash>.npz` is the end of a finished run that was asked to be
-kept, for a study with more rounds.
+One file per checkpoint, `checkpoints/<prefix_key>/round-<rounds>-of-<all>-<hash>.npz` in the results folder: numpy
+arrays and a line of JSON, never a pickle. The name contains a hash of the content, so an incomplete file is detected.
+`all` is the total number of rounds of the run: runs with the same prefix key but other totals may run at the same time,
+and each writes and removes only its own files. `kept-<rounds>-<hash>.npz` is the final state of a finished run, kept on
+request for a study with more rounds.
 """
 
 from __future__ import annotations
@@ -27,52 +27,52 @@ if TYPE_CHECKING:
 
 FOLDER = "checkpoints"
 FORMAT = 1
-"""Raise it when the state of a run has other parts, or the same ones mean something else."""
+"""Increase it when the parts of a run's state, or their meaning, change."""
 _NAME = re.compile(r"(round|kept)-(\d+)(?:-of-(\d+))?-([0-9a-f]{32})\.npz")
 
 
 class Unusable(Exception):
-    """A checkpoint that cannot be gone on from; the message says why, as half a sentence."""
+    """A checkpoint that a run cannot resume from; the message is the reason, as a predicate ("is damaged")."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One file."""
+    """One checkpoint file."""
 
     path: Path
-    kept: bool
-    """Whether it is the end of a finished run."""
+    final: bool
+    """Whether it is the final state of a finished run."""
     round: int
     digest: str
-    whole: int = 0
-    """Rounds of the run that wrote it; 0 for a kept end."""
+    run_rounds: int = 0
+    """Total rounds of the run that wrote it; 0 for a final state."""
 
 
 @dataclass(frozen=True)
-class Keeping:
-    """Where a run keeps its state, and when; for a study, what goes for all of its runs."""
+class CheckpointFolder:
+    """The folder of a run's checkpoints, and when they are written; also the parent folder for all runs of a study."""
 
-    place: Path
-    """The run's own folder; for a study, the folder of these folders."""
+    folder: Path
+    """The run's own folder; for a study, the parent of the runs' folders."""
     every: int = 0
-    """Rounds between checkpoints; 0 = none are written. Those that are there are used all the same."""
-    final: bool = False
-    """Whether to keep the state at the end of the run."""
+    """Rounds between checkpoints; 0 = none are written, but existing ones are still used."""
+    keep_final: bool = False
+    """Whether to keep the final state of the run."""
     rounds: int = 0
-    """Of the run."""
+    """Total rounds of the run."""
 
-    def of(self, course: str, rounds: int) -> Keeping:
-        """Return the keeping of one run, of so many rounds, of the study that this one belongs to."""
-        return replace(self, place=self.place / course, rounds=rounds)
+    def for_run(self, prefix_key: str, rounds: int) -> CheckpointFolder:
+        """Return the checkpoint folder of a run with this many rounds, inside this folder of a study."""
+        return replace(self, folder=self.folder / prefix_key, rounds=rounds)
 
-    def found(self, rounds: int) -> list[Checkpoint]:
-        """Return the checkpoints for a run of so many rounds, latest first, without looking into them."""
-        fit = [each for each in self._there() if each.round <= rounds and each.whole <= rounds]
+    def candidates(self, rounds: int) -> list[Checkpoint]:
+        """Return the checkpoints for a run of this many rounds, latest first, judged by their names only."""
+        fit = [each for each in self._files() if each.round <= rounds and each.run_rounds <= rounds]
         return sorted(fit, key=lambda c: (-c.round, c.path.name))
 
-    def _there(self) -> list[Checkpoint]:
-        """Return all checkpoints of the course."""
-        named = [(_NAME.fullmatch(path.name), path) for path in files_in(self.place)]
+    def _files(self) -> list[Checkpoint]:
+        """Return all checkpoints in the folder."""
+        named = [(_NAME.fullmatch(path.name), path) for path in files_in(self.folder)]
         return [
             Checkpoint(path, m[1] == "kept", int(m[2]), m[4], int(m[3] or 0))
             for m, path in named
@@ -80,9 +80,9 @@ class Keeping:
         ]
 
     def latest(self, rounds: int) -> tuple[Checkpoint | None, list[tuple[Checkpoint, str]]]:
-        """Return the latest usable checkpoint and, with the reason, later ones that are not."""
+        """Return the latest usable checkpoint (or None), and the later, unusable ones with the reasons."""
         wrong = []
-        for each in self.found(rounds):
+        for each in self.candidates(rounds):
             try:
                 read(each)
             except Unusable as why:
@@ -91,58 +91,58 @@ class Keeping:
                 return each, wrong
         return None, wrong
 
-    def write(self, round: int, state: Mapping[str, NDArray[Any]], *, kept: bool = False) -> None:
-        """Write the state after so many rounds; the one before goes when this one is whole. Raises StorageError."""
-        data = packed(round, state)
-        what = f"kept-{round:08d}" if kept else f"round-{round:08d}-of-{self.rounds:08d}"
+    def write(self, round: int, state: Mapping[str, NDArray[Any]], *, final: bool = False) -> None:
+        """Write the state after `round` rounds, then remove the previous one. Raises StorageError."""
+        data = checkpoint_bytes(round, state)
+        what = f"kept-{round:08d}" if final else f"round-{round:08d}-of-{self.rounds:08d}"
         name = f"{what}-{_digest(data)}.npz"
         try:
-            self.place.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise cannot_write(self.place, error) from error
-        write_atomically(self.place / name, data)
-        for each in self._there():
-            own = kept if each.kept else each.whole == self.rounds
+            raise cannot_write(self.folder, error) from error
+        write_atomically(self.folder / name, data)
+        for each in self._files():
+            own = final if each.final else each.run_rounds == self.rounds
             if own and each.round <= round and each.path.name != name:
                 each.path.unlink(missing_ok=True)
 
     def clear(self, *, last: bool = True) -> None:
-        """Remove what a finished or failed run no longer needs; a kept end stays.
+        """Remove the checkpoints of a finished or failed run; a kept final state stays.
 
-        last: whether no other run of the course is to come or under way; only then anything but the run's own
-        files goes. The folder of all of them stays: somebody may be about to write there.
+        last: whether no other run with this prefix key is pending or running; only then files of other runs are
+        removed. The parent folder stays, because another run may be about to write there.
         """
         if not last:
-            for each in self._there():
-                if not each.kept and each.whole == self.rounds:
+            for each in self._files():
+                if not each.final and each.run_rounds == self.rounds:
                     each.path.unlink(missing_ok=True)
             return
-        for path in files_in(self.place):
+        for path in files_in(self.folder):
             if not path.name.startswith("kept-") and not path.is_dir():
                 path.unlink(missing_ok=True)
         self.clear_empty()
 
     def clear_empty(self) -> None:
-        """Remove the folder where nothing is in it. Only while nobody writes there."""
-        with suppress(OSError):  # not empty, or not there
-            self.place.rmdir()
+        """Remove the folder if it is empty. Only while no run writes there."""
+        with suppress(OSError):  # Not empty, or missing.
+            self.folder.rmdir()
 
     def clear_unfinished(self) -> None:
-        """Remove what a writer that was killed left behind."""
-        for path in files_in(self.place):
+        """Remove temporary files of killed writers."""
+        for path in files_in(self.folder):
             if path.name.startswith(TEMPORARY):
                 path.unlink(missing_ok=True)
 
 
-def packed(round: int, state: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return the content of a checkpoint's file."""
+def checkpoint_bytes(round: int, state: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the content of a checkpoint file; raises PolicyError if the state contains Python objects."""
     import numpy as np
 
     objects = [name for name, array in state.items() if array.dtype.hasobject]
     if objects:
         raise PolicyError(
-            f"{objects[0]} of the state to be kept holds Python objects: state() must give arrays of numbers or text. "
-            "With --checkpoint-every 0 nothing is kept"
+            f"{objects[0]} of the state contains Python objects: state() must return arrays of numbers or text. "
+            "With --checkpoint-every 0 no state is stored"
         )
     header = json.dumps({"format": FORMAT, "model": MODEL_VERSION, "echodrift": version(), "round": round})
     buffer = io.BytesIO()
@@ -177,12 +177,12 @@ def read(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
 
 
 def _digest(data: bytes) -> str:
-    """Return the part of a content's hash that its name holds."""
+    """Return the hash of a content, as shortened in file names."""
     return bytes_digest(data)[:32]
 
 
-def files_in(place: Path) -> Iterator[Path]:
+def files_in(folder: Path) -> Iterator[Path]:
     try:
-        yield from sorted(place.iterdir())
+        yield from sorted(folder.iterdir())
     except OSError:
         return

@@ -1,4 +1,4 @@
-"""The tables of a study from its runs, in the order of the plan."""
+"""Combine the tables of all runs into the tables of a study, in the order of the plan."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
     from ..design.run import PlannedRun
 
-PICTURES = ("network_users", "network_ties")
-"""Tables for a picture of one run, not for averages over seeds: taken from the first seed of an arm at a grid point."""
-MOST_PICTURES = 200
-"""Runs from which those are taken, in the order of the plan."""
+NETWORK_TABLES = ("network_users", "network_ties")
+"""Tables that show one run and are not averaged over seeds: from the first seed of an arm at a grid point."""
+MAX_NETWORK_RUNS = 200
+"""Most runs in these tables, in the order of the plan."""
 
 
 def collect(
     plan: Sequence[PlannedRun], records: Mapping[str, Record], store: RunStore, place: Path
 ) -> dict[str, Path]:
-    """Write the tables of `folder.TABLES` into files in the folder `place`, to be moved to their names.
+    """Write the tables of `folder.TABLES` into temporary files in the folder `place`; return name → file.
 
-    Rows: arm as in the study, grid point, seed, round. `runs` has failed runs with their error, the other
-    tables leave them out. Wall time stands in `runs` only, so the others depend on the study alone, byte
-    for byte. A table that a run of an older version lacks has no rows of that run. Memory holds a part of
-    one table at a time. Raises StorageError where a file cannot be written; nothing is left behind then.
+    Rows are ordered by arm as in the study, grid point, seed and round. Failed runs appear in `runs` with their
+    error, and nowhere else. Only `runs` has wall times, so the bytes of the other tables depend on the study
+    alone. A run of an older version has no rows in tables that it lacks. Only a part of one table is in memory at
+    a time. Raises StorageError if a file cannot be written; no files are left behind then.
     """
     front = labels(plan)
     pieces = _pieces(plan, front, records, store)
@@ -62,18 +62,18 @@ def _pieces(
     records: Mapping[str, Record],
     store: RunStore,
 ) -> dict[str, list[Piece]]:
-    """Return what every table but `runs` is stacked from."""
+    """Return the pieces of every table except `runs`."""
     parts: dict[str, list[Piece]] = {name: [] for name in TABLES if name != "runs"}
-    pictured: set[tuple[Any, ...]] = set()
+    shown: set[tuple[Any, ...]] = set()
     for run, label in zip(plan, front, strict=True):
         record = records[run.key]
         if record.status != "ok":
             continue
         cell = (label["arm"], *(label[key] for key in run.grid))
-        first = cell not in pictured and len(pictured) < MOST_PICTURES
-        pictured |= {cell} if first else set()
+        first = cell not in shown and len(shown) < MAX_NETWORK_RUNS
+        shown |= {cell} if first else set()
         for name, pieces in parts.items():
-            if f"{name}.parquet" not in record.files or name in PICTURES and not first:
+            if f"{name}.parquet" not in record.files or name in NETWORK_TABLES and not first:
                 continue
             pieces.append(Piece(label, cell, partial(_table, store, run.key, name)))
     return parts
@@ -119,7 +119,7 @@ def runs_table(front: Sequence[Mapping[str, Any]], records: Sequence[Record]) ->
 
 
 def label_types(front: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> pa.Schema:
-    """Return the types of arm, grid columns and seed, also where there are no runs."""
+    """Return the types of arm, grid columns and seed, also if there are no runs."""
     import pyarrow as pa
 
     empty = pa.schema([("arm", pa.string()), *((key, pa.string()) for key in keys), ("seed", pa.int64())])

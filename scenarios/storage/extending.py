@@ -1,4 +1,4 @@
-"""May a study go on in a folder that holds another one, and what would be run again? Refusals say what differs."""
+"""Decide whether a study can continue in the results folder of another one, and which runs would be repeated."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from typing import Any
 from ...errors import EchodriftError, StorageError
 from ...keys import differences, expand_key, set_value
 from ...wording import counted, short, toml, unquoted
-from ..design.draws import essence
+from ..design.drawn_studies import drawn_studies
+from ..design.draws import draw_identity
 from ..design.grid import grid_points
 from ..design.load import load_study
 from ..design.plan import cell_of, expand, prefix_digest, seeds_of, widest_slate
 from ..design.run import PlannedRun
-from ..design.uncertainty import drawn_studies
 from ..model_version import version
 from ..specs.data_files import input_files
 from ..specs.study import Study
-from .checkpoints import is_kept
+from .checkpoints import has_checkpoint
 from .folder import Folder
-from .ledger import Facts, held_facts, read_plan, refuse_newer, refuse_older
+from .ledger import Facts, read_plan, refuse_newer, refuse_older, stored_facts
 from .store import RunStore
 
 CHOOSE = "choose another folder with --out"
 MOST_LINES = 8
-PROSE = ("name", "description", "seeds", "reference", "primary", "gate")
-"""Parts of a study that results do not depend on."""
+IGNORED = ("name", "description", "seeds", "reference", "primary", "gate")
+"""Fields of a study that do not affect results."""
 
 
 def check_folder(folder: Folder, study: Study) -> Study | None:
-    """Raise StorageError unless the folder is missing, empty, or holds this study or a part of it.
+    """Raise StorageError unless the folder is missing, empty, or contains this study or a part of it.
 
-    A part: fewer arms, grid values, seeds or rounds, or another title; its finished runs are taken over.
-    Returns the study in the folder; None where there is none.
+    A part: fewer arms, grid values, seeds or rounds, or another title; its finished runs are reused.
+    Returns the study in the folder; None if there is none.
     """
-    held = folder.held()
-    return None if held is None else _check_goes_on(folder.path, held, study)
+    file = folder.stored_study_file()
+    return None if file is None else _check_continues(folder.path, file, study)
 
 
-def _check_goes_on(folder: Path, held: Path, study: Study) -> Study:
-    """Return the study in a folder, or raise StorageError where `study` cannot go on from its runs.
+def _check_continues(folder: Path, file: Path, study: Study) -> Study:
+    """Return the study in a folder, or raise StorageError if `study` cannot continue from its runs.
 
-    It can where every arm at every grid point that is there is also part of `study`, with the same
-    settings, data files and model, and with as many rounds or more. held: the file of the study there.
+    It can if every arm at every grid point of the stored study is also part of `study`, with the same
+    settings, data files and model version, and with at least as many rounds. file: the stored study.
     """
-    facts = held_facts(folder)
+    facts = stored_facts(folder)
     refuse_newer(folder, facts)
     refuse_older(folder, facts)
     try:
-        there = held_study(folder, held, facts)
-        refusal = _refusal(there, study, facts)
+        stored = stored_study(folder, file, facts)
+        refusal = _refusal(stored, study, facts)
     except StorageError:
         raise
     except EchodriftError as error:
@@ -59,9 +59,9 @@ def _check_goes_on(folder: Path, held: Path, study: Study) -> Study:
         lines = "".join(f"\n  {line}" for line in refusal[:MOST_LINES])
         more = f"\n  and {len(refusal) - MOST_LINES} more" if len(refusal) > MOST_LINES else ""
         raise StorageError(
-            f'{folder} holds another study, "{there.name}". What differs:{lines}{more}{_advice(facts)}\n{CHOOSE}'
+            f'{folder} holds another study, "{stored.name}". What differs:{lines}{more}{_advice(facts)}\n{CHOOSE}'
         )
-    return there
+    return stored
 
 
 def _advice(facts: Facts | None) -> str:
@@ -73,35 +73,35 @@ def _advice(facts: Facts | None) -> str:
     )
 
 
-def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
-    """Return why a study cannot go on from the runs of another, one line per reason; empty where it can."""
+def _refusal(stored: Study, study: Study, facts: Facts | None) -> list[str]:
+    """Return the reasons why a study cannot continue from the runs of another one; empty if it can."""
     inputs, now = facts.inputs if facts else {}, {}
-    same_draws = essence(there.uncertainty) == essence(study.uncertainty)
-    seed = seeds_of(there)[0] if same_draws else None
+    same_draws = draw_identity(stored.uncertainty) == draw_identity(study.uncertainty)
+    seed = seeds_of(stored)[0] if same_draws else None
     wanted = _cells(study, now, seed)
-    cells = _cells(there, facts.digests if facts else {}, seed)
+    cells = _cells(stored, facts.digests if facts else {}, seed)
     lines = [
         f"{key}: {path} has other content (SHA-256 {file['sha256'][:12]}… there, {now[path][:12]}… now)"
         for key, file in inputs.items()
         for path in [input_files(study).get(key, file["path"])]
         if now.get(path, file["sha256"]) != file["sha256"]
     ]
-    fit = all(_goes_on(rounds, wanted.get(cell, set())) for cell, rounds in cells.items())
+    fit = all(_rounds_continue(rounds, wanted.get(cell, set())) for cell, rounds in cells.items())
     if fit and same_draws:
         return lines
-    lines += _slates(there, study)
-    lines += _lost(there, study)
-    lines += _other_order(there, study)
-    one, other = _comparable(there), _comparable(study)
+    lines += _slate_difference(stored, study)
+    lines += _missing_parts(stored, study)
+    lines += _order_difference(stored, study)
+    one, other = _comparable(stored), _comparable(study)
     for data in (one, other):
         data["arms"] = {name: arm for name, arm in data["arms"].items() if name in one["arms"]}
     for name in set(one["arms"]) - set(other["arms"]):
         del one["arms"][name]
-    if study.rounds > there.rounds:
-        # more rounds of the same are no hindrance by themselves
+    if study.rounds > stored.rounds:
+        # More rounds alone are allowed.
         del one["rounds"], other["rounds"]
     for key in set(one.get("grid") or {}) & set(other.get("grid") or {}):
-        # told by _lost where values are gone
+        # Missing values are reported by _missing_parts.
         del one["grid"][key], other["grid"][key]
     lines += [
         f"{key}: {short(unquoted(old))} there, {short(unquoted(new))} now"
@@ -111,10 +111,10 @@ def _refusal(there: Study, study: Study, facts: Facts | None) -> list[str]:
 
 
 def _cells(study: Study, digests: dict[str, str], seed: int | None) -> dict[str, set[int]]:
-    """Return what determines the results of each arm at each grid point apart from its rounds → all its rounds.
+    """Return hash of the inputs of each arm at each grid point, except its number of rounds → these numbers.
 
-    digests: path → hash of data files, filled on the way. seed: its draw is put in, so that values which
-    priors put theirs over do not count; None leaves them as they are.
+    digests: path → hash of data files, filled as files are read. seed: its draw is applied, so that values that
+    priors override are ignored; None leaves them as they are.
     """
     found: dict[str, set[int]] = {}
     for _, point in grid_points(study):
@@ -125,16 +125,16 @@ def _cells(study: Study, digests: dict[str, str], seed: int | None) -> dict[str,
     return found
 
 
-def _goes_on(there: set[int], wanted: set[int]) -> bool:
-    """Whether runs of so many rounds stay in the tables, or all become longer ones."""
-    return there <= wanted or len(there) == 1 and max(wanted, default=0) >= max(there)
+def _rounds_continue(stored: set[int], wanted: set[int]) -> bool:
+    """Return whether runs with these numbers of rounds stay in the tables, or all become longer."""
+    return stored <= wanted or len(stored) == 1 and max(wanted, default=0) >= max(stored)
 
 
-def _other_order(there: Study, study: Study) -> list[str]:
-    """Return what is to be said where the same priors stand in another order."""
-    if there.uncertainty is None or study.uncertainty is None:
+def _order_difference(stored: Study, study: Study) -> list[str]:
+    """Return a message if the same priors are in another order."""
+    if stored.uncertainty is None or study.uncertainty is None:
         return []
-    one, other = list(there.uncertainty.priors), list(study.uncertainty.priors)
+    one, other = list(stored.uncertainty.priors), list(study.uncertainty.priors)
     if one == other or sorted(one) != sorted(other):
         return []
     at = next(place for place, (key, now) in enumerate(zip(one, other, strict=True)) if key != now)
@@ -142,11 +142,11 @@ def _other_order(there: Study, study: Study) -> list[str]:
     return [f"uncertainty.priors: the same keys in another order, which changes every draw: {places}"]
 
 
-def _slates(there: Study, study: Study) -> list[str]:
-    one, other = widest_slate(there), widest_slate(study)
+def _slate_difference(stored: Study, study: Study) -> list[str]:
+    one, other = widest_slate(stored), widest_slate(study)
     if one == other:
         return []
-    known = {arm.name for arm in there.arms}
+    known = {arm.name for arm in stored.arms}
     alone = [study.model_copy(update={"arms": [arm]}) for arm in study.arms if arm.name not in known]
     wide = [f'arm "{each.arms[0].name}"' for each in alone if widest_slate(each) > one]
     by = f" ({', '.join(wide)})" if wide else ""
@@ -154,15 +154,15 @@ def _slates(there: Study, study: Study) -> list[str]:
     return [f"widest slate: {one} there, {other} now{by}: {why}"]
 
 
-def _lost(there: Study, study: Study) -> list[str]:
-    """Return which arms and grid values of the folder the study lacks."""
+def _missing_parts(stored: Study, study: Study) -> list[str]:
+    """Return the arms and grid values of the folder that the study lacks."""
     named = {arm.name for arm in study.arms}
     lines = [
         f"arms[{arm.name}]: there, but not in this study: its runs would vanish from the tables"
-        for arm in there.arms
+        for arm in stored.arms
         if arm.name not in named
     ]
-    for key, values in there.grid.items():
+    for key, values in stored.grid.items():
         gone = [value for value in values if value not in study.grid.get(key, values)]
         if gone:
             lines.append(f'grid."{key}": {short(toml(gone))} there, but not in this study')
@@ -170,15 +170,15 @@ def _lost(there: Study, study: Study) -> list[str]:
 
 
 def _comparable(study: Study) -> dict[str, Any]:
-    """Return what matters for results; arms under their names, so that their order does not count."""
+    """Return the fields that affect results, with arms keyed by name because their order is irrelevant."""
     data = study.model_dump(mode="json", exclude_none=True)
-    for prose in PROSE:
-        data.pop(prose, None)
+    for name in IGNORED:
+        data.pop(name, None)
     for key in input_files(study):
-        # their content counts, and is told apart from here
-        *way, last = key.split(".")
+        # Their contents are compared separately.
+        *parents, last = key.split(".")
         inside = data
-        for step in way:
+        for step in parents:
             inside = inside[step]
         inside[last] = "a file"
     for key in study.uncertainty.priors if study.uncertainty else ():
@@ -188,43 +188,43 @@ def _comparable(study: Study) -> dict[str, Any]:
     return data
 
 
-def beforehand(
-    there: Study | None, study: Study, plan: Sequence[PlannedRun], folder: Path, store: RunStore
+def extension_notes(
+    stored: Study | None, study: Study, plan: Sequence[PlannedRun], folder: Path, store: RunStore
 ) -> list[str]:
-    """Return what a person should know before a study goes on in a folder: what is run again, what is left out.
+    """Return notes before a study continues in a folder: runs that are repeated, and seeds that leave the tables.
 
-    there: the study in the folder, from `check_folder`.
+    stored: the study in the folder, from `check_folder`.
     """
-    if there is None or there == study:
+    if stored is None or stored == study:
         return []
     notes = []
     wanted = set(seeds_of(study))
-    gone = [seed for seed in seeds_of(there) if seed not in wanted]
+    gone = [seed for seed in seeds_of(stored) if seed not in wanted]
     if gone:
         notes.append(
             f"note: this study has {counted(len(gone), 'seed')} less than the folder ({short(toml(gone))}): their runs stay "
             "in runs/ and leave the tables"
         )
-    if study.rounds <= there.rounds:
+    if study.rounds <= stored.rounds:
         return notes
-    facts = held_facts(folder)
+    facts = stored_facts(folder)
     earlier: dict[str, dict[int, str]] = {}
-    for run in expand(there, facts.digests if facts else None):
-        earlier.setdefault(run.course, {})[run.study.rounds] = run.key
-    again: dict[tuple[int, int], int] = {}
+    for run in expand(stored, facts.digests if facts else None):
+        earlier.setdefault(run.prefix_key, {})[run.study.rounds] = run.key
+    repeated: dict[tuple[int, int], int] = {}
     for run in {run.key: run for run in plan}.values():
         begun = [
             rounds
-            for rounds, key in earlier.get(run.course, {}).items()
+            for rounds, key in earlier.get(run.prefix_key, {}).items()
             if rounds < run.study.rounds and _finished(store, key)
         ]
-        if begun and not _finished(store, run.key) and not is_kept(folder, run):
+        if begun and not _finished(store, run.key) and not has_checkpoint(folder, run):
             pair = max(begun), run.study.rounds
-            again[pair] = again.get(pair, 0) + 1
+            repeated[pair] = repeated.get(pair, 0) + 1
     return notes + [
         f"note: {counted(number, 'run')} {'has' if number == 1 else 'have'} {had} of {wanted_rounds} rounds and no kept "
         f"state: {'it is' if number == 1 else 'they are'} run again from round 0"
-        for (had, wanted_rounds), number in again.items()
+        for (had, wanted_rounds), number in repeated.items()
     ]
 
 
@@ -236,22 +236,22 @@ def _finished(store: RunStore, key: str) -> bool:
     return record is not None and record.status == "ok"
 
 
-def held_study(folder: Path, held: Path, facts: Facts | None) -> Study:
-    """Return the study in the file `held`; where that cannot be read, the one of the finished tables.
+def stored_study(folder: Path, file: Path, facts: Facts | None) -> Study:
+    """Return the study in `file`; if that cannot be read, the study of the finished tables.
 
-    Raises EchodriftError where neither can be read, StorageError where the file was changed since: runs of
-    other values would come to lie beside those that are there.
+    Raises EchodriftError if neither can be read, StorageError if the file was edited: its runs would have
+    other settings than the runs in the folder.
     """
     try:
-        study = load_study(held)
+        study = load_study(file)
     except EchodriftError:
         published = folder / "study.toml"
-        if held == published or not _is_published(folder):
+        if file == published or not _is_published(folder):
             raise
-        held, study = published, load_study(published)
+        file, study = published, load_study(published)
     if label := _not_planned(folder, study, facts):
         raise StorageError(
-            f"{held} was changed after echodrift wrote it: {label} is not the run that was planned.\n"
+            f"{file} was changed after echodrift wrote it: {label} is not the run that was planned.\n"
             "Put it back as it was. To run what stands there now, copy it to a file of your own and run that with "
             "another --out"
         )
@@ -259,26 +259,26 @@ def held_study(folder: Path, held: Path, facts: Facts | None) -> Study:
 
 
 def _is_published(folder: Path) -> bool:
-    """Whether the study of the finished tables is what was written."""
-    there = Folder(folder)
+    """Return whether the study of the finished tables is intact."""
+    results = Folder(folder)
     try:
-        there.verify_file("study.toml", there.manifest())
+        results.verify_file("study.toml", results.manifest())
     except StorageError:
         return False
     return True
 
 
 def _not_planned(folder: Path, study: Study, facts: Facts | None) -> str:
-    """Return the first run of a study that the folder's own plan lacks; empty where there is none, or no plan.
+    """Return the label of the first run of a study that the folder's plan lacks; empty if there is none, or no plan.
 
-    The plan may be that of a longer study, whose process was killed before it wrote the study down.
+    The plan may belong to a longer study whose process was killed before it wrote study.toml.
     """
     plan = read_plan(folder)
     if plan is None or not len(plan) or facts is None or facts.echodrift != version():
         return ""
     try:
-        seeds, courses = set(plan["seed"].to_pylist()), set(plan["course"].to_pylist())
+        seeds, prefix_keys = set(plan["seed"].to_pylist()), set(plan["course"].to_pylist())
     except KeyError:
         return ""
     runs = expand(study, facts.digests)
-    return next((run.label for run in runs if run.seed in seeds and run.course not in courses), "")
+    return next((run.label for run in runs if run.seed in seeds and run.prefix_key not in prefix_keys), "")

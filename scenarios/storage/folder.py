@@ -1,4 +1,4 @@
-"""The output folder of a study: whose it is, who is working in it, and what stands in it at the end."""
+"""The results folder of a study: check that it is usable, lock it, publish the tables, and verify them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...disk import TEMPORARY, bytes_digest, cannot_write, file_digest, move_in,
 from ...errors import StorageError
 from ...wording import short
 from . import ledger
-from .lock import locked, worked_in
+from .lock import describe_lock_holder, locked
 from .store import RunStore
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ TABLES = ("rounds", "runs", "lorenz", "deciles", "tastes", "network_users", "net
 class Folder:
     """A results folder.
 
-    While a study runs there is only `runs/`, with the study as it was asked for and one folder per
-    finished run. Tables, study.toml and the manifest are put beside it at the end, in that order.
+    While a study runs, there is only `runs/`, with the requested study and one folder per finished run. Tables,
+    study.toml and the manifest are written next to it at the end, in that order.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,13 +37,18 @@ class Folder:
         self.store = RunStore(path / RUNS)
 
     @property
-    def _asked(self) -> Path:
+    def _planned_study_file(self) -> Path:
         return self.path / RUNS / "study.toml"
 
-    def held(self) -> Path | None:
-        """Return the file of the study in the folder; None where the folder is missing, empty or without one.
+    @property
+    def _study_file(self) -> Path | None:
+        candidates = (self._planned_study_file, self.path / "study.toml")
+        return next((path for path in candidates if path.exists()), None)
 
-        Raises StorageError where it holds something else.
+    def stored_study_file(self) -> Path | None:
+        """Return the file of the study in the folder; None if the folder is missing, empty or without a study.
+
+        Raises StorageError if it contains anything else.
         """
         try:
             if not self.path.exists():
@@ -56,9 +61,9 @@ class Folder:
                 f"{self.path}: cannot be looked into: {error.strerror or error}; choose another folder with --out"
             ) from None
         ours = [name for name in entries if name.startswith(TEMPORARY)]
-        held = next((file for file in (self._asked, self.path / "study.toml") if file.exists()), None)
-        if held is not None and (held == self._asked or (self.path / MANIFEST).exists()):
-            return held
+        file = self._study_file
+        if file is not None and (file == self._planned_study_file or (self.path / MANIFEST).exists()):
+            return file
         if set(entries) - set(ours) - {RUNS} or self._runs_are_foreign():
             found = ", ".join(name for name in entries if name not in ours)
             raise StorageError(
@@ -68,20 +73,20 @@ class Folder:
         return None
 
     def _runs_are_foreign(self) -> bool:
-        """Whether `runs/`, which has no study in it, holds more than an echodrift killed at its start leaves."""
+        """Return whether `runs/`, without a study, contains files that no process killed at its start leaves behind."""
         if not self.store.folder.is_dir():
             return self.store.folder.exists()
         known = (".lock", TEMPORARY, ledger.FACTS, ledger.PLAN)
         return any(not entry.name.startswith(known) for entry in self.store.folder.iterdir())
 
     def locked(self) -> AbstractContextManager[None]:
-        """Make the folder and keep other processes out of it; a lock left by a killed process is no lock."""
+        """Create the folder and lock it against other processes; the lock of a killed process is void."""
         return locked(self.path)
 
     def begin(self, study: Study, plan: Sequence[PlannedRun] | None = None) -> None:
-        """Clear what killed processes left and write down what is being run. Only while locked.
+        """Remove temporary files of killed processes and record the plan and the study. Only while locked.
 
-        plan: the runs of the study, where they are known.
+        plan: the runs of the study, if they are already expanded.
         """
         from ..design.load import dump
         from ..design.plan import expand
@@ -93,12 +98,12 @@ class Folder:
             raise cannot_write(self.path, error) from error
         self.store.clear_unfinished()
         ledger.begin(self.store.folder, expand(study) if plan is None else plan)
-        write_atomically(self._asked, dump(study).encode())
+        write_atomically(self._planned_study_file, dump(study).encode())
 
     def publish(self, study: Study, tables: Mapping[str, bytes | Path], manifest: dict[str, Any]) -> None:
-        """Put the tables, the study as run and, last of all, the manifest with their hashes into the folder.
+        """Write the tables, the study as run and finally the manifest with their hashes.
 
-        tables: name → the bytes of its Parquet file, or a finished file in this folder that is moved.
+        tables: name → bytes of its Parquet file, or a temporary file in this folder, which is renamed.
         """
         from ..design.load import dump
 
@@ -119,53 +124,53 @@ class Folder:
             for data in files.values():
                 if isinstance(data, Path):
                     data.unlink(missing_ok=True)
-        facts = ledger.held_facts(self.path)
-        whole = {**manifest, "store": facts and ledger.as_plain(facts), "hashes": hashes}
-        write_atomically(self.path / MANIFEST, json.dumps(whole, indent=2).encode())
+        facts = ledger.stored_facts(self.path)
+        content = {**manifest, "store": facts and ledger.facts_to_json(facts), "hashes": hashes}
+        write_atomically(self.path / MANIFEST, json.dumps(content, indent=2).encode())
 
     def verify(self) -> dict[str, Any]:
-        """Return the manifest of a finished study; raises StorageError where results are missing or changed."""
-        ledger.refuse_newer(self.path, ledger.held_facts(self.path))
+        """Return the manifest of a finished study; raises StorageError if results are missing or changed."""
+        ledger.refuse_newer(self.path, ledger.stored_facts(self.path))
         manifest = self.manifest()
         for name in manifest["hashes"]:
             self.verify_file(name, manifest)
         return manifest
 
     @property
-    def again(self) -> str:
-        """What to type so that damaged or missing files are made again from the runs."""
-        held = next((file for file in (self._asked, self.path / "study.toml") if file.exists()), None)
-        if held is None:
+    def repair_advice(self) -> str:
+        """The command that restores damaged or missing files from the runs, as an instruction."""
+        file = self._study_file
+        if file is None:
             return f"run the study again with --out {shlex.quote(str(self.path))}"
-        command = f"echodrift run {shlex.quote(str(held))} --out {shlex.quote(str(self.path))}{self._until()}"
+        command = f"echodrift run {shlex.quote(str(file))} --out {shlex.quote(str(self.path))}{self._until()}"
         return f"type: {command} (its finished runs are taken over)"
 
     def _until(self) -> str:
-        """What belongs to the command of a study that stops when it is decided."""
+        """Return the options of the command for a study that stops when it is decided; otherwise an empty string."""
         try:
             return f" --until decided --max-seeds {json.loads((self.path / MANIFEST).read_bytes())['stopping']['most']}"
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return ""
 
     def manifest(self) -> dict[str, Any]:
-        """Return the manifest of a finished study without looking at its tables; raises StorageError."""
-        again = self.again
+        """Return the manifest of a finished study without verifying its tables; raises StorageError."""
+        advice = self.repair_advice
         try:
             manifest = json.loads((self.path / MANIFEST).read_text("utf-8"))
             manifest["hashes"] = {str(name): str(digest) for name, digest in manifest["hashes"].items()}
         except FileNotFoundError:
-            if self._asked.exists():
-                process = worked_in(self.path)
+            if self._planned_study_file.exists():
+                process = describe_lock_holder(self.path)
                 if process:
-                    again = f"{process} works in it. To see how far it is, type: echodrift status {shlex.quote(str(self.path))}"
-                raise StorageError(f"{self.path} holds a study that is not finished; {again}") from None
+                    advice = f"{process} works in it. To see how far it is, type: echodrift status {shlex.quote(str(self.path))}"
+                raise StorageError(f"{self.path} holds a study that is not finished; {advice}") from None
             raise StorageError(f"{self.path} holds no results of echodrift (no {MANIFEST})") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise StorageError(f"{self.path / MANIFEST} cannot be read ({error}); {again}") from None
+            raise StorageError(f"{self.path / MANIFEST} cannot be read ({error}); {advice}") from None
         return manifest
 
     def is_complete(self, study: Study, runs: int) -> bool:
-        """Whether all tables are there, whole, and of this very study with this many runs."""
+        """Return whether all tables exist, are intact, and belong to this study with this many runs."""
         from ..design.plan import study_digest
 
         try:
@@ -173,24 +178,24 @@ class Folder:
         except StorageError:
             return False
         named = {f"{name}.parquet" for name in TABLES}
-        facts = ledger.held_facts(self.path)
+        facts = ledger.stored_facts(self.path)
         return (
             manifest.get("study_sha256") == study_digest(study)
             and manifest.get("runs") == runs
             and not manifest.get("failed")
             and "stopping" not in manifest
-            and manifest.get("store") == (facts and ledger.as_plain(facts))
+            and manifest.get("store") == (facts and ledger.facts_to_json(facts))
             and named <= set(manifest["hashes"])
         )
 
     def verify_file(self, name: str, manifest: Mapping[str, Any]) -> None:
-        """Raise StorageError unless a file of the folder is what the study wrote."""
+        """Raise StorageError unless a file of the folder matches its hash in the manifest."""
         path = self.path / name
         try:
             digest = file_digest(path)
         except OSError as error:
-            raise StorageError(f"{path} cannot be read ({error.strerror})\n{self.again}") from None
+            raise StorageError(f"{path} cannot be read ({error.strerror})\n{self.repair_advice}") from None
         if digest != manifest["hashes"].get(name):
             raise StorageError(
-                f"{path} is not what the study wrote (see {MANIFEST}): it was cut off or changed\n{self.again}"
+                f"{path} is not what the study wrote (see {MANIFEST}): it was cut off or changed\n{self.repair_advice}"
             )

@@ -1,4 +1,4 @@
-"""What `runs/` says about itself: which echodrift writes there, from which data files, and which runs are to come."""
+"""Provenance files in `runs/`: store.json (versions and data files) and plan.parquet (the planned runs)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..design.run import PlannedRun
 
 FORMAT = 1
-"""Raise it when an older echodrift could no longer read the files of a results folder."""
+"""Increase it when older versions can no longer read the files of a results folder."""
 FACTS = "store.json"
 PLAN = "plan.parquet"
 KEYS = ("key", "course", "rounds", "draw")
@@ -29,24 +29,24 @@ KEYS = ("key", "course", "rounds", "draw")
 
 @dataclass(frozen=True)
 class Facts:
-    """What the results in a folder rest on."""
+    """Versions and data files that the results in a folder were made with."""
 
     format: int = FORMAT
     model: int = MODEL_VERSION
-    """Version of the model: runs of another one would have other results."""
+    """Model version; runs of other versions have other results."""
     echodrift: str = ""
-    """Version of the program."""
+    """Version of echodrift."""
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)
     """Data files: dotted key → {"path", "sha256"}."""
 
     @property
     def digests(self) -> dict[str, str]:
-        """Path → SHA-256 of the data files as they were."""
+        """Path → SHA-256 of the data files when they were read."""
         return {file["path"]: file["sha256"] for file in self.inputs.values()}
 
 
 def facts_of(plan: Sequence[PlannedRun]) -> Facts:
-    """Return what results of these runs, made now, rest on."""
+    """Return the facts for results of these runs with the current versions and data files."""
     from ...disk import input_digest
     from ..specs.data_files import input_files
 
@@ -60,15 +60,15 @@ def facts_of(plan: Sequence[PlannedRun]) -> Facts:
     return Facts(echodrift=version(), inputs=inputs)
 
 
-def as_plain(facts: Facts) -> dict[str, Any]:
-    """Return facts as they stand in JSON."""
+def facts_to_json(facts: Facts) -> dict[str, Any]:
+    """Return facts as plain data for JSON."""
     return asdict(facts)
 
 
 def read_facts(text: str | bytes) -> Facts | None:
-    """Return facts from JSON; None where it holds none, as in folders of versions that wrote none.
+    """Return facts from JSON; None if it contains none, as in folders of early versions.
 
-    Facts of a newer format are read as far as they can be: format, model and version are there in all.
+    Of a newer format, the readable part is returned: every format has format, model and version.
     """
     try:
         found = json.loads(text)
@@ -87,8 +87,8 @@ def read_facts(text: str | bytes) -> Facts | None:
         return None
 
 
-def held_facts(folder: Path) -> Facts | None:
-    """Return the facts of a results folder: those of its runs, else those in its manifest."""
+def stored_facts(folder: Path) -> Facts | None:
+    """Return the facts of a results folder, from its runs or else from its manifest."""
     try:
         return read_facts((folder / "runs" / FACTS).read_bytes())
     except OSError:
@@ -104,31 +104,31 @@ def refuse_newer(folder: Path, facts: Facts | None) -> None:
     if facts is None or (facts.format <= FORMAT and facts.model <= MODEL_VERSION):
         return
     raise StorageError(
-        f"{folder} was written by a newer echodrift: {_told(facts)}; this is {_told(Facts(echodrift=version()))}\n"
+        f"{folder} was written by a newer echodrift: {_versions(facts)}; this is {_versions(Facts(echodrift=version()))}\n"
         f"pip install --upgrade echodrift, or choose another folder with --out"
     )
 
 
 def refuse_older(folder: Path, facts: Facts | None) -> None:
-    """Raise StorageError for a folder whose runs an older model made: new ones beside them would not compare."""
+    """Raise StorageError for a folder with runs of an older model: new runs would not be comparable."""
     if facts is None or facts.model >= MODEL_VERSION:
         return
     raise StorageError(
-        f"{folder} holds runs of an older model: {_told(facts)}; this is {_told(Facts(echodrift=version()))}. "
+        f"{folder} holds runs of an older model: {_versions(facts)}; this is {_versions(Facts(echodrift=version()))}. "
         f"The same study gives other results now\n"
         f"choose another folder with --out to run it anew, or go on with pip install echodrift=={facts.echodrift}"
     )
 
 
-def _told(facts: Facts) -> str:
+def _versions(facts: Facts) -> str:
     return f"echodrift {facts.echodrift or 'unknown'} (model {facts.model}, folder format {facts.format})"
 
 
 def begin(runs: Path, plan: Sequence[PlannedRun]) -> None:
-    """Write down in `runs/` what is being run. Only while the folder is locked."""
+    """Write the facts and the plan into `runs/`. Only while the folder is locked."""
     import pyarrow.parquet as pq
 
-    write_atomically(runs / FACTS, json.dumps(as_plain(facts_of(plan)), indent=1).encode())
+    write_atomically(runs / FACTS, json.dumps(facts_to_json(facts_of(plan)), indent=1).encode())
     buffer = io.BytesIO()
     pq.write_table(plan_table(plan), buffer)
     write_atomically(runs / PLAN, buffer.getvalue())
@@ -142,7 +142,7 @@ def plan_table(plan: Sequence[PlannedRun]) -> pa.Table:
         {
             **label,
             "key": run.key,
-            "course": run.course,
+            "course": run.prefix_key,
             "rounds": run.study.rounds,
             "draw": json.dumps(run.draw, ensure_ascii=False) if run.draw else None,
         }
@@ -152,7 +152,7 @@ def plan_table(plan: Sequence[PlannedRun]) -> pa.Table:
 
 
 def read_plan(folder: Path) -> pa.Table | None:
-    """Return the plan of a results folder; None where there is none or it is damaged."""
+    """Return the plan of a results folder; None if it is missing or damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

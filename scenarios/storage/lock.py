@@ -1,4 +1,4 @@
-"""The lock of a results folder: one process at a time works in it, and others can see which."""
+"""The lock of a results folder: one process at a time writes there, and others can see which one."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LOCK = "runs/.lock"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make a results folder and keep other processes out of it; a lock left by a killed process is no lock."""
+    """Create a results folder and lock it against other processes; the lock of a killed process is void."""
     at = (folder / LOCK).parent
     try:
         at.mkdir(parents=True, exist_ok=True)
         at = folder / LOCK
-        # unbuffered: what could not be written is not tried again when the file is closed
+        # Unbuffered, so that closing the file does not retry a failed write.
         lock = at.open("a+b", buffering=0)
     except OSError as error:
         raise cannot_write(at, error) from error
@@ -51,11 +51,11 @@ def _take(lock: FileIO, folder: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            # Once more: `held_by` of another process may be looking at this very moment.
+            # Retry: `lock_holder` of another process may hold the shared lock for an instant.
             if wait is not None:
                 time.sleep(wait)
         except OSError:
-            # Some network drives have no locks; going on without one is what the user wants there.
+            # Some network drives do not support locks; users there want to continue without one.
             return
     lock.seek(0)
     holder, _, host = lock.read().decode(errors="replace").strip().partition(" ")
@@ -66,20 +66,20 @@ def _take(lock: FileIO, folder: Path) -> None:
     )
 
 
-def worked_in(path: Path) -> str:
-    """Return "process 4711 on host" for the one that works in a results folder, as far as known; "" for none."""
-    is_held, process, host = held_by(path)
-    if not is_held:
+def describe_lock_holder(path: Path) -> str:
+    """Return "process 4711 on host" for the process that holds the lock, as far as known; "" if there is none."""
+    is_locked, process, host = lock_holder(path)
+    if not is_locked:
         return ""
     elsewhere = f" on {host}" if host and host != platform.node() else ""
     return f"process {process}{elsewhere}" if process is not None else f"another process{elsewhere}"
 
 
-def held_by(path: Path) -> tuple[bool, int | None, str]:
-    """Return whether a process works in a results folder, its number and its machine (None, "": unknown).
+def lock_holder(path: Path) -> tuple[bool, int | None, str]:
+    """Return whether a process holds the lock of a results folder, its id and its host (None, "": unknown).
 
-    Looking takes the lock for an instant, shared; a process that starts just then tries again. Where
-    there are no locks, a number that stands there and is a living process of this machine counts.
+    The check takes the lock for an instant, shared; a process that starts at that moment retries. On systems
+    without locks, the folder counts as locked if the recorded id is a running process of this machine.
     """
     try:
         with (path / LOCK).open() as lock:

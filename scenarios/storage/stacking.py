@@ -1,4 +1,4 @@
-"""Many small tables stacked into one Parquet file, a part at a time, with labels in front."""
+"""Stack many small tables into one Parquet file, a part at a time, with label columns in front."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART = 32 * 2**20
-"""Bytes of rows that are held in memory before they are written."""
+"""Bytes of rows that are buffered before they are written."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One of the tables to be stacked."""
+    """One of the tables to stack."""
 
     labels: Mapping[str, Any]
-    """Column → value of all its rows; goes before its own columns."""
+    """Column → value in all its rows; in front of its own columns."""
     kind: Any
-    """Pieces of one kind are expected to have the same columns; wrong guesses cost time only."""
+    """Pieces of one kind are assumed to have the same columns; a wrong assumption only costs time."""
     load: Callable[[], pa.Table]
 
 
 def stack(path: Path, pieces: Sequence[Piece], labels: pa.Schema) -> None:
     """Write a new Parquet file with the rows of all pieces in their order.
 
-    Columns: the labels, then all columns of any piece in order of appearance, empty where a piece lacks
-    one. Whole numbers become floating-point ones in a column that not every piece has whole. The bytes
-    depend on the pieces and their order alone; memory holds one part of about `PART` bytes.
-    labels: their types, also for a file without rows. Raises StorageError when it cannot be written.
+    Columns: the labels, then all columns of any piece in order of appearance, null where a piece lacks
+    one. A column is floating-point unless every piece has it as integers. The bytes depend only on the
+    pieces and their order; about `PART` bytes are in memory at a time. labels: types of the label columns,
+    also for a file without rows. Raises StorageError if it cannot be written.
     """
     first = {piece.kind: piece for piece in reversed(pieces)}
-    # In the order of the pieces, so that columns appear in the same order as they do when all are looked at.
+    # In the order of the pieces, so that the order of columns is the same as when all pieces are read.
     firsts = [piece for piece in pieces if first[piece.kind] is piece]
     try:
         try:
             _write(path, pieces, labels, _common(piece.load().schema for piece in firsts))
-        except _Unlike:
+        except _OtherColumns:
             path.unlink(missing_ok=True)
             _write(path, pieces, labels, _common(piece.load().schema for piece in pieces))
     except OSError as error:
@@ -53,8 +53,8 @@ def stack(path: Path, pieces: Sequence[Piece], labels: pa.Schema) -> None:
         raise
 
 
-class _Unlike(Exception):
-    """A piece does not fit the columns."""
+class _OtherColumns(Exception):
+    """A piece does not match the assumed columns."""
 
 
 def _write(path: Path, pieces: Sequence[Piece], labels: pa.Schema, columns: pa.Schema) -> None:
@@ -67,7 +67,7 @@ def _write(path: Path, pieces: Sequence[Piece], labels: pa.Schema, columns: pa.S
             waiting: list[pa.Table] = []
             size = 0
             for piece in pieces:
-                table = _fitted(piece.load(), columns)
+                table = _with_columns(piece.load(), columns)
                 front = [
                     pa.repeat(pa.scalar(piece.labels[field.name], field.type), len(table)) for field in labels
                 ]
@@ -90,30 +90,30 @@ def _flush(writer: Any, waiting: list[pa.Table]) -> None:
         writer.write_table(whole, row_group_size=max(len(whole), 1))
 
 
-def _fitted(table: pa.Table, columns: pa.Schema) -> pa.Table:
-    """Return a table with these columns; raises _Unlike where it does not fit."""
+def _with_columns(table: pa.Table, columns: pa.Schema) -> pa.Table:
+    """Return a table with these columns; raises _OtherColumns if it does not match."""
     import pyarrow as pa
 
     if table.schema.equals(columns):
         return table.replace_schema_metadata(None)
     if set(table.column_names) - set(columns.names):
-        raise _Unlike
+        raise _OtherColumns
     found = []
     for field in columns:
         if field.name not in table.column_names:
             if pa.types.is_integer(field.type):
-                raise _Unlike
+                raise _OtherColumns
             found.append(pa.nulls(len(table), field.type))
             continue
         column = table[field.name]
         if _wider(column.type, field.type) != field.type:
-            raise _Unlike
+            raise _OtherColumns
         found.append(column.cast(field.type))
     return pa.table(found, schema=columns)
 
 
 def _common(schemas: Iterable[pa.Schema]) -> pa.Schema:
-    """Return columns that the rows of all tables fit into."""
+    """Return columns that can store the rows of all tables."""
     import pyarrow as pa
 
     types: dict[str, pa.DataType] = {}

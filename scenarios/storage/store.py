@@ -1,4 +1,4 @@
-"""Finished runs on disk: each in a folder of its own that appears whole or not at all."""
+"""Finished runs on disk: each in its own folder, which is written atomically."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Record:
-    """What is known about a finished or failed run, apart from its tables."""
+    """Metadata of a finished or failed run: everything except its tables."""
 
     key: str
     label: str
     status: str
     """ "ok" or "failed"."""
     error: str = ""
-    """Type and message of what went wrong; empty when nothing did."""
+    """Type and message of the error; empty if there is none."""
     traceback: str = ""
     seconds: float = 0.0
     summaries: dict[str, float] = field(default_factory=dict)
@@ -44,27 +44,27 @@ class Record:
     files: dict[str, str] = field(default_factory=dict)
     """Table → SHA-256."""
     phases: dict[str, float] = field(default_factory=dict)
-    """Phase → wall seconds over all rounds, where they were asked for; "build" is world, warm-up and recorder."""
+    """Phase → wall seconds over all rounds, if requested; "build" is world, warm-up and recorder."""
 
 
 class RunStore:
-    """The folder of finished runs. Safe to use from several processes that write different runs."""
+    """The folder of finished runs. Safe for several processes that write different runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def read(self, key: str) -> Record | None:
-        """Return the record of a run, or None where there is none that is whole.
+        """Return the record of a run, or None if there is none that is intact.
 
-        Whole: the record is readable, belongs to this key, and every table has the content that the
-        record says. A run that failed has a record and no tables.
+        Intact: the record is readable, belongs to this key, and every table matches its hash in the record. A
+        failed run has a record and no tables.
         """
         return self.inspect(key)[0]
 
     def inspect(self, key: str) -> tuple[Record | None, str]:
-        """Return the record of a run (None: there is none that is whole) and the file that is damaged.
+        """Return the record of a run (None: there is none that is intact) and the name of the damaged file.
 
-        The file: its name in the run's folder; empty where nothing is damaged or the run is not there.
+        The name is empty if nothing is damaged or the run does not exist.
         """
         place, at = self.folder / key, "run.json"
         try:
@@ -79,9 +79,9 @@ class RunStore:
         return record, ""
 
     def peek(self, key: str) -> Record | None:
-        """Return the record of a run without looking at its tables; None where it cannot be used.
+        """Return the record of a run without checking its tables; None if it is damaged.
 
-        Raises OSError where there is none.
+        Raises OSError if there is none.
         """
         text = (self.folder / key / "run.json").read_bytes()
         try:
@@ -89,7 +89,7 @@ class RunStore:
             inner = outer["record"]
             if outer["sha256"] != json_digest(inner) or inner["key"] != key:
                 return None
-            return unpacked(inner)
+            return record_from_json(inner)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
@@ -102,10 +102,10 @@ class RunStore:
         return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
 
     def write(self, record: Record, tables: Mapping[str, pd.DataFrame | bytes]) -> None:
-        """Write a run whole: into a folder beside its place, then moved there in one step.
+        """Write a run atomically: into a temporary folder that is then renamed.
 
-        tables: name → table, or → the bytes of its Parquet file. Raises StorageError naming the file
-        that could not be written; nothing is left behind.
+        tables: name → table, or the bytes of its Parquet file. Raises StorageError with the name of the file
+        that could not be written; no files are left behind then.
         """
         temporary = temporary_for(self.folder / record.key)
         content = {
@@ -113,7 +113,7 @@ class RunStore:
             for name, table in tables.items()
         }
         record.files = {name: bytes_digest(data) for name, data in content.items()}
-        inner = packed(record)
+        inner = record_to_json(record)
         outer = {"sha256": json_digest(inner), "record": inner}
         content["run.json"] = json.dumps(outer, indent=1).encode()
         at = temporary
@@ -138,12 +138,12 @@ class RunStore:
         try:
             os.replace(temporary, place)
         except OSError:
-            # A worker whose parent was killed may have finished the same run in this very moment.
+            # A worker whose parent was killed may have finished the same run at the same moment.
             if self.read(place.name) is None:
                 raise
 
     def clear_unfinished(self) -> None:
-        """Remove what writers that were killed left behind. Only while no other process writes here."""
+        """Remove temporary files of killed writers. Only while no other process writes here."""
         for leftover in self.folder.glob(f"{TEMPORARY}*"):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -158,8 +158,8 @@ def parquet(table: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def packed(record: Record) -> dict[str, Any]:
-    """Return a record as it stands in JSON, which knows neither NaN nor infinity."""
+def record_to_json(record: Record) -> dict[str, Any]:
+    """Return a record as plain data for JSON; NaN and infinity, which JSON lacks, become text."""
     finite = {
         name: float(value) if math.isfinite(value) else repr(float(value))
         for name, value in record.summaries.items()
@@ -171,8 +171,8 @@ def packed(record: Record) -> dict[str, Any]:
     return plain
 
 
-def unpacked(inner: Mapping[str, Any]) -> Record:
-    """Return the record that `packed` gave; raises what Python raises where it is none."""
+def record_from_json(inner: Mapping[str, Any]) -> Record:
+    """Return the record of `record_to_json` data; raises KeyError, TypeError or ValueError for anything else."""
     return Record(
         **{**inner, "summaries": {name: float(value) for name, value in inner["summaries"].items()}}
     )

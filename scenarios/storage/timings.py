@@ -1,4 +1,4 @@
-"""Where the time of a study went: seconds per phase and arm, from the runs that were timed."""
+"""Mean seconds per phase and arm of a study, from the runs that were timed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .store import Record
 
 
 def timings_of(plan: Sequence[PlannedRun], records: Mapping[str, Record]) -> dict[str, Any]:
-    """Return arm → {"runs": timed runs, "seconds": phase → their mean}; arms without a timed run are left out.
+    """Return arm → {"runs": timed runs, "seconds": phase → mean}; arms without a timed run are left out.
 
-    The manifest keeps it. Phases stand in the order of a round, "build" (world, warm-up, recorder) first.
+    Stored in the manifest. Phases are in the order of a round, "build" (world, warm-up, recorder) first.
     """
     found: dict[str, Any] = {}
     for arm in dict.fromkeys(run.arm.name for run in plan):

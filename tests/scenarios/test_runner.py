@@ -256,9 +256,9 @@ def test_batches_of_seeds_are_parts_of_one_plan(tmp_path: Path, monkeypatch: pyt
     how: dict[str, Any] = {"grid": {}, "uncertainty": {"priors": priors}}
 
     class Batches:
-        study, most, told = study(**how, seeds=6), 6, {"stopped": "never"}
+        study, most, manifest_entry = study(**how, seeds=6), 6, {"stopped": "never"}
 
-        def parts(self, folder: Path, progress: Progress) -> Any:
+        def batches(self, folder: Path, progress: Progress) -> Any:
             for count in (2, 4, 6):
                 yield study(**how, seeds=count)
 

@@ -25,7 +25,7 @@ from echodrift.scenarios.execution.progress import Progress
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.runner import Interrupted, RunOptions, run_study
 from echodrift.scenarios.specs.study import Arm, Study
-from echodrift.scenarios.until import Until, looks, until_of
+from echodrift.scenarios.until import Until, look_schedule, parse_until
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -103,7 +103,7 @@ def first_decided(gain: float, most: int) -> tuple[int, bool]:
     for seed in range(most):
         a, b = (np.random.default_rng([seed, arm]).normal(arm * gain, 0.5**0.5) for arm in (0, 1))
         pairs.append(b - a)
-    for count in looks(most):
+    for count in look_schedule(most):
         interval = confidence_sequence(pairs[:count])
         if interval.low > 0 or interval.high < 0:
             return count, True
@@ -111,16 +111,16 @@ def first_decided(gain: float, most: int) -> tuple[int, bool]:
 
 
 def test_when_one_looks() -> None:
-    assert looks(200) == [8, 12, 16, 20, 25, 31, 38, 47, 58, 72, 90, 112, 140, 175, 200]
-    assert looks(6) == [6] and looks(8) == [8] and looks(9) == [8, 9]
+    assert look_schedule(200) == [8, 12, 16, 20, 25, 31, 38, 47, 58, 72, 90, 112, 140, 175, 200]
+    assert look_schedule(6) == [6] and look_schedule(8) == [8] and look_schedule(9) == [8, 9]
 
 
 @given(st.integers(6, 100_000))
 def test_looks_rise_to_the_most(most: int) -> None:
-    found = looks(most)
+    found = look_schedule(most)
     assert found[-1] == most and all(one < other for one, other in pairwise(found))
     # the schedule of fewer seeds is the beginning of that of more
-    assert found[:-1] == looks(100_000)[: len(found) - 1]
+    assert found[:-1] == look_schedule(100_000)[: len(found) - 1]
 
 
 @pytest.mark.parametrize("gate", [None, GATE])
@@ -131,7 +131,7 @@ def test_it_stops_when_decided(tmp_path: Path, gate: Any) -> None:
     assert decided and 8 < expected < 100
     assert result.study.seeds == expected and sorted(result.runs["seed"].unique()) == list(range(expected))
     stopping = result.manifest["stopping"]
-    assert stopping["looks"] == [count for count in looks(100) if count <= expected]
+    assert stopping["looks"] == [count for count in look_schedule(100) if count <= expected]
     assert (stopping["decided"], stopping["undecided"], stopping["stopped"]) == (True, [], "decided")
     assert result.manifest["reproduce"].endswith("--until decided --max-seeds 100")
     assert len(loud.said) == len(stopping["looks"]) and loud.said[0].startswith("after 8 seeds: ")
@@ -262,10 +262,10 @@ def test_listed_seeds_are_taken_in_their_order(tmp_path: Path) -> None:
 def test_options(arguments: Any, told: str | None) -> None:
     rule, seeds, most = arguments
     if told is None:
-        assert until_of(rule, study(), seeds, most) is None
+        assert parse_until(rule, study(), seeds, most) is None
         return
     with pytest.raises(BadInput) as error:
-        until_of(rule, study(), seeds, most)
+        parse_until(rule, study(), seeds, most)
     assert told in str(error.value)
 
 
@@ -310,7 +310,7 @@ def test_however_often_one_looks_the_gate_passes_by_mistake_at_most_one_time_in_
     pairs = np.random.default_rng(10).normal(-0.1, 1, (1000, 200))
     passed = failed = 0
     for row in pairs:
-        for count in looks(200):
+        for count in look_schedule(200):
             interval = interval_of(row[:count], SEQUENCE, 0.95)
             if line.passes(interval) or line.fails(interval):
                 passed, failed = passed + line.passes(interval), failed + line.fails(interval)
@@ -320,7 +320,7 @@ def test_however_often_one_looks_the_gate_passes_by_mistake_at_most_one_time_in_
     # looking as often with t intervals is wrong far too often: the test can tell
     each = [
         stats.ttest_1samp(pairs[:, :count], -0.1, axis=1, alternative="greater").pvalue
-        for count in looks(200)
+        for count in look_schedule(200)
     ]
     assert (np.array(each) < 0.025).any(axis=0).mean() > 0.08
 

@@ -29,7 +29,7 @@ DERIVED = {
     "_order": "items by demand, computed again when it is missing",
     "_ordered": "for how many items that is",
     "_histories": "what persona explains with; no ranking reads it",
-    "_ready": "expectations under the posterior, computed again when they are missing",
+    "_means": "expectations under the posterior, computed again when they are missing",
     "_all_idiosyncrasies": "counter-based draws, drawn again",
     "has_providers": "whether some provider has two items of the first catalog, computed when asked for",
     "takes_per_round": "the width of `recent`, computed when asked for",

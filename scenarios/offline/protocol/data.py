@@ -96,7 +96,7 @@ def read_data(fields: dict[str, Any]) -> Data:
     try:
         source = Source(**given)
     except ValidationError as error:
-        wrong = [(_option(str(each.way[0])), each.text) for each in mistakes(error, Source)]
+        wrong = [(_option(str(each.path[0])), each.text) for each in mistakes(error, Source)]
         raise BadInput(*(Mistake(text, source=option) for option, text in wrong)) from None
     _check_combination(source)
     if source.log is not None:

@@ -17,7 +17,7 @@ from echodrift.analysis.gate.sequential import compare_of, sequential_compare
 from echodrift.analysis.report import gate as report_verdict
 from echodrift.analysis.results import Results
 from echodrift.analysis.statistics import confidence_sequence, sequence_at_looks
-from echodrift.scenarios.until import looks
+from echodrift.scenarios.until import look_schedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,8 +63,8 @@ def test_what_a_look_decides_stays_decided() -> None:
     undone = alone = 0
     for row in pairs:
         before = before_alone = False
-        for count in looks(60):
-            seen = [each for each in looks(60) if each <= count]
+        for count in look_schedule(60):
+            seen = [each for each in look_schedule(60) if each <= count]
             interval, last = sequence_at_looks(row[:count], seen), confidence_sequence(row[:count])
             decided, decided_alone = (one.low >= 0 or one.high < 0 for one in (interval, last))
             undone += before and not decided

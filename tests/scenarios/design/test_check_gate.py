@@ -63,7 +63,7 @@ def test_the_gate_as_documented(tmp_path):
     (tmp_path / "s.toml").write_text(DOCUMENTED)
     study = load_study(tmp_path / "s.toml")
     gate = study.gate
-    assert gate is not None and [format_key(way) for way, _ in gate.lines] == [
+    assert gate is not None and [format_key(path) for path, _ in gate.lines] == [
         "gate.guardrail[0]",
         "gate.guardrail[1]",
         "gate.guardrail[2]",
@@ -166,7 +166,7 @@ def test_what_is_said_beforehand():
         check_decidable(load_study({**a_study(), "arms": alike}))
     with pytest.raises(BadInput, match="has no gate. Add one"):
         check_decidable(load_study(STUDY))
-    with pytest.raises(BadInput, match='this study does not take "welfare": add it to measures'):
+    with pytest.raises(BadInput, match='this study does not compute "welfare": add it to measures'):
         check_gate(load_study({**a_study(), "measures": ["niche_exposure"]}))
 
 

@@ -17,7 +17,7 @@ from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.inspection.status import Status, status
 from echodrift.scenarios.storage.folder import Folder
-from echodrift.scenarios.storage.lock import held_by
+from echodrift.scenarios.storage.lock import lock_holder
 from echodrift.scenarios.storage.store import Record
 from typer.testing import CliRunner
 
@@ -141,7 +141,7 @@ def test_a_running_study_is_looked_at_without_disturbing_it(tmp_path: Path) -> N
     finally:
         holder.kill()
         holder.wait()
-    assert held_by(tmp_path) == (False, None, "") and status(tmp_path).state == "interrupted"
+    assert lock_holder(tmp_path) == (False, None, "") and status(tmp_path).state == "interrupted"
 
 
 def test_a_look_does_not_keep_a_study_from_starting(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_look_does_not_keep_a_study_from_starting(tmp_path: Path) -> None:
         fcntl.flock(looking, fcntl.LOCK_SH)
         threading.Timer(0.06, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
         with results.locked():
-            assert held_by(tmp_path)[0]
+            assert lock_holder(tmp_path)[0]
 
 
 def test_where_there_is_nothing_to_tell(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_checkpoints_of_unfinished_runs(tmp_path: Path) -> None:
     begun(tmp_path, {0: ""})
     plan = expand(load_study(STUDY))
     for run, at in ((plan[0], 2), (plan[3], 1), (plan[3], 3), (plan[4], 9)):
-        place = tmp_path / "checkpoints" / run.course
+        place = tmp_path / "checkpoints" / run.prefix_key
         place.mkdir(parents=True, exist_ok=True)
         (place / f"round-{at:08d}-{'0' * 32}.npz").write_bytes(b"")
     found = status(tmp_path)

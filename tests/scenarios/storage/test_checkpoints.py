@@ -18,7 +18,14 @@ from echodrift.scenarios.execution.progress import _Counting
 from echodrift.scenarios.execution.worker import build
 from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.scenarios.storage import checkpoint_files as checkpoints
-from echodrift.scenarios.storage.checkpoint_files import FORMAT, Checkpoint, Keeping, Unusable, packed, read
+from echodrift.scenarios.storage.checkpoint_files import (
+    FORMAT,
+    Checkpoint,
+    CheckpointFolder,
+    Unusable,
+    checkpoint_bytes,
+    read,
+)
 from echodrift.scenarios.storage.checkpoints import EVERY
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,9 +123,9 @@ def whole(tmp_path_factory):
     st.integers(0, 10**8 - 1),
 )
 def test_a_state_comes_back_bit_by_bit(tmp_path_factory, state, round):
-    keeping = Keeping(tmp_path_factory.mktemp("state") / "run")
-    keeping.write(round, state)
-    (found,) = keeping.found(round)
+    checkpoints = CheckpointFolder(tmp_path_factory.mktemp("state") / "run")
+    checkpoints.write(round, state)
+    (found,) = checkpoints.candidates(round)
     back = read(found)
     assert found.round == round and back.keys() == state.keys()
     for name, array in state.items():
@@ -128,9 +135,9 @@ def test_a_state_comes_back_bit_by_bit(tmp_path_factory, state, round):
 
 @given(st.data())
 def test_a_file_that_is_not_whole_is_not_taken(tmp_path_factory, data):
-    keeping = Keeping(tmp_path_factory.mktemp("damaged") / "run")
-    keeping.write(3, {"a": np.arange(50), "b": np.zeros(3)})
-    (found,) = keeping.found(3)
+    checkpoints = CheckpointFolder(tmp_path_factory.mktemp("damaged") / "run")
+    checkpoints.write(3, {"a": np.arange(50), "b": np.zeros(3)})
+    (found,) = checkpoints.candidates(3)
     content = bytearray(found.path.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
     if data.draw(st.booleans()):
@@ -140,12 +147,12 @@ def test_a_file_that_is_not_whole_is_not_taken(tmp_path_factory, data):
     found.path.write_bytes(content)
     with pytest.raises(Unusable, match="is damaged"):
         read(found)
-    assert keeping.latest(3) == (None, [(found, "is damaged")])
+    assert checkpoints.latest(3) == (None, [(found, "is damaged")])
 
 
 def test_never_a_pickle(tmp_path):
     with pytest.raises(PolicyError, match="x of the state .* Python objects"):
-        packed(1, {"x": np.array([object()])})
+        checkpoint_bytes(1, {"x": np.array([object()])})
 
     class Bomb:
         def __reduce__(self):
@@ -162,37 +169,39 @@ def test_never_a_pickle(tmp_path):
 
 
 def test_only_the_last_one_stays(tmp_path):
-    keeping = Keeping(tmp_path / "checkpoints" / "run")
+    checkpoints = CheckpointFolder(tmp_path / "checkpoints" / "run")
     for round in (5, 10):
-        keeping.write(round, {"a": np.arange(round)})
-    keeping.write(12, {"a": np.arange(12)}, kept=True)
-    keeping.write(15, {"a": np.arange(15)})
-    assert [(c.round, c.kept) for c in keeping.found(99)] == [(15, False), (12, True)]
-    assert [c.round for c in keeping.found(14)] == [12]
-    (keeping.place / ".unfinished-x").touch()
-    keeping.clear()
-    assert [c.round for c in keeping.found(99)] == [12] and len(list(keeping.place.iterdir())) == 1
-    keeping.write(20, {"a": np.arange(20)}, kept=True)
-    assert [c.round for c in keeping.found(99)] == [20]
-    for path in keeping.place.iterdir():
+        checkpoints.write(round, {"a": np.arange(round)})
+    checkpoints.write(12, {"a": np.arange(12)}, final=True)
+    checkpoints.write(15, {"a": np.arange(15)})
+    assert [(c.round, c.final) for c in checkpoints.candidates(99)] == [(15, False), (12, True)]
+    assert [c.round for c in checkpoints.candidates(14)] == [12]
+    (checkpoints.folder / ".unfinished-x").touch()
+    checkpoints.clear()
+    assert [c.round for c in checkpoints.candidates(99)] == [12] and len(
+        list(checkpoints.folder.iterdir())
+    ) == 1
+    checkpoints.write(20, {"a": np.arange(20)}, final=True)
+    assert [c.round for c in checkpoints.candidates(99)] == [20]
+    for path in checkpoints.folder.iterdir():
         path.unlink()
-    keeping.clear()
+    checkpoints.clear()
     # the folder of all runs stays while a study is at work: somebody may be about to write there
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"] and not keeping.place.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"] and not checkpoints.folder.exists()
 
 
 def test_runs_of_a_course_that_differ_in_rounds_leave_each_other_alone(tmp_path):
-    short, long = (Keeping(tmp_path / "course", rounds=rounds) for rounds in (6, 30))
+    short, long = (CheckpointFolder(tmp_path / "course", rounds=rounds) for rounds in (6, 30))
     short.write(5, {"a": np.zeros(5)})
     long.write(5, {"a": np.ones(5)})
     long.write(20, {"a": np.ones(20)})
-    assert [c.round for c in short.found(6)] == [5] and [c.round for c in long.found(30)] == [20, 5]
-    other = long.place / ".unfinished-round-00000025-of-00000030"
+    assert [c.round for c in short.candidates(6)] == [5] and [c.round for c in long.candidates(30)] == [20, 5]
+    other = long.folder / ".unfinished-round-00000025-of-00000030"
     other.touch()
     short.clear(last=False)
-    assert other.exists() and [c.round for c in long.found(30)] == [20] and short.found(6) == []
+    assert other.exists() and [c.round for c in long.candidates(30)] == [20] and short.candidates(6) == []
     long.clear()
-    assert not long.place.exists()
+    assert not long.folder.exists()
 
 
 def test_a_grid_over_rounds_goes_on_where_it_stopped(tmp_path):
@@ -281,10 +290,10 @@ def test_one_that_cannot_be_restored(tmp_path, whole, monkeypatch, capsys):
     (path,) = (tmp_path / checkpoints.FOLDER).rglob("*.npz")
     state = read(Checkpoint(path, False, 10, path.stem[-32:]))
     path.unlink()
-    Keeping(path.parent).write(10, {**state, "simulation.world.taken": np.zeros(3)})
+    CheckpointFolder(path.parent).write(10, {**state, "simulation.world.taken": np.zeros(3)})
     _, stepped = run(study(), tmp_path)
     assert stepped == 12 and tables(tmp_path) == whole
-    assert "cannot be gone on from (ValueError" in capsys.readouterr().err
+    assert "cannot be resumed from (ValueError" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_starts_anew(tmp_path):
@@ -327,7 +336,7 @@ def test_more_rounds_go_on_from_the_end(tmp_path, whole):
 
 def test_runs_of_a_course_differ_in_rounds_alone():
     def course(**fields):
-        return expand(study(**fields))[0].course
+        return expand(study(**fields))[0].prefix_key
 
     assert course() == course(rounds=13)
     others = [course(), course(policy={**MF, "dim": 4}), course(seeds=[1]), course(measures=["coverage"])]
@@ -349,10 +358,10 @@ def test_a_full_disk(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("echodrift.disk.write_synced", full)
-    keeping = Keeping(tmp_path / "run")
+    checkpoints = CheckpointFolder(tmp_path / "run")
     with pytest.raises(StorageError, match="the disk is full"):
-        keeping.write(5, {"a": np.arange(3)})
-    assert keeping.found(99) == [] and list(keeping.place.iterdir()) == []
+        checkpoints.write(5, {"a": np.arange(3)})
+    assert checkpoints.candidates(99) == [] and list(checkpoints.folder.iterdir()) == []
 
 
 def test_the_command_has_the_default_of_the_package():

@@ -169,9 +169,11 @@ def test_runs_are_looked_up_by_their_course(tmp_path: Path, monkeypatch: pytest.
 
     go(tmp_path, seeds=20)
     there, more = load_study({**STUDY, "seeds": 20}), load_study({**STUDY, "seeds": 20, "rounds": 6})
-    earlier, plan = ([replace(run, course=Course(run.course)) for run in expand(of)] for of in (there, more))
+    earlier, plan = (
+        [replace(run, prefix_key=Course(run.prefix_key)) for run in expand(of)] for of in (there, more)
+    )
     monkeypatch.setattr(extending, "expand", lambda *_: earlier)
-    told = extending.beforehand(there, more, plan, tmp_path, Folder(tmp_path).store)
+    told = extending.extension_notes(there, more, plan, tmp_path, Folder(tmp_path).store)
     assert len(told) == 1 and told[0].startswith("note: 80 runs have 4 of 6 rounds and no kept state")
     assert Course.compared <= 3 * len(plan)
 

@@ -9,7 +9,7 @@ from typing import Any
 import echodrift
 import pytest
 from echodrift.cli import app
-from echodrift.scenarios.storage.store import Record, packed, unpacked
+from echodrift.scenarios.storage.store import Record, record_from_json, record_to_json
 from echodrift.sim.loop import Simulation
 from typer.testing import CliRunner
 
@@ -54,9 +54,9 @@ def test_tables_and_keys_do_not_depend_on_timings(both: tuple[Path, Path]) -> No
 
 
 def test_a_record_that_was_not_timed_reads_as_before() -> None:
-    assert "phases" not in packed(Record("key", "label", "ok"))
+    assert "phases" not in record_to_json(Record("key", "label", "ok"))
     record = Record("key", "label", "ok", phases={"build": 0.5})
-    assert unpacked(packed(record)) == record
+    assert record_from_json(record_to_json(record)) == record
 
 
 def test_the_command_prints_a_row_per_phase_and_what_was_not_timed(both: tuple[Path, Path]) -> None:

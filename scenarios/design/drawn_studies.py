@@ -1,4 +1,4 @@
-"""Studies with what their priors draw put in; checked at the ends of every prior and at every draw."""
+"""Apply draws from the priors to a study, and check the study at the bounds of every prior and at every draw."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ..specs.validation import validate_study
 from .components import spell_out
 from .draws import LAST_SEED, draws_of, world_seed
 from .grid import grid_points
-from .switches import refreshed
+from .switches import refresh_comparison_arms
 
 PROBE = 0.381966
-"""How far from low to high a prior is tried for values that are not whole."""
+"""Position between low and high at which a prior is tested for non-integer values."""
 
 
-def settled(study: Study, point: Study, label: str) -> Study:
-    """Return a study with its uncertainty spelled out, having checked both ends of every prior.
+def spell_out_uncertainty(study: Study, point: Study, label: str) -> Study:
+    """Return a study with its uncertainty spelled out, after checking both bounds of every prior.
 
     Spelled out: whether a prior draws whole numbers, and the number of seeds that a Saltelli design needs.
-    point: the study without uncertainty that the ends are put into, one at a time. Raises BadInput with one
+    point: the study without uncertainty in which the bounds are tried, one at a time. Raises BadInput with one
     line per mistake.
     """
     if study.uncertainty is None:
@@ -38,8 +38,8 @@ def settled(study: Study, point: Study, label: str) -> Study:
     for key, prior in study.uncertainty.priors.items():
         if prior.choice is None and prior.whole is None:
             prior = prior.model_copy(update={"whole": _is_whole(point, key, prior)})
-        for told, value in _ends(prior):
-            problem = _problem(point, key, value, f'{label}: uncertainty.priors."{key}" {told}')
+        for text, value in _bounds(prior):
+            problem = _problem(point, key, value, f'{label}: uncertainty.priors."{key}" {text}')
             if problem:
                 wrong += problem.mistakes
                 break
@@ -50,15 +50,15 @@ def settled(study: Study, point: Study, label: str) -> Study:
     return study.model_copy(update={"uncertainty": config, "seeds": _seeds(study, label)})
 
 
-def _ends(prior: Prior) -> list[tuple[str, Any]]:
+def _bounds(prior: Prior) -> list[tuple[str, Any]]:
     if prior.choice is not None:
         return [(f"has the choice {short(toml(value))}", value) for value in prior.choice]
-    ends = [int(end) if prior.whole and end == int(end) else end for end in prior.bounds]
-    return [(f"reaches {end:g}", end) for end in ends]
+    bounds = [int(bound) if prior.whole and bound == int(bound) else bound for bound in prior.bounds]
+    return [(f"reaches {bound:g}", bound) for bound in bounds]
 
 
 def _is_whole(point: Study, key: str, prior: Prior) -> bool:
-    """Whether a key takes whole numbers only: one in between is refused where an end is taken."""
+    """Return whether a key accepts only whole numbers: a bound is valid and a value in between is not."""
     low, high = prior.bounds
     tried = low + PROBE * (high - low)
     if _problem(point, key, tried, "") is None:
@@ -66,17 +66,17 @@ def _is_whole(point: Study, key: str, prior: Prior) -> bool:
     return any(_problem(point, key, int(end), "") is None for end in (low, high) if end == int(end))
 
 
-def _problem(point: Study, key: str, value: Any, told: str) -> BadInput | None:
-    """Return what is wrong with a study in which one key has this value; None when nothing is."""
+def _problem(point: Study, key: str, value: Any, source: str) -> BadInput | None:
+    """Return the error of a study in which one key has this value; None if it is valid."""
     try:
-        with_values(point)({key: value}, lambda _: told)
+        with_values(point)({key: value}, lambda _: source)
     except BadInput as error:
         return error
     return None
 
 
 def _seeds(study: Study, label: str) -> int | list[int]:
-    """Return the seeds of a study, those that its design needs where it says none."""
+    """Return the seeds of a study, or the number that its Saltelli design needs."""
     config = study.uncertainty
     needed = config.seeds_needed if config else None
     if config is None or needed is None:
@@ -102,32 +102,32 @@ def _seeds(study: Study, label: str) -> int | list[int]:
 
 
 def check_overrides(study: Study, overrides: Iterable[Override]) -> None:
-    """Raise BadInput for an option about a key that every seed draws anew: it would change nothing."""
+    """Raise BadInput for an option that sets a key with a prior: every draw would override it."""
     drawn = study.uncertainty.priors if study.uncertainty else {}
     for option, key, _ in overrides:
         if key in drawn:
             raise BadInput(
-                f'{option}: "{key}" has a prior, and what it draws is put over this value. To keep it at one value '
+                f'{option}: "{key}" has a prior, whose draws override this value. To keep it at one value '
                 f"set the prior to a single choice: uncertainty.priors.{key} = {{ choice = [value] }}"
             )
 
 
 def with_values(point: Study) -> Callable[[Mapping[str, Any], Callable[[str], str]], Study]:
-    """Return a function that puts values (dotted key → value) into a study, and checks it as a whole.
+    """Return a function that sets values (dotted key → value) in a study and validates the result.
 
-    Its second argument says for a key where the value came from, for messages.
+    Its second argument maps a key to the source of its value, for messages.
     """
     base = plain(point.model_dump(mode="json", exclude_none=True), "study")
     text = json.dumps(base)
 
-    def put(values: Mapping[str, Any], told: Callable[[str], str]) -> Study:
-        data = json.loads(text)  # the fastest copy
+    def put(values: Mapping[str, Any], source_of: Callable[[str], str]) -> Study:
+        data = json.loads(text)  # The fastest deep copy.
         placed = [
-            (set_value(data, each, plain(value, key)), told(key))
+            (set_value(data, each, plain(value, key)), source_of(key))
             for key, value in values.items()
             for each in expand_key(base, key)
         ]
-        study = refreshed(validate_study(data, "", placed))
+        study = refresh_comparison_arms(validate_study(data, "", placed))
         spell_out(study, "", placed)
         return study
 
@@ -135,10 +135,10 @@ def with_values(point: Study) -> Callable[[Mapping[str, Any], Callable[[str], st
 
 
 def drawn_studies(study: Study, point: Study, seeds: Iterable[int]) -> list[tuple[Study, dict[str, Any]]]:
-    """Return for every seed (the study at a design point with what the seed draws put in, the draw).
+    """Return for every seed (the study at a design point with the seed's draw applied, the draw).
 
-    Without uncertainty the same study for all, and no draw. Raises BadInput where values that are each
-    allowed do not go together, naming the seed and what it drew.
+    Without uncertainty, the same study and an empty draw for all seeds. Raises BadInput, with the seed and its
+    draw, if drawn values are invalid in combination.
     """
     seeds = list(seeds)
     if study.uncertainty is None:
@@ -164,8 +164,8 @@ def _at_draw(error: BadInput, seed: int, draw: Mapping[str, Any]) -> BadInput:
     )
 
 
-def at_seed(study: Study, seed: int) -> tuple[Study, int]:
-    """Return a study with what one seed draws put in, and the seed of its random numbers; no grid, no zip."""
+def study_at_seed(study: Study, seed: int) -> tuple[Study, int]:
+    """Return a study with one seed's draw applied, ignoring grid and zip tables, and the seed of its random numbers."""
     plain_one = study.model_copy(update={"grid": {}, "zip": [], "uncertainty": None})
     needed = study.uncertainty.seeds_needed if study.uncertainty else None
     if needed is not None and seed >= needed:
@@ -175,10 +175,10 @@ def at_seed(study: Study, seed: int) -> tuple[Study, int]:
 
 
 def check_draws(study: Study, seeds: Iterable[int], check: Callable[[Study], Any]) -> None:
-    """Check every drawn study before any work; raises BadInput that names the seed and what it drew.
+    """Check every drawn study before any run; raises BadInput with the seed and its draw.
 
-    check: what the schema cannot (files, sizes held against each other). A world from a log is read for it
-    only at the ends of priors over the world, since every draw of those is a log filtered anew.
+    check: checks what the schema cannot (files, sizes relative to each other). Worlds from a log are checked only
+    at the bounds of priors over the world, because every draw would require the log to be filtered again.
     """
     if study.uncertainty is None:
         return
@@ -189,8 +189,8 @@ def check_draws(study: Study, seeds: Iterable[int], check: Callable[[Study], Any
             put = with_values(point)
             for key, prior in study.uncertainty.priors.items():
                 if key.startswith("world.") or key == "platform.slate":
-                    for told, value in _ends(prior):
-                        where = f'uncertainty.priors."{key}" {told}'
+                    for text, value in _bounds(prior):
+                        where = f'uncertainty.priors."{key}" {text}'
                         try:
                             check(put({key: value}, lambda _, where=where: where))
                         except BadInput as error:
@@ -205,7 +205,7 @@ def check_draws(study: Study, seeds: Iterable[int], check: Callable[[Study], Any
 
 
 def design_notes(study: Study) -> list[str]:
-    """Return what a reader of the tables must know about the design; nothing but for Saltelli's."""
+    """Return notes that readers of the tables need about the design; empty unless it is Saltelli's."""
     config = study.uncertainty
     if config is None or config.design != "saltelli":
         return []
@@ -219,8 +219,8 @@ def design_notes(study: Study) -> list[str]:
     return [note]
 
 
-def design_in_words(study: Study) -> str:
-    """Return "4 design points, 3 priors drawn for 64 seeds, " without the parts that a study lacks."""
+def describe_design(study: Study) -> str:
+    """Return "4 design points, 3 priors drawn for 64 seeds, " without the parts that do not apply."""
     points = len(grid_points(study))
     parts = [counted(points, "design point")] if points > 1 else []
     config = study.uncertainty
@@ -235,8 +235,8 @@ def design_in_words(study: Study) -> str:
     return "".join(f"{part}, " for part in parts)
 
 
-def told(study: Study) -> list[str]:
-    """Return what is uncertain in a study, in words: one line about the design, then one per prior."""
+def describe_uncertainty(study: Study) -> list[str]:
+    """Return a description of a study's uncertainty: one line about the design, then one per prior."""
     config = study.uncertainty
     if config is None:
         return []
