@@ -38,7 +38,7 @@ def exposed(synthetic, undrawn):
         table.to_parquet(folder / "rounds.parquet")
         html = build_report(folder).read_text("utf-8")
         body = re.search(r"Median niche half-life.*?<tbody>(.*?)</tbody>", html, re.DOTALL)
-        assert body and ("fitted half-life" in html) == ("Form of the decay" in html)
+        assert body and ("Fitted half-life:" in html) == ("Form of the decay" in html)
         cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in body[1].strip().splitlines()]
         words = [[re.sub("<[^>]*>", "", cell) for cell in row] for row in cells]
         return {name[2:].strip(): rest for name, *rest in words}
