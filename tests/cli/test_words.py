@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,24 +11,17 @@ from typing import Any
 
 import echodrift
 import pytest
-from echodrift.analysis.gate.bounds import parse_horizon
 from echodrift.analysis.plots.request import _keys
 from echodrift.analysis.report.tables import warnings as report_warnings
 from echodrift.analysis.results import read_results
 from echodrift.cli.catalog import warnings
 from echodrift.errors import BadInput
 from echodrift.scenarios.design.load import load_study
-from echodrift.scenarios.design.plan import expand
-from echodrift.scenarios.execution.progress import Lines
 from echodrift.scenarios.inspection.folder_state import unfinished_note
-from echodrift.scenarios.inspection.status import status
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.runner import run_study
 from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
 from echodrift.scenarios.storage.folder import Folder
-from echodrift.scenarios.storage.store import Record
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 Call = Callable[..., tuple[int, str, str]]
@@ -69,6 +60,41 @@ horizon = "rounds 2 to 5"
 measure = "welfare"
 at_least = "baseline * 0.95"
 """
+
+
+STUDY_DATA = {
+    "name": "n",
+    "rounds": 4,
+    "seeds": 3,
+    "primary": ["welfare"],
+    "arms": [{"name": "a", "policy": {"kind": "organic"}}, {"name": "b", "policy": {"kind": "random"}}],
+    "gate": {
+        "baseline": "a",
+        "candidate": "b",
+        "horizon": "all rounds",
+        "goal": [{"measure": "welfare", "at_least": "baseline - 0.1"}],
+    },
+}
+
+
+class Fake:
+    """A run that takes no time."""
+
+    def __init__(self, study: Any, arm: Any, seed: int) -> None:
+        self.rounds, self.notes, self.seed = study.rounds, [], seed
+
+    def step(self) -> dict[str, float]:
+        return {"welfare": float(self.seed)}
+
+    def tables(self) -> dict[str, dict[str, list]]:
+        return {"lorenz": {"when": [], "what": [], "x": [], "y": []}}
+
+
+def faked(study: Any, out: Path) -> None:
+    """Run a study that takes no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("echodrift.scenarios.execution.worker.build", Fake)
+        run_study(study, out)
 
 
 @pytest.fixture
@@ -209,96 +235,6 @@ def test_a_wrong_option_is_told_what_is_allowed_in_no_words_of_a_library(
     assert "Value error" not in err and "Input should" not in err
 
 
-def _ways(table: Any, way: tuple = ()) -> list[tuple]:
-    inside = table.items() if isinstance(table, dict) else enumerate(table) if isinstance(table, list) else ()
-    return [found for key, value in inside for found in [(*way, key), *_ways(value, (*way, key))]]
-
-
-WHOLE = load_study(
-    {
-        "name": "whole",
-        "seeds": 2,
-        "world": {"groups": [{"name": "a", "share": 0.5}, {"name": "b", "share": 0.5}]},
-        "arms": [
-            {"name": "a", "policy": {"kind": "popularity"}, "switch": [{"round": 3, "slate": 4}]},
-            {"name": "b", "policy": {"kind": "random"}},
-        ],
-        "uncertainty": {"priors": {"behavior.match": {"normal": [6, 1], "low": 4, "high": 8}}},
-        "gate": {"baseline": "a", "candidate": "b", "goal": [{"measure": "welfare", "at_least": 0.1}]},
-    }
-).model_dump(mode="json", exclude_none=True)
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.sampled_from(_ways(WHOLE)),
-    st.sampled_from([True, 0, -1, 1.5, 10**30, float("nan"), "x", "", [], ["x"], [1], [[]], {}, {"x": 1}]),
-)
-def test_no_words_of_a_library_in_what_is_said_of_a_study(way: tuple, value: Any) -> None:
-    data = copy.deepcopy(WHOLE)
-    inside: Any = data
-    for step in way[:-1]:
-        inside = inside[step]
-    inside[way[-1]] = value
-    try:
-        load_study(data)
-    except BadInput as error:
-        assert not re.search(r"[Ii]nput should|Value error|instance of|seeds seeds", str(error))
-
-
-def test_no_word_is_said_twice() -> None:
-    graph = {"kind": "watts_strogatz", "degree": 3}
-    for wrong, *facts in (
-        ({"seeds": 0}, "seeds: ", "1 to 100000", "[0, 1, 2]"),
-        ({"world": {"graph": graph}}, "graph.degree: ", "multiple of 2", "is 3"),
-    ):
-        with pytest.raises(BadInput) as error:
-            load_study({**WHOLE, **wrong})
-        assert all(fact in str(error.value) for fact in facts)
-        assert not re.search(r"\b(\w+) \1\b", str(error.value))
-
-
-# What was meant
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        (20, "last 20 rounds"), ("20", "last 20 rounds"), ("last 20", "last 20 rounds"), (" Last  7", "last 7 rounds"),
-        ("20 rounds", "last 20 rounds"), ("50-99", "rounds 50 to 99"), ("50:99", "rounds 50 to 99"),
-        ("from round 5 until 9", "rounds 5 to 9"), ("all", "all rounds"), ("every round", "all rounds"),
-        (0, ""), (True, ""), (1.5, ""), ("99-50", ""), ("soon", ""), ([20], ""), ("", ""),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("place", ["gate", "line"])
-def test_a_wrong_horizon_is_told_what_was_meant(written: Any, meant: str, place: str) -> None:
-    gate: dict[str, Any] = {
-        "baseline": "a",
-        "candidate": "b",
-        "goal": [{"measure": "welfare", "at_least": 0.1}],
-    }
-    (gate if place == "gate" else gate["goal"][0])["horizon"] = written
-    key = "gate.horizon" if place == "gate" else "gate.goal[0].horizon"
-    with pytest.raises(BadInput) as error:
-        load_study({**WHOLE, "gate": gate})
-    assert str(error.value).startswith(f"study: {key}: ") and 'write "last 20 rounds"' in str(error.value)
-    assert (f'Did you mean "{meant}"?' if meant else "is not a horizon") in str(error.value)
-    assert bool(meant) == ("Did you mean" in str(error.value))
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.one_of(st.text(), st.integers(), st.from_regex(r"(last|rounds?|from)? ?\d{1,12}( to |-|:)?\d{0,3}"))
-)
-def test_what_is_suggested_for_a_horizon_can_be_written(written: str | int) -> None:
-    goal = [{"measure": "welfare", "at_least": 0.1}]
-    try:
-        load_study({**WHOLE, "gate": {"baseline": "a", "candidate": "b", "goal": goal, "horizon": written}})
-    except BadInput as error:
-        for meant in re.findall(r'Did you mean "([^"]*)"\?', str(error)):
-            parse_horizon(meant)
-
-
 # What a study asks
 
 
@@ -324,8 +260,9 @@ def test_a_saltelli_design_is_warned_of_by_pairs_and_replicates(
     tmp_path: Path, base: int, replicates: int
 ) -> None:
     how = {"design": "saltelli", "base": base, "replicates": replicates}
-    data = copy.deepcopy({**WHOLE, "rounds": 6, "uncertainty": {**WHOLE["uncertainty"], **how}})
-    del data["gate"], data["seeds"], data["arms"][0]["switch"]
+    priors = {"behavior.match": {"normal": [6, 1], "low": 4, "high": 8}}
+    data = {**STUDY_DATA, "rounds": 6, "uncertainty": {**how, "priors": priors}}
+    del data["gate"], data["seeds"]
     told = [line for line in warnings(load_study(data)) if "rounds" not in line]
     assert ("seed" in " ".join(told)) is False and len(told) == (base < 16) + (replicates == 1)
     assert any(f"base = {base}: intervals rest on {2 * base} independent draws" in line for line in told) == (
@@ -340,85 +277,7 @@ def test_a_saltelli_design_is_warned_of_by_pairs_and_replicates(
         assert not any("seed" in line for line in told)
 
 
-# How far it is
-
-
-class Fake:
-    """A run that takes no time."""
-
-    def __init__(self, study: Any, arm: Any, seed: int) -> None:
-        self.rounds, self.notes, self.seed = study.rounds, [], seed
-
-    def step(self) -> dict[str, float]:
-        return {"welfare": float(self.seed)}
-
-    def tables(self) -> dict[str, dict[str, list]]:
-        return {"lorenz": {"when": [], "what": [], "x": [], "y": []}}
-
-
-def faked(study: Any, out: Path) -> None:
-    """Run a study that takes no time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("echodrift.scenarios.execution.worker.build", Fake)
-        run_study(study, out)
-
-
-def test_no_time_is_told_before_as_many_runs_are_done_as_run_at_a_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    lines = Lines()
-    lines.start(runs=12, done=2, jobs=3, rounds=100)
-    now[0] = 60.0
-    for _ in range(2):
-        lines.run_done(10, False)
-        assert lines.time_left() == ""
-    lines.run_done(10, True)
-    assert lines.time_left() == ", about 2 min left at this pace"  # 30 of 100 rounds in 60 s
-    # the next batch of a study that runs until it is decided begins anew
-    lines.start(runs=16, done=12, jobs=2, rounds=40)
-    now[0] = 70.0
-    lines.run_done(10, False)
-    assert lines.time_left() == "" and lines.rounds_done == 10
-    lines.run_done(10, False)
-    assert lines.time_left() == ", about 10 s left at this pace"
-    # one run alone is told by its rounds
-    lines.start(runs=1, done=0, jobs=1, rounds=100)
-    now[0] = 80.0
-    lines.round_done()
-    assert lines.time_left() == ", about 16 min left at this pace"
-
-
-def test_status_tells_no_time_before_a_worker_had_time_for_two_runs(tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
-    study = load_study(STUDY_DATA)
-    plan, folder = expand(study), Folder(tmp_path)
-    with folder.locked():
-        folder.begin(study, plan)
-        time.sleep(0.05)
-        for run in plan[:2]:
-            folder.store.write(Record(run.key, run.label, "ok", seconds=40.0), {})
-        since = status(tmp_path).since
-        assert since is not None
-        early, late = (status(tmp_path, clock=lambda after=after: since + after) for after in (60.0, 90.0))
-    assert early.left is None and early.rate == pytest.approx(2.0)
-    assert late.left == pytest.approx(90.0 * (len(plan) - 2) / 2)
-
-
-STUDY_DATA = {
-    "name": "n",
-    "rounds": 4,
-    "seeds": 3,
-    "primary": ["welfare"],
-    "arms": [{"name": "a", "policy": {"kind": "organic"}}, {"name": "b", "policy": {"kind": "random"}}],
-    "gate": {
-        "baseline": "a",
-        "candidate": "b",
-        "horizon": "all rounds",
-        "goal": [{"measure": "welfare", "at_least": "baseline - 0.1"}],
-    },
-}
+# While a study runs
 
 
 def test_answers_of_an_unfinished_study_say_so(

@@ -25,7 +25,7 @@ import echodrift
 from echodrift.errors import BadInput, StorageError
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
-from echodrift.scenarios.execution.progress import Bar, Lines, Progress, describe_duration
+from echodrift.scenarios.execution.progress import Bar, Lines, Progress
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.runner import Interrupted, RunOptions, run_study
 from echodrift.scenarios.specs.study import Arm, Study
@@ -529,11 +529,6 @@ def test_progress_as_a_bar(tmp_path: Path) -> None:
     go(tmp_path, progress=bar, builder=sometimes_failing)
     assert bar.text() == "12 of 12 runs (2 failed)"
     assert bar.bar.tasks[0].completed == 10 * ROUNDS
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (40, "40 s"), (200, "3 min"), (9000, "2.5 h")])
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert describe_duration(seconds) == words
 
 
 def test_a_result_needs_finished_results(tmp_path: Path) -> None:

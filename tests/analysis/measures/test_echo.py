@@ -32,13 +32,6 @@ def consumption(rounds, users):
     return taken
 
 
-def last_values(setup, rounds, *columns):
-    measures = build(setup, columns)
-    for round in rounds:
-        values = measures.update(round)
-    return values
-
-
 def test_baskets_hold_distinct_items_first(run):
     _, setup, rounds = run
     window = Window(setup)
@@ -112,7 +105,7 @@ def test_pairs_are_uniform_among_the_allowed():
     assert draw_pairs(np.zeros(4), False, np.random.default_rng(0)).shape == (0, 2)
 
 
-def test_homogenization_and_gap_average_over_their_pairs(run):
+def test_homogenization_and_gap_average_over_their_pairs(last_values, run):
     world, setup, rounds = run
     values = last_values(setup, rounds, "homogenization", "community_gap")
     window = Window(setup)
@@ -143,7 +136,7 @@ def test_communities_with_their_own_items_have_a_gap():
     assert 0 < values["homogenization"] < values["community_gap"]
 
 
-def test_diversity_by_brute_force(run):
+def test_diversity_by_brute_force(last_values, run):
     world, setup, rounds = run
     topics = world.items.topics.astype(float)
     taken = consumption(rounds, 24)
@@ -194,7 +187,7 @@ def test_taste_assortativity_equals_networkx_for_one_number_per_user():
     assert value == pytest.approx(nx.numeric_assortativity_coefficient(club, "liking"), abs=1e-5)
 
 
-def test_taste_assortativity_by_definition(run):
+def test_taste_assortativity_by_definition(last_values, run):
     world, setup, rounds = run
     graph = world.graph
     m = world.users.mean_topics().astype(float)

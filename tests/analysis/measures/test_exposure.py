@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from echodrift.agents.values import item_values
-from echodrift.analysis.measures import build
 from echodrift.analysis.measures.exposure import gini
 from echodrift.analysis.measures.panel import UserPanel
 from echodrift.analysis.measures.popularity import profile_popularity
@@ -21,22 +20,14 @@ def run():
     return world, setup, [random_round(world, rng, index) for index in range(45)]
 
 
-def values_of(setup, rounds, *columns):
-    """Return the values in the last round."""
-    measures = build(setup, columns)
-    for round in rounds:
-        last = measures.update(round)
-    return last
-
-
 def slots(slates, users, keep):
     return [int(i) for row, user in zip(slates, users, strict=True) if keep(user) for i in row if i >= 0]
 
 
 @pytest.mark.parametrize(("label", "keep"), [("", lambda u: True), (":group=odd", lambda u: u % 2 == 1)])
-def test_niche_and_popularity_are_means_over_slots(run, label, keep):
+def test_niche_and_popularity_are_means_over_slots(last_values, run, label, keep):
     world, setup, rounds = run
-    values = values_of(setup, rounds[:1], "niche_exposure", "niche_consumed", "average_popularity",
+    values = last_values(setup, rounds[:1], "niche_exposure", "niche_consumed", "average_popularity",
                        "average_popularity_consumed")  # fmt: skip
     shown, taken = (slots(ids, rounds[0].users, keep) for ids in (rounds[0].slates, rounds[0].taken))
     assert values["niche_exposure" + label] == pytest.approx(np.mean([world.items.niche[i] for i in shown]))
@@ -48,13 +39,13 @@ def test_niche_and_popularity_are_means_over_slots(run, label, keep):
     assert values["average_popularity_consumed" + label] == pytest.approx(consumed)
 
 
-def test_niche_demand_follows_the_live_catalog(run):
+def test_niche_demand_follows_the_live_catalog(last_values, run):
     world, setup, rounds = run
     for round in (rounds[0], rounds[30]):
         live = [i for i in range(80) if world.items.birth[i] <= round.index < world.items.retirement[i]]
         niche = sum(world.items.demand[i] for i in live if world.items.niche[i])
         expected = niche / sum(world.items.demand[i] for i in live)
-        assert values_of(setup, [round], "niche_demand")["niche_demand"] == pytest.approx(expected)
+        assert last_values(setup, [round], "niche_demand")["niche_demand"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -73,10 +64,10 @@ def test_gini_is_half_the_relative_mean_difference(counts):
 
 
 @pytest.mark.parametrize("last", [3, 19, 20, 44])
-def test_windows_look_back_20_rounds(run, last):
+def test_windows_look_back_20_rounds(last_values, run, last):
     world, setup, rounds = run
     names = ["exposure_gini", "coverage", "extinct_share"]
-    values = values_of(setup, rounds[: last + 1], *names, *(f"{name}_consumed" for name in names))
+    values = last_values(setup, rounds[: last + 1], *names, *(f"{name}_consumed" for name in names))
     recent = rounds[max(0, last - 19) : last + 1]
     live = [i for i in range(80) if world.items.birth[i] <= last < world.items.retirement[i]]
     old = [i for i in live if last - max(world.items.birth[i], 0) >= 20]
@@ -89,13 +80,13 @@ def test_windows_look_back_20_rounds(run, last):
         assert values[f"extinct_share{twin}"] == pytest.approx(expected, nan_ok=True)
 
 
-def test_rounds_that_were_not_seen_leave_the_window_empty():
+def test_rounds_that_were_not_seen_leave_the_window_empty(last_values):
     rng = np.random.default_rng(0)
     world = random_world(rng)
     setup = random_setup(world, rng)
     early, late = random_round(world, rng, 4, active=1.0), random_round(world, rng, 30, active=1.0)
-    alone = values_of(setup, [late], "coverage", "intra_user_diversity")
-    assert values_of(setup, [early, late], "coverage", "intra_user_diversity") == alone
+    alone = last_values(setup, [late], "coverage", "intra_user_diversity")
+    assert last_values(setup, [early, late], "coverage", "intra_user_diversity") == alone
 
 
 def test_profile_popularity_is_the_mean_over_takes():
@@ -108,7 +99,7 @@ def test_profile_popularity_is_the_mean_over_takes():
 @pytest.mark.parametrize(
     ("column", "field"), [("popularity_lift", "slates"), ("popularity_lift_consumed", "taken")]
 )
-def test_popularity_lift_compares_the_same_users(run, column, field, label, keep):
+def test_popularity_lift_compares_the_same_users(last_values, run, column, field, label, keep):
     _, setup, rounds = run
     setup.profile_popularity[::7] = np.nan
     round = rounds[0]
@@ -119,20 +110,20 @@ def test_popularity_lift_compares_the_same_users(run, column, field, label, keep
             weight = 1 / float(setup.world.users.activity[user])
             gap_q += weight * np.mean(items)
             gap_p += weight * setup.profile_popularity[user]
-    assert values_of(setup, [round], column)[column + label] == pytest.approx((gap_q - gap_p) / gap_p)
+    assert last_values(setup, [round], column)[column + label] == pytest.approx((gap_q - gap_p) / gap_p)
 
 
-def test_a_platform_that_shows_everybody_their_own_profile_has_no_lift():
+def test_a_platform_that_shows_everybody_their_own_profile_has_no_lift(last_values):
     rng = np.random.default_rng(0)
     world = random_world(rng, users=20)
     setup = random_setup(world, rng)
     round = random_round(world, rng, active=1.0, slate=1)
     setup.popularity[:] = 3
     setup.profile_popularity[:] = 3
-    assert values_of(setup, [round], "popularity_lift")["popularity_lift"] == pytest.approx(0)
+    assert last_values(setup, [round], "popularity_lift")["popularity_lift"] == pytest.approx(0)
 
 
-def test_exhausted_share_counts_blocked_items_among_the_most_wanted(run):
+def test_exhausted_share_counts_blocked_items_among_the_most_wanted(last_values, run):
     world, setup, rounds = run
     round = rounds[30]
     panel = setup.fresh().shared(UserPanel).users
@@ -146,15 +137,15 @@ def test_exhausted_share_counts_blocked_items_among_the_most_wanted(run):
         ).sum(axis=0)
         wanted = [i for i in np.argsort(-demand) if round.live[i]][:50]
         shares.append(np.mean([bool(round.blocked[user, i // 8] >> (i % 8) & 1) for i in wanted]))
-    values = values_of(setup, [round], "exhausted_share")
+    values = last_values(setup, [round], "exhausted_share")
     assert values["exhausted_share"] == pytest.approx(np.mean(shares))
     assert values["exhausted_share:group=odd"] == pytest.approx(np.mean(shares[1::2]))
 
 
-def test_nothing_is_exhausted_while_nothing_is_blocked(run):
+def test_nothing_is_exhausted_while_nothing_is_blocked(last_values, run):
     _, setup, rounds = run
     rounds[0].blocked[:] = 0
-    assert values_of(setup, rounds[:1], "exhausted_share")["exhausted_share"] == 0
+    assert last_values(setup, rounds[:1], "exhausted_share")["exhausted_share"] == 0
 
 
 def test_panel_is_the_same_in_every_arm_and_unlike_in_every_seed():

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from echodrift.analysis.measures import MEASURES, build
+from echodrift.analysis.measures import MEASURES
 from echodrift.analysis.measures.testing import random_round, random_setup, random_world
 from echodrift.analysis.recording.recorder import Recorder
 from echodrift.policies.registry import build_policy
@@ -23,14 +23,6 @@ def run():
     return world, setup, [random_round(world, rng, index) for index in range(30)]
 
 
-def values_of(setup, rounds, *columns):
-    """Return the values in the last round."""
-    measures = build(setup, columns)
-    for round in rounds:
-        last = measures.update(round)
-    return last
-
-
 def half_mean_difference(counts):
     """The Gini coefficient by its definition: Σ_i Σ_j |x_i − x_j| / (2 n Σ x)."""
     total = sum(abs(a - b) for a in counts for b in counts)
@@ -38,12 +30,12 @@ def half_mean_difference(counts):
 
 
 @pytest.mark.parametrize("what", ["slates", "taken"])
-def test_concentration_over_providers_with_a_live_item(run, what):
+def test_concentration_over_providers_with_a_live_item(last_values, run, what):
     world, setup, rounds = run
     for owner in (2, 5):  # providers with nothing live any more (and one of them with retired items)
         world.items.retirement[world.items.provider == owner] = 25
     column = "provider_exposure_gini" + ("" if what == "slates" else "_consumed")
-    found = values_of(setup, rounds, column)[column]
+    found = last_values(setup, rounds, column)[column]
     counts = dict.fromkeys(range(7), 0)
     for round in rounds[10:]:  # the last 20
         for item in getattr(round, what)[getattr(round, what) >= 0]:
@@ -51,12 +43,12 @@ def test_concentration_over_providers_with_a_live_item(run, what):
     assert found == pytest.approx(half_mean_difference([counts[p] for p in (0, 1, 3, 4, 6)]))
 
 
-def test_survival_counts_first_providers_and_niche_ones_among_them(run):
+def test_survival_counts_first_providers_and_niche_ones_among_them(last_values, run):
     world, setup, rounds = run
     demand = [world.items.demand[:60][world.items.provider[:60] == p].sum() for p in range(5)]
     niche = [p for p in range(5) if demand[p] < np.quantile(demand, 0.8)]
     for index, gone in ((0, ()), (6, ()), (7, (1,)), (19, (1,)), (20, (1, 4))):
-        values = values_of(
+        values = last_values(
             setup, [rounds[index]], "provider_survival", "niche_provider_survival", "active_providers"
         )
         assert values["provider_survival"] == pytest.approx(1 - len(gone) / 5)
@@ -65,21 +57,21 @@ def test_survival_counts_first_providers_and_niche_ones_among_them(run):
         assert values["active_providers"] == 5 - len(gone) + entrants
 
 
-def test_a_provider_at_the_cut_is_not_niche(run):
+def test_a_provider_at_the_cut_is_not_niche(last_values, run):
     """Demands 1, 2, 3, 4, 4: the cut at 80 % is 4, and 4 is not below it."""
     world, setup, rounds = run
     world.items.demand[:] = 0
     world.items.demand[:5] = [1, 2, 3, 4, 4]
     assert world.items.provider[:5].tolist() == [0, 1, 2, 3, 4]
     for index, survived in ((0, 1), (7, 2 / 3), (20, 2 / 3)):  # 1 stops in round 7, 4 in round 20
-        values = values_of(setup, [rounds[index]], "niche_provider_survival")
+        values = last_values(setup, [rounds[index]], "niche_provider_survival")
         assert values["niche_provider_survival"] == pytest.approx(survived)
 
 
-def test_supply_is_the_live_catalogs_topics_beside_those_of_demand(run):
+def test_supply_is_the_live_catalogs_topics_beside_those_of_demand(last_values, run):
     world, setup, rounds = run
     for index in (0, 17):
-        values = values_of(setup, [rounds[index]], "supply_topics", "supply_gap")
+        values = last_values(setup, [rounds[index]], "supply_topics", "supply_gap")
         live = [i for i in range(80) if world.items.birth[i] <= index < world.items.retirement[i]]
         supply = np.mean([world.items.topics[i].astype(float) for i in live], axis=0)
         supply /= supply.sum()
@@ -98,10 +90,10 @@ def test_demands_topics_are_those_of_the_catalog_weighted_by_true_demand(make_wo
     assert world.users.target.mean(axis=0) == pytest.approx(weighted, abs=1e-4)
 
 
-def test_exposure_of_entrants_counts_slots_whole_and_by_group(run):
+def test_exposure_of_entrants_counts_slots_whole_and_by_group(last_values, run):
     world, setup, rounds = run
     round = rounds[12]
-    values = values_of(setup, [round], "entrant_exposure", "entrant_exposure_consumed")
+    values = last_values(setup, [round], "entrant_exposure", "entrant_exposure_consumed")
     for label, users in (("", range(40)), (":group=odd", range(1, 40, 2))):
         for name, lists in (("entrant_exposure", round.slates), ("entrant_exposure_consumed", round.taken)):
             owners = [
@@ -114,15 +106,15 @@ def test_exposure_of_entrants_counts_slots_whole_and_by_group(run):
             assert values[name + label] == pytest.approx(np.mean([p >= 5 for p in owners]))
 
 
-def test_without_creators_only_concentration_has_a_value_and_without_providers_nothing():
+def test_without_creators_only_concentration_has_a_value_and_without_providers_nothing(last_values):
     rng = np.random.default_rng(0)
     world = random_world(rng)
-    values = values_of(random_setup(world, rng), [random_round(world, rng)], *COLUMNS)
+    values = last_values(random_setup(world, rng), [random_round(world, rng)], *COLUMNS)
     assert all(math.isnan(values[name]) for name in ACTIVE)
     assert values["provider_exposure_gini"] == 0.0  # one provider has everything: nobody to differ from
     alone = random_world(rng)
     alone.items.provider[:] = np.arange(40)
-    values = values_of(random_setup(alone, rng), [random_round(alone, rng)], *COLUMNS)
+    values = last_values(random_setup(alone, rng), [random_round(alone, rng)], *COLUMNS)
     assert all(math.isnan(value) for value in values.values())
 
 

@@ -178,3 +178,19 @@ def test_checkpoints_of_unfinished_runs(tmp_path: Path) -> None:
     found = status(tmp_path)
     assert [(run.arm, run.seed, run.round, run.rounds) for run in found.begun] == [("b", 0, 3, 4)]
     assert "b, seed 0: round 3 of 4" in CliRunner().invoke(app, ["status", str(tmp_path)]).stdout
+
+
+def test_status_tells_no_time_before_a_worker_had_time_for_two_runs(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    study = load_study(STUDY)
+    plan, folder = expand(study), Folder(tmp_path)
+    with folder.locked():
+        folder.begin(study, plan)
+        time.sleep(0.05)
+        for run in plan[:2]:
+            folder.store.write(Record(run.key, run.label, "ok", seconds=40.0), {})
+        since = status(tmp_path).since
+        assert since is not None
+        early, late = (status(tmp_path, clock=lambda after=after: since + after) for after in (60.0, 90.0))
+    assert early.left is None and early.rate == pytest.approx(2.0)
+    assert late.left == pytest.approx(90.0 * (len(plan) - 2) / 2)
