@@ -589,9 +589,9 @@ def test_a_cluster_of_our_own_is_made_for_all_batches(
             made.append(self)
 
     class Batches:
-        study, most, told = study(seeds=4, rounds=2), 4, {}
+        study, most, manifest_entry = study(seeds=4, rounds=2), 4, {}
 
-        def parts(self, folder: Path, progress: Progress) -> Iterator[Study]:
+        def batches(self, folder: Path, progress: Progress) -> Iterator[Study]:
             yield study(seeds=1, rounds=2)
             yield self.study
 
