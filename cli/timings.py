@@ -15,7 +15,7 @@ def print_timings(timings: Mapping[str, Any], runs: int) -> None:
 
     if not timings:
         print(
-            "No run was timed: all of them had finished before. A new folder (--out) runs and times them again."
+            "No run was timed: they had finished before, or failed. A new folder (--out) runs and times them again."
         )
         return
     phases = list(next(iter(timings.values()))["seconds"])
@@ -28,4 +28,6 @@ def print_timings(timings: Mapping[str, Any], runs: int) -> None:
         console.print(table(part))
     timed = sum(found["runs"] for found in timings.values())
     if timed < runs:
-        console.print(f"Of {timed} of {runs} runs: the others had finished before.", highlight=False)
+        console.print(
+            f"Means of {timed} of {runs} runs; the others had finished before, or failed.", highlight=False
+        )

@@ -19,8 +19,6 @@ MAX_NUMBERS = 2**23
 """Most numbers (64 MiB) in memory at once, however many values there are."""
 FEW_BCA = 20
 """Below this many values BCa intervals cover the truth too rarely (docs/statistics.md)."""
-FEW_FLIPS = 6
-"""Below this many values no sign-flip test reaches p < 0.05: the smallest is 2 / 2ⁿ."""
 
 
 def fewest_values(level: float = LEVEL) -> int:
