@@ -32,7 +32,7 @@ class Homogenization(WindowMeasure):
 
     columns: ClassVar = (
         Column("homogenization", "overlap of what two users take (Jaccard)", "", 0, 1, "neither", "echo"),
-        Column("pairs_compared", "pairs with enough items to compare", "share", 0, 1, "neither", "echo"),
+        Column("pairs_compared", "pairs with enough to compare", "share", 0, 1, "neither", "echo"),
     )
 
     def __init__(self, setup: Setup) -> None:
