@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ..policies.base import Policy
-from ..policies.search_space import Choice, Range
+from ..policies.search_space import Choice, Range, SearchSpace
 from ..wording import toml
 
 
@@ -54,7 +54,7 @@ def _page(title: str, component: object, config: type[BaseModel]) -> str:
         lines += [f"      {line}" for line in textwrap.wrap(field.description or "", 100)]
     if not config.model_fields:
         lines.append("  none")
-    space = component.space_for({}) if isinstance(component, type) and issubclass(component, Policy) else {}
+    space = _space(component) if isinstance(component, type) and issubclass(component, Policy) else {}
     if space:
         lines += [
             "",
@@ -62,6 +62,11 @@ def _page(title: str, component: object, config: type[BaseModel]) -> str:
             *(f"  {name} = {_range(where)}" for name, where in space.items()),
         ]
     return "\n".join(lines)
+
+
+def _space(policy: type[Policy]) -> SearchSpace:
+    """Return what is tried by default; a class that is not built in is not called."""
+    return policy.space_for({}) if policy.__module__.startswith("echodrift.") else policy.space
 
 
 def _bounds_of(field: FieldInfo) -> Iterable[tuple[str, object]]:

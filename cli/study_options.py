@@ -20,6 +20,9 @@ Set = Annotated[
         help="Change a key of the study, e.g. world.users=500 (repeat as needed).",
     ),
 ]
+NoCode = Annotated[
+    bool, typer.Option("--no-code", help="Refuse a study that names code (classes, models of adapters).")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Interactive = Annotated[
     bool, typer.Option("--interactive", help="Also write interactive.html: hover, arm toggles; offline.")
@@ -77,6 +80,7 @@ class StudyOptions:
         bool, typer.Option("--timings", help="Time the phases of a round; print and keep them per arm.")
     ] = False
     changes: Set = None
+    no_code: NoCode = False
     no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False
     interactive: Interactive = False
 

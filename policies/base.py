@@ -147,7 +147,7 @@ class Policy(Component, ABC):
     @property
     def keeps_state(self) -> bool:
         """Whether it overrides state() and restore(), so that its runs can have checkpoints."""
-        return all(getattr(type(self), name) is not getattr(Policy, name) for name in ("state", "restore"))
+        return keeps_state(type(self))
 
     def state(self) -> State | None:
         """Return what a checkpoint must store (arrays only); None: an interrupted run restarts from round 0."""
@@ -156,6 +156,11 @@ class Policy(Component, ABC):
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `state` returned."""
         raise NotImplementedError(f"{type(self).__name__} has no restore() to match its state()")
+
+
+def keeps_state(policy: type[Policy]) -> bool:
+    """Return whether a policy class overrides state() and restore()."""
+    return all(getattr(policy, name) is not getattr(Policy, name) for name in ("state", "restore"))
 
 
 class ScorePolicy(Policy):

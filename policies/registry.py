@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from ..config import plain
 from ..errors import BadInput, did_you_mean
 from .base import Component, LogTransform, Policy, Reranker
+from .fields import validated
 
 Category = Literal["policies", "rerankers", "log_transforms"]
 T = TypeVar("T", bound=type[Component])
@@ -98,6 +99,28 @@ def register(kind: str) -> Callable[[T], T]:
     return add
 
 
+def is_built_in(category: Category, kind: str) -> bool:
+    """Return whether a kind is echodrift's own, so that constructing it executes nobody else's code."""
+    return kind in _BUILT_IN[category]
+
+
+def is_known_to_workers(category: Category, kind: str) -> bool:
+    """Return whether another process can find the class of a kind that exists."""
+    if ":" in kind:
+        return kind.partition(":")[0] != "__main__"
+    if kind in _REGISTERED[category]:
+        return kind in _installed(category)
+    return True
+
+
+def target_of(category: Category, kind: str) -> str:
+    """Return the "module:Class" behind a kind that is not built in; nothing is imported."""
+    if ":" in kind:
+        return kind
+    known = _REGISTERED[category].get(kind)
+    return _path(known) if known is not None else _installed(category).get(kind, kind)
+
+
 def policy_class(kind: str) -> type[Policy]:
     """Return the policy class of a kind; BadInput with the closest match if there is none."""
     return _find("policies", kind)  # type: ignore[return-value]
@@ -111,6 +134,19 @@ def reranker_class(kind: str) -> type[Reranker]:
 def log_transform_class(kind: str) -> type[LogTransform]:
     """Return the log transform class of a kind; BadInput with the closest match if there is none."""
     return _find("log_transforms", kind)  # type: ignore[return-value]
+
+
+def inspected(category: Category, spec: Mapping[str, Any]) -> Any:
+    """Return the component that a spec describes; its class if that is not built in, whose code must not be called.
+
+    For checks before a run. The fields of a class are validated all the same.
+    """
+    kind = spec.get("kind") if isinstance(spec, Mapping) else None
+    if not isinstance(kind, str) or is_built_in(category, kind):
+        return _build(category, spec)
+    found = _find(category, kind)
+    validated(kind, found.Config, {name: value for name, value in spec.items() if name != "kind"})
+    return found
 
 
 def build_policy(spec: Mapping[str, Any]) -> Policy:
@@ -182,9 +218,10 @@ def _installed(category: str) -> dict[str, str]:
 def _import(module: str, name: str = "", *, kind: str) -> Any:
     try:
         found = importlib.import_module(module)
-    except (ImportError, ValueError, TypeError) as error:
+    except (Exception, SystemExit) as error:  # The module is somebody else's, and may raise anything
+        why = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
         raise BadInput(
-            f'kind "{kind}": module "{module}" cannot be imported ({error}). It must be installed, or its '
+            f'kind "{kind}": module "{module}" cannot be imported ({why}). It must be installed, or its '
             "folder must be on PYTHONPATH"
         ) from error
     try:

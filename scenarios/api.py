@@ -45,6 +45,7 @@ def run(
     checkpoint_every: int = EVERY,
     keep_state: bool = False,
     timings: bool = False,
+    no_code: bool = False,
 ) -> Result:
     """Run a study and return its results.
 
@@ -56,12 +57,13 @@ def run(
     decided, max_seeds at most (the study's own number if omitted). A failed run is a row of `.failed`, not an
     exception. checkpoint_every: rounds between checkpoints of a run in `out`, 0 for none. keep_state: keep the
     final state of every run, so that a study with more rounds continues from it (docs/long-runs.md). timings:
-    store the seconds of each phase; `.manifest["timings"]` has their means per arm.
+    store the seconds of each phase; `.manifest["timings"]` has their means per arm. no_code: refuse a study that names
+    code (classes, models of adapters), before that is imported.
 
     Raises BadInput before anything is started, StorageError if results cannot be written.
     """
     placed = overrides(rounds, seeds, set)
-    chosen = load_study(study, placed)
+    chosen = load_study(study, placed, no_code=no_code)
     check_checkpoint_options(checkpoint_every, keep_state)
     with trace_mistakes(study, placed, chosen):
         stop = parse_until(until, chosen, seeds, max_seeds)
@@ -98,7 +100,7 @@ def gate(study: AnyStudy = "default", **options: Any) -> Answer:
     of the study can decide it.
     """
     placed = overrides(options.get("rounds"), options.get("seeds"), options.get("set"))
-    chosen = load_study(study, placed)
+    chosen = load_study(study, placed, no_code=options.get("no_code", False))
     with trace_mistakes(study, placed, chosen):
         stop = parse_until(options.get("until"), chosen, options.get("seeds"), options.get("max_seeds"))
         check_decidable(chosen, stop.most if stop else None)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadInput, ClusterError, ExitCode, Mistake, StorageError, did_you_mean, key_path
-from ..wording import slug
+from ..wording import counted, slug
+from .code.study_code import check_importable, identities
 from .design.check_gate import check_gate
 from .design.drawn_studies import check_draws, design_notes
 from .design.draws import draws_table
@@ -32,11 +33,12 @@ from .storage.checkpoint_files import FOLDER as CHECKPOINTS
 from .storage.checkpoint_files import CheckpointFolder
 from .storage.checkpoints import check_checkpoint_options, remaining_runs
 from .storage.collect import collect
-from .storage.extending import check_folder, extension_notes
+from .storage.extending import check_folder, code_note, extension_notes
 from .storage.folder import Folder
 from .storage.ledger import facts_of
 from .storage.store import Record, RunStore, parquet
 from .storage.timings import timings_of
+from .storage.versions import mixed_versions
 from .until import Until, earlier_looks
 
 PACKAGES = (
@@ -139,15 +141,21 @@ def run_study(study: Study, out: Path, options: RunOptions | None = None) -> Fol
     options = options or RunOptions()
     progress, until = options.progress, options.until
     study = options.full_study(study)
-    plan = whole = expand(study)
     folder = Folder(out)
     check_folder(folder, study)
+    if options.jobs != 1 and options.backend != "threading":
+        check_importable(study.arms)
+    plan = whole = expand(
+        study, code=identities(arm for _, point in grid_points(study) for arm in point.arms)
+    )
     started = datetime.now(UTC)
     with Workers(options.backend, options.jobs, options.scheduler, whole) as workers, folder.locked():
         # Checked again under the lock: another process may have changed the folder.
         there = check_folder(folder, study)
-        for note in extension_notes(there, study, plan, folder.path, folder.store):
-            progress.note(note)
+        notes = extension_notes(there, study, plan, folder.path, folder.store)
+        for note in (*notes, code_note(plan, folder.path, folder.store)):
+            if note:
+                progress.note(note)
         folder.begin(study, plan)
         bundler = Bundler(folder.store)
         place = (out / CHECKPOINTS).absolute()
@@ -191,10 +199,16 @@ def _fill(
     """Fill `records` (key → record): load finished runs, execute the others, and return how many were executed."""
     progress = options.progress
     waiting: dict[str, PlannedRun] = {}
+    unknown: dict[str, int] = {}
     for run in plan:
         if run.key in records:
             continue
         record, damaged = store.inspect(run.key)
+        if record is not None and run.unidentified and run.key not in waiting:
+            for name in run.unidentified if record.status == "ok" else ():
+                unknown[name] = unknown.get(name, 0) + 1
+            store.discard(run.key)
+            record = None
         if damaged:
             place = store.folder / run.key / damaged
             progress.note(f"warning: {run.label}: {place} is damaged; it is run again")
@@ -202,11 +216,20 @@ def _fill(
             records[run.key] = record
         else:
             waiting.setdefault(run.key, run)
+    for name, number in unknown.items():
+        progress.note(
+            f"note: {counted(number, 'finished run')} of {name} {'is' if number == 1 else 'are'} not taken over and "
+            f"{'is' if number == 1 else 'are'} run again: nothing tells whether it is still the same "
+            "(docs/studies.md)"
+        )
     remaining = remaining_runs(
         list(waiting.values()), [run for run in plan if run.key in records], checkpoints
     )
     todo = [run for run, _ in remaining.todo]
-    tasks = [Task(run, checkpoints, timed=options.timings) for run, checkpoints in remaining.todo]
+    tasks = [
+        Task(run, None if run.unidentified else checkpoints, timed=options.timings)
+        for run, checkpoints in remaining.todo
+    ]
     for note in remaining.notes:
         progress.note(note)
     for record in records.values() if todo else ():
@@ -237,6 +260,8 @@ def _publish(
 ) -> None:
     until = options.until
     notes = [*design_notes(study), *_notes(plan, records)]
+    if mixed := mixed_versions({run.key: records[run.key] for run in plan}.values()):
+        notes.append(mixed)
     if study.uncertainty is not None:
         tables = {**tables, "draws": parquet(draws_table(study.uncertainty, seeds_of(study)))}
     manifest = {

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from ..messages import print_notes
-from ..study_options import Debug, Set, StudyArgument, check_beyond_schema, check_gate_decidable, overrides_of
+from ..study_options import (
+    Debug,
+    NoCode,
+    Set,
+    StudyArgument,
+    check_beyond_schema,
+    check_gate_decidable,
+    overrides_of,
+)
 
 
-def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = False) -> None:
+def check(
+    study: StudyArgument = "default", changes: Set = None, no_code: NoCode = False, debug: Debug = False
+) -> None:
     """Check a study without running it, and warn about weak conclusions."""
+    from ...scenarios.code.study_code import code_note
     from ...scenarios.design.drawn_studies import describe_design
     from ...scenarios.design.load import load_study
     from ...scenarios.design.plan import expand
@@ -16,12 +27,12 @@ def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = 
     from ..catalog import warnings
 
     overrides = overrides_of(changes)
-    chosen = load_study(study, overrides)
+    chosen = load_study(study, overrides, no_code=no_code)
     notes = check_beyond_schema(chosen, overrides, study)
     if chosen.gate is not None:
         # This comes first: otherwise a problem would be reported twice, as a warning and as an error.
         check_gate_decidable(chosen, overrides, study)
-    print_notes(notes)
+    print_notes([*notes, *filter(None, [code_note(chosen)])])
     for warning in warnings(chosen):
         print(f"warning: {warning}")
     arms, runs = counted(len(chosen.arms), "arm"), counted(len(expand(chosen)), "run")

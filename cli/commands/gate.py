@@ -94,7 +94,7 @@ def _finished(study: str, options: StudyOptions) -> Path | None:
             )
         return None
     defaults = vars(StudyOptions())
-    changed = [name for name, value in vars(options).items() if value != defaults[name]]
+    changed = [name for name, value in vars(options).items() if value != defaults[name] and name != "no_code"]
     if changed:
         given = ", ".join(f"--{name.replace('_', '-').replace('changes', 'set')}" for name in changed)
         raise BadInput(
@@ -120,7 +120,7 @@ def _run(study: str, options: StudyOptions, *, to_stderr: bool, quiet: bool, deb
     from ...scenarios.runner import default_folder
 
     overrides = overrides_of(options.changes, options.rounds, options.seeds)
-    chosen = load_study(study, overrides)
+    chosen = load_study(study, overrides, no_code=options.no_code)
     stop = stopping_rule(options, chosen, overrides, study)
     check_gate_decidable(chosen, overrides, study, stop.most if stop else None)
     folder = options.out or default_folder(chosen)

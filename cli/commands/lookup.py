@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ...errors import BadInput, did_you_mean
-from ..study_options import Debug, Set, overrides_of
+from ..study_options import Debug, NoCode, Set, overrides_of
 
 
 class Listed(StrEnum):
@@ -57,6 +57,7 @@ def describe(
         ),
     ] = "default",
     changes: Set = None,
+    no_code: NoCode = False,
     debug: Debug = False,
 ) -> None:
     """Say what a study does (arms, runs, world, every setting), or what a kind does (every field)."""
@@ -65,6 +66,8 @@ def describe(
     from ..catalog import describe
     from ..component_help import describe_component
 
+    if no_code and ":" in study:
+        raise BadInput(f"{study} names code, which --no-code refuses")
     page = None if study in library() or study.endswith(".toml") else describe_component(study)
     if page is None and not changes and study not in library() and "." not in study and "/" not in study:
         from ..component_help import kinds_with_help
@@ -75,4 +78,4 @@ def describe(
         )
     if page is not None and changes:
         raise BadInput(f"--set changes a study, and {study} is a kind")
-    print(page or describe(load_study(study, overrides_of(changes))))
+    print(page or describe(load_study(study, overrides_of(changes), no_code=no_code)))

@@ -36,7 +36,7 @@ def run(
 
     _check(options.interactive)
     overrides = overrides_of(options.changes, options.rounds, options.seeds)
-    chosen = load_study(study, overrides)
+    chosen = load_study(study, overrides, no_code=options.no_code)
     run_options = RunOptions(
         jobs=options.jobs,
         backend=options.backend.value,

@@ -17,8 +17,9 @@ from ...errors import BadInput, EchodriftError
 from ...machine import blas_on_one_thread
 from ...philox import uniform
 from ..base import FactorPolicy, Policy, Ranking, State
+from ..fields import validated
 from ..interactions import FloatArray, IntArray, Observation
-from ..registry import build_policy, kinds, policy_class, spec_of
+from ..registry import build_policy, inspected, kinds, policy_class, spec_of
 from ..size import Size, dimensions
 from ..ties import tie_key
 from ..topk import top_k_dense, top_k_factors
@@ -90,7 +91,7 @@ class Bandit(Policy):
         def _build(cls, spec: dict[str, Any]) -> dict[str, Any]:
             # ValueError is what pydantic attaches to the name of the field.
             try:
-                return spec_of(_factor_model(spec))
+                return _checked_model(spec)
             except BadInput as error:
                 raise ValueError(str(error)) from None
 
@@ -98,7 +99,7 @@ class Bandit(Policy):
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
-        self.model = _factor_model(self.config.policy)
+        self.model: Any = build_policy(self.config.policy)
 
     @classmethod
     def learns_weights(cls, fields: Mapping[str, Any]) -> str | None:
@@ -197,13 +198,17 @@ class Bandit(Policy):
         self.model.restore(state)
 
 
-def _factor_model(spec: Mapping[str, Any]) -> FactorPolicy:
-    """Return the factor model that a spec describes."""
-    model = build_policy(spec)
+def _checked_model(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the spec of a factor model with every default; the code of a class that is not built in is not called."""
+    model = inspected("policies", spec)
     if isinstance(model, FactorPolicy):
-        return model
+        return spec_of(model)
+    if isinstance(model, type) and issubclass(model, FactorPolicy):
+        fields = {name: value for name, value in spec.items() if name != "kind"}
+        filled = validated(str(spec["kind"]), model.Config, fields)
+        return {"kind": spec["kind"], **filled.model_dump(mode="json", exclude_none=True)}
     raise BadInput(
-        f'"{model.kind}" has no factors to explore. Allowed: {", ".join(_factor_kinds())}, or a class of your '
+        f'"{spec["kind"]}" has no factors to explore. Allowed: {", ".join(_factor_kinds())}, or a class of your '
         "own that derives from FactorPolicy"
     )
 

@@ -21,8 +21,8 @@ from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation, count_pairs
 from ..registry import register
 from ..topk import top_k_dense
-from .choosing import protocol_for
-from .models import build, find, isolated_generators
+from .choosing import check_model, protocol_for
+from .models import build, find, is_factory, isolated_generators
 from .protocols import Name, Protocol
 
 BLOCK = 256
@@ -75,16 +75,11 @@ class Adapted(Policy):
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
-        # Built here too, so that a wrong path or argument is reported before anything starts.
-        with blas_on_one_thread():
-            model = self._new(0)
-        # Created after the model's libraries are loaded. OpenMP is limited too: its sums depend on the threads.
-        self._threads = ThreadpoolController()
-        self._model = type(model)
-        self._protocol_class = protocol_for(model, self.config.protocol, self._path())
-        self._protocol: Protocol | None = (
-            self._protocol_class(model, self.config.dense) if self.config.fitted else None
-        )
+        # A wrong path, argument or class is reported here, and nothing of it is called before the first fit.
+        check_model(self._target(), self._arguments(), self.config.protocol, self.config.fitted, self._path())
+        self._threads: ThreadpoolController | None = None
+        self._protocol_class: type[Protocol] | None = None
+        self._protocol: Protocol | None = None
         self._cold: ColdStart | None = None
         self._model_items = 0
         self._folded: NDArray[np.bool_] = np.zeros(0, bool)
@@ -98,14 +93,39 @@ class Adapted(Policy):
         if refusal:
             return refusal
         made = cls(**fields)
-        for one in made._model.__mro__:
-            if (one.__module__.partition(".")[0], one.__name__) in PAIRS_ONLY:
+        target = made._target()
+        # A function that makes models has their name in the libraries that are known.
+        named = (target,) if is_factory(target) and not isinstance(target, type) else ()
+        classes = (target if isinstance(target, type) else type(target)).__mro__
+        for one in (*named, *classes):
+            if (str(one.__module__).partition(".")[0], getattr(one, "__name__", "")) in PAIRS_ONLY:
                 return f"has the model {made._path()}, which learns which pairs there are and loses their weights"
         return None
 
+    def _target(self) -> Any:
+        """Return the class, function or model that models are made from."""
+        raise NotImplementedError
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments that models are made with."""
+        return {}
+
     def _new(self, seed: int) -> Any:
         """Return a new model."""
-        raise NotImplementedError
+        with blas_on_one_thread():
+            model = build(self._target(), self._arguments(), seed, self._path())
+        if self._threads is None:
+            # Created after the model's libraries are loaded. OpenMP is limited too: its sums depend on the threads.
+            self._threads = ThreadpoolController()
+        if self._protocol_class is None:
+            self._protocol_class = protocol_for(model, self.config.protocol, self._path())
+        return model
+
+    def _asked(self, seed: int) -> Protocol:
+        """Return a new model with the protocol to query it."""
+        model = self._new(seed)
+        assert self._protocol_class is not None
+        return self._protocol_class(model, self.config.dense)
 
     def _path(self) -> str:
         return type(self).__name__
@@ -116,14 +136,13 @@ class Adapted(Policy):
         self._cold, self._seed = ColdStart(counts, rng), int(rng.integers(SEEDS))
         self._folded = np.zeros(seen.n_users, bool)
         if self.config.fitted:
-            assert self._protocol is not None
+            self._protocol = self._protocol or self._asked(0)
             self._model_items = self._protocol.model_items(seen.n_items)
             return
         self._protocol, self._model_items = None, seen.n_items
         if counts.nnz == 0:
             return
-        with blas_on_one_thread():
-            asked = self._protocol_class(self._new(self._seed), self.config.dense)
+        asked = self._asked(self._seed)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")  # Otherwise a second run in this process would see fewer
             self._call("fit()", asked.fit, counts.copy(), self._seed)
@@ -216,6 +235,7 @@ class Adapted(Policy):
 
     def _call(self, what: str, function: Any, *arguments: Any) -> Any:
         try:
+            assert self._threads is not None
             with self._threads.limit(limits=1), isolated_generators(self._seed):
                 return function(*arguments)
         except (EchodriftError, KeyboardInterrupt, SystemExit):
@@ -276,8 +296,11 @@ class Adapter(Adapted):
     kind = "adapter"
     Config = AdapterConfig
 
-    def _new(self, seed: int) -> Any:
-        return build(find(self.config.model), self.config.arguments, seed, self.config.model)
+    def _target(self) -> Any:
+        return find(self.config.model)
+
+    def _arguments(self) -> dict[str, Any]:
+        return self.config.arguments
 
     def _path(self) -> str:
         return self.config.model
@@ -295,8 +318,8 @@ def adapted(model: Any, name: str) -> type[Adapted]:
         __doc__ = f"{type(model).__name__}, passed in from Python."
         Config = AdaptedConfig
 
-        def _new(self, seed: int) -> Any:
-            return build(model, {}, seed, name)
+        def _target(self) -> Any:
+            return model
 
         def _path(self) -> str:
             return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
@@ -180,3 +181,7 @@ def _digest(log: Interactions) -> bytes:
     for name in COLUMNS:
         found.update(getattr(log, name).tobytes())
     return found.digest()
+
+
+def service_version(fields: Mapping[str, Any]) -> str | None:
+    return None

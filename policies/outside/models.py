@@ -56,23 +56,10 @@ def is_factory(found: Any) -> bool:
 
 def build(found: Any, arguments: Mapping[str, Any], seed: int, path: str) -> Any:
     """Return a new model, seeded where it takes a seed; a copy where `found` is a model itself."""
+    check_target(found, arguments, path)
     if not is_factory(found):
-        if arguments:
-            raise BadInput(
-                f'arguments = {dict(arguments)}: "{path}" is a model already; arguments go with a class or a '
-                "function that makes one"
-            )
         return seeded(copied(found, path), seed)
-    names, anything = _parameters(found)
-    unknown = [] if anything else sorted(set(arguments) - set(names))
-    if unknown:
-        raise BadInput(
-            f'arguments: "{path}" takes no "{unknown[0]}".{did_you_mean(unknown[0], names)} '
-            f"Allowed: {', '.join(names) or 'none'}"
-        )
-    given = {name: value for name, value in QUIET.items() if name in names}
-    given |= {name: seed for name in SEEDS if name in names}
-    given |= arguments
+    given = _all_arguments(found, arguments, seed)
     try:
         with isolated_generators(seed):
             made = found(**given)
@@ -83,6 +70,46 @@ def build(found: Any, arguments: Mapping[str, Any], seed: int, path: str) -> Any
     if is_factory(made) or made is None:
         raise BadInput(f'"{path}" must return a model, got {made!r}')
     return made
+
+
+def check_target(found: Any, arguments: Mapping[str, Any], path: str) -> None:
+    """Raise BadInput for what cannot make a model with these arguments. Nothing is called."""
+    if not is_factory(found):
+        if arguments:
+            raise BadInput(
+                f'arguments = {dict(arguments)}: "{path}" is a model already; arguments go with a class or a '
+                "function that makes one"
+            )
+        return
+    made_by = found.func if isinstance(found, functools.partial) else found
+    module = (getattr(made_by, "__module__", None) or "builtins").partition(".")[0]
+    if not isinstance(made_by, type) and module in sys.stdlib_module_names:
+        raise BadInput(
+            f'model = "{path}" is a function of Python itself, not a recommender: name a class with fit(), or a '
+            "function of a package or module of yours that returns a model"
+        )
+    names, anything = _parameters(found)
+    unknown = [] if anything else sorted(set(arguments) - set(names))
+    if unknown:
+        raise BadInput(
+            f'arguments: "{path}" takes no "{unknown[0]}".{did_you_mean(unknown[0], names)} '
+            f"Allowed: {', '.join(names) or 'none'}"
+        )
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(**_all_arguments(found, arguments, 0))
+    except TypeError as error:
+        raise BadInput(f'arguments = {dict(arguments)}: "{path}": {error}') from None
+
+
+def _all_arguments(found: Any, arguments: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Return the arguments with a seed, a silent progress bar and one thread, where the target takes them."""
+    names, _ = _parameters(found)
+    given = {name: value for name, value in QUIET.items() if name in names}
+    return {**given, **{name: seed for name in SEEDS if name in names}, **arguments}
 
 
 def copied(model: Any, path: str) -> Any:

@@ -42,13 +42,18 @@ def reweighted(
 
 
 def check_transforms(
-    policy: type[Policy], transforms: Iterable[LogTransform], fields: Mapping[str, Any] | None = None
+    policy: type[Policy],
+    transforms: Iterable[LogTransform | type[LogTransform]],
+    fields: Mapping[str, Any] | None = None,
 ) -> None:
     """Raise BadInput if a transform gives entries weights that a policy with these fields cannot learn from.
 
-    `fields`: the fields that the study sets for the policy besides its kind; omitted ones have their defaults.
+    `fields`: the fields that the study sets for the policy besides its kind; omitted ones have their defaults. Of
+    a transform's class, a property is not called: what it says is checked when a run has built it.
     """
-    weighing = [transform.kind or type(transform).__name__ for transform in transforms if transform.weighs]
+    weighing = [
+        transform.kind or type(transform).__name__ for transform in transforms if transform.weighs is True
+    ]
     refusal = policy.learns_weights(fields or {}) if weighing else None
     if refusal:
         raise BadInput(

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from ...errors import BadInput, KeyPath, Mistake
+from ...policies.base import Policy
 from ...policies.registry import (
-    build_log_transform,
-    build_policy,
-    build_reranker,
+    inspected,
+    is_built_in,
     log_transform_class,
     policy_class,
     reranker_class,
@@ -135,19 +135,25 @@ def _check_compatible(
     if policy["kind"] in REFERENCE_ARMS:
         return
     fields = {name: value for name, value in policy.items() if name != "kind"}
-    if transform:
+    cls = policy_class(policy["kind"])
+    # A class's own answer about weights is asked for when a run has built it.
+    asks = is_built_in("policies", policy["kind"]) or "learns_weights" not in _overridden(cls)
+    if transform and asks:
         try:
-            check_transforms(
-                policy_class(policy["kind"]), [build_log_transform(each) for each in transform], fields
-            )
+            check_transforms(cls, [inspected("log_transforms", each) for each in transform], fields)
         except BadInput as error:
             name = "transform or purge"
             raise BadInput(_mistake(str(error), where, name, "transform", "purge", "policy")) from None
     if rerank:
         try:
-            check_chain(build_policy(policy), [build_reranker(each) for each in rerank])
+            check_chain(inspected("policies", policy), [inspected("rerankers", each) for each in rerank])
         except BadInput as error:
             raise BadInput(_mistake(str(error), where, "rerank", "rerank", "policy")) from None
+
+
+def _overridden(cls: type[Policy]) -> set[str]:
+    """Return the names that a policy class and its bases below `Policy` define themselves."""
+    return {name for base in cls.__mro__[: cls.__mro__.index(Policy)] for name in vars(base)}
 
 
 def _mistake(text: str, where: KeyPath, name: str, *about: str) -> Mistake:

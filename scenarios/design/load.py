@@ -8,6 +8,7 @@ from typing import Any
 
 from ...config import plain
 from ...errors import BadInput
+from ..code.study_code import refuse_code
 from ..specs.data_files import with_absolute_paths
 from ..specs.files import LIBRARY, find_study, read_toml
 from ..specs.overrides import Override, apply_overrides
@@ -19,12 +20,18 @@ from .grid import VARIED, grid_points, varied_keys
 from .switches import with_comparison_arms
 
 
-def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterable[Override] = ()) -> Study:
+def load_study(
+    source: str | Path | Mapping[str, Any] | Study,
+    overrides: Iterable[Override] = (),
+    *,
+    no_code: bool = False,
+) -> Study:
     """Return a validated study from a path, the name of one in the library, a mapping, or a Study.
 
     overrides: replace values of the study, in order. Every key is checked, in the study and at every
     point of its grid. Paths to data are made absolute: those in a file are relative to that file,
-    all others to the current folder. Raises BadInput with one line per mistake.
+    all others to the current folder. no_code: refuse a study that names code, before that is imported. Raises
+    BadInput with one line per mistake.
     """
     label, base = label_of(source), Path()
     if isinstance(source, Study):
@@ -40,6 +47,8 @@ def load_study(source: str | Path | Mapping[str, Any] | Study, overrides: Iterab
     _check_quotes(data, label)
     placed = apply_overrides(data, overrides, label)
     study = validate_study(with_absolute_paths(data, Path()), label, placed)
+    if no_code:
+        refuse_code(study, label, placed)
     check_overrides(study, overrides)
     if any(arm.switch for arm in study.arms) or any("[*]" in key for key in varied_keys(study)):
         # Whether arms are equal, or have a value, must not depend on which defaults the file spells out.

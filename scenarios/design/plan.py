@@ -9,6 +9,8 @@ from typing import Any
 from ...disk import input_digest, json_digest
 from ...keys import set_value
 from ...wording import slug
+from ..code.identity import Identities
+from ..code.study_code import named_code
 from ..model_version import MODEL_VERSION
 from ..specs.data_files import input_files
 from ..specs.study import Arm, Study
@@ -24,14 +26,17 @@ def seeds_of(study: Study) -> list[int]:
     return list(range(study.seeds)) if isinstance(study.seeds, int) else list(study.seeds)
 
 
-def expand(study: Study, digests: Mapping[str, str] | None = None) -> list[PlannedRun]:
+def expand(
+    study: Study, digests: Mapping[str, str] | None = None, code: Identities | None = None
+) -> list[PlannedRun]:
     """Return all runs in the order of the tables: arm, grid point, seed.
 
     Two runs share a key if a grid key does not affect an arm: they are executed once and appear at each of
-    their grid points. digests: path → hash of data files that need not be read again. Raises BadInput if a
-    data file cannot be read.
+    their grid points. digests: path → hash of data files that need not be read again. code: what identifies the
+    code that the study names (`scenarios.code.study_code.identities`); without it the keys do not cover that code.
+    Raises BadInput if a data file cannot be read.
     """
-    return list(_expand(study, dict(digests or {})))
+    return list(_expand(study, dict(digests or {}), code or {}))
 
 
 def with_seeds(plan: Sequence[PlannedRun], seeds: Sequence[int]) -> list[PlannedRun]:
@@ -40,16 +45,19 @@ def with_seeds(plan: Sequence[PlannedRun], seeds: Sequence[int]) -> list[Planned
     return [run for run in plan if run.seed in wanted]
 
 
-def _expand(study: Study, digests: dict[str, str]) -> Iterator[PlannedRun]:
+def _expand(study: Study, digests: dict[str, str], code: Identities) -> Iterator[PlannedRun]:
     seeds = seeds_of(study)
     points = [(values, drawn_studies(study, point, seeds)) for values, point in grid_points(study)]
     for number, named in enumerate(study.arms):
         for values, drawn in points:
-            cell, previous = {}, None
+            cell, own, previous = {}, {}, None
             for seed, (seed_study, draw) in zip(seeds, drawn, strict=True):
                 arm = seed_study.arms[number]
                 if seed_study is not previous:
+                    own = _own_code(arm, code)
                     cell, previous = cell_of(seed_study, arm, digests), seed_study
+                    # Runs of built-in components keep the keys that they had before keys covered code.
+                    cell |= {"code": own} if own else {}
                 world = world_seed(study.uncertainty, seed)
                 digest = json_digest({**cell, "seed": world})
                 title = f"{slug(named.name)[:40].strip('-')}-seed{world}"
@@ -63,7 +71,17 @@ def _expand(study: Study, digests: dict[str, str]) -> Iterator[PlannedRun]:
                     prefix_key,
                     draw=draw,
                     world=world,
+                    code=own,
                 )
+
+
+def _own_code(arm: Arm, code: Identities) -> Identities:
+    """Return what identifies the code that an arm names, as far as `code` has it."""
+    if not code:
+        return {}
+    named = named_code([arm])
+    names = sorted({*named.targets, *named.files, *named.services})
+    return {name: code[name] for name in names if name in code}
 
 
 def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..code.identity import Identities
 from ..specs.study import Arm, Study
 
 
@@ -28,6 +29,14 @@ class PlannedRun:
     """The seed's draw from the priors: dotted key → value; already applied to `study`."""
     world: int | None = None
     """Seed of its random numbers, if that is not `seed` (Saltelli's design: the replicate)."""
+
+    code: Identities = field(default_factory=dict)
+    """What identifies the code outside echodrift that it executes; part of `key`."""
+
+    @property
+    def unidentified(self) -> list[str]:
+        """Names of the code that nothing identifies: the result cannot be taken over by a later command."""
+        return [name for name, parts in self.code.items() if parts is None]
 
     @property
     def world_seed(self) -> int:

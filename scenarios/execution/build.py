@@ -19,9 +19,11 @@ from ...analysis.recording.recorder import Recorder
 from ...complaints import mistakes
 from ...errors import BadInput
 from ...machine import blas_on_one_thread
-from ...policies.base import LogTransform
+from ...policies.base import LogTransform, Policy
 from ...policies.interactions import Interactions
-from ...policies.registry import build_log_transform, build_policy, build_reranker
+from ...policies.registry import build_log_transform, build_policy, build_reranker, inspected
+from ...policies.rerankers.chain import check_chain
+from ...policies.transforms.weights import check_transforms
 from ...sim import checkpoint
 from ...sim.loop import Simulation
 from ...sim.platform import Platform
@@ -30,6 +32,7 @@ from ...sim.schedule import STREAM, Schedule, Switch
 from ...sim.state import State, add_prefix, select_prefix
 from ...sim.streams import Streams
 from ...sim.switching import Switching
+from ..code.study_code import components
 from ..design.plan import widest_slate
 from ..design.switches import switched_policy, tested_share
 from ..specs.study import Arm, LogConfig, Study
@@ -117,13 +120,24 @@ def check_study(study: Study) -> list[str]:
     Returns notes about the files: their sizes, and what was left out or merged.
     """
     for arm in study.arms:
-        build_recommender(arm)
+        _inspect(arm)
         arm_platform(study, arm)
     slate = widest_slate(study)
     if isinstance(study.world, WorldConfig):
         check_world(study.world, study.behavior, slate, study.rounds)
         return []
     return check_log(study.world, slate)
+
+
+def _inspect(arm: Arm) -> None:
+    """Check the components of an arm without calling any code that is not echodrift's."""
+    try:
+        if arm.policy.get("kind") in REFERENCE_ARMS:
+            _reference_arm(arm.policy["kind"], dict(arm.policy), arm.rerank)
+        for category, spec in components(arm):
+            inspected(category, spec)
+    except BadInput as error:
+        raise BadInput(f'arm "{arm.name}": {error}') from None
 
 
 def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, list[str]]:
@@ -268,7 +282,7 @@ def build_switching(arm: Arm, slate: int, users: Users, streams: Streams) -> Swi
                 choices[model, number] = first = first or _recommender(policy, [], [])
                 continue
             built = first.policy if isinstance(first, PolicyRecommender) else build_policy(policy)
-            made = PolicyRecommender(built, [build_reranker(spec) for spec in rerank], transforms)
+            made = _with_policy(built, rerank, transforms)
             first = first or made
             choices[model, number] = made
     schedule = Schedule(tuple(switches), users, streams.key(STREAM))
@@ -293,9 +307,17 @@ def _recommender(
     kind = fields.get("kind")
     if kind in REFERENCE_ARMS:
         return _reference_arm(kind, fields, rerank)
-    return PolicyRecommender(
-        build_policy(fields), [build_reranker(spec) for spec in rerank], _transforms(transform)
-    )
+    return _with_policy(build_policy(fields), rerank, _transforms(transform))
+
+
+def _with_policy(
+    policy: Policy, rerank: list[dict[str, Any]], transforms: tuple[LogTransform, ...]
+) -> PolicyRecommender:
+    """Return the recommender of a policy; BadInput if its parts say, once they are built, that they do not match."""
+    rerankers = [build_reranker(spec) for spec in rerank]
+    check_chain(policy, rerankers)
+    check_transforms(type(policy), transforms, policy.config.model_dump(exclude_none=True))
+    return PolicyRecommender(policy, rerankers, transforms)
 
 
 def _reference_arm(kind: str, fields: dict[str, Any], rerank: list[dict[str, Any]]) -> Recommender:

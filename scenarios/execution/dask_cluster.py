@@ -72,7 +72,7 @@ class DaskCluster(Cluster):
     def probe_workers(self, requirements: Requirements) -> dict[str, dict[str, Any] | None]:
         import asyncio
 
-        arguments = probe_arguments({key: path for key, (path, _) in requirements.files.items()})
+        arguments = probe_arguments(requirements)
         threads: Any = self.client.nthreads()
 
         async def ask_all() -> dict[str, dict[str, Any] | None]:

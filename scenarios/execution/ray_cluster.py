@@ -68,7 +68,7 @@ class RayCluster(Cluster):
     def probe_workers(self, requirements: Requirements) -> dict[str, dict[str, Any] | None]:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        packages, paths = probe_arguments({key: path for key, (path, _) in requirements.files.items()})
+        packages, paths = probe_arguments(requirements)
         answers = {
             node["NodeManagerAddress"]: self._probe.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

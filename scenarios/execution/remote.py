@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...machine import one_thread
 from ..storage.store import Record, parquet
-from .requirements import SAME_IF_PRESENT, SAME_VERSION, Requirements, mismatches, probe_function, run_probe
+from .requirements import Requirements, check_here, mismatches, probe_function, probed_names
 from .worker import Task, execute
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def pack(task: Task, requirements: Requirements) -> tuple[Any, ...]:
     """Return the arguments of `remote_function`."""
     import cloudpickle
 
-    return requirements.versions, requirements.files, SAME_VERSION + SAME_IF_PRESENT, cloudpickle.dumps(task)
+    return requirements.versions, requirements.files, probed_names(requirements), cloudpickle.dumps(task)
 
 
 def perform_packed(
@@ -145,5 +145,5 @@ def _stamps(requirements: Requirements) -> tuple:
 @lru_cache(maxsize=8)
 def _checked(frozen: tuple, stamps: tuple) -> tuple[tuple[str, ...], str]:
     requirements = Requirements(dict(frozen[0]), dict(frozen[1]))
-    answer = run_probe({key: path for key, (path, _) in requirements.files.items()})
+    answer = check_here(requirements)
     return tuple(mismatches(requirements, answer)), answer["where"]

@@ -23,6 +23,8 @@ SAME_VERSION = (
     "pydantic",
 )
 """Packages that must have the same version everywhere: results depend on them, or runs are pickled with them."""
+CODE = "code of "
+"""Prefix of the names under which code that a study names stands among the versions."""
 SAME_IF_PRESENT = ("jax", "jaxlib", "optax")
 """Packages that must have the same version where they are installed; only some policies need them."""
 
@@ -32,7 +34,7 @@ class Requirements:
     """What every worker must match."""
 
     versions: dict[str, str | None]
-    """"python", "model", "code" (a hash) and packages → version, None where missing."""
+    """"python", "model", "code" (a hash), packages and code that the study names → version, None where missing."""
     files: dict[str, tuple[str, str]]
     """Dotted key → (path, SHA-256) of the data files of all runs, including those that a grid or a prior names."""
 
@@ -55,6 +57,13 @@ def probe_function() -> Callable[..., dict[str, Any]]:
 
         versions: dict[str, str | None] = {"python": f"{sys.version_info[0]}.{sys.version_info[1]}"}
         for name in packages:
+            if name.startswith("code of "):
+                try:
+                    identity = importlib.import_module("echodrift.scenarios.code.identity")
+                    versions[name] = identity.short_digest(name.removeprefix("code of "))
+                except Exception:  # noqa: BLE001  whatever is installed, it is not ours
+                    versions[name] = None
+                continue
             try:
                 versions[name] = metadata.version(name)
             except metadata.PackageNotFoundError:
@@ -98,20 +107,37 @@ def probe_function() -> Callable[..., dict[str, Any]]:
 
 def requirements_of(plan: Sequence[PlannedRun]) -> Requirements:
     """Return the requirements of a study's runs: the versions of this process, and the runs' data files."""
+    code = {
+        name: parts
+        for run in plan
+        for name, parts in run.code.items()
+        if parts is not None and "service" not in parts
+    }
     return Requirements(
-        {**run_probe({})["versions"], "model": str(MODEL_VERSION)},
+        {**run_probe({}, [CODE + name for name in code])["versions"], "model": str(MODEL_VERSION)},
         {key: (file["path"], file["sha256"]) for key, file in facts_of(plan).inputs.items()},
     )
 
 
-def probe_arguments(paths: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, str]]:
+def probe_arguments(requirements: Requirements) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the arguments of the probe (see `probe_function`)."""
-    return SAME_VERSION + SAME_IF_PRESENT, dict(paths)
+    return probed_names(requirements), {key: path for key, (path, _) in requirements.files.items()}
 
 
-def run_probe(paths: Mapping[str, str]) -> dict[str, Any]:
-    """Return the probe's answer in this process."""
-    return probe_function()(*probe_arguments(paths))
+def probed_names(requirements: Requirements) -> tuple[str, ...]:
+    """Return the packages and the code whose versions a worker is asked for."""
+    code = (name for name in requirements.versions if name.startswith(CODE))
+    return (*SAME_VERSION, *SAME_IF_PRESENT, *code)
+
+
+def run_probe(paths: Mapping[str, str], code: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the probe's answer in this process. code: names that start with `CODE`."""
+    return probe_function()((*SAME_VERSION, *SAME_IF_PRESENT, *code), dict(paths))
+
+
+def check_here(requirements: Requirements) -> dict[str, Any]:
+    """Return the probe's answer of this process to what a study requires."""
+    return probe_function()(*probe_arguments(requirements))
 
 
 def mismatches(requirements: Requirements, answer: Mapping[str, Any]) -> list[str]:
@@ -130,7 +156,7 @@ def mismatches(requirements: Requirements, answer: Mapping[str, Any]) -> list[st
             "python": "Python",
             "model": "echodrift's model version",
             "code": "the code of echodrift (SHA-256 of its files, the version being the same)",
-        }.get(name, name)
+        }.get(name, f"the {name} (SHA-256 of its source)" if name.startswith(CODE) else name)
         wrong.append(f"{what} is {here or 'missing'} here, {other or 'missing'} there")
     for key, (path, digest) in requirements.files.items():
         if key in answer["problems"]:

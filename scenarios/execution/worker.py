@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...analysis.results import END
 from ...errors import StorageError, was_interrupted
+from ..code.identity import check_unchanged
 from ..design.run import PlannedRun
 from ..specs.study import Arm, Study
 from ..storage.checkpoint_files import CheckpointFolder
 from ..storage.checkpoints import resume, write_if_due
 from ..storage.store import Record, RunStore
+from ..storage.versions import numeric_versions
 from .parallel import Parent
 
 if TYPE_CHECKING:
@@ -74,8 +76,9 @@ def execute(
     import pandas as pd
 
     run, began = task.run, time.perf_counter()
-    record, tables = Record(run.key, run.label, "ok"), {}
+    record, tables = Record(run.key, run.label, "ok", versions=numeric_versions()), {}
     try:
+        check_unchanged(run.code)
         built, rows = resume(run, task.checkpoints, task.build)
         for done in range(len(rows) + 1, built.rounds + 1):
             rows.append(dict(built.step()))

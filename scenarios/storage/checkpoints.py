@@ -115,7 +115,8 @@ def _resumed_note(remaining: RemainingRuns) -> list[str]:
 
 def _stateless(todo: Sequence[PlannedRun], study_folder: CheckpointFolder) -> list[tuple[str, str]]:
     """Return (arm, kind of policy) of arms that write no checkpoints because their policy does not support state()."""
-    from ...policies.registry import build_policy
+    from ...policies.base import keeps_state
+    from ...policies.registry import inspected
     from ...sim.recommender import REFERENCE_ARMS
     from ..design.switches import switched_policy
 
@@ -127,7 +128,10 @@ def _stateless(todo: Sequence[PlannedRun], study_folder: CheckpointFolder) -> li
         seen.add(run.arm.name)
         changes = [switched_policy(run.arm, each) for each in run.arm.switch if each.policy is not None]
         for spec in [run.arm.policy, *changes]:
-            if spec["kind"] not in REFERENCE_ARMS and not build_policy(dict(spec)).keeps_state:
+            if spec["kind"] in REFERENCE_ARMS:
+                continue
+            policy = inspected("policies", spec)
+            if not (keeps_state(policy) if isinstance(policy, type) else policy.keeps_state):
                 found[run.arm.name, spec["kind"]] = None
     return list(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from ...errors import EchodriftError, StorageError
 from ...keys import differences, expand_key, set_value
 from ...wording import counted, short, toml, unquoted
+from ..code.identity import changed_parts
 from ..design.drawn_studies import drawn_studies
 from ..design.draws import draw_identity
 from ..design.grid import grid_points
+from ..design.labels import labels
 from ..design.load import load_study
 from ..design.plan import cell_of, expand, prefix_digest, seeds_of, widest_slate
 from ..design.run import PlannedRun
@@ -20,7 +23,7 @@ from ..specs.data_files import input_files
 from ..specs.study import Study
 from .checkpoints import has_checkpoint
 from .folder import Folder
-from .ledger import Facts, read_plan, refuse_newer, refuse_older, stored_facts
+from .ledger import KEYS, Facts, read_plan, refuse_newer, refuse_older, stored_facts
 from .store import RunStore
 
 CHOOSE = "choose another folder with --out"
@@ -209,7 +212,7 @@ def extension_notes(
         return notes
     facts = stored_facts(folder)
     earlier: dict[str, dict[int, str]] = {}
-    for run in expand(stored, facts.digests if facts else None):
+    for run in expand(stored, facts.digests if facts else None, facts.code if facts else None):
         earlier.setdefault(run.prefix_key, {})[run.study.rounds] = run.key
     repeated: dict[tuple[int, int], int] = {}
     for run in {run.key: run for run in plan}.values():
@@ -226,6 +229,39 @@ def extension_notes(
         f"state: {'it is' if number == 1 else 'they are'} run again from round 0"
         for (had, wanted_rounds), number in repeated.items()
     ]
+
+
+def code_note(plan: Sequence[PlannedRun], folder: Path, store: RunStore) -> str:
+    """Return a note on the finished runs in a folder that are repeated because their code changed, and on the others.
+
+    Before the new plan is written into the folder. Empty if no code changed.
+    """
+    facts, before = stored_facts(folder), read_plan(folder)
+    if facts is None or before is None or not facts.code:
+        return ""
+    shown = [name for name in before.column_names if name not in KEYS]
+    earlier = {json.dumps([row[name] for name in shown]): row["key"] for row in before.to_pylist()}
+    changes: dict[str, None] = {}
+    repeated, kept = set(), set()
+    for run, label in zip(plan, labels(plan), strict=True):
+        old = earlier.get(json.dumps(list(label.values())), "")
+        if _finished(store, run.key):
+            kept.add(run.key)
+        elif old != run.key and _finished(store, old):
+            found = [
+                f"{name} ({', '.join(parts)})"
+                for name, now in run.code.items()
+                if (parts := changed_parts(facts.code.get(name), now))
+            ]
+            changes |= dict.fromkeys(found)
+            repeated |= {run.key} if found else set()
+    if not repeated:
+        return ""
+    return (
+        f"note: {counted(len(repeated), 'finished run')} of other code {'is' if len(repeated) == 1 else 'are'} not taken "
+        f"over and {'is' if len(repeated) == 1 else 'are'} run again; changed: {', '.join(changes)}. "
+        f"{counted(len(kept), 'finished run')} {'is' if len(kept) == 1 else 'are'} taken over"
+    )
 
 
 def _finished(store: RunStore, key: str) -> bool:
@@ -280,5 +316,5 @@ def _not_planned(folder: Path, study: Study, facts: Facts | None) -> str:
         seeds, prefix_keys = set(plan["seed"].to_pylist()), set(plan["course"].to_pylist())
     except KeyError:
         return ""
-    runs = expand(study, facts.digests)
+    runs = expand(study, facts.digests, facts.code)
     return next((run.label for run in runs if run.seed in seeds and run.prefix_key not in prefix_keys), "")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...disk import write_atomically
 from ...errors import StorageError
+from ..code.identity import Parts
 from ..design.labels import labels
 from ..model_version import MODEL_VERSION, version
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..design.run import PlannedRun
 
-FORMAT = 1
+FORMAT = 2
 """Increase it when older versions can no longer read the files of a results folder."""
 FACTS = "store.json"
 PLAN = "plan.parquet"
@@ -38,6 +39,8 @@ class Facts:
     """Version of echodrift."""
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)
     """Data files: dotted key → {"path", "sha256"}."""
+    code: dict[str, Parts | None] = field(default_factory=dict)
+    """Code outside echodrift: as named in the study → what identifies it (see `scenarios.code.identity`)."""
 
     @property
     def digests(self) -> dict[str, str]:
@@ -57,7 +60,8 @@ def facts_of(plan: Sequence[PlannedRun]) -> Facts:
             if path not in seen:
                 seen[path] = input_digest(Path(path))
                 inputs[key if key not in inputs else f"{key} ({path})"] = {"path": path, "sha256": seen[path]}
-    return Facts(echodrift=version(), inputs=inputs)
+    code = {name: parts for run in plan for name, parts in run.code.items()}
+    return Facts(echodrift=version(), inputs=inputs, code=code)
 
 
 def facts_to_json(facts: Facts) -> dict[str, Any]:
@@ -82,7 +86,8 @@ def read_facts(text: str | bytes) -> Facts | None:
             and isinstance(file.get("sha256"), str)
             for file in inputs.values()
         )
-        return Facts(**kept, inputs=inputs if known else {})
+        code = found.get("code")
+        return Facts(**kept, inputs=inputs if known else {}, code=code if isinstance(code, dict) else {})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

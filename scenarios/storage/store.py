@@ -43,6 +43,8 @@ class Record:
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     """Table → SHA-256."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Version of Python and of each numeric library that it ran with; empty in records of early versions."""
     phases: dict[str, float] = field(default_factory=dict)
     """Phase → wall seconds over all rounds, if requested; "build" is world, warm-up and recorder."""
 
@@ -141,6 +143,10 @@ class RunStore:
             # A worker whose parent was killed may have finished the same run at the same moment.
             if self.read(place.name) is None:
                 raise
+
+    def discard(self, key: str) -> None:
+        """Remove a run. Only while the folder is locked and no worker writes this run."""
+        shutil.rmtree(self.folder / key, ignore_errors=True)
 
     def clear_unfinished(self) -> None:
         """Remove temporary files of killed writers. Only while no other process writes here."""

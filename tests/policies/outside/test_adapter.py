@@ -57,6 +57,11 @@ class Dice:
         return np.tile(self.row, (X.shape[0], 1))
 
 
+class Untrainable:
+    def predict(self, X):
+        return X
+
+
 class Faulty:
     def __init__(self, how="nan"):
         self.how = how
@@ -237,7 +242,10 @@ def test_seeds_come_from_the_run():
         ({"model": "nowhere.at:All"}, 'module "nowhere.at" cannot be imported'),
         ({"model": "implicit.als:AlternatingLeastSquare"}, 'Did you mean "AlternatingLeastSquares"'),
         ({"model": ALS, "arguments": {"factor": 4}}, 'takes no "factor". Did you mean "factors"'),
-        ({"model": "json:loads", "arguments": {"s": "3"}}, "not a recommender that can be queried"),
+        ({"model": "json:loads", "arguments": {"s": "3"}}, "a function of Python itself, not a recommender"),
+        ({"model": "json:JSONDecoder"}, "not a recommender that can be queried"),
+        ({"model": f"{HERE}:Untrainable"}, "has no method fit"),
+        ({"model": ALS, "arguments": {"self": 4}}, 'takes no "self"'),
         ({"model": "sklearn.decomposition:NMF", "protocol": "predict"}, "has no method predict"),
         ({"model": f"{HERE}:ALS", "arguments": {"a": 1}}, "is a model already"),
         ({"model": ALS, "protocol": "surprise"}, "protocol"),
