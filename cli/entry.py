@@ -22,6 +22,7 @@ from .commands.tune import tune
 from .guard import guarded
 from .messages import print_stderr
 from .option_groups import expand_options
+from .supervise import supervised
 from .usage import Commands
 
 EPILOG = (
@@ -82,8 +83,16 @@ def main() -> None:
         os.environ[name] = "1"
     # A class in a file of the current directory can be named wherever a kind is expected.
     sys.path.append("")
+    sys.exit(int(supervised(_run)))
+
+
+def _run() -> int:
+    """Run the command of the command line and return its exit code."""
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.OK if end.code is None else ExitCode.BUG
     except KeyboardInterrupt:
         print_stderr("Stopped.")
-        sys.exit(int(ExitCode.INTERRUPTED))
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK

@@ -45,6 +45,7 @@ def run(
     checkpoint_every: int = EVERY,
     keep_state: bool = False,
     timings: bool = False,
+    run_timeout: float | None = None,
 ) -> Result:
     """Run a study and return its results.
 
@@ -56,11 +57,14 @@ def run(
     decided, max_seeds at most (the study's own number if omitted). A failed run is a row of `.failed`, not an
     exception. checkpoint_every: rounds between checkpoints of a run in `out`, 0 for none. keep_state: keep the
     final state of every run, so that a study with more rounds continues from it (docs/long-runs.md). timings:
-    store the seconds of each phase; `.manifest["timings"]` has their means per arm.
+    store the seconds of each phase; `.manifest["timings"]` has their means per arm. run_timeout: most seconds for
+    a run, which fails if it takes longer (backend "loky" only).
 
     Raises BadInput before anything is started, StorageError if results cannot be written.
     """
     placed = overrides(rounds, seeds, set)
+    # Absolute before any code of the study is imported, which may change the current directory.
+    out = None if out is None else Path(out).absolute()
     chosen = load_study(study, placed)
     check_checkpoint_options(checkpoint_every, keep_state)
     with trace_mistakes(study, placed, chosen):
@@ -73,6 +77,7 @@ def run(
         checkpoint_every=0 if out is None else checkpoint_every,
         keep_state=keep_state and out is not None,
         timings=timings,
+        run_timeout=run_timeout,
         until=stop,
         progress=progress_display(progress),
         changed=describe_changes(study, placed, chosen),

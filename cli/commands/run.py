@@ -35,6 +35,7 @@ def run(
     from ...scenarios.runner import RunOptions, default_folder, run_study
 
     _check(options.interactive)
+    options = options.with_absolute_out()
     overrides = overrides_of(options.changes, options.rounds, options.seeds)
     chosen = load_study(study, overrides)
     run_options = RunOptions(
@@ -44,6 +45,7 @@ def run(
         checkpoint_every=options.checkpoint_every,
         keep_state=options.keep_state,
         timings=options.timings,
+        run_timeout=options.run_timeout,
         until=stopping_rule(options, chosen, overrides, study),
         progress=progress_display(not quiet),
         command=["echodrift", *sys.argv[1:]],

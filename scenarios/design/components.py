@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from ...errors import BadInput, KeyPath, Mistake
 from ...policies.registry import (
+    Category,
     build_log_transform,
     build_policy,
     build_reranker,
@@ -23,6 +24,17 @@ from ...sim.recommender import REFERENCE_ARMS
 from ..specs.study import Arm, Study
 from ..specs.validation import Placed, traced, validate
 from .switches import check_switches, switched_policy
+
+
+def components_of(arm: Arm) -> list[tuple[Category, dict[str, Any]]]:
+    """Return (category, spec) of the policies, rerankers and log transforms of an arm and of its switches."""
+    found: list[tuple[Category, dict[str, Any]]] = [("policies", arm.policy)]
+    found += [("policies", switched_policy(arm, each)) for each in arm.switch if each.policy is not None]
+    for part in (arm, *arm.switch):
+        found += [("rerankers", spec) for spec in part.rerank or []]
+        found += [("log_transforms", spec) for spec in part.transform or []]
+    found += [("log_transforms", spec) for each in arm.switch for spec in each.purge]
+    return found
 
 
 def spell_out(study: Study, label: str, placed: Placed = ()) -> Study:
