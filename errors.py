@@ -119,7 +119,7 @@ class PolicyError(EchodriftError):
     exit_code = ExitCode.RUN_FAILED
 
 
-def describe(error: BaseException, most: int = 2_000) -> str:
+def describe(error: BaseException, most: int = 1_000) -> str:
     """Return "type: message" of any exception, cleaned and cut (see `wording.clean`); never raises."""
     name = type(error).__name__
     try:

@@ -31,7 +31,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u20
 _NOT_UNICODE = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 
-def clean(text: str, most: int = 2_000) -> str:
+def clean(text: str, most: int = 1_000) -> str:
     """Return text of others so that it can be stored and shown anywhere, cut to about `most` characters.
 
     Control characters are removed, and what UTF-8 and XML cannot represent is replaced. Of a longer text, the

@@ -121,7 +121,7 @@ def _run(study: str, options: StudyOptions, *, quiet: bool, debug: bool) -> Answ
     chosen = load_study(study, overrides)
     stop = stopping_rule(options, chosen, overrides, study)
     check_gate_decidable(chosen, overrides, study, stop.most if stop else None)
-    folder = options.out or default_folder(chosen)
+    folder = options.out or default_folder(chosen).absolute()
     if not quiet:
         seeds = stop.most if stop else len(seeds_of(chosen))
         print_notes(forecast_warnings(chosen, folder, seeds, sequential=stop is not None))

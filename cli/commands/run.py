@@ -52,7 +52,7 @@ def run(
         changed=describe_changes(study, overrides, chosen),
     )
     _print_gate_warnings(check_beyond_schema(run_options.full_study(chosen), overrides, study), quiet)
-    folder = run_study(chosen, options.out or default_folder(chosen), run_options)
+    folder = run_study(chosen, options.out or default_folder(chosen).absolute(), run_options)
     from ...scenarios.result import Result
     from ...wording import counted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -94,6 +95,12 @@ class Jobs(NamedTuple, Generic[J, R]):
 
 _idle: list[WorkerProcess] = []
 """Processes without a job, for later jobs; they end by themselves after some minutes."""
+
+
+@atexit.register
+def _close_idle() -> None:
+    while _idle:
+        _idle.pop().close()
 
 
 def run_parallel(todo: Iterable[J], jobs: Jobs[J, R]) -> Iterator[tuple[J, R]]:

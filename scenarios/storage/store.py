@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TRACEBACK_CHARACTERS = 20_000
 """Longest traceback that is kept."""
-MOST_NOTES = 50
+MOST_NOTES = 20
 """Most notes of a run that are kept."""
 
 
