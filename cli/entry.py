@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ExitCode
+from ..processes import current_directory
 from .commands.check import check
 from .commands.check_policy import check_policy
 from .commands.evaluate import evaluate
@@ -82,7 +83,7 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     # A class in a file of the current directory can be named wherever a kind is expected.
-    sys.path.append("")
+    sys.path.append(current_directory() or "")
     sys.exit(int(supervised(_run)))
 
 
