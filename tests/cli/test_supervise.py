@@ -122,7 +122,7 @@ def test_signals_reach_the_command_and_its_workers(
     (tmp_path / "mine.py").write_text(POLICY.format(fit="time.sleep(1000)"))
     process = shell("run", "study.toml", "--out", "out", "--no-report", "--jobs", "2")
     until = time.monotonic() + 60
-    while not len(list((tmp_path / "out/runs").glob("old-*"))) == 5 and time.monotonic() < until:
+    while len(list((tmp_path / "out/runs").glob("old-*"))) < 5 and time.monotonic() < until:
         time.sleep(0.1)
     family = psutil.Process(process.pid).children(recursive=True)
     if number != signal.SIGKILL and to_all:
