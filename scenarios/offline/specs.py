@@ -43,7 +43,8 @@ def any_outside(found: Iterable[Contender]) -> bool:
     """Return whether any of them executes code that is not echodrift's own, and that other processes can import."""
     specs: list[tuple[Category, dict[str, Any]]] = []
     for one in found:
-        specs += [("policies", one.spec), *(("rerankers", each) for each in one.rerank)]
+        specs.append(("policies", one.spec))
+        specs += [("rerankers", each) for each in one.rerank]
     return any(is_outside(*spec) for spec in specs) and not any(only_in_this_process(*spec) for spec in specs)
 
 
