@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from .wording import format_key
+from .wording import clean, format_key
 
 Key = str | Sequence[str | int]
 """A key of a study: its path, or a dotted text if the path has names only."""
@@ -117,6 +117,16 @@ class PolicyError(EchodriftError):
     """A policy or reranker broke its contract (wrong shape, unavailable item, NaN)."""
 
     exit_code = ExitCode.RUN_FAILED
+
+
+def describe(error: BaseException, most: int = 1_000) -> str:
+    """Return "type: message" of any exception, cleaned and cut (see `wording.clean`); never raises."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException as second:  # noqa: BLE001  A user's __str__ may do anything.
+        text = f"(its message cannot be shown: __str__ raised {type(second).__name__})"
+    return clean(f"{name}: {text}", most)
 
 
 def was_interrupted(error: BaseException | None) -> bool:

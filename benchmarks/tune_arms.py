@@ -22,7 +22,7 @@ from echodrift import Arm, load_study
 from echodrift.policies.interactions import Blocked, Observation
 from echodrift.policies.registry import policy_class
 from echodrift.scenarios.execution.build import build_simulation
-from echodrift.scenarios.execution.parallel import run_parallel
+from echodrift.scenarios.execution.parallel import Jobs, run_parallel
 from echodrift.scenarios.offline.inline_toml import write_option
 from echodrift.scenarios.offline.metric_list import parse_metrics
 from echodrift.scenarios.offline.protocol.task import Task
@@ -129,7 +129,7 @@ def main() -> None:
     ]
     best: dict[str, tuple] = {}
     for _, (name, spec, means, seconds, error) in run_parallel(
-        jobs, judge, lambda job: (job[0], job[1], None, 0, "killed"), options.jobs
+        jobs, Jobs(judge, lambda job, why: (job[0], job[1], None, 0, why), options.jobs)
     ):
         line = f"{means['ndcg@10']:.4f}" if means else f"failed: {error}"
         print(f"  {name}: {line}  {seconds:.1f} s  {write_option(spec)}", flush=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import ExitCode
+from ..processes import current_directory
 from .commands.check import check
 from .commands.check_policy import check_policy
 from .commands.evaluate import evaluate
@@ -22,6 +23,7 @@ from .commands.tune import tune
 from .guard import guarded
 from .messages import print_stderr
 from .option_groups import expand_options
+from .supervise import supervised
 from .usage import Commands
 
 EPILOG = (
@@ -81,9 +83,17 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     # A class in a file of the current directory can be named wherever a kind is expected.
-    sys.path.append("")
+    sys.path.append(current_directory() or "")
+    sys.exit(int(supervised(_run)))
+
+
+def _run() -> int:
+    """Run the command of the command line and return its exit code."""
     try:
         app()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.OK if end.code is None else ExitCode.BUG
     except KeyboardInterrupt:
         print_stderr("Stopped.")
-        sys.exit(int(ExitCode.INTERRUPTED))
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK

@@ -10,7 +10,8 @@ from typing import Any
 
 import typer
 
-from ..errors import EchodriftError, ExitCode, was_interrupted
+from ..errors import EchodriftError, ExitCode, describe, was_interrupted
+from ..wording import clean
 from .messages import print_stderr
 
 
@@ -24,6 +25,10 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
         except KeyboardInterrupt as stop:
             print_stderr(str(stop) or "Stopped.")
             code = ExitCode.INTERRUPTED
+        except SystemExit as end:
+            # Commands return their exit code, so this is the doing of code that a study names.
+            print_stderr(f"error: code that was imported ended the command with sys.exit({end.code!r}).")
+            code = ExitCode.BUG
         except BrokenPipeError:
             # The reader of a pipe (such as `head`) has closed it, so there is nobody to report to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -35,10 +40,10 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
             if options.get("debug"):
                 raise
             if isinstance(error, EchodriftError):
-                print_stderr("error: " + "\n       ".join(str(error).splitlines()))
+                print_stderr("error: " + "\n       ".join(clean(str(error), 100_000).splitlines()))
                 code = error.exit_code
             else:
-                print_stderr(f"error: {type(error).__name__}: {error}".splitlines()[0])
+                print_stderr(f"error: {describe(error)}".splitlines()[0])
                 print_stderr("This was not foreseen; run again with --debug to see where it happened.")
                 code = ExitCode.BUG
         raise typer.Exit(int(code))

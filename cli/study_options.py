@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,6 +76,12 @@ class StudyOptions:
     keep_state: Annotated[
         bool, typer.Option("--keep-state", help="Keep the end of every run, to go on with more rounds later.")
     ] = False
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Most seconds for a run; one that takes longer is a failed run."
+        ),
+    ] = None
     timings: Annotated[
         bool, typer.Option("--timings", help="Time the phases of a round; print and keep them per arm.")
     ] = False
@@ -83,6 +89,10 @@ class StudyOptions:
     no_code: NoCode = False
     no_report: Annotated[bool, typer.Option("--no-report", help="Write the tables only.")] = False
     interactive: Interactive = False
+
+    def with_absolute_out(self) -> StudyOptions:
+        """Return the options with an absolute folder: code of the study may change the current directory."""
+        return self if self.out is None else replace(self, out=self.out.absolute())
 
 
 def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: int | None = None) -> list[Any]:

@@ -268,7 +268,9 @@ class Observation:
     @cached_property
     def popularity(self) -> NDArray[Any]:
         """(n_items,) how often each item was taken in `log`: int64, or float64 sums of the entries' weights."""
-        return np.bincount(self.log.item, self.log.weight, self.n_items)
+        popularity = np.bincount(self.log.item, self.log.weight, self.n_items)
+        popularity.flags.writeable = False
+        return popularity
 
     def last(self, rounds: int | None) -> Interactions:
         """Return the entries of the last so many rounds of what may be learned from; all of `log` for None."""

@@ -13,7 +13,9 @@ from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar
 
 from ..config import plain
-from ..errors import BadInput, did_you_mean
+from ..errors import BadInput, describe, did_you_mean, was_interrupted
+from ..processes import user_code
+from ..wording import clean
 from .base import Component, LogTransform, Policy, Reranker
 from .fields import validated
 
@@ -104,15 +106,6 @@ def is_built_in(category: Category, kind: str) -> bool:
     return kind in _BUILT_IN[category]
 
 
-def is_known_to_workers(category: Category, kind: str) -> bool:
-    """Return whether another process can find the class of a kind that exists."""
-    if ":" in kind:
-        return kind.partition(":")[0] != "__main__"
-    if kind in _REGISTERED[category]:
-        return kind in _installed(category)
-    return True
-
-
 def target_of(category: Category, kind: str) -> str:
     """Return the "module:Class" behind a kind that is not built in; nothing is imported."""
     if ":" in kind:
@@ -164,6 +157,21 @@ def build_log_transform(spec: Mapping[str, Any]) -> LogTransform:
     return _build("log_transforms", spec)  # type: ignore[return-value]
 
 
+def is_outside(category: Category, spec: Mapping[str, Any]) -> bool:
+    """Return whether a component executes code that is not echodrift's own: a class of yours, a library's model."""
+    kind = str(spec["kind"])
+    return (
+        ":" in kind or kind == "adapter" or kind not in _BUILT_IN[category] and kind in _installed(category)
+    )
+
+
+def only_in_this_process(category: Category, spec: Mapping[str, Any]) -> bool:
+    """Return whether other processes cannot import a component: it is in `__main__`, or registered by hand."""
+    kind = str(spec["kind"])
+    target = str(spec.get("model")) if kind == "adapter" else kind
+    return kind in _REGISTERED[category] or target.startswith("__main__:")
+
+
 def spec_of(component: Component) -> dict[str, Any]:
     """Return the spec that builds an equal component; defaults are included, unset fields (None) are not."""
     cls = type(component)
@@ -182,7 +190,18 @@ def _build(category: str, spec: Mapping[str, Any]) -> Component:
     if "kind" not in fields:
         raise BadInput(f"a {label} needs a kind. Allowed: {', '.join(kinds(category))}")  # type: ignore[arg-type]
     kind = plain(fields.pop("kind"), f"the kind of a {label}")
-    return _find(category, kind)(**fields)
+    found = _find(category, kind)
+    if not is_outside(category, spec):  # type: ignore[arg-type]
+        return found(**fields)
+    try:
+        with user_code():
+            return found(**fields)
+    except BadInput:
+        raise
+    except (Exception, SystemExit) as error:
+        if was_interrupted(error):
+            raise
+        raise BadInput(f'kind "{kind}" cannot be built: {describe(error)}') from error
 
 
 def _example(category: str) -> str:
@@ -217,12 +236,18 @@ def _installed(category: str) -> dict[str, str]:
 
 def _import(module: str, name: str = "", *, kind: str) -> Any:
     try:
-        found = importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # The module is somebody else's, and may raise anything
-        why = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        with user_code():
+            found = importlib.import_module(module)
+    except (ImportError, ValueError, TypeError) as error:
         raise BadInput(
-            f'kind "{kind}": module "{module}" cannot be imported ({why}). It must be installed, or its '
+            f'kind "{kind}": module "{module}" cannot be imported ({clean(str(error))}). It must be installed, or its '
             "folder must be on PYTHONPATH"
+        ) from error
+    except (Exception, SystemExit) as error:
+        if was_interrupted(error):
+            raise
+        raise BadInput(
+            f'kind "{kind}": module "{module}" cannot be imported; it raises {describe(error)}'
         ) from error
     try:
         for part in name.split("."):

@@ -46,6 +46,7 @@ def run(
     keep_state: bool = False,
     timings: bool = False,
     no_code: bool = False,
+    run_timeout: float | None = None,
 ) -> Result:
     """Run a study and return its results.
 
@@ -58,11 +59,14 @@ def run(
     exception. checkpoint_every: rounds between checkpoints of a run in `out`, 0 for none. keep_state: keep the
     final state of every run, so that a study with more rounds continues from it (docs/long-runs.md). timings:
     store the seconds of each phase; `.manifest["timings"]` has their means per arm. no_code: refuse a study that names
-    code (classes, models of adapters), before that is imported.
+    code (classes, models of adapters), before that is imported. run_timeout: most seconds for a run, which fails if it
+    takes longer (backend "loky" only).
 
     Raises BadInput before anything is started, StorageError if results cannot be written.
     """
     placed = overrides(rounds, seeds, set)
+    # Absolute before any code of the study is imported, which may change the current directory.
+    out = None if out is None else Path(out).absolute()
     chosen = load_study(study, placed, no_code=no_code)
     check_checkpoint_options(checkpoint_every, keep_state)
     with trace_mistakes(study, placed, chosen):
@@ -75,6 +79,7 @@ def run(
         checkpoint_every=0 if out is None else checkpoint_every,
         keep_state=keep_state and out is not None,
         timings=timings,
+        run_timeout=run_timeout,
         until=stop,
         progress=progress_display(progress),
         changed=describe_changes(study, placed, chosen),

@@ -23,7 +23,7 @@ from .design.grid import grid_points
 from .design.plan import expand, seeds_of, study_digest, with_seeds
 from .design.run import PlannedRun
 from .execution.parallel import checked_jobs
-from .execution.pool import Backend, Workers, checked_backend
+from .execution.pool import Backend, Workers, checked_backend, checked_timeout
 from .execution.progress import Progress
 from .execution.worker import Task
 from .specs.data_files import input_files
@@ -109,6 +109,8 @@ class RunOptions:
     scheduler, whose workers may be on other machines."""
     keep_state: bool = False
     """Whether to keep the final state of every run, so that a study with more rounds continues from it."""
+    run_timeout: float | None = None
+    """Most seconds for a run; one that takes longer is ended, and is a failed run. None: no limit."""
     timings: bool = False
     """Whether to store the seconds of each phase of every run; the manifest has their means per arm."""
     until: Until | None = None
@@ -123,6 +125,7 @@ class RunOptions:
         checked_jobs(self.jobs)
         checked_backend(self.backend, self.scheduler)
         check_checkpoint_options(self.checkpoint_every, self.keep_state, self.scheduler)
+        checked_timeout(self.run_timeout, self.backend)
 
     def full_study(self, study: Study) -> Study:
         """Return the study with all seeds that may be run."""
@@ -149,7 +152,10 @@ def run_study(study: Study, out: Path, options: RunOptions | None = None) -> Fol
         study, code=identities(arm for _, point in grid_points(study) for arm in point.arms)
     )
     started = datetime.now(UTC)
-    with Workers(options.backend, options.jobs, options.scheduler, whole) as workers, folder.locked():
+    with (
+        Workers(options.backend, options.jobs, options.scheduler, whole, options.run_timeout) as workers,
+        folder.locked(),
+    ):
         # Checked again under the lock: another process may have changed the folder.
         there = check_folder(folder, study)
         notes = extension_notes(there, study, plan, folder.path, folder.store)
@@ -238,7 +244,7 @@ def _fill(
         jobs = workers.jobs_for(todo, progress, records)
         progress.start(len(records) + len(todo), len(records), jobs, sum(map(remaining.rounds_left, todo)))
         for record in workers.execute(tasks, store, jobs, progress):
-            reported = jobs == 1 and workers.is_local
+            reported = workers.reports_rounds(jobs)
             progress.run_done(
                 0 if reported else remaining.rounds_left(waiting[record.key]), record.status == "failed"
             )

@@ -156,7 +156,7 @@ class Simulation:
             n_items=born,
             log=self.learning.view(),
             tags=self._tags(born),
-            live=items.live(now.round)[:born],
+            live=read_only(items.live(now.round)[:born]),
             blocked=self.blocked.visible(born),
             friends=self.friends(),
             exposures=tuple(self.learning.exposures(self.exposures)),

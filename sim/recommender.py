@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..agents.dynamics.choice import Objective
 from ..agents.world import World
 from ..config import Config
 from ..errors import PolicyError
-from ..policies.base import LogTransform, Policy, Reranker
+from ..policies.base import Component, LogTransform, Policy, Reranker
 from ..policies.interactions import Observation
 from ..policies.rerankers.candidates import append_rest
 from ..policies.validation import validate_ranking
@@ -23,6 +24,7 @@ from .oracles import oracle_items, oracle_slates
 from .state import State, add_prefix, select_prefix
 from .streams import Streams
 
+_OWN = f"{__name__.partition('.')[0]}."
 BLOCK = 256
 """Users that an oracle values at once: bounds memory to block × tastes × items."""
 
@@ -94,8 +96,8 @@ class PolicyRecommender(Recommender):
 
     def fit(self, seen: Observation, streams: Streams) -> None:
         for transform in self.transforms:
-            seen = transform.prepare(seen)
-        self.policy.fit(seen, streams("policy.fit", seen.round))
+            seen = transform.prepare(_given_to(transform, seen))
+        self.policy.fit(_given_to(self.policy, seen), streams("policy.fit", seen.round))
         self._fitted = True
         remarks = [remark for transform in self.transforms for remark in transform.remarks()]
         for remark in remarks + self.policy.remarks():
@@ -106,18 +108,19 @@ class PolicyRecommender(Recommender):
         wanted = [max(n, reranker.candidates) for reranker in self.rerankers]
         # Each stage must pass on as many candidates as any later stage chooses from.
         lengths = [min(max(wanted[i:], default=n), seen.n_items) for i in range(len(wanted))] + [n]
-        ranking = self.policy.rank(seen, users, lengths[0], streams("policy.rank", seen.round))
+        given = _given_to(self.policy, seen)
+        ranking = self.policy.rank(given, users.copy(), lengths[0], streams("policy.rank", seen.round))
         validate_ranking(ranking, seen, users, lengths[0])
         for place, reranker in enumerate(self.rerankers):
             rng = streams(f"rerank.{place}", seen.round)
             depth = lengths[place + 1]
             # The list is built for the slots that users see, even if a later stage chooses from more candidates.
             length = depth if reranker.rescores else min(n, depth)
-            reranked = reranker.rerank(ranking, seen, length, rng)
+            reranked = reranker.rerank(ranking, _given_to(reranker, seen), length, rng)
             validate_ranking(reranked, seen, users, length)
             ranking = append_rest(reranked, ranking, depth) if length < depth else reranked
         for reranker in self.rerankers:
-            reranker.shown(seen, users, ranking.items)
+            reranker.shown(_given_to(reranker, seen), users, ranking.items.copy())
         return ranking.items
 
     def state(self) -> State | None:
@@ -140,6 +143,14 @@ class PolicyRecommender(Recommender):
         for place, reranker in enumerate(self.rerankers):
             reranker.restore(select_prefix(f"rerank.{place}", kept))
         self._remarks = dict(zip(kept["kinds"].tolist(), kept["remarks"].tolist(), strict=True))
+
+
+def _given_to(component: Component, seen: Observation) -> Observation:
+    """Return what a component is given: one that is not echodrift's own gets an observation of its own.
+
+    Its arrays are read-only, except the matrix of counts: libraries refuse a read-only one. Of that, it has its own.
+    """
+    return seen if type(component).__module__.startswith(_OWN) else replace(seen)
 
 
 class NoRecommender(Recommender):

@@ -24,7 +24,7 @@ def visible_ties(graph: SocialGraph, hidden: float, key: np.uint64) -> Callable[
     low, high = np.minimum(follower, graph.indices), np.maximum(follower, graph.indices)
     seen = uniform_of_pairs(key, low, high) >= hidden
     indptr = np.concatenate([[0], np.cumsum(seen)])[graph.indptr]
-    return lambda: Friends(indptr, graph.indices[seen])
+    return lambda: Friends(read_only(indptr), read_only(graph.indices[seen]))
 
 
 def read_only(array: NDArray) -> NDArray:

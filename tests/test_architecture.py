@@ -32,6 +32,7 @@ LAYERS = {
     "keys": -1,
     "machine": -1,
     "philox": -1,
+    "processes": -1,
     "errors": -2,
     "wording": -3,
 }

@@ -8,6 +8,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree as xml
 
+from ...wording import clean
 from ..statistics import Interval
 from . import words
 from .verdicts import AnswerData, Judgement, Verdict
@@ -88,6 +89,8 @@ def _plain(value: Any) -> Any:
         return [_plain(inside) for inside in value]
     if hasattr(value, "item"):
         value = value.item()
+    if isinstance(value, str):
+        return clean(value, len(value))
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -203,4 +206,4 @@ def _bar(cells: list[str]) -> str:
 
 def _escaped(text: str) -> str:
     """Escape text for Markdown, on one line."""
-    return re.sub(r"([\\`*_{}\[\]<>|#@])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]<>|#@])", r"\\\1", " ".join(clean(text, len(text)).split()))

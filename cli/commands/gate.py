@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ...errors import BadInput, ExitCode
-from ..messages import print_notes, print_stderr, print_unfinished_note
+from ..messages import print_notes, print_stderr, print_unfinished_note, stdout_to_stderr
 from ..study_options import Debug, StudyOptions, check_gate_decidable, overrides_of, stopping_rule
 from .run import run
 
@@ -48,12 +47,11 @@ def gate(
     """Run a study (or go on with it) and answer its gate: PASS (exit code 0), FAIL (3) or UNDECIDED (4)."""
     files = {"junit": junit, "json": as_json, "markdown": markdown}
     _check_files(files)
+    files = {name: path if path in (None, Path("-")) else path.absolute() for name, path in files.items()}
+    options = options.with_absolute_out()
     finished = _finished(study, options)
-    answer = (
-        _judged(finished, quiet)
-        if finished
-        else _run(study, options, to_stderr=Path("-") in files.values(), quiet=quiet, debug=debug)
-    )
+    with stdout_to_stderr() if Path("-") in files.values() else nullcontext():
+        answer = _judged(finished, quiet) if finished else _run(study, options, quiet=quiet, debug=debug)
     _write(answer, files)
     if not quiet and Path("-") not in files.values():
         print(answer)
@@ -113,7 +111,7 @@ def _judged(folder: Path, quiet: bool) -> Answer:
     return answer
 
 
-def _run(study: str, options: StudyOptions, *, to_stderr: bool, quiet: bool, debug: bool) -> Answer:
+def _run(study: str, options: StudyOptions, *, quiet: bool, debug: bool) -> Answer:
     from ...scenarios.design.load import load_study
     from ...scenarios.design.plan import seeds_of
     from ...scenarios.gate_results import forecast_warnings, judge_folder
@@ -123,12 +121,11 @@ def _run(study: str, options: StudyOptions, *, to_stderr: bool, quiet: bool, deb
     chosen = load_study(study, overrides, no_code=options.no_code)
     stop = stopping_rule(options, chosen, overrides, study)
     check_gate_decidable(chosen, overrides, study, stop.most if stop else None)
-    folder = options.out or default_folder(chosen)
+    folder = options.out or default_folder(chosen).absolute()
     if not quiet:
         seeds = stop.most if stop else len(seeds_of(chosen))
         print_notes(forecast_warnings(chosen, folder, seeds, sequential=stop is not None))
-    with redirect_stdout(sys.stderr if to_stderr else sys.stdout):
-        run(study=study, options=options, quiet=quiet, debug=debug)
+    run(study=study, options=options, quiet=quiet, debug=debug)
     return judge_folder(folder)
 
 

@@ -35,6 +35,7 @@ def run(
     from ...scenarios.runner import RunOptions, default_folder, run_study
 
     _check(options.interactive)
+    options = options.with_absolute_out()
     overrides = overrides_of(options.changes, options.rounds, options.seeds)
     chosen = load_study(study, overrides, no_code=options.no_code)
     run_options = RunOptions(
@@ -44,13 +45,14 @@ def run(
         checkpoint_every=options.checkpoint_every,
         keep_state=options.keep_state,
         timings=options.timings,
+        run_timeout=options.run_timeout,
         until=stopping_rule(options, chosen, overrides, study),
         progress=progress_display(not quiet),
         command=["echodrift", *sys.argv[1:]],
         changed=describe_changes(study, overrides, chosen),
     )
     _print_gate_warnings(check_beyond_schema(run_options.full_study(chosen), overrides, study), quiet)
-    folder = run_study(chosen, options.out or default_folder(chosen), run_options)
+    folder = run_study(chosen, options.out or default_folder(chosen).absolute(), run_options)
     from ...scenarios.result import Result
     from ...wording import counted
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import BadInput, Mistake
 from ...policies.named_code import NamedCode, targets_in
-from ...policies.registry import Category, is_known_to_workers
+from ...policies.registry import Category, only_in_this_process
 from ...sim.recommender import REFERENCE_ARMS
 from ..specs.study import Arm, Study
 from ..specs.validation import Placed, traced
@@ -91,9 +91,9 @@ def check_importable(arms: Iterable[Arm]) -> None:
     """Raise BadInput for classes that only this process knows; runs in other processes could not find them."""
     for place, arm in enumerate(arms):
         for category, spec in components(arm):
-            kind = spec["kind"]
-            if is_known_to_workers(category, kind):
+            if not only_in_this_process(category, spec):
                 continue
+            kind = spec.get("model") if spec["kind"] == "adapter" else spec["kind"]
             text = (
                 f'"{kind}" exists in this process only (a script, a notebook, or a model in memory), and runs side by '
                 'side are done in other processes. Move the class into a module, write kind = "module:Class", or run '

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ...errors import BadInput, ClusterError, StorageError
+from ...errors import BadInput, ClusterError, StorageError, describe
 from ...wording import counted
 from ..storage.store import Record, RunStore
 from .remote import Refusal, RemoteResult
@@ -150,8 +150,9 @@ def execute_on(
                 record = Record(key, label, "failed", "the worker of this run was killed (out of memory?)")
             else:
                 _check_again(cluster, requirements)
-                error = f"{type(outcome).__name__}: {outcome}"
-                record = Record(key, label, "failed", f"the run could not be sent or brought back: {error}")
+                record = Record(
+                    key, label, "failed", f"the run could not be sent or brought back: {describe(outcome)}"
+                )
             if alone:
                 alone = False
             if record is not None:

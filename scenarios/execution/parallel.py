@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ...errors import BadInput
-from ...machine import THREADS, one_thread
+from ...machine import one_thread
+from ...processes import current_directory, describe_exit, go_to, killed_with_parent, user_code
+from .worker_process import WorkerProcess
 
 J = TypeVar("J")
 R = TypeVar("R")
-LOKY_WARNINGS = r".*tasks (have been successfully|which were still)|A worker stopped while some jobs"
-"""Warnings of loky when it is stopped before the last job, and when it replaces a worker whose memory has grown, as
-happens with jax (the worker's job is finished first)."""
+LOKY_WARNINGS = r"A worker stopped while some jobs"
+"""Warning of loky when it replaces a worker whose memory has grown, as happens with jax (its job is finished first)."""
 
 
 def checked_jobs(jobs: int) -> int:
@@ -43,93 +44,206 @@ class Parent(NamedTuple):
     pid: int
     path: tuple[str, ...]
     """Its `sys.path`. Workers outlive a study, and a user's policies may have moved to another folder since."""
+    directory: str | None = None
+    """Its current directory."""
 
     @classmethod
     def current(cls) -> Parent:
         """Return this process."""
-        return cls(os.getpid(), tuple(sys.path))
+        return cls(os.getpid(), tuple(sys.path), current_directory())
 
     def prepare_worker(self) -> None:
-        """Make this process a worker of the parent: leave Ctrl-C to it, use its module path, exit when it is gone."""
+        """Make this process a worker of the parent: leave Ctrl-C to it, use its module path and its directory.
+
+        Exits when the parent is gone.
+        """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.exit_if_gone()
         sys.path[:] = self.path
+        go_to(self.directory)
 
     def exit_if_gone(self) -> None:
-        """Exit when the parent is gone, because nobody is left to receive a result or an error."""
+        """Exit when the parent is gone, because nobody is left to receive a result or an error.
+
+        The same for a copy of the worker that a user's code made with `os.fork()`.
+        """
         if os.getppid() != self.pid:
             os._exit(1)
 
 
-def run_parallel(
-    todo: Iterable[J],
-    work: Callable[[J], R],
-    killed: Callable[[J], R],
-    jobs: int,
-    *,
-    threads: bool = False,
-) -> Iterator[tuple[J, R]]:
+def no_preparation() -> None:
+    """Do nothing before the first job of a worker."""
+
+
+class Jobs(NamedTuple, Generic[J, R]):
+    """What is done in parallel, and how."""
+
+    work: Callable[[J], R]
+    killed: Callable[[J, str], R]
+    """Returns the result of a job whose process ended before it, or was ended; the text says how, as a clause."""
+    at_a_time: int
+    apart: bool = False
+    """Always use other processes, also for one job at a time, and no longer than for these jobs: for the code of
+    users, which may end its process, and which may have changed before the next jobs."""
+    limit: float | None = None
+    """Most seconds for a job, after which its process is killed; implies other processes."""
+    prepare: Callable[[], object] = no_preparation
+    """Called once in each process; the limit does not include it."""
+    output: Callable[[J, str], None] = lambda job, text: None
+    """Called with what a job wrote to stdout and stderr in its process."""
+
+
+_idle: list[WorkerProcess] = []
+"""Processes without a job, for later jobs; they end by themselves after some minutes."""
+
+
+@atexit.register
+def _close_idle() -> None:
+    while _idle:
+        _idle.pop().close()
+
+
+def run_parallel(todo: Iterable[J], jobs: Jobs[J, R]) -> Iterator[tuple[J, R]]:
     """Yield (job, result) as jobs finish; `todo` is consumed as workers become free.
 
-    With one job at a time, work stays in this process. killed: returns the result of a job whose process was
-    killed (most likely for lack of memory). Each job uses one thread. threads: run jobs in threads of this
-    process instead of in other processes.
+    With one job at a time, work stays in this process unless `apart` or a `limit` is set. Each job uses one thread.
+    A job whose process ended is a result of `killed`; the other jobs go on. If the process was killed while
+    others were under way (most likely for lack of memory), the job is done once more, alone.
     """
-    if jobs == 1:
+    if jobs.at_a_time == 1 and not jobs.apart and jobs.limit is None:
         for job in todo:
             with one_thread():
-                result = work(job)
+                result = jobs.work(job)
             yield job, result
         return
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    todo = iter(todo)
-    begun: dict[int, J] = {}
-    parent = None if threads else Parent.current()
-
-    def calls() -> Iterator[Any]:
-        for number, job in enumerate(todo):
-            begun[number] = job
-            yield delayed(_run_job)(number, job, work, parent)
-
-    try:
-        with (
-            one_thread() if threads else nullcontext(),
-            parallel_config("threading") if threads else parallel_config("loky", inner_max_num_threads=1),
-            warnings.catch_warnings(),
-        ):
-            warnings.filterwarnings("ignore", message=LOKY_WARNINGS)
-            # No memory maps: jobs get the same kind of arrays in every process.
-            pool = Parallel(
-                n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs, max_nbytes=None
-            )
-            for number, result in pool(calls()):
-                yield begun.pop(number), result
-    except TerminatedWorkerError:
-        # Nobody knows which job was killed, so all that had begun, and the rest, get a process each.
-        for job in chain([*begun.values()], todo):
-            yield job, _run_in_own_process(job, work, killed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=LOKY_WARNINGS)
+        yield from _Pool(jobs).run(todo)
 
 
-def _run_job(number: int, job: J, work: Callable[[J], R], parent: Parent | None) -> tuple[int, R]:
-    """Run a job in a thread, or in a worker process of `parent`.
+def run_in_threads(todo: Iterable[J], work: Callable[[J], R], jobs: int) -> Iterator[tuple[J, R]]:
+    """Yield (job, result) as jobs finish in threads of this process."""
+    from joblib import Parallel, delayed
 
-    The limit is set here because numba and OpenMP keep their number of threads per thread.
-    """
-    if parent is not None:
-        parent.prepare_worker()
+    def run(job: J) -> tuple[J, R]:
+        # The limit is set here because numba and OpenMP keep their number of threads per thread.
+        with one_thread():
+            return job, work(job)
+
     with one_thread():
-        return number, work(job)
+        pool = Parallel(
+            jobs, backend="threading", return_as="generator_unordered", batch_size=1, pre_dispatch=jobs
+        )
+        yield from pool(delayed(run)(job) for job in todo)  # type: ignore[misc]
 
 
-def _run_in_own_process(job: J, work: Callable[[J], R], killed: Callable[[J], R]) -> R:
-    """Run a job in a process of its own."""
-    from joblib.externals.loky import ProcessPoolExecutor
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+class _UnderWay(NamedTuple, Generic[J]):
+    job: J
+    worker: WorkerProcess
+    accompanied: bool
+    """Whether other jobs were under way at the same time."""
 
-    with ProcessPoolExecutor(max_workers=1, env=dict.fromkeys(THREADS, "1")) as alone:
+
+class _Pool(Generic[J, R]):
+    """One process per job under way, so that it is known which job ended its process."""
+
+    def __init__(self, jobs: Jobs[J, R]) -> None:
+        self.jobs = jobs
+        self.parent = Parent.current()
+        _idle[:] = [worker for worker in _idle if worker.owner == self.parent.pid]
+        self.idle: list[WorkerProcess] = [] if jobs.apart else _idle
+        self.under_way: dict[Any, _UnderWay[J]] = {}
+        self.again: list[J] = []
+
+    def run(self, todo: Iterable[J]) -> Iterator[tuple[J, R]]:
+        todo = iter(todo)
         try:
-            return alone.submit(_run_job, 0, job, work, Parent.current()).result()[1]
-        except TerminatedWorkerError:
-            return killed(job)
+            yield from self._run(todo, self.jobs.at_a_time)
+            yield from self._run(iter(self.again), 1)
+        finally:
+            for _, worker, _ in self.under_way.values():
+                worker.kill()
+            if self.jobs.apart:
+                for worker in self.idle:
+                    worker.close()
+
+    def _run(self, todo: Iterator[J], most: int) -> Iterator[tuple[J, R]]:
+        exhausted = False
+        while True:
+            while not exhausted and len(self.under_way) < most:
+                try:
+                    self._begin(next(todo))
+                except StopIteration:
+                    exhausted = True
+            if not self.under_way:
+                return
+            yield from self._finished()
+
+    def _begin(self, job: J) -> None:
+        from concurrent.futures import BrokenExecutor
+
+        while True:
+            worker = self.idle.pop() if self.idle else WorkerProcess()
+            try:
+                future = worker.submit(self.jobs.prepare, _run_job, job, self.jobs.work, self.parent)
+                break
+            except BrokenExecutor:  # An idle process was killed.
+                worker.kill()
+        self.under_way = {each: one._replace(accompanied=True) for each, one in self.under_way.items()}
+        self.under_way[future] = _UnderWay(job, worker, len(self.under_way) > 0)
+
+    def _finished(self) -> Iterator[tuple[J, R]]:
+        """Yield the results of the jobs that have finished or were given up, after at least one of them or a while."""
+        from concurrent.futures import FIRST_COMPLETED, wait
+
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+        done = wait(self.under_way, self._patience(), FIRST_COMPLETED).done
+        for future in done:
+            job, worker, accompanied = self.under_way.pop(future)
+            if text := worker.output():
+                self.jobs.output(job, text)
+            try:
+                result = future.result()
+            except TerminatedWorkerError as error:
+                worker.kill()
+                code = worker.exit_code(error)
+                if code == -signal.SIGKILL and accompanied:
+                    self.again.append(job)
+                    continue
+                result = self.jobs.killed(job, describe_exit(code))
+            except BaseException:
+                worker.kill()
+                raise
+            else:
+                self.idle.append(worker)
+            yield job, result
+        for future, (job, worker, _) in list(self.under_way.items()):
+            if self._seconds_left(worker) <= 0 and not future.done():
+                del self.under_way[future]
+                text = worker.output()
+                worker.kill()
+                if text:
+                    self.jobs.output(job, text)
+                yield (
+                    job,
+                    self.jobs.killed(job, f"was stopped after {self.jobs.limit:g} seconds (--run-timeout)"),
+                )
+
+    def _seconds_left(self, worker: WorkerProcess) -> float:
+        if self.jobs.limit is None or worker.began is None:
+            return float("inf")
+        return worker.began + self.jobs.limit - time.monotonic()
+
+    def _patience(self) -> float | None:
+        """Return the seconds until the next job has to be given up; None if there is no limit."""
+        if self.jobs.limit is None:
+            return None
+        return max(0.0, min(1.0, *(self._seconds_left(one.worker) for one in self.under_way.values())))
+
+
+def _run_job(job: J, work: Callable[[J], R], parent: Parent) -> R:
+    """Run a job in a worker process of `parent`."""
+    parent.prepare_worker()
+    with one_thread(), user_code(), killed_with_parent():
+        return work(job)

@@ -13,8 +13,16 @@ EVERY = 20.0
 """Seconds between lines where there is no terminal."""
 
 
+OUTPUTS = 5
+"""Number of runs whose output is shown."""
+OUTPUT_LINES = 20
+"""Most lines of a run's output that are shown."""
+
+
 class Progress:
-    """Shows nothing; the base class of progress displays."""
+    """Shows no progress; the base class of progress displays."""
+
+    _outputs = 0
 
     def start(self, runs: int, done: int, jobs: int, rounds: int) -> None:
         """Begin. runs: in the study; done: those finished before; jobs: at a time; rounds: of all remaining runs."""
@@ -27,6 +35,20 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Show a message at once."""
+
+    def output(self, label: str, text: str) -> None:
+        """Show what a run wrote to stdout and stderr, of the first `OUTPUTS` runs only; also where no progress is."""
+        self._outputs += 1
+        if self._outputs <= OUTPUTS:
+            lines = text.splitlines()
+            if len(lines) > OUTPUT_LINES:
+                lines = [*lines[:OUTPUT_LINES], f"… {len(lines) - OUTPUT_LINES:,} more lines"]
+            self._print("\n".join([f"{label} printed:", *(f"  | {line}" for line in lines)]))
+        elif self._outputs == OUTPUTS + 1:
+            self._print("Other runs printed something, too; it is not shown.")
+
+    def _print(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +157,9 @@ class Bar(_Counting):
 
     def note(self, text: str) -> None:
         self.bar.console.print(text, markup=False, highlight=False)
+
+    def _print(self, text: str) -> None:
+        self.note(text)
 
     def __enter__(self) -> Self:
         self.bar.start()

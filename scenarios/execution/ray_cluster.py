@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ...errors import BadInput, StorageError
@@ -38,13 +40,14 @@ class RayCluster(Cluster):
             if address not in (None, "auto"):
                 raise BadInput(f"scheduler = {address!r}: this process is connected to Ray already")
         elif address is None:
-            ray.init(
-                address="local",
-                num_cpus=jobs,
-                include_dashboard=False,
-                object_store_memory=STORE_BYTES,
-                **quiet,
-            )
+            with _on_loopback():
+                ray.init(
+                    address="local",
+                    num_cpus=jobs,
+                    include_dashboard=False,
+                    object_store_memory=STORE_BYTES,
+                    **quiet,
+                )
         else:
             if address != "auto":
                 check_reachable(address, "Ray cluster")
@@ -118,6 +121,28 @@ class RayCluster(Cluster):
         self._running.clear()
         if self._own:
             self._ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let Ray listen on the loopback interface only: it asks for no password, and executes what it is sent.
+
+    On Linux it listens on all interfaces whatever address it is given, unless it is told, as is its default on
+    macOS and Windows, that no other machine will join.
+    """
+    from ray._private import ray_constants
+
+    name, constant = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
+    before, was = os.environ.get(name), getattr(ray_constants, constant, None)
+    os.environ[name] = "0"
+    setattr(ray_constants, constant, False)
+    try:
+        yield
+    finally:
+        setattr(ray_constants, constant, was)
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def _silence_ray() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...machine import one_thread
 from ..storage.store import Record, parquet
 from .requirements import Requirements, check_here, mismatches, probe_function, probed_names
-from .worker import Task, execute
+from .worker import Cancelled, Task, execute
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,10 +46,6 @@ class Refusal:
 
     where: str
     wrong: list[str]
-
-
-class Cancelled(BaseException):
-    """The study no longer waits for this run."""
 
 
 def remote_function() -> Callable[..., Any]:

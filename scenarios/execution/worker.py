@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...analysis.results import END
 from ...errors import StorageError, was_interrupted
+from ...processes import current_directory, end_copy_of, go_to
 from ..code.identity import check_unchanged
 from ..design.run import PlannedRun
 from ..specs.study import Arm, Study
@@ -38,6 +40,10 @@ class Steppable(Protocol):
     def phases(self) -> dict[str, float]: ...
 
 
+class Cancelled(BaseException):
+    """The study no longer waits for this run."""
+
+
 Builder = Callable[[Study, Arm, int], Steppable]
 """Builds the simulation of (study, arm, seed); tests replace it."""
 
@@ -47,6 +53,11 @@ def build(study: Study, arm: Arm, seed: int) -> Steppable:
     from .build import build_run
 
     return build_run(study, arm, seed)
+
+
+def load_libraries() -> None:
+    """Import the whole model, so that the time of a run does not include it."""
+    from .build import build_run  # noqa: F401
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,7 @@ def execute(
     """
     import pandas as pd
 
+    process, directory = os.getpid(), current_directory()
     run, began = task.run, time.perf_counter()
     record, tables = Record(run.key, run.label, "ok", versions=numeric_versions()), {}
     try:
@@ -82,24 +94,26 @@ def execute(
         built, rows = resume(run, task.checkpoints, task.build)
         for done in range(len(rows) + 1, built.rounds + 1):
             rows.append(dict(built.step()))
+            end_copy_of(process)
             if tick is not None:
                 tick()
             write_if_due(task.checkpoints, built, done, before_writing)
         rounds = pd.DataFrame(rows).drop(columns=["arm", "seed", "round"], errors="ignore")
         rounds.insert(0, "round", range(len(rounds)))
         record.summaries = summaries(rounds)
-        record.notes = [str(note) for note in built.notes]
+        record.add_notes(built.notes)
         if task.timed:
             record.phases = {phase: round(seconds, 4) for phase, seconds in built.phases().items()}
         tables = {"rounds": rounds} | {name: pd.DataFrame(of) for name, of in built.tables().items()}
-    except StorageError:
+    except (StorageError, Cancelled):
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a run may fail in any way, and that is its result
-        if was_interrupted(error):
+    except BaseException as error:  # noqa: BLE001  a run may fail in any way, and that is its result
+        # Where Ctrl-C is ignored, a KeyboardInterrupt is the doing of the policy.
+        if was_interrupted(error) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             raise KeyboardInterrupt from None
-        record.status = "failed"
-        record.error = f"{type(error).__name__}: {error}"
-        record.traceback = traceback.format_exc()
+        record.fail(error)
+    end_copy_of(process)
+    go_to(directory)
     record.seconds = round(time.perf_counter() - began, 3)
     if before_writing is not None:
         before_writing()

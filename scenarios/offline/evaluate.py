@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import BadInput
 from ...policies.registry import policy_class, spec_of
-from ..execution.parallel import resolve_jobs, run_parallel
+from ..execution.parallel import Jobs, resolve_jobs, run_parallel
 from ..execution.progress import Progress, progress_display
 from .metric_list import DEFAULT, RequestedMetric, parse_metrics
 from .protocol.data import Data, read_data
@@ -17,7 +17,7 @@ from .protocol.splits import Split, parse_split
 from .protocol.task import Rules, Task, task_for_seed
 from .results.evaluation import Evaluation
 from .score import Outcome, evaluate_policy
-from .specs import AnyPolicy, Contender, contenders
+from .specs import AnyPolicy, Contender, any_outside, contenders
 from .split_size import small_split_warnings, task_size
 from .storage import check_folder
 
@@ -109,16 +109,20 @@ def evaluate(
 
     shown = progress_display(progress)
     with shown:
-        result.add_outcomes(list(run_jobs(todo(), jobs, len(numbers) * len(chosen), shown)))
+        result.add_outcomes(
+            list(run_jobs(todo(), jobs, len(numbers) * len(chosen), shown, any_outside(chosen)))
+        )
     if out is not None:
         result.write(Path(out), per_user)
     return result
 
 
-def run_jobs(todo: Iterable[Job], jobs: int, total: int, shown: Progress) -> Iterator[Outcome]:
-    """Run the jobs and yield their outcomes as they finish."""
+def run_jobs(
+    todo: Iterable[Job], jobs: int, total: int, shown: Progress, apart: bool = False
+) -> Iterator[Outcome]:
+    """Run the jobs and yield their outcomes as they finish; apart: always in other processes."""
     shown.start(total, 0, min(jobs, total), total)
-    for _, outcome in run_parallel(todo, run_job, killed_outcome, min(jobs, total)):
+    for _, outcome in run_parallel(todo, Jobs(run_job, killed_outcome, min(jobs, total), apart)):
         shown.run_done(1, outcome.status == "failed")
         yield outcome
 
@@ -130,11 +134,9 @@ def run_job(job: Job) -> Outcome:
     return evaluate_policy(job.task, job.contender, job.requested)
 
 
-def killed_outcome(job: Job) -> Outcome:
-    """Return the outcome of a job whose process was killed."""
-    return Outcome(
-        job.contender.name, job.seed, "failed", "the process of this run was killed (out of memory?)"
-    )
+def killed_outcome(job: Job, why: str) -> Outcome:
+    """Return the outcome of a job whose process ended before it; why: how, as a clause."""
+    return Outcome(job.contender.name, job.seed, "failed", f"the process of this run {why}")
 
 
 def files(

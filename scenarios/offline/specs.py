@@ -9,7 +9,13 @@ from typing import Any
 
 from ...errors import BadInput
 from ...policies.base import Policy, Reranker
-from ...policies.registry import build_policy, build_reranker
+from ...policies.registry import (
+    Category,
+    build_policy,
+    build_reranker,
+    is_outside,
+    only_in_this_process,
+)
 from ...sim.recommender import REFERENCE_ARMS
 from ..specs.files import read_toml
 from .inline_toml import parse_inline, write_option
@@ -31,6 +37,15 @@ class Contender:
     def build(self) -> tuple[Policy, list[Reranker]]:
         """Return the policy and its rerankers; BadInput if they cannot be built."""
         return build_policy(self.spec), [build_reranker(one) for one in self.rerank]
+
+
+def any_outside(found: Iterable[Contender]) -> bool:
+    """Return whether any of them executes code that is not echodrift's own, and that other processes can import."""
+    specs: list[tuple[Category, dict[str, Any]]] = []
+    for one in found:
+        specs.append(("policies", one.spec))
+        specs += [("rerankers", each) for each in one.rerank]
+    return any(is_outside(*spec) for spec in specs) and not any(only_in_this_process(*spec) for spec in specs)
 
 
 def contenders(policies: AnyPolicy | Iterable[AnyPolicy], option: str = "--policy") -> list[Contender]:

@@ -16,7 +16,7 @@ from ...errors import BadInput
 from ...policies.search_space import SearchSpace
 from ...sim.streams import Streams
 from ...wording import counted
-from ..execution.parallel import resolve_jobs, run_parallel
+from ..execution.parallel import Jobs, resolve_jobs, run_parallel
 from ..execution.progress import describe_duration
 from .evaluate import Job, files, killed_outcome, reads_tags, run_job, seed_list, split_for
 from .metric_list import RequestedMetric, parse_metrics
@@ -26,7 +26,7 @@ from .protocol.task import Rules, Task, build_task, split_rows
 from .results.tuning import Trial, Tuning
 from .score import evaluate_policy
 from .search import draw, search_space
-from .specs import AnyPolicy, Contender, contenders
+from .specs import AnyPolicy, Contender, any_outside, contenders
 from .split_size import small_split_warnings, task_size
 from .storage import check_folder
 
@@ -106,7 +106,9 @@ def tune(
     if result.best is not None:
         tasks = [build_task(found, whole, seed, rules, needs_tags, outer) for seed in numbers]
         result.test_sizes = [task_size(task) for task in tasks]
-        for job, outcome in run_parallel(_final(result, tasks, requested), run_job, killed_outcome, jobs):
+        for job, outcome in run_parallel(
+            _final(result, tasks, requested), Jobs(run_job, killed_outcome, jobs, any_outside([base]))
+        ):
             result.test.append((job.contender.name, outcome))
         result.test.sort(key=lambda one: (one[0] != "default", one[1].seed))
         result.notes += [f"test: {note}" for note in tasks[0].notes if note not in result.notes]
@@ -157,7 +159,7 @@ def _trials(
             yield _PlannedTrial(number, fields, tried, tasks, requested)
             number += 1
 
-    for _, trial in run_parallel(todo(), _run_trial, _killed, jobs):
+    for _, trial in run_parallel(todo(), Jobs(_run_trial, _killed, jobs, any_outside([base]))):
         yield trial
 
 
@@ -180,8 +182,8 @@ def _run_trial(planned: _PlannedTrial) -> Trial:
     return trial
 
 
-def _killed(planned: _PlannedTrial) -> Trial:
-    message = "the process of this trial was killed (out of memory?)"
+def _killed(planned: _PlannedTrial, why: str) -> Trial:
+    message = f"the process of this trial {why}"
     return Trial(planned.number, planned.fields, planned.contender.spec, "failed", message)
 
 

@@ -7,7 +7,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,18 @@ from ...disk import (
     temporary_for,
     write_synced,
 )
+from ...errors import describe
+from ...wording import clean
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+
+TRACEBACK_CHARACTERS = 20_000
+"""Longest traceback that is kept."""
+MOST_NOTES = 20
+"""Most notes of a run that are kept."""
 
 
 @dataclass
@@ -47,6 +56,24 @@ class Record:
     """Version of Python and of each numeric library that it ran with; empty in records of early versions."""
     phases: dict[str, float] = field(default_factory=dict)
     """Phase → wall seconds over all rounds, if requested; "build" is world, warm-up and recorder."""
+
+    def fail(self, error: BaseException) -> None:
+        """Record that the run ended in an error, whose text may be anything."""
+        self.status, self.error = "failed", describe(error)
+        if isinstance(error, ValueError) and "read-only" in self.error:
+            self.error += ". What a policy is given is shared and read-only: change a copy (array.copy())"
+        try:
+            text = "".join(traceback.format_exception(error))
+        except BaseException as second:  # noqa: BLE001  A user's __str__ or __cause__ may do anything.
+            text = f"(the traceback cannot be shown: {type(second).__name__})"
+        self.traceback = clean(text, TRACEBACK_CHARACTERS)
+
+    def add_notes(self, notes: Iterable[object]) -> None:
+        """Add notes of the run, whose text may be anything; at most `MOST_NOTES`, the rest are counted."""
+        texts = [clean(str(note)) for note in notes]
+        self.notes += texts[:MOST_NOTES]
+        if len(texts) > MOST_NOTES:
+            self.notes.append(f"{len(texts) - MOST_NOTES:,} more notes were left out")
 
 
 class RunStore:

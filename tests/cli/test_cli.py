@@ -89,7 +89,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_run_writes_tables_and_a_report(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     code, out, err = call("run", "tiny.toml", "--jobs", "1", "--set", "rounds=5", "--seeds", "3")
     assert code == 0, err
-    assert "Report: out/is-it-tiny/report.html" in out and "Tables: out/is-it-tiny" in out
+    place = Path("out/is-it-tiny").absolute()
+    assert f"Report: {place}/report.html" in out and f"Tables: {place}" in out
     assert "12 runs, 1 at a time" in err
     rounds = pd.read_parquet("out/is-it-tiny/rounds.parquet")
     assert len(rounds) == 2 * 2 * 3 * 5
@@ -165,7 +166,7 @@ def test_a_failed_run_is_reported_at_the_end(call: Call, tiny: Path, builder: ty
         "4 of 8 runs failed" in err
         and '4×, first in arm "top", seed 0: FloatingPointError: scores are NaN' in err
     )
-    assert "Report: o/report.html" in out
+    assert f"Report: {Path('o').absolute()}/report.html" in out
     builder.build_run = Fake  # type: ignore[attr-defined]
     assert call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")[0] == 0
 
@@ -182,7 +183,7 @@ def test_another_study_in_the_folder(call: Call, tiny: Path, builder: types.Modu
     code, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--set", "world.items=31")
     assert code == ExitCode.STORAGE
     assert err.splitlines() == [
-        'error: o holds another study, "Is it tiny?". What differs:',
+        f'error: {Path("o").absolute()} holds another study, "Is it tiny?". What differs:',
         "         world.items: 30 there, 31 now",
         "       choose another folder with --out",
     ]
@@ -203,7 +204,10 @@ def test_a_full_disk(
     monkeypatch.setattr(store.os, "fsync", full)
     code, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
     assert code == ExitCode.STORAGE
-    assert "(No space left on device)" in err and "2 of 8 runs are finished and kept in o" in err
+    assert (
+        "(No space left on device)" in err
+        and f"2 of 8 runs are finished and kept in {Path('o').absolute()}" in err
+    )
     assert "Make room" in err and "--out" in err and "same command again" in err
     monkeypatch.undo()
     assert not list((tiny / "o").rglob(".unfinished*"))
@@ -214,7 +218,7 @@ def test_a_read_only_folder(
 ) -> None:
     monkeypatch.setattr(Path, "mkdir", raising(OSError(errno.EROFS, "Read-only file system")))
     code, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
-    assert code == ExitCode.STORAGE and "cannot write o/runs: it is read-only" in err
+    assert code == ExitCode.STORAGE and f"cannot write {tiny}/o/runs: it is read-only" in err
     assert err.endswith("Choose another folder with --out.\n")
     assert not (tiny / "o").exists()
 
@@ -229,7 +233,7 @@ def test_ctrl_c(call: Call, tiny: Path, builder: types.ModuleType) -> None:
     code, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
     assert code == ExitCode.INTERRUPTED
     assert err.startswith("Stopped. ") and err.count("\n") == 1
-    assert "4 of 8 runs are finished and kept in o" in err and "same command" in err
+    assert f"4 of 8 runs are finished and kept in {Path('o').absolute()}" in err and "same command" in err
 
 
 def test_ctrl_c_before_the_runs(call: Call, tiny: Path, builder: types.ModuleType) -> None:
@@ -289,7 +293,10 @@ def test_a_report_that_fails_leaves_the_tables(
     found, _, err = call("run", "tiny.toml", "--jobs", "1", "--out", "o", "--quiet")
     assert found == code and str(error) in err
     if code == ExitCode.BUG:
-        assert "the tables are complete in o" in err and "echodrift report o" in err
+        assert (
+            f"the tables are complete in {Path('o').absolute()}" in err
+            and f"echodrift report {Path('o').absolute()}" in err
+        )
     assert len(pd.read_parquet("o/runs.parquet")) == 8
 
 

@@ -56,7 +56,18 @@ class Model:
 def gate(place: Path, *options: str) -> tuple[int, str, str]:
     environment = {**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{PARENT}", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", "from echodrift.cli import main; main()", "gate", "study.toml", "--out", "out", "--no-report", *options],
+        [
+            sys.executable,
+            "-c",
+            "from echodrift.cli import main; main()",
+            "gate",
+            "study.toml",
+            "--out",
+            "out",
+            "--no-report",
+            *options,
+        ],
+        check=False,
         cwd=place,
         env=environment,
         capture_output=True,
@@ -81,7 +92,9 @@ def write(place: Path, how: str, sign: int) -> str:
         (place / "model.py").write_text(MODEL.format(sign=sign))
         return "module model"
     head = "\nclass Config(Settings):\n    path: str\n"
-    text = RECENT.format(head="from echodrift.config import Config as Settings" + head, sign="float(self.sign)")
+    text = RECENT.format(
+        head="from echodrift.config import Config as Settings" + head, sign="float(self.sign)"
+    )
     text = text.replace("(ScorePolicy):\n", "(ScorePolicy):\n    Config = Config\n")
     text = text.replace("self.taken =", "self.sign = open(self.config.path).read(); self.taken =")
     (place / "reader.py").write_text(text)

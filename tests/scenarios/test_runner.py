@@ -404,7 +404,7 @@ def test_a_worker_without_its_parent_writes_nothing(tmp_path: Path) -> None:
             with pytest.raises(Quit):
                 work(builder, parent)
     signal.signal(signal.SIGINT, handler)
-    assert quitting == [1, 1] and not list(tmp_path.iterdir())
+    assert set(quitting) == {1} and not list(tmp_path.iterdir())
     try:
         assert work(fake, os.getppid()) == "ok"
         # a run that another worker finished before it was killed is not done twice

@@ -58,7 +58,9 @@ def test_a_module_counts_with_all_that_it_imports(source):
     assert "shop" not in sys.modules, "nothing was imported"
 
 
-@pytest.mark.parametrize("name", ["shop/ranking.py", "shop/signs.py", "shop_tools/deep.py", "shop/__init__.py"])
+@pytest.mark.parametrize(
+    "name", ["shop/ranking.py", "shop/signs.py", "shop_tools/deep.py", "shop/__init__.py"]
+)
 def test_a_changed_byte_is_seen_wherever_it_is(source, name):
     before = identify("shop.ranking:Recent")
     (source / name).write_text((source / name).read_text() + "\n")

@@ -20,7 +20,14 @@ HERE = __name__
 
 def study(*policies: dict[str, Any], **fields: Any) -> dict[str, Any]:
     arms = [{"name": f"arm {number}", "policy": policy} for number, policy in enumerate(policies)]
-    return {"name": "named", "rounds": 3, "seeds": 2, "world": {"users": 20, "items": 30}, "arms": arms, **fields}
+    return {
+        "name": "named",
+        "rounds": 3,
+        "seeds": 2,
+        "world": {"users": 20, "items": 30},
+        "arms": arms,
+        **fields,
+    }
 
 
 CALLED: list[str] = []
@@ -91,7 +98,12 @@ def test_check_imports_and_calls_nothing(policy):
 
 @pytest.mark.parametrize(
     ("model", "argument"),
-    [("os:system", "command"), ("subprocess:run", "args"), ("builtins:eval", "source"), ("subprocess:Popen", "args")],
+    [
+        ("os:system", "command"),
+        ("subprocess:run", "args"),
+        ("builtins:eval", "source"),
+        ("subprocess:Popen", "args"),
+    ],
 )
 def test_what_is_no_recommender_is_refused_and_never_called(model, argument, tmp_path):
     given = study({"kind": "adapter", "model": model, "arguments": {argument: f"touch {tmp_path}/called"}})

@@ -815,6 +815,34 @@ def test_dask_on_this_machine(tmp_path: Path) -> None:
     assert tables(tmp_path / "dask") == tables(tmp_path / "loky")
 
 
+LISTENERS = """
+import sys
+import psutil
+from echodrift.scenarios.execution.dask_cluster import DaskCluster
+from echodrift.scenarios.execution.ray_cluster import RayCluster
+
+if __name__ == "__main__":
+    cluster = {"dask": DaskCluster, "ray": RayCluster}[sys.argv[1]](None, 1)
+    own = psutil.Process()
+    for process in [own, *own.children(recursive=True)]:
+        for each in process.net_connections("inet"):
+            if each.status == psutil.CONN_LISTEN:
+                print(each.laddr.ip)
+    cluster.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_clusters_started_for_a_study_listen_on_loopback_only(tmp_path: Path, backend: str) -> None:
+    (tmp_path / "listeners.py").write_text(LISTENERS)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, str(tmp_path / "listeners.py"), backend]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    addresses = set(done.stdout.split())
+    assert addresses and addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
 @pytest.mark.slow
 def test_ray_on_this_machine(tmp_path: Path) -> None:
     """One thread each; a killed worker costs nothing; a run that kills its own every time is a failed row."""

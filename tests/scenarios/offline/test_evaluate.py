@@ -338,7 +338,7 @@ def test_a_killed_process_is_a_row(tmp_path, monkeypatch):
         metrics="recall@5", jobs=2,
     )  # fmt: skip
     assert list(result.failed["policy"]) == ["killed"] * 2
-    assert "the process of this run was killed" in result.failed["error"].iloc[0]
+    assert "the process of this run ended itself with exit code 9" in result.failed["error"].iloc[0]
     assert result.metrics.query("policy == 'popularity'")["value"].notna().all()
 
 
