@@ -17,10 +17,11 @@ from ...agents.users import Users
 from ...agents.world import World
 from ...analysis.recording.recorder import Recorder
 from ...complaints import mistakes
-from ...errors import BadInput
+from ...errors import BadInput, Mistake
 from ...machine import blas_on_one_thread
 from ...policies.base import LogTransform
 from ...policies.interactions import Interactions
+from ...policies.outside.http_policy import check_token
 from ...policies.registry import build_log_transform, build_policy, build_reranker
 from ...sim import checkpoint
 from ...sim.loop import Simulation
@@ -119,11 +120,24 @@ def check_study(study: Study) -> list[str]:
     for arm in study.arms:
         build_recommender(arm)
         arm_platform(study, arm)
+        _check_tokens(study, arm)
     slate = widest_slate(study)
     if isinstance(study.world, WorldConfig):
         check_world(study.world, study.behavior, slate, study.rounds)
         return []
     return check_log(study.world, slate)
+
+
+def _check_tokens(study: Study, arm: Arm) -> None:
+    """Raise BadInput if an environment variable that an arm's services need is missing."""
+    place = study.arms.index(arm)
+    policies = [("policy", arm.policy)]
+    policies += [("switch", switched_policy(arm, switch)) for switch in arm.switch if switch.policy]
+    for key, policy in policies:
+        try:
+            check_token(policy)
+        except BadInput as error:
+            raise BadInput(Mistake(str(error), ("arms", place, key))) from None
 
 
 def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, list[str]]:
