@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...errors import Mistakes
 from ..messages import print_notes
 from ..study_options import Debug, Set, StudyArgument, check_beyond_schema, check_gate_decidable, overrides_of
 
@@ -17,10 +18,14 @@ def check(study: StudyArgument = "default", changes: Set = None, debug: Debug = 
 
     overrides = overrides_of(changes)
     chosen = load_study(study, overrides)
-    notes = check_beyond_schema(chosen, overrides, study)
+    wrong, notes = Mistakes(), []
+    with wrong.collect():
+        notes = check_beyond_schema(chosen, overrides, study)
     if chosen.gate is not None:
-        # This comes first: otherwise a problem would be reported twice, as a warning and as an error.
-        check_gate_decidable(chosen, overrides, study)
+        # Before the notes are printed, which would report the problem a second time, as a warning.
+        with wrong.collect():
+            check_gate_decidable(chosen, overrides, study)
+    wrong.report()
     print_notes(notes)
     for warning in warnings(chosen):
         print(f"warning: {warning}")

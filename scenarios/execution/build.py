@@ -17,7 +17,7 @@ from ...agents.users import Users
 from ...agents.world import World
 from ...analysis.recording.recorder import Recorder
 from ...complaints import mistakes
-from ...errors import BadInput, Mistake
+from ...errors import BadInput, Mistake, Mistakes
 from ...machine import blas_on_one_thread
 from ...policies.base import LogTransform
 from ...policies.interactions import Interactions
@@ -117,15 +117,23 @@ def check_study(study: Study) -> list[str]:
 
     Returns notes about the files: their sizes, and what was left out or merged.
     """
+    wrong = Mistakes()
     for arm in study.arms:
-        build_recommender(arm)
-        arm_platform(study, arm)
-        _check_tokens(study, arm)
-    slate = widest_slate(study)
-    if isinstance(study.world, WorldConfig):
-        check_world(study.world, study.behavior, slate, study.rounds)
-        return []
-    return check_log(study.world, slate)
+        with wrong.collect():
+            build_recommender(arm)
+        with wrong.collect():
+            arm_platform(study, arm)
+        with wrong.collect():
+            _check_tokens(study, arm)
+    notes: list[str] = []
+    with wrong.collect():
+        slate = widest_slate(study)
+        if isinstance(study.world, WorldConfig):
+            check_world(study.world, study.behavior, slate, study.rounds)
+        else:
+            notes = check_log(study.world, slate)
+    wrong.report()
+    return notes
 
 
 def _check_tokens(study: Study, arm: Arm) -> None:

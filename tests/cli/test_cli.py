@@ -321,7 +321,10 @@ def test_describe_knows_policies_and_rerankers(call: Call, tiny: Path) -> None:
         assert code == 0 and out.startswith(kind) and f"  {line}" in out
     assert "What `echodrift tune` tries\n  l2 = 1:3000" in call("describe", "ease")[1]
     code, _, err = call("describe", "eese")
-    assert code == 2 and 'no study, policy, reranker, log transform or measure "eese". Did you mean "ease"?' in err
+    assert (
+        code == 2
+        and 'no study, policy, reranker, log transform or measure "eese". Did you mean "ease"?' in err
+    )
     code, _, err = call("describe", "ease", "--set", "rounds=3")
     assert code == 2 and "ease is a kind" in err
 
