@@ -94,7 +94,7 @@ def _take_out(rest: dict[str, Any], path: KeyPath) -> set[KeyPath]:
 
     Of an arm only one of its keys is removed or replaced; otherwise a whole table or value of the study.
     """
-    part, arms = path[0], rest.get("arms")
+    part, arms = str(path[0]), rest.get("arms")
     count = len(arms) if isinstance(arms, list) else 0
     if part != "arms":
         rest.pop(part, None)
