@@ -98,6 +98,28 @@ def register(kind: str) -> Callable[[T], T]:
     return add
 
 
+def is_built_in(category: Category, kind: str) -> bool:
+    """Return whether a kind is echodrift's own, so that constructing it executes nobody else's code."""
+    return kind in _BUILT_IN[category]
+
+
+def is_known_to_workers(category: Category, kind: str) -> bool:
+    """Return whether another process can find the class of a kind that exists."""
+    if ":" in kind:
+        return kind.partition(":")[0] != "__main__"
+    if kind in _REGISTERED[category]:
+        return kind in _installed(category)
+    return True
+
+
+def target_of(category: Category, kind: str) -> str:
+    """Return the "module:Class" behind a kind that is not built in; nothing is imported."""
+    if ":" in kind:
+        return kind
+    known = _REGISTERED[category].get(kind)
+    return _path(known) if known is not None else _installed(category).get(kind, kind)
+
+
 def policy_class(kind: str) -> type[Policy]:
     """Return the policy class of a kind; BadInput with the closest match if there is none."""
     return _find("policies", kind)  # type: ignore[return-value]

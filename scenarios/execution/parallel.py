@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from ...errors import BadInput
 from ...machine import THREADS, one_thread
+from ...policies.registry import Category, is_known_to_workers
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -26,6 +27,31 @@ def checked_jobs(jobs: int) -> int:
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs != -1 and jobs < 1:
         raise BadInput(f"jobs = {jobs!r}: must be a whole number of at least 1, or -1 for one per core")
     return jobs
+
+
+def jobs_or_default(jobs: int | None, components: Any) -> int:
+    """Return the number of jobs as given; without one −1, or 1 for components that only this process can build.
+
+    components: tables with a `kind`, at any depth. A class in a script or notebook, or a kind that was registered in
+    this process, cannot be found by another process.
+    """
+    if jobs is not None:
+        return checked_jobs(jobs)
+    return 1 if any(map(_is_only_here, _kinds_in(components))) else -1
+
+
+def _kinds_in(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("kind"), str):
+            yield value["kind"]
+        value = list(value.values())
+    for part in value if isinstance(value, list | tuple) else ():
+        yield from _kinds_in(part)
+
+
+def _is_only_here(kind: str) -> bool:
+    categories: tuple[Category, ...] = ("policies", "rerankers", "log_transforms")
+    return not all(is_known_to_workers(category, kind) for category in categories)
 
 
 def resolve_jobs(jobs: int) -> int:
