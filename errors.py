@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -87,6 +88,27 @@ class BadInput(EchodriftError):
     def inside(self, *path: str | int) -> BadInput:
         """Return the error with its keys prefixed by the path of the part in which it was found."""
         return BadInput(*(mistake.inside(*path) for mistake in self.mistakes))
+
+
+class Mistakes:
+    """The mistakes of several checks that do not depend on each other, to report them together."""
+
+    def __init__(self) -> None:
+        self.found: dict[Mistake, None] = {}
+        """Without repeats, in order."""
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Add the mistakes of a BadInput that is raised inside, and go on after the block."""
+        try:
+            yield
+        except BadInput as error:
+            self.found |= dict.fromkeys(error.mistakes)
+
+    def report(self) -> None:
+        """Raise BadInput if any mistake was added."""
+        if self.found:
+            raise BadInput(*self.found)
 
 
 class WrongFields(ValueError):

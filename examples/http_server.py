@@ -10,6 +10,9 @@ RUNS = {}
 
 
 class Service(BaseHTTPRequestHandler):
+    def do_GET(self):  # /version: another one wherever the ranking changes
+        self.reply(200, {"version": "1"})
+
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/reset":

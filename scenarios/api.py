@@ -13,6 +13,7 @@ from .design.check_gate import check_decidable
 from .design.drawn_studies import study_at_seed
 from .design.load import load_study
 from .design.plan import seeds_of
+from .execution.parallel import jobs_or_default
 from .execution.pool import Backend
 from .execution.progress import progress_display
 from .result import Result
@@ -34,14 +35,14 @@ def run(
     *,
     rounds: int | None = None,
     seeds: int | list[int] | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
     backend: Backend = "loky",
     scheduler: str | None = None,
     out: str | Path | None = None,
     set: Mapping[str, Any] | None = None,
     until: Literal["decided"] | None = None,
     max_seeds: int | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     checkpoint_every: int = EVERY,
     keep_state: bool = False,
     timings: bool = False,
@@ -51,7 +52,8 @@ def run(
     """Run a study and return its results.
 
     study: a name from the library, a path, a mapping, or a Study. rounds, seeds, set (dotted key →
-    value): override the study. jobs: runs at a time, −1 for one per core. backend: "loky"
+    value): override the study. jobs: runs at a time, −1 for one per core: the default, except that a study with classes that
+    only this process knows (of a script or notebook) is run one run at a time. backend: "loky"
     (processes), "threading", "dask" or "ray"; scheduler: address of a running Dask or Ray cluster, whose
     workers are all used with jobs=-1. out: the results folder; without one, a temporary folder that exists as
     long as the Result. until: "decided" runs seeds in batches until the gate, or the primary measures, are
@@ -60,7 +62,7 @@ def run(
     final state of every run, so that a study with more rounds continues from it (docs/long-runs.md). timings:
     store the seconds of each phase; `.manifest["timings"]` has their means per arm. no_code: refuse a study that names
     code (classes, models of adapters), before that is imported. run_timeout: most seconds for a run, which fails if it
-    takes longer (backend "loky" only).
+    takes longer (backend "loky" only). progress: show it on stderr; on a terminal and in a notebook if omitted.
 
     Raises BadInput before anything is started, StorageError if results cannot be written.
     """
@@ -72,7 +74,7 @@ def run(
     with trace_mistakes(study, placed, chosen):
         stop = parse_until(until, chosen, seeds, max_seeds)
     options = RunOptions(
-        jobs=jobs,
+        jobs=jobs_or_default(jobs, [arm.model_dump(mode="json") for arm in chosen.arms]),
         backend=backend,
         scheduler=scheduler,
         # A temporary folder is never resumed.

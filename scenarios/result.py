@@ -177,18 +177,18 @@ class Result:
             limit=limit,
         )  # fmt: skip
 
-    def sensitivity(self, measure: str, arm: str | None = None, reference: str | None = None) -> pd.DataFrame:
+    def sensitivity(self, measure: str, arm: str | None = None, vs: str | None = None) -> pd.DataFrame:
         """Return sensitivity indices of a measure's mean over the last 20 rounds: which assumptions drive it.
 
-        measure: a column of `runs`. arm: one arm, or all. reference: the arm that differences are taken
-        from; the study's own if omitted. Rows: grid point, arm, what (the arm's own mean, or its
+        measure: a column of `runs`. arm: one arm, or all. vs: the arm that differences are taken from; the
+        study's reference if omitted. Rows: grid point, arm, what (the arm's own mean, or its
         difference from the reference), key. Columns: see `echodrift.analysis.sensitivity.sensitivity`.
         Raises BadInput for a study without [uncertainty].
         """
         from ..analysis.results import read_results
         from ..analysis.sensitivity import sensitivity
 
-        return sensitivity(read_results(self.folder), measure, arm=arm, reference=reference)
+        return sensitivity(read_results(self.folder), measure, arm=arm, reference=vs)
 
     def gate(self) -> Answer:
         """Judge the `[gate]` of the study: `.outcome` is "PASS", "FAIL" or "UNDECIDED"; print it for the table.

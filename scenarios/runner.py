@@ -13,9 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput, ClusterError, ExitCode, Mistake, StorageError, did_you_mean, key_path
+from ..errors import ClusterError, ExitCode, Mistakes, StorageError
 from ..wording import counted, slug
 from .code.study_code import check_importable, identities
+from .design.all_mistakes import check_names
 from .design.check_gate import check_gate
 from .design.drawn_studies import check_draws, design_notes
 from .design.draws import draws_table
@@ -26,7 +27,6 @@ from .execution.parallel import checked_jobs
 from .execution.pool import Backend, Workers, checked_backend, checked_timeout
 from .execution.progress import Progress
 from .execution.worker import Task
-from .specs.data_files import input_files
 from .specs.study import Study
 from .storage.bundles import Bundler
 from .storage.checkpoint_files import FOLDER as CHECKPOINTS
@@ -64,24 +64,21 @@ class Interrupted(KeyboardInterrupt):
 def check_runnable(study: Study) -> list[str]:
     """Check everything about a study that its schema cannot: every grid point builds, files are readable.
 
-    Returns notes about the files as sentences.
+    Returns notes about the files as sentences. BadInput has the mistakes of all checks.
     """
-    from ..analysis.measures import MEASURES
     from .execution.build import check_study
 
-    for key, names in (("measures", study.measures), ("primary", study.primary)):
-        for name in names:
-            # A measure split by group or community is named measure:label.
-            if name.split(":")[0] not in MEASURES:
-                close = did_you_mean(name, MEASURES)
-                text = f'there is no measure "{name}".{close} `echodrift list measures` shows all'
-                raise BadInput(Mistake(text, (key,)))
-    for key, path in input_files(study).items():
-        if Path(path).is_dir():
-            raise BadInput(Mistake(f"{path} is a folder; name the file in it", key_path(key)))
-    notes: dict[str, None] = dict.fromkeys(check_gate(study))
-    for _, point in grid_points(study):
-        notes |= dict.fromkeys(check_study(point) or ())
+    wrong = Mistakes()
+    notes: dict[str, None] = {}
+    with wrong.collect():
+        check_names(study)
+    with wrong.collect():
+        notes |= dict.fromkeys(check_gate(study))
+    files_found = not any(mistake.path[:1] == ("world",) for mistake in wrong.found)
+    for _, point in grid_points(study) if files_found else ():
+        with wrong.collect():
+            notes |= dict.fromkeys(check_study(point) or ())
+    wrong.report()
     check_draws(study, seeds_of(study), check_study)
     return list(notes)
 

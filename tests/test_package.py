@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.metadata
 import os
 import re
@@ -40,6 +41,14 @@ def test_every_folder_with_python_files_is_listed() -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_listed_package_is_one(package: str) -> None:
     assert (folder(package) / "__init__.py").is_file()
+
+
+def test_only_public_names_are_listed() -> None:
+    code = "import echodrift, echodrift.cli, echodrift.policies\nprint(*dir(echodrift))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    listed = done.stdout.split()
+    assert set(listed) == set(importlib.import_module("echodrift").__all__) and listed == sorted(listed)
+    assert not {"Any", "annotations", "TYPE_CHECKING", "_HOMES", "cli"} & set(listed)
 
 
 def test_the_version_is_the_installed_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from . import MEASURES, catalog, measure_class
+from . import MEASURES, Column, catalog, measure_class
 
 
 def table() -> str:
@@ -17,7 +17,7 @@ def table() -> str:
             f"[`{column.name}`](../analysis/measures/{module}.py)",
             column.title,
             column.unit,
-            _range(column.low, column.high),
+            value_range(column),
             column.better,
             "round" if kind.every == 1 else f"{kind.every} rounds",
             "yes" if kind.splits else "",
@@ -26,9 +26,10 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def _range(low: float, high: float) -> str:
-    left = "(−∞" if math.isinf(low) else f"[{low:g}".replace("-", "−")
-    right = "∞)" if math.isinf(high) else f"{high:.4g}]"
+def value_range(column: Column) -> str:
+    """Return the range of a column's values, as [0, 1]."""
+    left = "(−∞" if math.isinf(column.low) else f"[{column.low:g}".replace("-", "−")
+    right = "∞)" if math.isinf(column.high) else f"{column.high:.4g}]"
     return f"{left}, {right}"
 
 

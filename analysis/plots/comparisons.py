@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from ..measures.columns import describe, is_share
 from ..statistics import Survival, median_survival, t_interval
 from .curves import NICE, finish
 from .sheet import head, label_ends, say, sheet
-from .style import MUTED, RULE, ArmStyle, clean, look, styles_for
+from .style import MUTED, RULE, ArmStyle, clean, look, styles_for, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +96,7 @@ def _arm_axis(ax: Axes, shown: Sequence[ArmStyle], places: np.ndarray, *, names:
     ax.set_yticks([])
     for y, style in zip(places, shown, strict=True):
         if names:
-            lines = textwrap.wrap(f"{style.letter}  {clean(style.name, 42)}", 24)[:2]
+            lines = wrap(f"{style.letter}  {clean(style.name, 42)}", 24)[:2]
             ax.text(
                 -0.03, y, "\n".join(lines), ha="right", va="center", size=7.5 if len(lines) == 1 else 6.8,
                 linespacing=0.95, transform=ax.get_yaxis_transform(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from ..measures.base import Column
 from ..measures.columns import describe, is_share, write_value
 from .series import ENDS, Curve, bin_width, curves, ends
 from .sheet import Sheet, head, label_ends, say, sheet
-from .style import BACKGROUND, EXTREMES, MANY, RULE, ArmStyle, foreground, look, styles_for
+from .style import BACKGROUND, EXTREMES, MANY, RULE, ArmStyle, clean, foreground, look, styles_for, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,7 +201,7 @@ def finish(ax: Axes, column: Column, characters: int = 34) -> None:
     if is_share(column):
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
     elif column.unit:
-        lines = textwrap.wrap(column.unit, 22)
+        lines = wrap(clean(column.unit), 22)
         ax.set_ylabel("\n".join(lines), labelpad=2, size=8 if len(lines) == 1 else 7, linespacing=1.0)
     ax.yaxis.set_major_locator(MaxNLocator(4, steps=NICE))
     ax.xaxis.set_major_locator(

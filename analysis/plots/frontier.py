@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from ..statistics import t_interval
 from .curves import NICE, percent
 from .series import ENDS
 from .sheet import WIDTH, place_letters, say, sheet
-from .style import MUTED, RULE, ArmStyle, look, styles_for
+from .style import MUTED, RULE, ArmStyle, clean, look, styles_for, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,7 +196,7 @@ def _bar(figure: Figure, ax: Axes, mesh, column) -> None:
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(length=2, pad=2, labelsize=7)
-    lines = textwrap.wrap(column.title, 14)[:3]
+    lines = wrap(clean(column.title), 14)[:3]
     bar.ax.set_title("\n".join(lines), size=7, color=MUTED, loc="left", pad=3)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from ..sensitivity import REST, REST_LABEL
 from .curves import NICE
 from .sheet import head, say, sheet
-from .style import MUTED, RULE, clean, look
+from .style import MUTED, RULE, clean, look, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +77,7 @@ def sensitivity(table: pd.DataFrame, what: str, *, note: str = "") -> Figure:
             known = np.isfinite(low) & np.isfinite(high)
             ax.hlines(places[known], low[known], high[known], color=_LINE, linewidth=1.1)
             for y, key in zip(places, part["key"], strict=True):
-                lines = textwrap.wrap(clean(key, 60), 32, break_long_words=True)[:2]
+                lines = wrap(clean(key, 60), 32)[:2]
                 ax.text(-0.02, y, "\n".join(lines), ha="right", va="center", size=7.5 if len(lines) == 1 else 6.5,
                         linespacing=0.95, transform=ax.get_yaxis_transform())  # fmt: skip
             ax.set_yticks([])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .style import INK, MUTED, ArmStyle, clean
+from .fonts import width_of
+from .style import INK, MUTED, ArmStyle, clean, wrap
 
 WIDTH = 5.4
 """Inches. On a 390-pixel phone 8-point text is then still about 8 pixels high."""
@@ -67,9 +67,9 @@ def sheet(
     figure has t intervals over seeds, so a text set by `of_intervals` is added to its footnote.
     """
     note = f"{note} {_OF_INTERVALS.get()}".strip() if intervals else note
-    titles = textwrap.wrap(clean(title, 400), 54) or [""]
-    subtitles = textwrap.wrap(clean(subtitle, 600), 82)
-    notes = textwrap.wrap(clean(note, 900), 84)
+    titles = wrap(clean(title, 400), 54) or [""]
+    subtitles = wrap(clean(subtitle, 600), 82)
+    notes = wrap(clean(note, 900), 84)
     legend = _legend_rows(arms or {})
     top = 0.12 + 0.19 * len(titles) + _LINE * len(subtitles) + 0.06 + 0.17 * len(legend)
     bottom = below + (0.04 + _LINE * len(notes) if notes else 0)
@@ -125,7 +125,7 @@ def _legend_rows(arms: Mapping[str, ArmStyle]) -> list[list[tuple[ArmStyle, str,
         return []
     styles = list(arms.values())
     texts = [f"{style.letter}  {clean(style.name, 66)}" for style in styles]
-    room = max(len(text) for text in texts) / _CHARACTERS + 0.62
+    room = max(width_of(text) for text in texts) / _CHARACTERS + 0.62
     columns = max(1, min(len(styles), int((WIDTH - 0.2) / room)))
     lines = -(-len(styles) // columns)
     step = (WIDTH - 0.2) / columns if columns > 1 else 0
@@ -154,14 +154,14 @@ def _draw_legend_row(
 
 def head(ax: Axes, text: str, characters: int = 34) -> None:
     """Panel title in at most two lines, flush with the panel's left edge."""
-    lines = textwrap.wrap(clean(text, 2 * characters), characters)[:2]
+    lines = wrap(clean(text, 2 * characters), characters)[:2]
     ax.set_title("\n".join(lines), loc="left", size=8.5, pad=4, y=1.0, linespacing=1.1)
 
 
 def say(ax: Axes, text: str) -> None:
     """Fill an empty panel with a sentence instead of an empty frame."""
     ax.set_axis_off()
-    ax.text(0.5, 0.5, "\n".join(textwrap.wrap(text, 26)), ha="center", va="center", color=MUTED, size=8)
+    ax.text(0.5, 0.5, "\n".join(wrap(clean(text), 26)), ha="center", va="center", color=MUTED, size=8)
 
 
 def label_ends(ax: Axes, ends: Sequence[tuple[ArmStyle, float]], size: float = 7.5) -> None:

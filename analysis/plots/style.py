@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
+import logging
+import re
 import string
-import warnings
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
+
+from .fonts import families, width_of, without_boxes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +39,6 @@ _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 _MARKERS = ("s", "^", "D", "v", "P", "X", "o", "<", ">", "h", "*")
 
 _SETTINGS: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
     "font.size": 8.0,
     "text.parse_math": False,
     "text.color": INK,
@@ -113,19 +117,49 @@ def foreground(ends: Mapping[str, float], styles: Mapping[str, ArmStyle]) -> set
 
 @contextmanager
 def look() -> Iterator[None]:
-    """Settings under which figures are made and saved; a glyph that the font lacks is drawn as a box."""
-    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield
+    """Settings under which figures are made and saved."""
+    # It tells which fonts lack a bold face, on every run.
+    finder = logging.getLogger("matplotlib.font_manager")
+    level = finder.level
+    finder.setLevel(logging.ERROR)
+    try:
+        with mpl.rc_context({**_SETTINGS, "font.family": list(families())}):
+            yield
+    finally:
+        finder.setLevel(level)
 
 
 def clean(text: str, longest: int = 200) -> str:
-    """One printable line; where it is too long the middle is left out, so that endings still tell names apart."""
+    """Return one line that the fonts can draw; if it is too long the middle is left out, so that endings tell names apart.
+
+    longest: in Latin letters.
+    """
     text = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(str(text).split()))
-    if len(text) <= longest:
+    text = without_boxes(text)
+    if width_of(text) <= longest:
         return text
     tail = longest // 3
-    return f"{text[: longest - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
+    end = _start(text[::-1], tail)[::-1].lstrip()
+    return f"{_start(text, longest - tail - 1).rstrip()}…{end}"
+
+
+def _start(text: str, width: int) -> str:
+    """Return as much of a text as fits into a width."""
+    widths = itertools.accumulate(map(width_of, text))
+    return text[: sum(each <= width for each in widths)]
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Return the lines of a text; between Chinese, Japanese and Korean letters a line can end anywhere."""
+    if width_of(text) == len(text):
+        return textwrap.wrap(text, width)
+    lines = [""]
+    for part in re.findall(r"\s+|[\u2e80-\U0003ffff]|[^\s\u2e80-\U0003ffff]+", text):
+        for piece in textwrap.wrap(part, width, drop_whitespace=False):
+            if width_of(lines[-1] + piece) > width:
+                lines.append("")
+            lines[-1] += piece if lines[-1] else piece.lstrip()
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 def render(figure: Figure, kind: str, dpi: int = DPI) -> bytes:

@@ -53,6 +53,7 @@ def build_report(folder: Path | str) -> Path:
 
 def _build(results: Results) -> Path:
     from ..plots import arm_styles
+    from ..plots.fonts import missing_note
     from ..plots.gallery import last_rounds
 
     styles = arm_styles(results.arms, results.reference)
@@ -66,6 +67,9 @@ def _build(results: Results) -> Path:
         styles=styles,
         warnings=tables.warnings(results),
         notes=tables.notes(results.manifest),
+        unshown=missing_note(
+            [*results.arms, *results.measures, *(point.label for point in results.points if point.label)]
+        ),
         arms=tables.arm_rows(results),
         setup=[
             (title, tables.setup_rows(results, key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...errors import Mistakes
 from ..messages import print_notes
 from ..study_options import (
     Debug,
@@ -28,10 +29,14 @@ def check(
 
     overrides = overrides_of(changes)
     chosen = load_study(study, overrides, no_code=no_code)
-    notes = check_beyond_schema(chosen, overrides, study)
+    wrong, notes = Mistakes(), []
+    with wrong.collect():
+        notes = check_beyond_schema(chosen, overrides, study)
     if chosen.gate is not None:
-        # This comes first: otherwise a problem would be reported twice, as a warning and as an error.
-        check_gate_decidable(chosen, overrides, study)
+        # Before the notes are printed, which would report the problem a second time, as a warning.
+        with wrong.collect():
+            check_gate_decidable(chosen, overrides, study)
+    wrong.report()
     print_notes([*notes, *filter(None, [code_note(chosen)])])
     for warning in warnings(chosen):
         print(f"warning: {warning}")

@@ -36,7 +36,7 @@ def check_policy(
     from rich.text import Text
 
     from ...policies.outside.http_client import ServiceUnavailable
-    from ...policies.testing.words import CLAUSES, OTHER
+    from ...policies.testing.words import CLAUSES, OTHER, needs
 
     word, cls, clauses = _resolve(component)
     fields = _fields(changes)
@@ -56,6 +56,10 @@ def check_policy(
     tried = 0
     for name, clause in clauses.items():
         promise, remedy = CLAUSES.get(name, OTHER)
+        before = needs(name, failed)
+        if before is not None:
+            console.print(Text(f" -      {name:<{width}}  not tried: it needs {before}", "dim"))
+            continue
         error = _failure(clause, lambda: cls(**fields))
         tried += 1
         mark = Text(" ok    ", "green") if error is None else Text(" FAILS ", "bold red")
@@ -83,8 +87,11 @@ def check_policy(
     if not failed:
         print(f"{component} keeps the contract.")
         return ExitCode.OK
+    untried = f" ({len(clauses) - tried} not tried)" if tried < len(clauses) else ""
     hint = "" if debug else "; --debug shows where in the code"
-    print_stderr(f"error: {component} fails {len(failed)} of {tried} clauses: {', '.join(failed)}{hint}")
+    print_stderr(
+        f"error: {component} fails {len(failed)} of {tried} clauses: {', '.join(failed)}{untried}{hint}"
+    )
     return ExitCode.RUN_FAILED
 
 

@@ -53,14 +53,15 @@ def describe(
     study: Annotated[
         str,
         typer.Argument(
-            metavar="[STUDY | KIND]", help="A study, or the kind of a policy, reranker or log transform."
+            metavar="[STUDY | KIND]",
+            help="A study, the kind of a policy, reranker or log transform, or a measure.",
         ),
     ] = "default",
     changes: Set = None,
     no_code: NoCode = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a study does (arms, runs, world, every setting), or what a kind does (every field)."""
+    """Say what a study does (arms, runs, world, every setting), or what a kind does (every field) or measures."""
     from ...scenarios.design.load import load_study
     from ...scenarios.specs.files import library
     from ..catalog import describe
@@ -73,8 +74,8 @@ def describe(
         from ..component_help import kinds_with_help
 
         raise BadInput(
-            f'there is no study, policy, reranker or log transform "{study}".{did_you_mean(study, [*library(), *kinds_with_help()])} '
-            "See echodrift list studies | policies | rerankers | transforms; a path to a study ends in .toml"
+            f'there is no study, policy, reranker, log transform or measure "{study}".{did_you_mean(study, [*library(), *kinds_with_help()])} '
+            "See echodrift list studies | policies | rerankers | transforms | measures; a path to a study ends in .toml"
         )
     if page is not None and changes:
         raise BadInput(f"--set changes a study, and {study} is a kind")

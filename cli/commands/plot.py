@@ -10,7 +10,7 @@ import typer
 
 from ...disk import replace_file
 from ...errors import BadInput, StorageError, did_you_mean
-from ..messages import print_unfinished_note
+from ..messages import print_notes, print_unfinished_note
 from ..study_options import Debug
 
 ENDINGS = ("svg", "png", "pdf")
@@ -79,6 +79,7 @@ def plot(
     if not path.parent.is_dir():
         raise BadInput(f"-o {path}: there is no folder {path.parent}")
 
+    from ...analysis.plots.fonts import missing_note
     from ...analysis.plots.style import render, resize
     from ...scenarios.result import Result
 
@@ -96,6 +97,7 @@ def plot(
         raise StorageError(
             f"{path} cannot be written ({error.strerror or error}); name another file with -o"
         ) from None
+    print_notes(list(filter(None, [missing_note([*result.runs["arm"].unique(), *result.runs.columns])])))
     print(f"Figure: {path}")
 
 

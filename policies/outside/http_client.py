@@ -1,9 +1,11 @@
-"""HTTP client for services: POST requests bounded in time and size, retries with backoff, no redirects."""
+"""HTTP client for services: requests bounded in time and size, retries with backoff, no redirects, tokens kept secret."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
+import re
 import socket
 import ssl
 import threading
@@ -11,7 +13,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...errors import PolicyError
+from ...errors import BadInput, PolicyError
 
 MAX_BYTES = 64 * 2**20
 """Size of the largest answer to accept."""
@@ -19,19 +21,46 @@ MAX_PAUSE = 30.0
 """Maximum number of seconds between two attempts."""
 RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 """Status codes of failures that may be temporary."""
+TOKEN = re.compile(r"[\x21-\x7e]{8,4096}")
+"""What a token looks like; shorter ones could not be told from the numbers and words of an answer."""
+VERSION = re.compile(r"[\x20-\x7e]{1,200}")
+"""What a service can tell as its version."""
 
 
 class ServiceUnavailable(PolicyError):
     """The service did not answer in any attempt."""
 
 
-class Client:
-    """One service. Every request carries a key, which is the same when it is repeated, so retries are safe."""
+def read_token(variable: str | None) -> str | None:
+    """Return the token in an environment variable, None without a name; BadInput if it is missing or not a token."""
+    if variable is None:
+        return None
+    token = os.environ.get(variable, "").strip()
+    if not token:
+        raise BadInput(
+            f"the environment variable {variable}, which token_env names, is not set here. Set it to the "
+            f"service's token: export {variable}=…"
+        )
+    if not TOKEN.fullmatch(token):
+        raise BadInput(
+            f"the environment variable {variable} holds no token that can be sent: 8 to 4096 printable ASCII "
+            "characters without spaces"
+        )
+    return token
 
-    def __init__(self, url: str, retries: int, backoff: float) -> None:
+
+class Client:
+    """One service. Every request carries a key, which is the same when it is repeated, so retries are safe.
+
+    token_env: the environment variable with the token. It is read at every request and stored nowhere; answers in
+    which it appears are refused, and it is cut out of what errors quote.
+    """
+
+    def __init__(self, url: str, retries: int, backoff: float, token_env: str | None = None) -> None:
         self.url = url
         self.retries = retries
         self.backoff = backoff
+        self.token_env = token_env
         self._parts = urlsplit(url)
 
     def post(self, path: str, body: dict[str, Any], key: str, timeout: float, where: str) -> bytes:
@@ -41,20 +70,24 @@ class Client:
         """
         data = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
         asked = f"the service at {self.url} (POST {path}, {where})"
+        try:
+            token = read_token(self.token_env)
+        except BadInput as error:
+            raise PolicyError(f"{asked} cannot be asked: {error}") from None
         began, pause, problem = time.monotonic(), self.backoff, ""
         for attempt in range(self.retries + 1):
             if attempt:
                 time.sleep(min(pause, MAX_PAUSE))
                 pause *= 2
             try:
-                status, answer, kind = self._attempt(path, data, key, timeout)
+                status, answer, kind = self._attempt("POST", path, data, _headers(key, token), timeout)
             except ssl.SSLCertVerificationError as error:
                 raise PolicyError(f"{asked} has a certificate that cannot be trusted: {error}") from None
             except (OSError, http.client.HTTPException) as error:
                 problem = _describe_error(error, timeout)
                 continue
             if status in RETRY_STATUS:
-                problem = f"it answered {_status(status)}{_excerpt(answer)}"
+                problem = f"it answered {_status(status)}{_excerpt(answer, token)}"
                 continue
             if len(answer) > MAX_BYTES:
                 raise PolicyError(
@@ -63,14 +96,24 @@ class Client:
                 )
             if 300 <= status < 400:
                 raise PolicyError(
-                    f"{asked} answers with a redirect ({status} to {kind or 'nowhere'}), which is not followed: "
-                    "give the final address as url"
+                    f"{asked} answers with a redirect ({status} to {_without(token, kind) or 'nowhere'}), which is "
+                    "not followed: give the final address as url"
                 )
             if not 200 <= status < 300:
                 lost = (
                     " It seems to have lost the run: it was restarted, or forgot it." if status == 409 else ""
                 )
-                raise PolicyError(f"{asked} refuses: it answered {_status(status)}{_excerpt(answer)}.{lost}")
+                if status in (401, 403) and token is None:
+                    lost = (
+                        ' If it needs a token, name the environment variable that holds it: token_env = "…"'
+                    )
+                raise PolicyError(
+                    f"{asked} refuses: it answered {_status(status)}{_excerpt(answer, token)}.{lost}"
+                )
+            if token and token.encode() in answer:
+                raise PolicyError(
+                    f"{asked} repeats the token of {self.token_env} in its answer, which could reach results"
+                )
             return answer
         spent = time.monotonic() - began
         tries = f"{self.retries + 1} attempts" if self.retries else "one attempt"
@@ -79,7 +122,28 @@ class Client:
             "fit_timeout or retries"
         )
 
-    def _attempt(self, path: str, data: bytes, key: str, timeout: float) -> tuple[int, bytes, str]:
+    def version(self, timeout: float) -> str | None:
+        """Return what GET /version tells as {"version": "…"}; None without an answer in one attempt."""
+        try:
+            token = read_token(self.token_env)
+            status, answer, _ = self._attempt("GET", "/version", None, _headers(None, token), timeout)
+            told = json.loads(answer)["version"] if status == 200 else None
+        except (
+            BadInput,
+            OSError,
+            http.client.HTTPException,
+            ValueError,
+            LookupError,
+            TypeError,
+            RecursionError,
+        ):
+            return None
+        usable = isinstance(told, str) and VERSION.fullmatch(told) and not (token and token in told)
+        return told if usable else None
+
+    def _attempt(
+        self, method: str, path: str, data: bytes | None, headers: dict[str, str], timeout: float
+    ) -> tuple[int, bytes, str]:
         """Return status, body (one byte more than allowed at most) and the target of a redirect."""
         parts = self._parts
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -94,7 +158,7 @@ class Client:
             watch.daemon = True
             watch.start()
             try:
-                connection.request("POST", parts.path + path, data, _headers(key))
+                connection.request(method, parts.path + path, data, headers)
                 response = connection.getresponse()
                 body = response.read(MAX_BYTES + 1)
                 missing = response.length if len(body) <= MAX_BYTES else 0
@@ -121,14 +185,15 @@ def _hang_up(line: socket.socket, late: threading.Event) -> None:
         pass  # It is closed already
 
 
-def _headers(key: str) -> dict[str, str]:
+def _headers(key: str | None, token: str | None) -> dict[str, str]:
+    """Return the headers of a request; without a key those of a GET."""
     return {
-        "Content-Type": "application/json",
         "Accept": "application/json",
         "Accept-Encoding": "identity",
         "Connection": "close",
-        "Idempotency-Key": key,
         "User-Agent": "echodrift",
+        **({"Content-Type": "application/json", "Idempotency-Key": key} if key else {}),
+        **({"Authorization": f"Bearer {token}"} if token else {}),
     }
 
 
@@ -150,7 +215,13 @@ def _status(status: int) -> str:
     return f"{status} {http.client.responses.get(status, '')}".strip()
 
 
-def _excerpt(body: bytes) -> str:
-    text = "".join(c if c.isprintable() else " " for c in body[:400].decode("utf-8", "replace"))
+def _without(token: str | None, text: str) -> str:
+    return text.replace(token, "…") if token else text
+
+
+def _excerpt(body: bytes, token: str | None) -> str:
+    # Before the cut, which could leave a part of the token.
+    text = _without(token, body[: 400 + len(token or "")].decode("utf-8", "replace"))[:400]
+    text = "".join(c if c.isprintable() else " " for c in text)
     text = " ".join(text.split())
     return f', "{text[:200]}"' if text else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -17,7 +18,7 @@ from ...errors import PolicyError
 from ..base import Policy, Ranking
 from ..interactions import IntArray, Interactions, Observation
 from .http_answers import read_slates
-from .http_client import Client
+from .http_client import VERSION, Client, read_token
 
 ENTRIES = 100_000
 """Maximum number of interactions in one request."""
@@ -25,13 +26,26 @@ COLUMNS = ("user", "item", "round", "rank", "source")
 """Fields of an interaction that are sent."""
 PROTOCOL = 1
 """Version of the protocol in openapi.json."""
+ASKED_FOR_VERSION = 5.0
+"""Seconds to wait for a service's version."""
+
+
+TOKEN_ADVICE = (
+    "A token belongs in an environment variable (export MY_SERVICE_TOKEN=…), and the study names the variable: "
+    'token_env = "MY_SERVICE_TOKEN"'
+)
 
 
 class HttpConfig(BaseConfig):
     """The address of the service, and how long to wait for it."""
 
     url: str = Field()
-    """Address of the service, for example "http://127.0.0.1:8000"; its four calls are below it."""
+    """Address of the service, for example "http://127.0.0.1:8000"; its calls are below it."""
+    token_env: str | None = Field(default=None)
+    """Environment variable with the service's token, sent as `Authorization: Bearer …` and written nowhere."""
+    version: str | None = Field(default=None)
+    """The service's version; when omitted, the service is asked (GET /version). Without either, finished runs
+    are never taken over."""
     timeout: float = Field(default=10.0, gt=0, le=3600)
     """Seconds that an attempt may take as a whole, answer included."""
     fit_timeout: float = Field(default=300.0, gt=0, le=86400)
@@ -48,6 +62,13 @@ class HttpConfig(BaseConfig):
     @field_validator("url")
     @classmethod
     def _address(cls, url: str) -> str:
+        # First, and without quoting the address, for what follows quotes it.
+        if "@" in url:
+            raise ValueError(
+                "must not hold a name or password: settings are written into results. " + TOKEN_ADVICE
+            )
+        if "?" in url or "#" in url:
+            raise ValueError("must not have a query (?…) or a fragment (#…). " + TOKEN_ADVICE)
         try:
             parts = urlsplit(url)
             usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
@@ -55,17 +76,30 @@ class HttpConfig(BaseConfig):
             usable, parts = False, urlsplit("")
         if not usable or not url.isascii() or not url.isprintable() or " " in url:
             raise ValueError('must be an address as "http://127.0.0.1:8000"')
-        if parts.query or parts.fragment:
-            raise ValueError("must not have a query (?…) or a fragment (#…)")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("must not hold a name or password: settings are written into results")
         return url.rstrip("/")
+
+    @field_validator("token_env")
+    @classmethod
+    def _variable(cls, name: str | None) -> str | None:
+        # Not quoted: it may be the token itself.
+        if name is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,99}", name):
+            raise ValueError(
+                "names an environment variable: capital letters, digits and underscores. " + TOKEN_ADVICE
+            )
+        return name
+
+    @field_validator("version")
+    @classmethod
+    def _printable(cls, version: str | None) -> str | None:
+        if version is not None and not VERSION.fullmatch(version):
+            raise ValueError("must be 1 to 200 printable ASCII characters")
+        return version
 
 
 class Http(Policy):
     """A running service, queried over HTTP.
 
-    Four calls, all POST with JSON (policies/outside/openapi.json): /reset at the start of a run; /observe with the
+    Four calls, POST with JSON (policies/outside/openapi.json): /reset at the start of a run; /observe with the
     interactions since the last call, and the items no longer live; /fit when a refit is due; /recommend with
     users, n and each user's blocked items, in batches. The answer lists exactly n items per user, or all that
     are left, best first; it is validated like that of any policy, down to a missing user. Without scores, an item's
@@ -86,7 +120,9 @@ class Http(Policy):
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
-        self._client = Client(self.config.url, self.config.retries, self.config.backoff)
+        self._client = Client(
+            self.config.url, self.config.retries, self.config.backoff, self.config.token_env
+        )
         self._run = ""
         self._calls = 0
         self._sent = 0
@@ -171,6 +207,20 @@ class Http(Policy):
         return self._client.post(path, whole, key, timeout or self.config.timeout, where)
 
 
+def service_version(fields: Mapping[str, Any]) -> str | None:
+    """Return the version of a service: what the fields of its policy say, otherwise what the service tells, or None."""
+    config = HttpConfig(**{name: value for name, value in fields.items() if name != "kind"})
+    if config.version is not None:
+        return config.version
+    return Client(config.url, 0, 0.0, config.token_env).version(min(config.timeout, ASKED_FOR_VERSION))
+
+
+def check_token(policy: Mapping[str, Any]) -> None:
+    """Raise BadInput if a policy is a service and the environment variable that it names holds no token."""
+    if policy.get("kind") == "http":
+        read_token(policy.get("token_env"))
+
+
 def _seed(rng: Generator) -> int:
     return int(rng.integers(2**31))
 
@@ -181,7 +231,3 @@ def _digest(log: Interactions) -> bytes:
     for name in COLUMNS:
         found.update(getattr(log, name).tobytes())
     return found.digest()
-
-
-def service_version(fields: Mapping[str, Any]) -> str | None:
-    return None

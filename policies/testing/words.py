@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 
@@ -106,3 +107,18 @@ CLAUSES: dict[str, Words] = {
 }
 OTHER = Words("", "See docs/your-own-recommender.md.")
 """The entry for a clause that has none of its own."""
+
+NEEDED_BY_ALL = ("shapes", "availability", "log_only")
+"""If one of these fails, every clause that looks at what the component returns would only repeat it."""
+STAND_ALONE = ("construction", "config", "space", "memory")
+"""Clauses that do not look at what the component returns."""
+NEEDED_BY = {"determinism": ("refit", "state", "fold_in")}
+"""Clause → others that compare two results, and so would repeat its failure."""
+
+
+def needs(clause: str, failed: Collection[str]) -> str | None:
+    """Return the failed clause that this one would only repeat, or None."""
+    for before in failed:
+        if before in NEEDED_BY_ALL and clause not in STAND_ALONE or clause in NEEDED_BY.get(before, ()):
+            return before
+    return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel
 
-from ...errors import BadInput, KeyPath, Mistake
+from ...errors import BadInput, KeyPath, Mistake, Mistakes
 from ...policies.base import Policy
 from ...policies.registry import (
     inspected,
@@ -20,7 +21,7 @@ from ...policies.rerankers.chain import check_chain
 from ...policies.transforms.weights import check_transforms
 from ...sim.platform import Platform
 from ...sim.recommender import REFERENCE_ARMS
-from ..specs.study import Arm, Study
+from ..specs.study import Arm, Study, SwitchConfig
 from ..specs.validation import Placed, traced, validate
 from .switches import check_switches, switched_policy
 
@@ -28,29 +29,38 @@ from .switches import check_switches, switched_policy
 def spell_out(study: Study, label: str, placed: Placed = ()) -> Study:
     """Return the study with every default of its policies and rerankers filled in, and check them.
 
-    A mistake names the option that caused it, otherwise the label.
+    Raises BadInput with the mistakes of all arms, each under the option that caused it, otherwise the label.
     """
+    wrong, arms = Mistakes(), []
+    for place in range(len(study.arms)):
+        with wrong.collect():
+            arms.append(spell_out_in(study, place))
+            check_switches(study, place)
     try:
-        return study.model_copy(
-            update={"arms": [_checked_arm(study, place) for place in range(len(study.arms))]}
-        )
+        wrong.report()
     except BadInput as error:
         raise traced(error, label, placed, [arm.name for arm in study.arms]) from None
+    return study.model_copy(update={"arms": arms})
 
 
-def _checked_arm(study: Study, place: int) -> Arm:
-    arm = study.arms[place]
-    merged = {**study.platform.model_dump(mode="json"), **arm.platform}
-    try:
-        validate(Platform, merged)
-    except BadInput as error:
-        raise error.inside("arms", place, "platform") from None
-    try:
+def spell_out_in(study: Study, place: int) -> Arm:
+    """Return an arm of a study with every default; BadInput has keys of the study, those of its platform included."""
+    wrong, arm = Mistakes(), study.arms[place]
+    with wrong.collect(), _inside("arms", place, "platform"):
+        validate(Platform, {**study.platform.model_dump(mode="json"), **arm.platform})
+    with wrong.collect(), _inside("arms", place):
         arm = spell_out_arm(arm)
-    except BadInput as error:
-        raise error.inside("arms", place) from None
-    check_switches(study, place)
+    wrong.report()
     return arm
+
+
+@contextmanager
+def _inside(*path: str | int) -> Iterator[None]:
+    """Prefix the keys of a BadInput that is raised inside by the path of the part that it is about."""
+    try:
+        yield
+    except BadInput as error:
+        raise error.inside(*path) from None
 
 
 def spell_out_arm(arm: Arm) -> Arm:
@@ -60,23 +70,28 @@ def spell_out_arm(arm: Arm) -> Arm:
     keys relative to the arm.
     """
     policy, parts = _spell_out_parts(arm.policy, arm.rerank, arm.transform, ())
-    switches = []
+    switches: list[SwitchConfig] = []
+    wrong = Mistakes()
     models: list[tuple[dict[str, Any], KeyPath]] = [(policy, ())]
     reranks, transforms = [parts["rerank"]], [parts["transform"]]
     for number, switch in enumerate(arm.switch):
         where: KeyPath = ("switch", number)
-        whole, changed = _spell_out_parts(
-            switched_policy(arm, switch),
-            arm.rerank if switch.rerank is None else switch.rerank,
-            arm.transform if switch.transform is None else switch.transform,
-            where,
-            [name for name in ("rerank", "transform") if getattr(switch, name) is not None],
-        )
+        whole: dict[str, Any] = {}
+        changed: dict[str, list[dict[str, Any]]] = {}
+        purge: list[dict[str, Any]] = []
+        with wrong.collect():
+            purge = _with_all_defaults(switch.purge, (*where, "purge"), _transform_config)
+        with wrong.collect():
+            whole, changed = _spell_out_parts(
+                switched_policy(arm, switch),
+                arm.rerank if switch.rerank is None else switch.rerank,
+                arm.transform if switch.transform is None else switch.transform,
+                where,
+                [name for name in ("rerank", "transform") if getattr(switch, name) is not None],
+            )
+        if wrong.found:
+            continue
         models.append((whole, where))
-        purge = [
-            _with_defaults(given, (*where, "purge", i), _transform_config)
-            for i, given in enumerate(switch.purge)
-        ]
         reranks.append(changed["rerank"])
         transforms += [changed["transform"], purge]
         update: dict[str, Any] = {
@@ -85,6 +100,7 @@ def spell_out_arm(arm: Arm) -> Arm:
         if switch.policy and "kind" in switch.policy:
             update["policy"] = whole
         switches.append(switch.model_copy(update={**update, "purge": purge}))
+    wrong.report()
     for model, where in models if switches else []:
         # Switches follow each other, so any policy may run with any rerankers and any log transforms of the arm.
         for rerank in reranks:
@@ -105,22 +121,22 @@ def _spell_out_parts(
 
     own: parts that are written at this place; a reference arm ignores those that a switch left unchanged.
     """
-    policy = _with_defaults(policy, (*where, "policy"), _policy_config)
-    kind = policy["kind"]
-    for name, given in (("rerank", rerank), ("transform", transform)):
-        if kind in REFERENCE_ARMS and given and name in own:
-            what = "reranked" if name == "rerank" else "given another log"
-            text = f'policy kind = "{kind}" is a reference arm and cannot be {what}; remove {name}'
-            raise BadInput(_mistake(text, where, name, name, "policy"))
-    parts = {
-        "rerank": [
-            _with_defaults(each, (*where, "rerank", i), _reranker_config) for i, each in enumerate(rerank)
-        ],
-        "transform": [
-            _with_defaults(each, (*where, "transform", i), _transform_config)
-            for i, each in enumerate(transform)
-        ],
-    }
+    parts: dict[str, list[dict[str, Any]]] = {}
+    wrong, kind = Mistakes(), policy.get("kind")
+    is_reference = isinstance(kind, str) and kind in REFERENCE_ARMS
+    with wrong.collect():
+        policy = _with_defaults(policy, (*where, "policy"), _policy_config)
+    for name, given, config_of in (
+        ("rerank", rerank, _reranker_config),
+        ("transform", transform, _transform_config),
+    ):
+        with wrong.collect():
+            if is_reference and given and name in own:
+                what = "reranked" if name == "rerank" else "given another log"
+                text = f'policy kind = "{kind}" is a reference arm and cannot be {what}; remove {name}'
+                raise BadInput(_mistake(text, where, name, name, "policy"))
+            parts[name] = _with_all_defaults(given, (*where, name), config_of)
+    wrong.report()
     _check_compatible(policy, **parts, where=where)
     return policy, parts
 
@@ -171,6 +187,17 @@ def _reranker_config(kind: str) -> type[BaseModel]:
 
 def _transform_config(kind: str) -> type[BaseModel]:
     return log_transform_class(kind).Config
+
+
+def _with_all_defaults(
+    given: list[dict[str, Any]], key: KeyPath, config_of: Callable[[str], type[BaseModel]]
+) -> list[dict[str, Any]]:
+    wrong, filled = Mistakes(), []
+    for place, each in enumerate(given):
+        with wrong.collect():
+            filled.append(_with_defaults(each, (*key, place), config_of))
+    wrong.report()
+    return filled
 
 
 def _with_defaults(

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ...config import plain
-from ...errors import BadInput
+from ...errors import BadInput, KeyPath, Mistake, Mistakes
 from ..code.study_code import refuse_code
 from ..specs.data_files import with_absolute_paths
 from ..specs.files import LIBRARY, find_study, read_toml
 from ..specs.overrides import Override, apply_overrides
 from ..specs.study import Study
-from ..specs.validation import validate_study
+from ..specs.validation import Placed, arm_names, traced, validate
+from .all_mistakes import beside_components, beside_schema
 from .components import spell_out
 from .drawn_studies import check_overrides, spell_out_uncertainty
 from .grid import VARIED, grid_points, varied_keys
@@ -46,22 +47,57 @@ def load_study(
     overrides = list(overrides)
     _check_quotes(data, label)
     placed = apply_overrides(data, overrides, label)
-    study = validate_study(with_absolute_paths(data, Path()), label, placed)
+    study = _validated(with_absolute_paths(data, Path()), label, placed)
     if no_code:
         refuse_code(study, label, placed)
-    check_overrides(study, overrides)
-    if any(arm.switch for arm in study.arms) or any("[*]" in key for key in varied_keys(study)):
-        # Whether arms are equal, or have a value, must not depend on which defaults the file spells out.
-        study = with_comparison_arms(spell_out(study, label, placed))
-    points = grid_points(study, label)
-    spelled = spell_out(study, label, placed)
-    for values, point in points:
-        if values:
-            spell_out(
-                point, f"{label}: at {', '.join(f'{key} = {value!r}' for key, value in values.items())}"
-            )
+    wrong = Mistakes()
+    with wrong.collect():
+        check_overrides(study, overrides)
+    spelled, points = None, []
+    with wrong.collect():
+        spelled = spell_out(study, label, placed)
+    # Whether arms are equal, or have a value, must not depend on which defaults the file spells out.
+    needs_defaults = any(arm.switch for arm in study.arms) or any("[*]" in key for key in varied_keys(study))
+    if spelled and needs_defaults:
+        study = with_comparison_arms(spelled)
+    if spelled or not needs_defaults:
+        with wrong.collect():
+            points = grid_points(study, label)
+            if spelled:
+                spelled = spell_out(study, label, placed)
+                _check_points(points, label)
+    if wrong.found or spelled is None:
+        others = BadInput(*beside_components(study))
+        with wrong.collect():
+            raise traced(others, label, placed, [arm.name for arm in study.arms])
+        raise BadInput(*wrong.found)
     # The bounds of priors are checked in the study at its first grid point: only the grid may make them valid.
     return spell_out_uncertainty(spelled, points[0][1], label)
+
+
+def _validated(data: dict[str, Any], label: str, placed: Placed) -> Study:
+    """Return the study of plain data; BadInput has every mistake that can be told, not only those of the schema."""
+    try:
+        return validate(Study, data)
+    except BadInput as error:
+        wrong = BadInput(*error.mistakes, *beside_schema(data, error.mistakes))
+        raise traced(wrong, label, placed, arm_names(data)) from None
+
+
+def _check_points(points: list[tuple[dict[str, Any], Study]], label: str) -> None:
+    """Raise BadInput for the components at the points of a grid, each mistake once."""
+    found: dict[tuple[KeyPath, str], Mistake] = {}
+    for values, point in points:
+        if not values:
+            continue
+        at = ", ".join(f"{key} = {value!r}" for key, value in values.items())
+        try:
+            spell_out(point, f"{label}: at {at}")
+        except BadInput as error:
+            for mistake in error.mistakes:
+                found.setdefault((mistake.path, mistake.text), mistake)
+    if found:
+        raise BadInput(*found.values())
 
 
 def label_of(source: str | Path | Mapping[str, Any] | Study) -> str:

@@ -17,10 +17,11 @@ from ...agents.users import Users
 from ...agents.world import World
 from ...analysis.recording.recorder import Recorder
 from ...complaints import mistakes
-from ...errors import BadInput
+from ...errors import BadInput, Mistake, Mistakes
 from ...machine import blas_on_one_thread
 from ...policies.base import LogTransform, Policy
 from ...policies.interactions import Interactions
+from ...policies.outside.http_policy import check_token
 from ...policies.registry import build_log_transform, build_policy, build_reranker, inspected
 from ...policies.rerankers.chain import check_chain
 from ...policies.transforms.weights import check_transforms
@@ -119,14 +120,35 @@ def check_study(study: Study) -> list[str]:
 
     Returns notes about the files: their sizes, and what was left out or merged.
     """
+    wrong = Mistakes()
     for arm in study.arms:
-        _inspect(arm)
-        arm_platform(study, arm)
-    slate = widest_slate(study)
-    if isinstance(study.world, WorldConfig):
-        check_world(study.world, study.behavior, slate, study.rounds)
-        return []
-    return check_log(study.world, slate)
+        with wrong.collect():
+            _inspect(arm)
+        with wrong.collect():
+            arm_platform(study, arm)
+        with wrong.collect():
+            _check_tokens(study, arm)
+    notes: list[str] = []
+    with wrong.collect():
+        slate = widest_slate(study)
+        if isinstance(study.world, WorldConfig):
+            check_world(study.world, study.behavior, slate, study.rounds)
+        else:
+            notes = check_log(study.world, slate)
+    wrong.report()
+    return notes
+
+
+def _check_tokens(study: Study, arm: Arm) -> None:
+    """Raise BadInput if an environment variable that an arm's services need is missing."""
+    place = study.arms.index(arm)
+    policies = [("policy", arm.policy)]
+    policies += [("switch", switched_policy(arm, switch)) for switch in arm.switch if switch.policy]
+    for key, policy in policies:
+        try:
+            check_token(policy)
+        except BadInput as error:
+            raise BadInput(Mistake(str(error), ("arms", place, key))) from None
 
 
 def _inspect(arm: Arm) -> None:

@@ -8,11 +8,12 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ...errors import BadInput
-from ...machine import one_thread
+from ...machine import THREADS, one_thread
+from ...policies.registry import Category, only_in_this_process
 from ...processes import current_directory, describe_exit, go_to, killed_with_parent, user_code
 from .worker_process import WorkerProcess
 
@@ -29,6 +30,31 @@ def checked_jobs(jobs: int) -> int:
     return jobs
 
 
+def jobs_or_default(jobs: int | None, components: Any) -> int:
+    """Return the number of jobs as given; without one −1, or 1 for components that only this process can build.
+
+    components: tables with a `kind`, at any depth. A class in a script or notebook, or a kind that was registered in
+    this process, cannot be found by another process.
+    """
+    if jobs is not None:
+        return checked_jobs(jobs)
+    return 1 if any(map(_is_only_here, _tables_in(components))) else -1
+
+
+def _tables_in(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("kind"), str):
+            yield value
+        value = list(value.values())
+    for part in value if isinstance(value, list | tuple) else ():
+        yield from _tables_in(part)
+
+
+def _is_only_here(spec: Mapping[str, Any]) -> bool:
+    categories: tuple[Category, ...] = ("policies", "rerankers", "log_transforms")
+    return any(only_in_this_process(category, spec) for category in categories)
+
+
 def resolve_jobs(jobs: int) -> int:
     """Return how many jobs run at a time; −1 means one per core that this process may use."""
     if checked_jobs(jobs) != -1:
@@ -36,6 +62,13 @@ def resolve_jobs(jobs: int) -> int:
     import joblib
 
     return joblib.cpu_count()
+
+
+class Environment(dict[str, str]):
+    """Environment variables; what they hold, such as tokens, is not shown."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} variables>"
 
 
 class Parent(NamedTuple):
@@ -46,20 +79,24 @@ class Parent(NamedTuple):
     """Its `sys.path`. Workers outlive a study, and a user's policies may have moved to another folder since."""
     directory: str | None = None
     """Its current directory."""
+    environment: Environment = Environment()
+    """Its environment, in which tokens may have been set since, without the numbers of threads."""
 
     @classmethod
     def current(cls) -> Parent:
         """Return this process."""
-        return cls(os.getpid(), tuple(sys.path), current_directory())
+        variables = {name: value for name, value in os.environ.items() if name not in THREADS}
+        return cls(os.getpid(), tuple(sys.path), current_directory(), Environment(variables))
 
     def prepare_worker(self) -> None:
-        """Make this process a worker of the parent: leave Ctrl-C to it, use its module path and its directory.
+        """Make this process a worker of the parent: leave Ctrl-C to it, use its paths and variables.
 
         Exits when the parent is gone.
         """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.exit_if_gone()
         sys.path[:] = self.path
+        os.environ.update(self.environment)
         go_to(self.directory)
 
     def exit_if_gone(self) -> None:

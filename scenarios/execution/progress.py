@@ -171,9 +171,18 @@ class Bar(_Counting):
         self.bar.stop()
 
 
-def progress_display(show: bool) -> Progress:
-    """Return a bar for a terminal, lines for anything else, and nothing unless `show`."""
-    if not show:
+def is_shown(show: bool | None) -> bool:
+    """Return whether to show progress; None: where somebody looks, on a terminal or in a notebook."""
+    if show is not None:
+        return show
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return sys.stderr.isatty() or hasattr(shell, "kernel")
+
+
+def progress_display(show: bool | None) -> Progress:
+    """Return a bar for a terminal, lines for anything else, and nothing unless it is to be shown (see `is_shown`)."""
+    if not is_shown(show):
         return Progress()
     return Bar() if sys.stderr.isatty() else Lines()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import BadInput
 from ...policies.registry import policy_class, spec_of
-from ..execution.parallel import Jobs, resolve_jobs, run_parallel
+from ..execution.parallel import Jobs, jobs_or_default, resolve_jobs, run_parallel
 from ..execution.progress import Progress, progress_display
 from .metric_list import DEFAULT, RequestedMetric, parse_metrics
 from .protocol.data import Data, read_data
@@ -50,10 +50,10 @@ def evaluate(
     mask: bool = True,
     cold_users: bool = False,
     known_items: bool = False,
-    jobs: int = 1,
+    jobs: int | None = None,
     out: str | Path | None = None,
     per_user: bool = False,
-    progress: bool = False,
+    progress: bool | None = None,
     **data: Any,
 ) -> Evaluation:
     """Fit every policy on the training part, rank for the test users, and return the metrics.
@@ -62,13 +62,14 @@ def evaluate(
     test, and negatives. policies: "kind=ease,l2=300", tables, or "@file.toml". seeds: how many splits and
     fits (0…n−1), or which; five where the split is drawn, else one. mask: leave out what a user took in
     training. data: items, tags, social, user_column, item_column, rating_column, time_column, min_rating,
-    user_core, item_core, topics (docs/offline-evaluation.md). out: folder of tables.
+    user_core, item_core, topics (docs/offline-evaluation.md). out: folder of tables. jobs and progress: as in
+    `echodrift.run`.
 
     A policy that fails is a row of `.failed`, not an exception. Raises BadInput before anything is fitted,
     StorageError where results cannot be written.
     """
     chosen, requested = contenders(policies), parse_metrics(metrics)
-    jobs = resolve_jobs(jobs)
+    jobs = resolve_jobs(jobs_or_default(jobs, [[one.spec, one.rerank] for one in chosen]))
     how = None if split is None else parse_split(split)
     if out is not None:
         check_folder(Path(out))

@@ -16,8 +16,8 @@ from ...errors import BadInput
 from ...policies.search_space import SearchSpace
 from ...sim.streams import Streams
 from ...wording import counted
-from ..execution.parallel import Jobs, resolve_jobs, run_parallel
-from ..execution.progress import describe_duration
+from ..execution.parallel import Jobs, jobs_or_default, resolve_jobs, run_parallel
+from ..execution.progress import describe_duration, is_shown
 from .evaluate import Job, files, killed_outcome, reads_tags, run_job, seed_list, split_for
 from .metric_list import RequestedMetric, parse_metrics
 from .protocol.data import Data, read_data
@@ -52,9 +52,9 @@ def tune(
     mask: bool = True,
     cold_users: bool = False,
     known_items: bool = False,
-    jobs: int = 1,
+    jobs: int | None = None,
     out: str | Path | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     **data: Any,
 ) -> Tuning:
     """Try settings of a policy on a validation part of the training data; then test the best and the default.
@@ -75,7 +75,7 @@ def tune(
     _check_metric(requested)
     space = search_space(base.spec, search)
     minutes, trials = _budget(minutes, trials)
-    jobs = resolve_jobs(jobs)
+    jobs = resolve_jobs(jobs_or_default(jobs, [base.spec, base.rerank]))
     how = None if split is None else parse_split(split)
     if out is not None:
         check_folder(Path(out))
@@ -90,7 +90,7 @@ def tune(
     result = Tuning(base, requested[0], str(inner), numbers, space, notes)
     result.validation_sizes = [task_size(task) for task in validation]
     result.notes += small_split_warnings(result.validation_sizes, "validation")
-    lines = _TrialLines(progress, minutes, trials)
+    lines = _TrialLines(is_shown(progress), minutes, trials)
     lines.start(result, jobs)
     try:
         for trial in _trials(base, space, requested, validation, minutes, trials, jobs):

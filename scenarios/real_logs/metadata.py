@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from scipy import sparse
 
 from ...errors import BadInput
 from .logs import ITEM_ALIASES, USER_ALIASES
-from .tables import Naming, Table, of_world, read_table
+from .tables import Naming, Table, normalize_name, of_world, read_table
 
 ID_ALIASES = ("id",)
 NAME_ALIASES = ("title", "name", "itemname", "movietitle", "artistname", "trackname", "songname", "label")
@@ -23,12 +24,37 @@ COUNT_ALIASES = ("count", "weight", "n", "tagcount", "freq", "frequency")
 FRIEND_ALIASES = ("friendid", "friend", "source", "target", "from", "to")
 
 NO_GENRE = "(no genres listed)"
-_ML100K_GENRES = (
-    *("Action", "Adventure", "Animation", "Children", "Comedy", "Crime", "Documentary", "Drama", "Fantasy"),
-    *("Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+_NO_GENRE_FLAG = "unknown"
+"""The first flag of MovieLens 100K, of movies without a genre."""
+# In the order of the columns of u.item, as the README of MovieLens 100K lists them:
+# https://files.grouplens.org/datasets/movielens/ml-100k-README.txt
+_ML100K_FLAGS = (
+    *(
+        _NO_GENRE_FLAG,
+        "Action",
+        "Adventure",
+        "Animation",
+        "Children's",
+        "Comedy",
+        "Crime",
+        "Documentary",
+        "Drama",
+    ),
+    *(
+        "Fantasy",
+        "Film-Noir",
+        "Horror",
+        "Musical",
+        "Mystery",
+        "Romance",
+        "Sci-Fi",
+        "Thriller",
+        "War",
+        "Western",
+    ),
 )
-_ML100K_WIDTH = 24
-"""Columns of `u.item`: five of text, then "unknown" and the 18 genres above as 0/1."""
+_ML100K_TEXTS = 5
+"""Columns of `u.item` before the flags: id, title, two dates, address."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +84,12 @@ def read_items(
 ) -> ItemFile:
     """Read an item file: `movies.csv`, `movies.dat`, `u.item`, or a table with id, title and genres separated by `|`.
 
-    Raises BadInput when more than half of `items` are missing from it.
+    Genres can also be columns of 0 and 1, as in `u.item`: their names come from the header, from a file `u.genre`
+    beside it, or from the documentation of MovieLens 100K. Raises BadInput when more than half of `items` are missing
+    from it.
     """
     aliases = {*ITEM_ALIASES, *ID_ALIASES, *NAME_ALIASES, *GENRE_ALIASES, *PROVIDER_ALIASES}
     table = read_table(path, setting("items"), aliases, [item_column])
-    is_ml100k = not table.header and len(table.names) == _ML100K_WIDTH
     configured = item_column if item_column in table.names and table.header else None
     id_column = table.find((*ITEM_ALIASES, *ID_ALIASES), 1, configured)
     if id_column is None:
@@ -86,9 +113,11 @@ def read_items(
     if name_column is not None:
         cells = table.frame[name_column].astype(str).to_numpy()
         names = [cells[row].strip() if row >= 0 else label for row, label in zip(rows, items, strict=True)]
-    genre_column = None if is_ml100k else table.find(GENRE_ALIASES, 3)
-    if is_ml100k:
-        genres, genre_names = _genres_from_flags(table, rows), list(_ML100K_GENRES)
+    flags = _genre_flags(table)
+    genre_column = None if flags else table.find(GENRE_ALIASES, 3)
+    if flags:
+        genres, genre_names = _genres_from_flags(table, flags, rows), list(flags)
+        notes.append(f"Genres of the item file, from its columns of 0 and 1: {', '.join(flags)}.")
     elif genre_column is not None:
         genres, genre_names = _genres_from_lists(table.frame[genre_column].astype(str).to_numpy(), rows)
     else:
@@ -215,10 +244,37 @@ def _genres_from_lists(cells: NDArray, rows: NDArray[np.int64]) -> tuple[sparse.
     return sparse.csr_matrix((weight, (item, genre)), shape=(len(lists), len(names))), names
 
 
-def _genres_from_flags(table: Table, rows: NDArray[np.int64]) -> sparse.csr_matrix:
-    columns = [table.numbers(str(position), "genre flag") for position in range(7, _ML100K_WIDTH + 1)]
-    flags = np.stack(columns, axis=1)
-    of_item = np.where(rows[:, None] >= 0, flags[rows], 0.0)
+def _genre_flags(table: Table) -> dict[str, str]:
+    """Return genre → column of 0 and 1, without the flag for no genre; empty if the file has no such columns."""
+    if table.header and table.find(GENRE_ALIASES, 0) is not None:
+        flags = {}
+    elif table.header:
+        known = {normalize_name(genre): genre for genre in _ML100K_FLAGS} | {"children": "Children's"}
+        found = {known[short]: name for name in table.names if (short := normalize_name(name)) in known}
+        flags = found if len(found) > 2 else {}
+    elif len(table.names) == _ML100K_TEXTS + len(_ML100K_FLAGS):
+        names = _names_beside(table.path) or _ML100K_FLAGS
+        flags = dict(zip(names, table.names[_ML100K_TEXTS:], strict=True))
+    else:
+        flags = {}
+    return {genre: column for genre, column in flags.items() if genre != _NO_GENRE_FLAG}
+
+
+def _names_beside(path: Path) -> list[str]:
+    """Return the names of the flags of `u.item` from `u.genre` in the same folder; empty without a usable one."""
+    try:
+        lines = (path.parent / "u.genre").read_text(encoding="latin-1").split("\n")
+    except OSError:
+        return []
+    pairs = [line.strip().rpartition("|") for line in lines if line.strip()]
+    numbered = {number: name for name, _, number in pairs}
+    names = [numbered.get(str(place), "") for place in range(len(_ML100K_FLAGS))]
+    return names if len(pairs) == len(names) == len(set(names)) and all(names) else []
+
+
+def _genres_from_flags(table: Table, flags: dict[str, str], rows: NDArray[np.int64]) -> sparse.csr_matrix:
+    values = np.stack([table.numbers(column, "genre flag") for column in flags.values()], axis=1)
+    of_item = np.where(rows[:, None] >= 0, values[rows], 0.0)
     return sparse.csr_matrix(of_item / np.maximum(of_item.sum(axis=1, keepdims=True), 1))
 
 

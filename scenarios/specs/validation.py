@@ -32,10 +32,14 @@ def validate_study(data: dict[str, Any], label: str, placed: Placed = ()) -> Stu
     try:
         return validate(Study, data)
     except BadInput as error:
-        arms = data.get("arms")
-        listed = arms if isinstance(arms, list) else []
-        names = [arm.get("name") if isinstance(arm, dict) else None for arm in listed]
-        raise traced(error, label, placed, names) from None
+        raise traced(error, label, placed, arm_names(data)) from None
+
+
+def arm_names(data: dict[str, Any]) -> list[Any]:
+    """Return the names of the arms of a study that may be invalid; None for an arm without one."""
+    arms = data.get("arms")
+    listed = arms if isinstance(arms, list) else []
+    return [arm.get("name") if isinstance(arm, dict) else None for arm in listed]
 
 
 def traced(error: BadInput, label: str, placed: Placed = (), arms: Sequence[Any] = ()) -> BadInput:

@@ -320,15 +320,18 @@ def test_describe(call: Call, tiny: Path) -> None:
 
 def test_describe_knows_policies_and_rerankers(call: Call, tiny: Path) -> None:
     for kind, line in (
-        ("ease", "l2  (float, ≥ 1e-09"),
-        ("calibrated", "weight  (float"),
+        ("ease", "l2  (number, ≥ 1e-09"),
+        ("calibrated", "weight  (number"),
         ("oracle_item", "none"),
     ):
         code, out, _ = call("describe", kind)
         assert code == 0 and out.startswith(kind) and f"  {line}" in out
     assert "What `echodrift tune` tries\n  l2 = 1:3000" in call("describe", "ease")[1]
     code, _, err = call("describe", "eese")
-    assert code == 2 and 'no study, policy, reranker or log transform "eese". Did you mean "ease"?' in err
+    assert (
+        code == 2
+        and 'no study, policy, reranker, log transform or measure "eese". Did you mean "ease"?' in err
+    )
     code, _, err = call("describe", "ease", "--set", "rounds=3")
     assert code == 2 and "ease is a kind" in err
 

@@ -414,7 +414,7 @@ def test_a_study_says_which_assumption_drives_it(tmp_path: Path) -> None:
     # the same random numbers in all arms: c − a is nothing at all, and says so
     c = table[(table["arm"] == "c") & (table["reference"] == "a")]
     assert c["index"].isna().all() and c["note"].str.contains("the same").all()
-    only = result.sensitivity("welfare", arm="b", reference="c")
+    only = result.sensitivity("welfare", arm="b", vs="c")
     assert set(only["arm"]) == {"b"} and set(only["reference"]) == {"", "c"}
     assert result.draws is not None and list(result.draws.columns) == ["seed", *PRIORS]
     with pytest.raises(BadInput, match='Did you mean "welfare"'):

@@ -19,7 +19,7 @@ import pytest
 from echodrift.errors import BadInput, PolicyError
 from echodrift.policies.outside import http_client
 from echodrift.policies.outside.http_answers import read_slates
-from echodrift.policies.outside.http_policy import Http
+from echodrift.policies.outside.http_policy import Http, service_version
 from echodrift.policies.testing import check_policy
 from echodrift.policies.testing.example import example_observation
 from hypothesis import given
@@ -135,7 +135,7 @@ def test_every_message_fits_the_schema():
         ask(url, batch=7, scores=True)
     paths = [path for path, _, _ in handler.calls]
     assert paths == ["/reset", "/observe", "/fit", *["/recommend"] * 4]
-    assert set(paths) == set(SCHEMA["paths"])
+    assert {*paths, "/version"} == set(SCHEMA["paths"])
     for path, asked, key in handler.calls:
         valid(path.strip("/").capitalize(), asked)
         assert key == f"{asked['run']}-{asked['call']}"
@@ -377,6 +377,7 @@ def test_pauses_double_up_to_a_bound(monkeypatch):
     [
         {}, {"url": "127.0.0.1:8000"}, {"url": "ftp://x"}, {"url": "http://"}, {"url": "http://a:b@x"},
         {"url": "http://x?y=1"}, {"url": "http://x:99999"}, {"url": "http://x y"},
+        {"url": "http://x", "token_env": "lower"}, {"url": "http://x", "version": ""}, {"url": "http://x", "version": "ä"},
         {"url": "http://x", "timeout": 0}, {"url": "http://x", "retries": -1}, {"url": "http://x", "batch": 0},
     ],
 )  # fmt: skip
@@ -408,3 +409,149 @@ def test_a_service_that_stays_away_is_a_failed_row_beside_others(tmp_path):
         result = ed.run("default", rounds=2, seeds=1, jobs=1, out=tmp_path / "x", set=changes)
     assert result.failed["arm"].tolist() == ["away"]
     assert "does not answer: it answered 503" in result.failed["error"].iloc[0]
+
+
+TOKEN = "s3cret-Token.4711"
+
+
+def with_token(fault=lambda self, asked, good: False):
+    """A service that refuses calls without the token, unless `fault(self, asked, good)` has answered."""
+
+    def guarded(self, asked, good):
+        if self.headers["Authorization"] == f"Bearer {TOKEN}":
+            return fault(self, asked, good)
+        self.say(401, {"error": f"not {self.headers['Authorization']}"})
+        return True
+
+    return scripted(guarded)
+
+
+def test_a_token_comes_from_the_environment(monkeypatch):
+    monkeypatch.setenv("ECHO_TOKEN", TOKEN)
+    with serving(with_token()) as url:
+        assert ask(url, token_env="ECHO_TOKEN").items.shape[1] == 5
+        with pytest.raises(PolicyError, match="401 Unauthorized.*name the environment variable.*token_env"):
+            ask(url)
+        monkeypatch.delenv("ECHO_TOKEN")
+        with pytest.raises(PolicyError, match="variable ECHO_TOKEN, .* is not set here.* export ECHO_TOKEN="):
+            ask(url, token_env="ECHO_TOKEN")
+
+
+@pytest.mark.parametrize(
+    "token", ["short", "two words here", "line\nbreak-in-it", "no-äscii-token", "x" * 5000]
+)
+def test_what_is_no_token(monkeypatch, token):
+    monkeypatch.setenv("ECHO_TOKEN", token)
+    with pytest.raises(PolicyError, match="holds no token that can be sent") as caught:
+        ask("http://127.0.0.1:1", token_env="ECHO_TOKEN")
+    assert token not in str(caught.value)
+
+
+def moved(self):
+    self.say(302, b"", Location=f"http://elsewhere/{TOKEN}")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda s: s.say(400, {"error": f"{'x' * 170}{TOKEN}"}),
+        lambda s: s.say(400, f"{'x' * 390}{TOKEN}".encode()),
+        lambda s: s.say(503, {"seen": s.headers["Authorization"]}),
+        lambda s: s.say(200, {"users": [TOKEN], "items": []}),
+        lambda s: s.say(200, TOKEN.encode()),
+        moved,
+    ],
+)
+def test_no_error_shows_a_token(monkeypatch, answer):
+    monkeypatch.setenv("ECHO_TOKEN", TOKEN)
+    handler = with_token(lambda self, asked, good: self.path == "/recommend" and (answer(self) or True))
+    with serving(handler) as url, pytest.raises(PolicyError) as caught:
+        ask(url, token_env="ECHO_TOKEN")
+    assert TOKEN[:6] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"url": f"http://me:{TOKEN}@x"}, {"url": f"ftp://me:{TOKEN}@x"}, {"url": f"http://[me:{TOKEN}@x"},
+        {"url": f"http://x?token={TOKEN}"}, {"url": f"http://x/#{TOKEN}"}, {"url": "http://x", "token_env": TOKEN},
+    ],
+)  # fmt: skip
+def test_a_token_in_the_study_is_refused_with_what_to_type(fields):
+    with pytest.raises(BadInput, match='export MY_SERVICE_TOKEN=.*token_env = "MY_SERVICE_TOKEN"') as caught:
+        Http(**fields)
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_missing_token_ends_a_study_before_it_starts_and_none_is_stored(tmp_path, monkeypatch):
+    import echodrift as ed
+
+    small = {"world.users": 40, "world.items": 60, "platform.warmup": 5, "platform.slate": 5}
+    monkeypatch.setenv("ECHO_TOKEN", TOKEN)
+    handler = with_token(lambda self, asked, good: asked.get("round") == 1 and (self.say(400, self.headers["Authorization"].encode()) or True))  # fmt: skip
+    with serving(handler) as url:
+        http = {"kind": "http", "url": url, "token_env": "ECHO_TOKEN", "retries": 0}
+        arms = [{"name": "pop", "policy": {"kind": "popularity"}}, {"name": "web", "policy": http}]
+        changes = small | {"arms": arms, "reference": "pop"}
+        result = ed.run("default", rounds=2, seeds=1, out=tmp_path / "x", set=changes)
+        assert "refuses: it answered 400" in result.failed["error"].iloc[0]
+        result.report()
+        monkeypatch.delenv("ECHO_TOKEN")
+        before = len(handler.calls)
+        with pytest.raises(BadInput, match="policy: the environment variable ECHO_TOKEN, .* is not set here"):
+            ed.run("default", rounds=2, seeds=1, out=tmp_path / "y", set=changes)
+        assert len(handler.calls) == before and not (tmp_path / "y").exists()
+        # A folder can be read and reported on without the token.
+        assert ed.Result(tmp_path / "x").study.arms[1].policy["token_env"] == "ECHO_TOKEN"
+    stored = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(stored) > 5 and not any(TOKEN.encode() in path.read_bytes() for path in stored)
+
+
+class Telling(Scripted):
+    """A service that tells its version."""
+
+    told: bytes
+    seen: list
+
+    def do_GET(self):
+        self.seen.append((self.path, self.headers["Authorization"]))
+        self.say(200 if self.told else 404, self.told)
+
+
+def telling(told):
+    return type("Handler", (Telling,), {"calls": [], "seen": [], "told": told, "fault": None})
+
+
+@pytest.mark.parametrize(
+    ("told", "version"),
+    [
+        (b'{"version": "2.1"}', "2.1"), (b"", None), (b'{"version": 2}', None), (b'{"version": ""}', None), (b"[]", None),
+        (b"{}", None), (b"<html>", None), (b"\xff", None), (b"[" * 100_000, None), (b'{"version": "a\\nb"}', None),
+        (b'{"version": "' + b"9" * 300 + b'"}', None), (b'{"version": "' + TOKEN.encode() + b'"}', None),
+    ],
+)  # fmt: skip
+def test_a_service_tells_its_version(told, version, monkeypatch):
+    monkeypatch.setenv("ECHO_TOKEN", TOKEN)
+    handler = telling(told)
+    with serving(handler) as url:
+        fields = {"kind": "http", "url": url, "token_env": "ECHO_TOKEN"}
+        assert service_version(fields) == version
+        assert handler.seen == [("/version", f"Bearer {TOKEN}")]
+        assert service_version({**fields, "version": "7"}) == "7" and len(handler.seen) == 1
+        monkeypatch.delenv("ECHO_TOKEN")
+        assert service_version(fields) is None
+    if version:
+        valid("Version", json.loads(told))
+
+
+def test_no_version_from_a_service_that_is_away_or_slow():
+    assert service_version({"url": "http://127.0.0.1:1"}) is None
+    enough = threading.Event()
+
+    def late(self):
+        enough.wait(30)
+        self.say(200, b'{"version": "2"}')
+
+    with serving(type("Handler", (Telling,), {"do_GET": late})) as url:
+        assert service_version({"url": url, "timeout": 0.2}) is None
+        enough.set()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import types
 
 import pytest
-from echodrift.scenarios.execution.progress import Lines, describe_duration
+from echodrift.scenarios.execution.progress import Bar, Lines, Progress, describe_duration, progress_display
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (40, "40 s"), (200, "3 min"), (9000, "2.5 h")])
@@ -38,3 +40,24 @@ def test_no_time_is_told_before_as_many_runs_are_done_as_run_at_a_time(
     now[0] = 80.0
     lines.round_done()
     assert lines.time_left() == ", about 16 min left at this pace"
+
+
+class Shell:
+    """What IPython returns in a terminal."""
+
+
+class NotebookShell(Shell):
+    kernel = None
+
+
+@pytest.mark.parametrize(
+    ("terminal", "shell", "display"),
+    [(True, None, Bar), (False, None, Progress), (False, Shell(), Progress), (False, NotebookShell(), Lines)],
+)
+def test_progress_is_shown_where_somebody_looks(monkeypatch, terminal, shell, display) -> None:
+    ipython = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", ipython if shell else None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert type(progress_display(None)) is display
+    assert type(progress_display(False)) is Progress
+    assert type(progress_display(True)) is (Bar if terminal else Lines)

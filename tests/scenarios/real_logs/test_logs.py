@@ -186,15 +186,52 @@ def test_item_files(tmp_path, name, encoding):
     np.testing.assert_allclose(found.genres.toarray(), [[0.5, 0.5], [0, 0], [0, 1]])
 
 
+# Rows as in MovieLens 100K: id, title, two dates, address, and 19 flags
+U_ITEM = """\
+1|Toy Story (1995)|01-Jan-1995||http://us.imdb.com/M/title-exact?Toy%20Story|0|0|0|1|1|1|0|0|0|0|0|0|0|0|0|0|0|0|0
+2|GoldenEye, Le (1995)|01-Jan-1995||http://us.imdb.com/M/title-exact?GoldenEye|0|1|1|0|0|0|0|0|0|0|0|0|0|0|0|0|1|0|0
+267|unknown||||1|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0
+3|Amélie|01-Jan-1995||http://us.imdb.com/M/title-exact?A|0|0|0|0|0|0|0|0|1|0|0|0|0|0|0|0|0|0|1
+"""
+U_GENRE = "unknown|0\n" + "".join(f"genre no. {place}|{place}\n" for place in range(1, 19)) + "\n"
+
+
+def genres_of(found):
+    return [[found.genre_names[t] for t in row.indices] for row in found.genres]
+
+
 def test_u_item_flags(tmp_path):
-    flags = ["0"] * 19
-    flags[1] = flags[8] = "1"
-    text = "|".join(["1", "Toy (1995)", "01-Jan-1995", "", "http://x", *flags]) + "\n"
-    found = read_items(
-        write(tmp_path, "u.item", text + text.replace("1|Toy", "2|Joy"), "latin-1"), ["1", "2"]
-    )
-    assert found.names == ["Toy (1995)", "Joy (1995)"] and found.genres.toarray()[0].sum() == 1
-    assert [found.genre_names[t] for t in found.genres[0].indices] == ["Action", "Drama"]
+    path = write(tmp_path, "u.item", U_ITEM, "latin-1")
+    found = read_items(path, ["1", "2", "267", "3"])
+    assert found.names == ["Toy Story (1995)", "GoldenEye, Le (1995)", "unknown", "Amélie"]
+    named = [
+        ["Animation", "Children's", "Comedy"],
+        ["Action", "Adventure", "Thriller"],
+        [],
+        ["Drama", "Western"],
+    ]
+    assert genres_of(found) == named
+    np.testing.assert_allclose(found.genres.sum(axis=1).ravel(), [[1, 1, 0, 1]])
+    assert "columns of 0 and 1: Action, Adventure, Animation, Children's, Comedy" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("beside", "last"),
+    [(U_GENRE, "genre no. 18"), (U_GENRE[:40], "Western"), ("Action\n", "Western"), (U_GENRE.replace("17", "16"), "Western")],
+)  # fmt: skip
+def test_u_genre_beside_u_item(tmp_path, beside, last):
+    write(tmp_path, "u.genre", beside, "latin-1")
+    found = read_items(write(tmp_path, "u.item", U_ITEM, "latin-1"), ["1", "2", "3"])
+    assert found.genre_names[-1] == last and len(found.genre_names) == 18
+
+
+def test_flags_under_a_header(tmp_path):
+    header = "movie id|movie title|release date|unknown|Action|Sci_Fi|Children's\n"
+    found = read_items(write(tmp_path, "u.item", header + "1|Up|x|0|1|0|1\n2|Me|x|1|0|0|0\n"), ["1", "2"])
+    assert found.names == ["Up", "Me"] and genres_of(found) == [["Action", "Children's"], []]
+    header = "movieId,title,genres,action,drama,comedy\n"
+    found = read_items(write(tmp_path, "m.csv", header + "1,Up,A|B,1,0,0\n2,Me,B,1,0,0\n"), ["1", "2"])
+    assert genres_of(found) == [["A", "B"], ["B"]]
 
 
 def test_items_that_the_file_lacks(tmp_path):
