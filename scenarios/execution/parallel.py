@@ -63,23 +63,34 @@ def resolve_jobs(jobs: int) -> int:
     return joblib.cpu_count()
 
 
+class Environment(dict[str, str]):
+    """Environment variables; what they hold, such as tokens, is not shown."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} variables>"
+
+
 class Parent(NamedTuple):
     """The process that started the workers."""
 
     pid: int
     path: tuple[str, ...]
     """Its `sys.path`. Workers outlive a study, and a user's policies may have moved to another folder since."""
+    environment: Environment = Environment()
+    """Its environment, in which tokens may have been set since, without the numbers of threads."""
 
     @classmethod
     def current(cls) -> Parent:
         """Return this process."""
-        return cls(os.getpid(), tuple(sys.path))
+        variables = {name: value for name, value in os.environ.items() if name not in THREADS}
+        return cls(os.getpid(), tuple(sys.path), Environment(variables))
 
     def prepare_worker(self) -> None:
-        """Make this process a worker of the parent: leave Ctrl-C to it, use its module path, exit when it is gone."""
+        """Make this process a worker of the parent: leave Ctrl-C to it, use its paths and variables, exit when it is gone."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.exit_if_gone()
         sys.path[:] = self.path
+        os.environ.update(self.environment)
 
     def exit_if_gone(self) -> None:
         """Exit when the parent is gone, because nobody is left to receive a result or an error."""
