@@ -507,6 +507,21 @@ def test_a_missing_token_ends_a_study_before_it_starts_and_none_is_stored(tmp_pa
     assert len(stored) > 5 and not any(TOKEN.encode() in path.read_bytes() for path in stored)
 
 
+@pytest.mark.slow
+def test_a_token_that_is_set_later_reaches_processes_that_run_already(tmp_path, monkeypatch):
+    import echodrift as ed
+
+    small = {"world.users": 40, "world.items": 60, "platform.warmup": 5, "platform.slate": 5}
+    with serving(with_token()) as url:
+        http = {"kind": "http", "url": url, "retries": 0}
+        for token, failed in ((None, 2), (TOKEN, 0), ("another-token", 2)):
+            if token:
+                monkeypatch.setenv("ECHO_TOKEN", token)
+                http["token_env"] = "ECHO_TOKEN"
+            changes = small | {"arms": [{"name": "web", "policy": http}], "reference": "web"}
+            assert len(ed.run("default", rounds=2, seeds=2, jobs=2, set=changes).failed) == failed
+
+
 class Telling(Scripted):
     """A service that tells its version."""
 
