@@ -24,6 +24,26 @@ def short(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+_TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+"""Control sequences of terminals: colors, moves of the cursor, titles of the window."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters except tab and newline, and those that change the direction of text."""
+_NOT_UNICODE = re.compile("[\ud800-\udfff\ufffe\uffff]")
+
+
+def clean(text: str, most: int = 1_000) -> str:
+    """Return text of others so that it can be stored and shown anywhere, cut to about `most` characters.
+
+    Control characters are removed, and what UTF-8 and XML cannot represent is replaced. Of a longer text, the
+    first two thirds and the end are kept, with the number of characters left out in between.
+    """
+    text = _NOT_UNICODE.sub("\ufffd", _CONTROL.sub("", _TERMINAL.sub("", text)))
+    if len(text) <= most:
+        return text
+    head, tail = most - most // 3, most // 3
+    return f"{text[:head]} … ({len(text) - most:,} characters left out) … {text[-tail:]}"
+
+
 def toml(value: Any) -> str:
     """Return a value as TOML on one line; None, which TOML does not have, is "nothing"."""
     if value is None:

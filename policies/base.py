@@ -214,6 +214,12 @@ class Reranker(Component, ABC):
         """Whether it weighs scores; False where only the order of the candidates counts."""
         return True
 
+    def check_world(self, topics: int, providers: int | None) -> None:
+        """Raise BadInput if its settings do not fit a generated world, before anything runs.
+
+        topics, providers: how many there are; None if providers enter during a run.
+        """
+
     @property
     def rescores(self) -> bool:
         """Whether it only assigns new scores: then it returns as many items as the next reranker wants.

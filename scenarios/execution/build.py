@@ -17,12 +17,13 @@ from ...agents.users import Users
 from ...agents.world import World
 from ...analysis.recording.recorder import Recorder
 from ...complaints import mistakes
-from ...errors import BadInput
+from ...errors import BadInput, KeyPath, Mistake
 from ...machine import blas_on_one_thread
 from ...policies.base import LogTransform
 from ...policies.interactions import Interactions
 from ...policies.registry import build_log_transform, build_policy, build_reranker
 from ...sim import checkpoint
+from ...sim.learning import NO_CREATORS
 from ...sim.loop import Simulation
 from ...sim.platform import Platform
 from ...sim.recommender import REFERENCE_ARMS, NoRecommender, PolicyRecommender, Recommender
@@ -116,14 +117,37 @@ def check_study(study: Study) -> list[str]:
 
     Returns notes about the files: their sizes, and what was left out or merged.
     """
-    for arm in study.arms:
+    for place, arm in enumerate(study.arms):
         build_recommender(arm)
-        arm_platform(study, arm)
+        platform = arm_platform(study, arm)
+        if isinstance(study.world, WorldConfig):
+            _check_arm_in_world(study.world, arm, place, platform)
     slate = widest_slate(study)
     if isinstance(study.world, WorldConfig):
         check_world(study.world, study.behavior, slate, study.rounds)
         return []
     return check_log(study.world, slate)
+
+
+def _check_arm_in_world(world: WorldConfig, arm: Arm, place: int, platform: Platform) -> None:
+    """Raise BadInput for settings of an arm that do not fit a generated world."""
+    if platform.learn_from == "organic" and world.creators is not None:
+        key = ("platform", "learn_from")
+        raise BadInput(
+            Mistake(NO_CREATORS, ("arms", place, *key), (key, ("arms", place, *key), ("world", "creators")))
+        )
+    providers = world.providers if world.creators is None or not world.creators.entry else None
+    lists: list[tuple[KeyPath, list[dict[str, Any]]]] = [(("rerank",), arm.rerank)]
+    lists += [(("switch", i, "rerank"), switch.rerank or []) for i, switch in enumerate(arm.switch)]
+    for path, specs in lists:
+        for number, spec in enumerate(specs):
+            try:
+                build_reranker(spec).check_world(world.topics, providers)
+            except BadInput as error:
+                where: KeyPath = ("arms", place, *path, number)
+                raise BadInput(
+                    Mistake(str(error), where, (where, ("world", "topics"), ("world", "providers")))
+                ) from None
 
 
 def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, list[str]]:
