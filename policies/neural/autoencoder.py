@@ -40,7 +40,7 @@ class Autoencoder(NeuralPolicy):
     class Config(NeuralPolicy.Config):
         likelihood: Literal["multinomial", "logistic", "gaussian"] = "multinomial"
         """Likelihood of a user's takes: one softmax over items, independent Bernoulli variables, or Gaussian."""
-        missing_weight: float = Field(default=0.1, ge=0)
+        missing_weight: float = Field(default=0.1, ge=0, le=1e6)
         """gaussian: weight of a pair that was never taken, against 1 for one that was."""
         binary: bool = True
         """Use whether a pair was taken, not how often."""

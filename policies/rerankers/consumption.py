@@ -83,9 +83,9 @@ class Consumption(FromCandidates):
 
     config: Config
 
-    def check_world(self, topics: int, providers: int | None) -> None:
+    def check_world(self, topics: int | None, providers: int | None) -> None:
         """Refuse a list of success chances that is not one per topic."""
-        if isinstance(self.config.success, list) and len(self.config.success) != topics:
+        if topics and isinstance(self.config.success, list) and len(self.config.success) != topics:
             raise BadInput(self._mismatch(topics))
 
     def _mismatch(self, topics: int) -> str:

@@ -16,7 +16,7 @@ from ..base import Ranking, State
 from ..interactions import IntArray, Observation
 from .calibrated import rank_weights
 from .candidates import CandidatesConfig, FromCandidates, select
-from .item_groups import LEVELS, Groups, item_groups
+from .item_groups import LEVELS, NO_PROVIDERS, Groups, item_groups
 from .relevance import Scale, scaled
 
 
@@ -104,14 +104,16 @@ class ExposureFair(FromCandidates):
         owed[here] = self._owed[there]
         return owed * 2.0 ** (-max(round - self._round, 0) / self.config.half_life)
 
-    def check_world(self, topics: int, providers: int | None) -> None:
-        """Refuse a list of shares that is not one per group."""
+    def check_world(self, topics: int | None, providers: int | None) -> None:
+        """Refuse a list of shares that is not one per group, and groups that the platform does not know."""
         shares, groups = self.config.shares, self.config.groups
+        if groups == "providers" and providers == 0:
+            raise BadInput(f"exposure_fair: {NO_PROVIDERS}")
         of_providers = groups in ("auto", "providers")
         if shares and of_providers and providers is None:
             raise BadInput(
-                "exposure_fair: shares of providers are not known while providers enter (creators.entry > 0): use "
-                'target, or groups = "topics" or "popularity"'
+                "exposure_fair: shares needs a number for every provider, but how many there are is known in a run "
+                'only. Use target, or groups = "topics" or "popularity"'
             )
         wanted = providers if of_providers else topics if groups == "topics" else len(LEVELS)
         if shares and wanted is not None and len(shares) != wanted:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,37 +118,57 @@ def check_study(study: Study) -> list[str]:
 
     Returns notes about the files: their sizes, and what was left out or merged.
     """
-    for place, arm in enumerate(study.arms):
+    for arm in study.arms:
         build_recommender(arm)
-        platform = arm_platform(study, arm)
-        if isinstance(study.world, WorldConfig):
-            _check_arm_in_world(study.world, arm, place, platform)
-    slate = widest_slate(study)
-    if isinstance(study.world, WorldConfig):
-        check_world(study.world, study.behavior, slate, study.rounds)
-        return []
-    return check_log(study.world, slate)
+        arm_platform(study, arm)
+    slate, world = widest_slate(study), study.world
+    notes: list[str] = []
+    if isinstance(world, WorldConfig):
+        check_world(world, study.behavior, slate, study.rounds)
+        topics, providers = world.topics, world.providers if world.items > 1 else 0
+        if world.creators is not None and world.creators.entry:
+            providers = None
+    else:
+        notes, knows_providers = check_log(world, slate)
+        topics, providers = None, None if knows_providers else 0
+    for place in range(len(study.arms)):
+        _check_arm_in_world(study, place, topics, providers)
+    return notes
 
 
-def _check_arm_in_world(world: WorldConfig, arm: Arm, place: int, platform: Platform) -> None:
-    """Raise BadInput for settings of an arm that do not fit a generated world."""
-    if platform.learn_from == "organic" and world.creators is not None:
-        key = ("platform", "learn_from")
-        raise BadInput(
-            Mistake(NO_CREATORS, ("arms", place, *key), (key, ("arms", place, *key), ("world", "creators")))
-        )
-    providers = world.providers if world.creators is None or not world.creators.entry else None
-    lists: list[tuple[KeyPath, list[dict[str, Any]]]] = [(("rerank",), arm.rerank)]
-    lists += [(("switch", i, "rerank"), switch.rerank or []) for i, switch in enumerate(arm.switch)]
-    for path, specs in lists:
-        for number, spec in enumerate(specs):
-            try:
-                build_reranker(spec).check_world(world.topics, providers)
-            except BadInput as error:
-                where: KeyPath = ("arms", place, *path, number)
-                raise BadInput(
-                    Mistake(str(error), where, (where, ("world", "topics"), ("world", "providers")))
-                ) from None
+def _check_arm_in_world(study: Study, place: int, topics: int | None, providers: int | None) -> None:
+    """Raise BadInput for settings of an arm that do not fit the world or the platform."""
+    arm = study.arms[place]
+    platform = arm_platform(study, arm)
+    if platform.learn_from == "organic" and getattr(study.world, "creators", None) is not None:
+        raise BadInput(_about_platform(place, "learn_from", NO_CREATORS, ("world", "creators")))
+    reranks, transforms = list(_specs(arm, "rerank")), [*_specs(arm, "transform"), *_specs(arm, "purge")]
+    for path, spec in reranks:
+        try:
+            build_reranker(spec).check_world(topics, providers)
+        except BadInput as error:
+            where: KeyPath = ("arms", place, *path)
+            raise BadInput(Mistake(str(error), where, (where, ("world",)))) from None
+    for path, spec in transforms:
+        if not platform.keep_exposures and build_log_transform(spec).reads_slates:
+            text = f"must be at least 1 for {spec['kind']}, which reads the slates that were shown"
+            raise BadInput(_about_platform(place, "keep_exposures", text, ("arms", place, *path)))
+
+
+def _about_platform(place: int, field: str, text: str, *others: KeyPath) -> Mistake:
+    """Return a mistake at a field of an arm's platform, which the study's platform or others may have caused."""
+    path = ("arms", place, "platform", field)
+    return Mistake(text, path, (path, ("platform", field), *others))
+
+
+def _specs(
+    arm: Arm, part: Literal["rerank", "transform", "purge"]
+) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """Yield (path in the arm, spec) of the rerankers or log transforms of an arm and of its switches."""
+    yield from (((part, number), spec) for number, spec in enumerate(getattr(arm, part, [])))
+    for place, switch in enumerate(arm.switch):
+        specs = getattr(switch, part) or []
+        yield from ((("switch", place, part, number), spec) for number, spec in enumerate(specs))
 
 
 def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, list[str]]:
@@ -207,10 +228,10 @@ def _infer_once(config: str, match: float):
     return infer_twin(LogConfig.model_validate_json(config), Behavior(match=match))
 
 
-def check_log(config: LogConfig, slate: int) -> list[str]:
+def check_log(config: LogConfig, slate: int) -> tuple[list[str], bool]:
     """Raise BadInput for files of a log that cannot be used, and for a slate longer than its catalog.
 
-    Returns the size of the log after its filters, and the notes of its files.
+    Returns the size of the log after its filters with the notes of its files, and whether they name providers.
     """
     from ..real_logs.logs import read_log
     from ..real_logs.metadata import read_items, read_tags, read_ties
@@ -218,8 +239,11 @@ def check_log(config: LogConfig, slate: int) -> list[str]:
     log = read_log(config)
     size = f"{len(log.users):,} users, {len(log.items):,} items, {len(log.user):,} interactions"
     notes = [f"{config.log}: {size} after its filters.", *log.notes]
+    has_providers = False
     if config.items is not None:
-        notes += read_items(config.items, log.items, config.item_column).notes
+        found = read_items(config.items, log.items, config.item_column)
+        notes += found.notes
+        has_providers = found.provider is not None
     if config.tags is not None:
         notes += read_tags(config.tags, log.items, config.item_column)[2]
     if config.social is not None:
@@ -230,7 +254,7 @@ def check_log(config: LogConfig, slate: int) -> list[str]:
             f"its filters. Set platform.slate to at most {len(log.items)}.",
             about=["platform.slate", "world.log", "world.min_rating", "world.user_core", "world.item_core"],
         )
-    return notes
+    return notes, has_providers
 
 
 def arm_platform(study: Study, arm: Arm) -> Platform:
