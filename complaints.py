@@ -54,6 +54,8 @@ def _mistake(path: KeyPath, details: list[Any], model: type[BaseModel], source: 
         for detail in details
         for field in getattr(detail.get("ctx", {}).get("error"), "about", ())
     ]
+    if details[0]["type"] == "json_invalid":
+        about = [()]  # It is about the whole study, whose file or option is to be named.
     is_missing = any(detail["type"] in ("missing", "union_tag_not_found") for detail in details)
     return Mistake(_joined(texts, details[0]), path, tuple(about), is_missing, source)
 

@@ -41,6 +41,8 @@ def _plain(value: Any, where: str) -> Any:
     to_list = getattr(value, "tolist", None)
     if to_list is not None:
         value = to_list()
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise BadInput(f"{where} is a whole number beyond 64 bits, more than TOML allows")
     if isinstance(value, bool | int | float):
         return value
     if isinstance(value, str | Path):

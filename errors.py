@@ -12,6 +12,8 @@ from .wording import clean, format_key
 
 Key = str | Sequence[str | int]
 """A key of a study: its path, or a dotted text if the path has names only."""
+MOST_SHOWN = 50
+"""Mistakes that the text of a `BadInput` lists; the rest are counted."""
 KeyPath = tuple[str | int, ...]
 """Names and list indices that lead from a study, or from a part of it, to a value."""
 
@@ -58,7 +60,8 @@ class Mistake:
     """The option or file that it was traced to; printed before the key."""
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.source, format_key(self.path), self.text) if part)
+        parts = (clean(self.source), clean(format_key(self.path)), clean(self.text, 4_000))
+        return ": ".join(part for part in parts if part)
 
     def inside(self, *path: str | int) -> Mistake:
         """Return the mistake with its keys prefixed by the path of the part in which it was found."""
@@ -83,7 +86,10 @@ class BadInput(EchodriftError):
         self.mistakes = tuple(
             Mistake(each, about=paths) if isinstance(each, str) else each for each in mistakes
         )
-        super().__init__("\n".join(map(str, self.mistakes)))
+        lines = [str(mistake) for mistake in self.mistakes[:MOST_SHOWN]]
+        if len(self.mistakes) > MOST_SHOWN:
+            lines.append(f"… and {len(self.mistakes) - MOST_SHOWN:,} more")
+        super().__init__("\n".join(lines))
 
     def inside(self, *path: str | int) -> BadInput:
         """Return the error with its keys prefixed by the path of the part in which it was found."""

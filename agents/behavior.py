@@ -9,19 +9,22 @@ from pydantic import Field, model_validator
 from ..config import Config
 from ..errors import WrongFields
 
+MOST = 1e6
+"""Largest value of settings without a bound of their own: beyond it, float32 numbers would overflow."""
+
 
 class Behavior(Config):
     """The human side of the loop. Values and noise are in units of the standard Gumbel."""
 
-    match: float = Field(default=6.0, ge=0)
+    match: float = Field(default=6.0, ge=0, le=MOST)
     """Weight of ⟨taste, item topics⟩ in the value of an item."""
-    outside: float = Field(default=4.0)
+    outside: float = Field(default=4.0, ge=-MOST, le=MOST)
     """v_0: value of taking nothing. A visit takes items whose value plus noise beats it."""
-    outside_sd: float = Field(default=0.5, ge=0)
+    outside_sd: float = Field(default=0.5, ge=0, le=MOST)
     """Spread of v_0 over users."""
-    attention: float = Field(default=0.85, gt=0)
+    attention: float = Field(default=0.85, gt=0, le=MOST)
     """Cascade: probability of continuing from one rank to the next (at most 1). Power: exponent of r^−η."""
-    attention_sd: float = Field(default=0.05, ge=0)
+    attention_sd: float = Field(default=0.05, ge=0, le=MOST)
     """Spread of attention over users (clipped to its range)."""
     examination: Literal["cascade", "power"] = "cascade"
     """P(rank r is reached) = attention^(r−1) (cascade) or r^−attention (power)."""
@@ -31,7 +34,7 @@ class Behavior(Config):
     """A user's appetite is uniform on appetite ± spread, at least 1."""
     activity: float = Field(default=0.5, ge=0.02, le=1)
     """Probability that a user visits in a round."""
-    activity_sd: float = Field(default=0.15, ge=0)
+    activity_sd: float = Field(default=0.15, ge=0, le=MOST)
     """Spread of activity over users (clipped to [0.02, 1])."""
     organic: float = Field(default=0.1, ge=0, le=1)
     """Share of visits that bypass the recommender's slate."""
@@ -45,11 +48,11 @@ class Behavior(Config):
     """ρ₋: an unsatisfied visit moves the shares away from its taste, bounded so that no share turns negative."""
     movement: float = Field(default=0.01, ge=0, lt=1)
     """δ: a taste moves toward each item taken with it, a ← (1 − δ)a + δx."""
-    fatigue: float = Field(default=0.0, ge=0)
+    fatigue: float = Field(default=0.0, ge=0, le=MOST)
     """Loss of value per unit of recent exposure to the item's topics."""
     fatigue_recovery: float = Field(default=0.2, gt=0, le=1)
     """Share of fatigue that a round of rest removes."""
-    social: float = Field(default=0.0, ge=0)
+    social: float = Field(default=0.0, ge=0, le=MOST)
     """Value added when all (influence-weighted) friends took the item recently."""
     word_of_mouth: float = Field(default=0.0, ge=0, le=1)
     """Probability per visit of also taking an item that a friend took recently, whatever the visit's taste."""

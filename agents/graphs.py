@@ -68,6 +68,8 @@ def _block_model(config: StochasticBlock, community, rng):
     outside = config.degree * (1 - within) / max(n - sizes.mean(), 1)
     probability = np.full((sizes.size, sizes.size), min(1.0, outside))
     np.fill_diagonal(probability, np.minimum(1.0, inside))
+    # networkx divides by log(1 - p), which is 0 for the smallest.
+    probability[probability < 1e-15] = 0.0
     graph = nx.stochastic_block_model(sizes.astype(int).tolist(), probability.tolist(), seed=rng, sparse=True)
     edges = np.array(graph.edges, dtype=np.int64).reshape(-1, 2)
     order = np.concatenate(members).astype(np.int32)

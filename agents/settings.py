@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ..config import Config
 from ..errors import KeyPath, WrongFields
+from .behavior import MOST
 
 
 class WattsStrogatz(Config):
@@ -42,7 +43,7 @@ class StochasticBlock(Config):
     """Stochastic block model over the communities (Holland et al. 1983)."""
 
     kind: Literal["stochastic_block"] = "stochastic_block"
-    degree: float = Field(default=10, gt=0)
+    degree: float = Field(default=10, gt=0, le=MOST)
     """Mean friends per user."""
     within: float = Field(default=0.8, ge=0, le=1)
     """Share of ties that stay inside the community."""
@@ -79,19 +80,19 @@ class Group(Config):
     """Part of the users."""
     taste_shares: list[float] | None = None
     """As `world.taste_shares`, with at most as many tastes."""
-    topic_skew: float | None = Field(default=None)
+    topic_skew: float | None = Field(default=None, ge=-50, le=50)
     """As `world.topic_skew`, for this group's tastes; 0 = all topics equal, below 0 = rare topics first."""
     homophily: float | None = Field(default=None, ge=0, le=1)
     """As `world.homophily`."""
-    quality_weight: float = Field(default=1.0)
+    quality_weight: float = Field(default=1.0, ge=-MOST, le=MOST)
     """Weight of item quality in the value of an item; below 1 for groups that prefer niche items."""
     activity: float | None = Field(default=None, ge=0.02, le=1)
     """As `behavior.activity`."""
-    attention: float | None = Field(default=None, gt=0)
+    attention: float | None = Field(default=None, gt=0, le=MOST)
     """As `behavior.attention`."""
     appetite: int | None = Field(default=None, ge=1, le=32)
     """As `behavior.appetite`."""
-    outside: float | None = None
+    outside: float | None = Field(default=None, ge=-MOST, le=MOST)
     """As `behavior.outside`."""
 
 
@@ -110,7 +111,7 @@ class CreatorConfig(Config):
     """A provider starves in a round if all its items together get fewer slots (or takes) than this."""
     patience: int = Field(default=10, ge=1)
     """Consecutive rounds of starving after which a provider stops for good; its items stay."""
-    entry: float = Field(default=0.5, ge=0)
+    entry: float = Field(default=0.5, ge=0, le=MOST)
     """New providers per round (mean of a Poisson); each brings at least one item."""
     imitation: float = Field(default=0.0, ge=0, le=1)
     """Weight of the topics that lately got exposure from any provider, against π, in a new provider's home topic."""
@@ -128,43 +129,43 @@ class WorldConfig(Config):
     """Number of users."""
     items: int = Field(default=2000, ge=1, le=10_000_000)
     """Size of the round-0 catalog."""
-    topics: int = Field(default=24, ge=1)
+    topics: int = Field(default=24, ge=1, le=10_000)
     """Number of topics."""
-    topic_skew: float = Field(default=1.0, ge=0)
+    topic_skew: float = Field(default=1.0, ge=0, le=50)
     """Topic t has weight π_t ∝ t^−topic_skew in the catalog and in tastes."""
     blend: float = Field(default=0.2, ge=0, le=1)
     """Part of an item's topic mixture that is not its primary topic."""
-    quality_sd: float = Field(default=1.0, ge=0)
+    quality_sd: float = Field(default=1.0, ge=0, le=MOST)
     """Spread of item quality."""
-    providers: int = Field(default=200, ge=1)
+    providers: int = Field(default=200, ge=1, le=10_000_000)
     """Number of providers; the number of items per provider has a heavy tail."""
     tag_noise: float = Field(default=0.1, ge=0, le=1)
     """Probability that the tag that the platform observes for an item names a wrong topic."""
-    idiosyncrasy: float = Field(default=0.5, ge=0)
+    idiosyncrasy: float = Field(default=0.5, ge=0, le=MOST)
     """Standard deviation of the fixed user-item effect outside any low-rank structure."""
     taste_shares: list[float] | Literal["dirichlet"] = [0.6, 0.3, 0.1]
     """Shares of a user's tastes, largest first (normalized to 1), or "dirichlet": drawn from a Dirichlet and sorted."""
     tastes: int = Field(default=3, ge=1, le=16)
     """Number of tastes, if the shares are drawn."""
-    taste_concentration: float = Field(default=1.0, gt=0)
+    taste_concentration: float = Field(default=1.0, gt=0, le=MOST)
     """Concentration parameter of that Dirichlet."""
     taste_focus: float = Field(default=0.85, gt=0, le=1)
     """Weight of a taste's own topic; the rest is a Dirichlet draw over all topics."""
-    communities: int = Field(default=8, ge=1)
+    communities: int = Field(default=8, ge=1, le=10_000_000)
     """Number of communities of equal expected size."""
-    community_focus: float = Field(default=0.3, gt=0)
+    community_focus: float = Field(default=0.3, gt=0, le=MOST)
     """Dirichlet concentration (times topics × π) of a community's topics; small = communities differ more."""
     homophily: float = Field(default=0.7, ge=0, le=1)
     """Probability that a taste's topic is drawn from the user's community instead of from π."""
     graph: GraphConfig = WattsStrogatz()
     """The social graph; with Watts–Strogatz most ties are inside communities (neighbors on the ring)."""
-    influence_spread: float = Field(default=0.5, ge=0)
+    influence_spread: float = Field(default=0.5, ge=0, le=10)
     """Standard deviation of the logarithm of influence over ties; 0 = all friends count equally."""
     groups: list[Group] = []
     """Populations mixed by share; empty = one population."""
-    arrivals: float = Field(default=0.0, ge=0)
+    arrivals: float = Field(default=0.0, ge=0, le=MOST)
     """New items per round (mean of a Poisson)."""
-    retirements: Literal["match"] | float = "match"
+    retirements: Literal["match"] | Annotated[float, Field(ge=0, le=MOST)] = "match"
     """Items that retire per round: as many as arrive ("match"), or the mean of a Poisson."""
     retire: Literal["oldest", "random"] = "oldest"
     """Which items retire."""
@@ -194,8 +195,9 @@ class WorldConfig(Config):
         own += [(("groups", i, "taste_shares"), group.taste_shares) for i, group in enumerate(self.groups)]
         for path, shares in own:
             if isinstance(shares, list):
-                if not shares or min(shares) <= 0:
-                    raise WrongFields("taste_shares must be a list of positive numbers, largest first", path)
+                if not shares or min(shares) <= 0 or max(shares) > MOST:
+                    text = f"taste_shares must be a list of positive numbers up to {MOST:g}, largest first"
+                    raise WrongFields(text, path)
                 if sorted(shares, reverse=True) != shares:
                     text = "taste_shares must be in descending order: dominant first, minority last"
                     raise WrongFields(text, path)
@@ -205,6 +207,4 @@ class WorldConfig(Config):
         if self.taste_shares == "dirichlet" and self.tastes > self.topics:
             text = f"tastes = {self.tastes} needs at least as many topics (topics = {self.topics})"
             raise WrongFields(text, "taste_shares", "tastes", "topics")
-        if isinstance(self.retirements, float) and self.retirements < 0:
-            raise WrongFields("retirements must be 0 or more items per round", "retirements")
         return self

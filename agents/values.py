@@ -11,6 +11,8 @@ from .world import World
 
 NICHE = 0.8
 """Part of the round-0 catalog, least demanded first, that counts as niche."""
+MAX_EXPONENT = np.float32(80)
+"""A newborn item may be worth so much more than the whole catalog that its odds overflow: they are cut off here."""
 _CELLS = 2_000_000
 """Maximum number of values (users × tastes × items) in memory while demand is summed."""
 
@@ -74,7 +76,9 @@ def fill_demand_and_target(world: World) -> None:
         people.target[users] = wanted @ items.topics[:catalog]
         for born in range(catalog, total, NEWBORN_BLOCK):
             last = min(born + NEWBORN_BLOCK, total)
-            odds = np.exp(item_values(world, users, last, start=True, first=born) - top)
+            odds = np.exp(
+                np.minimum(item_values(world, users, last, start=True, first=born) - top, MAX_EXPONENT)
+            )
             later = np.einsum("uk,ukn->un", weights, odds)
             # Added user by user, whatever the shape; `sum` may change the order.
             demand[born:last] += later.cumsum(axis=0, dtype=np.float64)[-1]
@@ -98,7 +102,7 @@ def fill_newborn_demand(world: World, normalizer: NDArray[np.float64], first: in
         base = people.quality_weight[users, None] * items.quality[None, first:last]
         if world.idiosyncrasy:
             base = base + world.idiosyncrasies_between(users, first, last)
-        odds = np.exp(values + base[:, None, :] - normalizer[users][:, :, None])
+        odds = np.exp(np.minimum(values + base[:, None, :] - normalizer[users][:, :, None], MAX_EXPONENT))
         demand += np.einsum("uk,ukn->n", people.shares_start[users].astype(np.float64), odds)
     items.demand[first:last] = demand
     items.niche[first:last] = demand < np.quantile(items.demand[: items.catalog], NICHE)

@@ -219,6 +219,13 @@ class Reranker(Component, ABC):
         """Whether it weighs scores; False where only the order of the candidates counts."""
         return True
 
+    def check_world(self, topics: int | None, providers: int | None) -> None:
+        """Raise BadInput if its settings do not fit a world, before anything runs.
+
+        topics, providers: how many there are; None if that is known in a run only; 0 providers: the platform does
+        not know who made an item.
+        """
+
     @property
     def rescores(self) -> bool:
         """Whether it only assigns new scores: then it returns as many items as the next reranker wants.
@@ -256,6 +263,11 @@ class LogTransform(Component, ABC):
 
     Only `seen.log` changes, and it stays in time order; rankings still see the log as it is.
     """
+
+    @property
+    def reads_slates(self) -> bool:
+        """Whether it needs the slates that were shown, `seen.exposures`."""
+        return False
 
     @property
     def weighs(self) -> bool:

@@ -41,7 +41,7 @@ class Content(FactorPolicy):
     class Config(BaseConfig):
         window: int | None = Field(default=None, ge=1)
         """Profile and popularity from the last so many rounds only; all time when omitted."""
-        half_life: float | None = Field(default=None, gt=0)
+        half_life: float | None = Field(default=None, ge=0.001)
         """Rounds after which an entry counts half in the profile; no decay when omitted."""
         popularity: float = Field(default=0.05, ge=0, le=1)
         """Weight of the popularity prior, against a topic match of 0 to 1."""

@@ -16,6 +16,10 @@ from .streams import Streams
 
 MAX_EXTRA_PASSES = 1000
 """Maximum number of passes of extra organic visits per round that bring the organic log to the size of the arm's."""
+NO_CREATORS = (
+    '"organic" cannot be used with world.creators: what providers make differs between the worlds, so an organic log '
+    'would name items that the arm does not have. Use "all" or "warmup", or remove [world.creators].'
+)
 _COLUMNS = ("user", "item", "round", "rank", "source", "weight")
 
 
@@ -107,11 +111,7 @@ class OrganicLog(LearningLog):
     def __init__(self, own: InteractionLog, paired: PairedSimulation) -> None:
         super().__init__(own)
         if paired.world.creators is not None:
-            raise BadInput(
-                'platform.learn_from = "organic" cannot be used with world.creators: what providers make differs '
-                'between the worlds, so an organic log would name items that the arm does not have. Use "all" or '
-                '"warmup", or remove [world.creators].'
-            )
+            raise BadInput(f"platform.learn_from: {NO_CREATORS}")
         self._paired = paired
         self._log = InteractionLog()
         start = own.view()

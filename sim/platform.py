@@ -17,7 +17,7 @@ class Platform(Config):
 
     slate: int = Field(default=10, ge=1, le=MAX_SLATE)
     """Items shown in a visit."""
-    warmup: int = Field(default=15, ge=0)
+    warmup: int = Field(default=15, ge=0, le=1_000_000)
     """Organic rounds before round 0 that give the platform its first log (a real log replaces them)."""
     retrain_every: int = Field(default=5, ge=1)
     """Rounds between refits."""

@@ -68,6 +68,12 @@ class Schedule:
         self._draw = uniforms(key, 0, np.arange(len(users), dtype=np.int32), 1)[:, 0]
         self._among = {switch.among: members(users, switch.among) for switch in self.switches}
 
+    @property
+    def remarks(self) -> list[str]:
+        """Warnings about switches that reach nobody: a small group may have no users in the world of a seed."""
+        empty = [among for among, found in self._among.items() if not found.any()]
+        return [f"warning: a switch changes nothing, since no user is in {among}" for among in empty]
+
     def users_reached(self, switch: Switch, round: int) -> NDArray[np.bool_]:
         """Return (users,): true for the users that a switch reaches in a round."""
         if not switch.is_on(round):
@@ -118,9 +124,8 @@ def members(users: Users, among: str | None) -> NDArray[np.bool_]:
         return np.ones(len(users), bool)
     kind, _, name = among.partition("=")
     if kind == "group":
-        mask = users.group == users.group_names.index(name)
-    else:
-        mask = users.community == int(name)
+        return users.group == users.group_names.index(name)
+    mask = users.community == int(name)
     if not mask.any():
         last = int(users.community.max())
         raise BadInput(f"switch.users: no user is in {among}; communities are 0 to {last}")

@@ -50,7 +50,8 @@ class Switching(Recommender):
 
     @property
     def remarks(self) -> list[str]:
-        return list(dict.fromkeys(text for each in self.variants.values() for text in each.remarks))
+        of_models = (text for each in self.variants.values() for text in each.remarks)
+        return list(dict.fromkeys([*self.schedule.remarks, *of_models]))
 
     def serves(self, round, users) -> NDArray[np.bool_]:
         served = self.schedule.values_by_user("recommend", 1, round)[users] == 1

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...agents.values import item_values
+from ...agents.values import MAX_EXPONENT, item_values
 from ...bits import is_set
 from .base import Column, Round, Setup, SplitMeasure, Terms
 from .panel import EVERY, UserPanel
@@ -59,7 +59,8 @@ def rank_by_demand(setup: Setup, users: NDArray[np.int32], total: int) -> NDArra
     for start in range(0, users.size, 16):
         part = users[start : start + 16]
         values = item_values(world, part, total, start=True)
-        odds = np.exp(values - values[:, :, : world.items.catalog].max(axis=2, keepdims=True))
+        above = values - values[:, :, : world.items.catalog].max(axis=2, keepdims=True)
+        odds = np.exp(np.minimum(above, MAX_EXPONENT))
         # Each taste is normalized over the round-0 catalog, so that newborn items never change the order.
         weights = world.users.shares_start[part] / odds[:, :, : world.items.catalog].sum(axis=2)
         demand = np.einsum("uk,ukn->un", weights, odds)

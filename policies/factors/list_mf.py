@@ -84,7 +84,7 @@ class ListMF(FactorPolicy):
         """k: how many items a person takes from it at most."""
         values: Values = "bernoulli"
         """Worth of an item of the wanted topic: bernoulli, uniform, exponential or pareto."""
-        success: float = Field(default=0.2, gt=0, lt=1)
+        success: float = Field(default=0.2, ge=1e-6, lt=1)
         """bernoulli: the probability that one such item satisfies."""
         tail: float = Field(default=3.0, gt=1)
         """pareto: the exponent; the lower, the heavier the tail."""

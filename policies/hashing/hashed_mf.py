@@ -65,7 +65,7 @@ class HashedMF(FactorPolicy):
         """Which ids use the table, admission and expiry; the other side is exact, without filters."""
         slots: int | None = Field(default=None, ge=1, le=2**30)
         """hash, quotient_remainder: M, for each of users and items; not together with `load`."""
-        load: float | None = Field(default=None, gt=0, le=1e6)
+        load: float | None = Field(default=None, ge=0.001, le=1e6)
         """hash, quotient_remainder: n/M, ids known at the first fit per slot; 1 when `slots` is omitted too."""
         admission: Admission = "none"
         """Which ids get a row: all; from `threshold` occurrences; or with a probability that rises with them."""

@@ -40,7 +40,7 @@ class Autoencoder(NeuralPolicy):
     class Config(NeuralPolicy.Config):
         likelihood: Literal["multinomial", "logistic", "gaussian"] = "multinomial"
         """Likelihood of a user's takes: one softmax over items, independent Bernoulli variables, or Gaussian."""
-        missing_weight: float = Field(default=0.1, ge=0)
+        missing_weight: float = Field(default=0.1, ge=0, le=1e6)
         """gaussian: weight of a pair that was never taken, against 1 for one that was."""
         binary: bool = True
         """Use whether a pair was taken, not how often."""
@@ -48,7 +48,7 @@ class Autoencoder(NeuralPolicy):
         """Dimensions of the bottleneck layer."""
         dropout: float = Field(default=0.5, ge=0, lt=1)
         """Share of a user's items that are hidden from the network in a training step."""
-        batch: int = Field(default=100, ge=1)
+        batch: int = Field(default=100, ge=1, le=100_000)
         """Users in a training step."""
         iterations: int = Field(default=25, ge=1)
         """Passes over the users in a fit from scratch."""

@@ -52,7 +52,7 @@ class MultVAE(Autoencoder):
     class Config(Autoencoder.Config):
         hidden: int = Field(default=200, ge=1, le=4096)
         """Units of the tanh layers of encoder and decoder."""
-        beta: float = Field(default=0.2, ge=0)
+        beta: float = Field(default=0.2, ge=0, le=1e6)
         """Weight of the KL term once annealed; 1 is the evidence lower bound."""
         anneal_share: float = Field(default=0.85, ge=0, le=1)
         """Share of the steps of a fit from scratch over which β rises to `beta`."""

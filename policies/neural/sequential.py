@@ -61,7 +61,7 @@ class Sequential(NeuralPolicy):
         """Step size of Adam."""
         loss: Literal["full", "sampled"] = "sampled"
         """Softmax over all known items, or over a sample of them."""
-        negatives: int = Field(default=256, ge=1)
+        negatives: int = Field(default=256, ge=1, le=100_000)
         """sampled: draws of other items in a training step."""
         max_length: int = Field(default=50, ge=1, le=4096)
         """Entries that the network reads: the user's latest."""
@@ -73,7 +73,7 @@ class Sequential(NeuralPolicy):
         """Number of attention heads."""
         dropout: float = Field(default=0.2, ge=0, lt=1)
         """Share of the entries of x and of its updates that is set to zero in a training step."""
-        batch: int = Field(default=64, ge=1)
+        batch: int = Field(default=64, ge=1, le=100_000)
         """Users in a training step."""
         iterations: int = Field(default=10, ge=1)
         """Passes over the users in a fit from scratch."""

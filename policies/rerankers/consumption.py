@@ -9,7 +9,7 @@ from numba import njit
 from numpy.random import Generator
 from pydantic import Field, ValidationInfo, field_validator
 
-from ...errors import PolicyError, WrongFields
+from ...errors import BadInput, PolicyError, WrongFields
 from ..base import Ranking
 from ..interactions import Observation
 from ..profiles import sparse_tags
@@ -83,15 +83,24 @@ class Consumption(FromCandidates):
 
     config: Config
 
+    def check_world(self, topics: int | None, providers: int | None) -> None:
+        """Refuse a list of success chances that is not one per topic."""
+        if topics and isinstance(self.config.success, list) and len(self.config.success) != topics:
+            raise BadInput(self._mismatch(topics))
+
+    def _mismatch(self, topics: int) -> str:
+        given = self.config.success
+        return (
+            f"consumption: success has {len(given) if isinstance(given, list) else 1} numbers, but items have "
+            f"{topics} topics: it needs one number for each topic, or one for all"
+        )
+
     def rerank(self, ranking: Ranking, seen: Observation, n: int, rng: Generator) -> Ranking:
         """Return n of the ranked items."""
         config = self.config
         topics = seen.tags.shape[1]
         if isinstance(config.success, list) and len(config.success) != topics:
-            raise PolicyError(
-                f"consumption: success has {len(config.success)} numbers, but items have {topics} topics: it needs "
-                "one number for each topic, or one for all"
-            )
+            raise PolicyError(self._mismatch(topics))
         gains = gain_table(
             config.values, topics, n, min(config.consumed, n), success=config.success, fading=config.fading,
             tail=config.tail, sample=config.sample,

@@ -11,12 +11,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from ...errors import PolicyError
+from ...errors import BadInput, PolicyError
 from ..base import Ranking, State
 from ..interactions import IntArray, Observation
 from .calibrated import rank_weights
 from .candidates import CandidatesConfig, FromCandidates, select
-from .item_groups import Groups, item_groups
+from .item_groups import LEVELS, NO_PROVIDERS, Groups, item_groups
 from .relevance import Scale, scaled
 
 
@@ -48,11 +48,11 @@ class ExposureFair(FromCandidates):
         target: Literal["equal", "items", "taken"] = "equal"
         """Equal targets, or proportional to a group's number of live items, or to how often those were taken."""
         shares: list[float] = []
-        """The targets themselves, one for each group in the order of their ids (niche, mid, head); instead of
-        `target`. Only their ratios count."""
+        """The targets themselves, one for each group in the order of their ids (niche, mid, head; every provider of
+        the world, with or without items); instead of `target`. Only their ratios count."""
         step: float = Field(default=0.01, ge=0)
         """Score that one owed slot is worth; scores range from 0 to 1. 0 keeps the order of the scores."""
-        half_life: float = Field(default=20.0, gt=0)
+        half_life: float = Field(default=20.0, ge=0.001)
         """Rounds after which half of the owed exposure is forgotten; 1e9 for never."""
         rank_weight: Literal["none", "log", "reciprocal"] = "none"
         """Exposure of rank r: 1, 1/log2(r + 1) or 1/r."""
@@ -79,7 +79,7 @@ class ExposureFair(FromCandidates):
         config = self.config
         group, ids = item_groups(seen, config.groups)
         owed = self._owed_at(seen.round, ids)
-        target = self._targets(seen, group, ids.size)
+        target = self._targets(seen, group, ids)
         scores = scaled(ranking.scores, ranking.items, config.scale)
         order = rng.permutation(ranking.users.size)
         weights = rank_weights(config.rank_weight, n)
@@ -94,7 +94,7 @@ class ExposureFair(FromCandidates):
         weights = np.broadcast_to(rank_weights(self.config.rank_weight, slates.shape[1]), slates.shape)
         filled = slates >= 0
         got = np.bincount(group[slates[filled]], weights=weights[filled], minlength=ids.size)
-        owed += self._targets(seen, group, ids.size) * got.sum() - got
+        owed += self._targets(seen, group, ids) * got.sum() - got
         self._ids, self._owed, self._round = ids, owed, seen.round
 
     def _owed_at(self, round: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -104,16 +104,38 @@ class ExposureFair(FromCandidates):
         owed[here] = self._owed[there]
         return owed * 2.0 ** (-max(round - self._round, 0) / self.config.half_life)
 
-    def _targets(self, seen: Observation, group: NDArray[np.int32], groups: int) -> NDArray[np.float64]:
-        config = self.config
+    def check_world(self, topics: int | None, providers: int | None) -> None:
+        """Refuse a list of shares that is not one per group, and groups that the platform does not know."""
+        shares, groups = self.config.shares, self.config.groups
+        if groups == "providers" and providers == 0:
+            raise BadInput(f"exposure_fair: {NO_PROVIDERS}")
+        of_providers = groups in ("auto", "providers")
+        if shares and of_providers and providers is None:
+            raise BadInput(
+                "exposure_fair: shares needs a number for every provider, but how many there are is known in a run "
+                'only. Use target, or groups = "topics" or "popularity"'
+            )
+        wanted = providers if of_providers else topics if groups == "topics" else len(LEVELS)
+        if shares and wanted is not None and len(shares) != wanted:
+            raise BadInput(self._mismatch(wanted))
+
+    def _mismatch(self, groups: int) -> str:
+        return (
+            f"exposure_fair: shares has {len(self.config.shares)} numbers, but there are {groups} groups "
+            f'(groups = "{self.config.groups}"): it needs one for each'
+        )
+
+    def _targets(
+        self, seen: Observation, group: NDArray[np.int32], ids: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        config, groups = self.config, ids.size
         live = np.bincount(group[seen.live], minlength=groups)
         if config.shares:
-            if len(config.shares) != groups:
-                raise PolicyError(
-                    f"exposure_fair: shares has {len(config.shares)} numbers, but there are {groups} groups "
-                    f'(groups = "{config.groups}"): it needs one for each'
-                )
-            target = np.asarray(config.shares, np.float64) * (live > 0)
+            # Providers without an item yet have no group, but a share.
+            needed = int(ids.max(initial=-1)) + 1
+            if len(config.shares) < needed or (len(config.shares) > needed and needed == groups):
+                raise PolicyError(self._mismatch(needed))
+            target = np.asarray(config.shares, np.float64)[ids] * (live > 0)
         elif config.target == "items":
             target = live.astype(np.float64)
         elif config.target == "taken":

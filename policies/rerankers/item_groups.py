@@ -13,6 +13,10 @@ from ..interactions import Observation
 Groups = Literal["auto", "providers", "topics", "popularity"]
 NICHE, HEAD = 0.8, 0.05
 """Shares of the live items, ordered by how often they were taken, that are niche and head; mid is in between."""
+NO_PROVIDERS = (
+    'groups = "providers", but this platform does not know who made an item. Use a world with providers, or groups = '
+    '"topics" or "popularity"'
+)
 LEVELS = ("niche", "mid", "head")
 
 
@@ -32,10 +36,7 @@ def item_groups(seen: Observation, groups: Groups) -> tuple[NDArray[np.int32], N
     """
     providers = seen.providers
     if groups == "providers" and providers is None:
-        raise PolicyError(
-            'groups = "providers", but this platform does not know who made an item. Use a world with providers, '
-            'or groups = "topics" or "popularity"'
-        )
+        raise PolicyError(NO_PROVIDERS)
     if providers is not None and groups in ("auto", "providers"):
         if len(providers) != seen.n_items:
             raise PolicyError(

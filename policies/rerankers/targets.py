@@ -21,7 +21,7 @@ class TargetConfig(CandidatesConfig):
 
     window: int | None = Field(default=None, ge=1)
     """Target from the last so many rounds of history; all of it when omitted."""
-    half_life: float | None = Field(default=None, gt=0)
+    half_life: float | None = Field(default=None, ge=0.001)
     """Rounds after which an entry of the history counts half; no decay when omitted."""
     prior_weight: float = Field(default=0.0, ge=0, le=1)
     """β: weight of the prior in the target, so that topics that were never taken can appear."""

@@ -83,6 +83,11 @@ class PositionDebias(LogTransform):
         """Yes."""
         return True
 
+    @property
+    def reads_slates(self) -> bool:
+        """Attention is estimated from them."""
+        return isinstance(self.config.attention, str)
+
     def prepare(self, seen: Observation) -> Observation:
         """Weight the entries from slates."""
         log, self._remarks = seen.log, []

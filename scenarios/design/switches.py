@@ -131,6 +131,11 @@ def _check_users(study: Study, switch: SwitchConfig, where: KeyPath) -> None:
             f"{world.communities - 1}"
         )
         raise BadInput(_field_mistake(text, where, "users", ("world", "communities")))
+    elif world and -(-int(name) * world.users // world.communities) * world.communities // world.users != int(
+        name
+    ):
+        text = f"no user is in community {name}: there are {world.communities} communities and {world.users} users"
+        raise BadInput(_field_mistake(text, where, "users", ("world", "communities"), ("world", "users")))
 
 
 def _check_overlap(first: SwitchConfig, second: SwitchConfig, where: KeyPath, other: int) -> None:

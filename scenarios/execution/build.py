@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,16 @@ from ...agents.users import Users
 from ...agents.world import World
 from ...analysis.recording.recorder import Recorder
 from ...complaints import mistakes
-from ...errors import BadInput, Mistake, Mistakes
+from ...errors import BadInput, KeyPath, Mistake, Mistakes
 from ...machine import blas_on_one_thread
 from ...policies.base import LogTransform, Policy
 from ...policies.interactions import Interactions
 from ...policies.outside.http_policy import check_token
-from ...policies.registry import build_log_transform, build_policy, build_reranker, inspected
+from ...policies.registry import build_log_transform, build_policy, build_reranker, inspected, is_built_in
 from ...policies.rerankers.chain import check_chain
 from ...policies.transforms.weights import check_transforms
 from ...sim import checkpoint
+from ...sim.learning import NO_CREATORS
 from ...sim.loop import Simulation
 from ...sim.platform import Platform
 from ...sim.recommender import REFERENCE_ARMS, NoRecommender, PolicyRecommender, Recommender
@@ -128,13 +130,24 @@ def check_study(study: Study) -> list[str]:
             arm_platform(study, arm)
         with wrong.collect():
             _check_tokens(study, arm)
+    if wrong.found:
+        wrong.report()
     notes: list[str] = []
+    topics: int | None = None
+    providers: int | None = 0
     with wrong.collect():
-        slate = widest_slate(study)
-        if isinstance(study.world, WorldConfig):
-            check_world(study.world, study.behavior, slate, study.rounds)
+        slate, world = widest_slate(study), study.world
+        if isinstance(world, WorldConfig):
+            topics, providers = world.topics, world.providers if world.items > 1 else 0
+            if world.creators is not None and world.creators.entry:
+                providers = None
+            check_world(world, study.behavior, slate, study.rounds)
         else:
-            notes = check_log(study.world, slate)
+            notes, knows_providers = check_log(world, slate)
+            topics, providers = None, None if knows_providers else 0
+    for place in range(len(study.arms)):
+        with wrong.collect():
+            _check_arm_in_world(study, place, topics, providers)
     wrong.report()
     return notes
 
@@ -160,6 +173,43 @@ def _inspect(arm: Arm) -> None:
             inspected(category, spec)
     except BadInput as error:
         raise BadInput(f'arm "{arm.name}": {error}') from None
+
+
+def _check_arm_in_world(study: Study, place: int, topics: int | None, providers: int | None) -> None:
+    """Raise BadInput for settings of an arm that do not fit the world or the platform."""
+    arm = study.arms[place]
+    platform = arm_platform(study, arm)
+    if platform.learn_from == "organic" and getattr(study.world, "creators", None) is not None:
+        raise BadInput(_about_platform(place, "learn_from", NO_CREATORS, ("world", "creators")))
+    reranks, transforms = list(_specs(arm, "rerank")), [*_specs(arm, "transform"), *_specs(arm, "purge")]
+    for path, spec in reranks:
+        if not is_built_in("rerankers", spec["kind"]):
+            continue
+        try:
+            build_reranker(spec).check_world(topics, providers)
+        except BadInput as error:
+            where: KeyPath = ("arms", place, *path)
+            raise BadInput(Mistake(str(error), where, (where, ("world",)))) from None
+    for path, spec in transforms:
+        if not platform.keep_exposures and inspected("log_transforms", spec).reads_slates is True:
+            text = f"must be at least 1 for {spec['kind']}, which reads the slates that were shown"
+            raise BadInput(_about_platform(place, "keep_exposures", text, ("arms", place, *path)))
+
+
+def _about_platform(place: int, field: str, text: str, *others: KeyPath) -> Mistake:
+    """Return a mistake at a field of an arm's platform, which the study's platform or others may have caused."""
+    path = ("arms", place, "platform", field)
+    return Mistake(text, path, (path, ("platform", field), *others))
+
+
+def _specs(
+    arm: Arm, part: Literal["rerank", "transform", "purge"]
+) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """Yield (path in the arm, spec) of the rerankers or log transforms of an arm and of its switches."""
+    yield from (((part, number), spec) for number, spec in enumerate(getattr(arm, part, [])))
+    for place, switch in enumerate(arm.switch):
+        specs = getattr(switch, part) or []
+        yield from ((("switch", place, part, number), spec) for number, spec in enumerate(specs))
 
 
 def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, list[str]]:
@@ -219,10 +269,10 @@ def _infer_once(config: str, match: float):
     return infer_twin(LogConfig.model_validate_json(config), Behavior(match=match))
 
 
-def check_log(config: LogConfig, slate: int) -> list[str]:
+def check_log(config: LogConfig, slate: int) -> tuple[list[str], bool]:
     """Raise BadInput for files of a log that cannot be used, and for a slate longer than its catalog.
 
-    Returns the size of the log after its filters, and the notes of its files.
+    Returns the size of the log after its filters with the notes of its files, and whether they name providers.
     """
     from ..real_logs.logs import read_log
     from ..real_logs.metadata import read_items, read_tags, read_ties
@@ -230,8 +280,11 @@ def check_log(config: LogConfig, slate: int) -> list[str]:
     log = read_log(config)
     size = f"{len(log.users):,} users, {len(log.items):,} items, {len(log.user):,} interactions"
     notes = [f"{config.log}: {size} after its filters.", *log.notes]
+    has_providers = False
     if config.items is not None:
-        notes += read_items(config.items, log.items, config.item_column).notes
+        found = read_items(config.items, log.items, config.item_column)
+        notes += found.notes
+        has_providers = found.provider is not None
     if config.tags is not None:
         notes += read_tags(config.tags, log.items, config.item_column)[2]
     if config.social is not None:
@@ -242,7 +295,7 @@ def check_log(config: LogConfig, slate: int) -> list[str]:
             f"its filters. Set platform.slate to at most {len(log.items)}.",
             about=["platform.slate", "world.log", "world.min_rating", "world.user_core", "world.item_core"],
         )
-    return notes
+    return notes, has_providers
 
 
 def arm_platform(study: Study, arm: Arm) -> Platform:

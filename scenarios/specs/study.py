@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from ...agents.behavior import Behavior
+from ...agents.behavior import MOST, Behavior
 from ...agents.settings import WorldConfig
 from ...config import Config
 from ...errors import WrongFields, did_you_mean
@@ -47,13 +47,13 @@ class LogConfig(Config):
     """Most tastes per user; their number is chosen by the data."""
     tag_noise: float = Field(default=0.1, ge=0, le=1)
     """Probability that the platform's tag of an item names a wrong topic."""
-    idiosyncrasy: float = Field(default=0.5, ge=0)
+    idiosyncrasy: float = Field(default=0.5, ge=0, le=MOST)
     """Spread of the fixed user-item effect outside any low-rank structure."""
-    influence_spread: float = Field(default=0.5, ge=0)
+    influence_spread: float = Field(default=0.5, ge=0, le=10)
     """Spread (of the log) of influence over ties."""
-    arrivals: float = Field(default=0.0, ge=0)
+    arrivals: float = Field(default=0.0, ge=0, le=MOST)
     """New items per round, drawn like the catalog's."""
-    retirements: Literal["match"] | float = "match"
+    retirements: Literal["match"] | Annotated[float, Field(ge=0, le=MOST)] = "match"
     """Items that leave per round: as many as arrive, or a mean of their own."""
     retire: Literal["oldest", "random"] = "random"
     """Which items leave."""
