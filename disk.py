@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,32 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_input(path: Path) -> bytes:
+    """Return the content of a file that a person named; raises OSError, also for pipes and devices, which may not end."""
+    check_regular(path)
+    return path.read_bytes()
+
+
+def check_regular(path: Path) -> None:
+    """Raise OSError for a path that is neither a file nor a folder: reading it could wait forever."""
+    mode = path.stat().st_mode
+    kinds = {
+        stat.S_ISFIFO: "a pipe",
+        stat.S_ISSOCK: "a socket",
+        stat.S_ISCHR: "a device",
+        stat.S_ISBLK: "a device",
+    }
+    kind = next((name for is_kind, name in kinds.items() if is_kind(mode)), "")
+    if kind:
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file; save its content in a file, and name that")
+
+
 def input_digest(path: Path) -> str:
     """Return the SHA-256 of a data file that a person named; raises BadInput."""
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name the file in it")
     try:
+        check_regular(path)
         return file_digest(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None

@@ -12,6 +12,7 @@ from ..scenarios.design.drawn_studies import describe_uncertainty
 from ..scenarios.design.grid import grid_points
 from ..scenarios.design.load import dump
 from ..scenarios.design.plan import expand, seeds_of
+from ..scenarios.design.size import count_points, count_runs, count_seeds
 from ..scenarios.specs.files import library, read_toml
 from ..scenarios.specs.study import Study
 from ..scenarios.specs.uncertainty import Uncertainty
@@ -87,8 +88,7 @@ def _first_line(component: object) -> str:
 
 def describe(study: Study) -> str:
     """Return a study in detail: title, arms, grid, runs, world, size of the results, every setting."""
-    plan = expand(study)
-    seeds = seeds_of(study)
+    seeds, runs = seeds_of(study), count_runs(study)
     lines = [study.name, ""]
     if study.description:
         lines += [study.description.strip(), ""]
@@ -110,10 +110,9 @@ def describe(study: Study) -> str:
         lines += ["", f"Uncertainty ({design})", *(f"  {prior}" for prior in priors)]
     if study.gate:
         lines += ["", "Gate", *(f"  {line}" for line in study.gate.describe())]
-    distinct = len({run.key for run in plan})
-    shared = f", {distinct} of them distinct" if distinct < len(plan) else ""
-    points = len(plan) // (len(seeds) * len(study.arms))
-    rounds = sum(run.study.rounds for run in plan)
+    distinct, rounds = _distinct_runs(study)
+    shared = f", {distinct} of them distinct" if distinct < runs else ""
+    points = count_points(study)
     grid = f" × {counted(points, 'grid point')}" if study.grid else ""
     if study.zip:
         grid = f" × {counted(points, 'design point')}"
@@ -121,7 +120,7 @@ def describe(study: Study) -> str:
     lines += [
         "",
         "Runs",
-        f"  {product} = {counted(len(plan), 'run')}{shared}, {counted(rounds, 'round')} in all",
+        f"  {product} = {counted(runs, 'run')}{shared}, {counted(rounds, 'round')} in all",
         f"  rounds.parquet: {counted(rounds, 'row')}, about {_megabytes(rounds * (len(study.measures) or 33) * 8)}",
         "",
         "World",
@@ -131,6 +130,13 @@ def describe(study: Study) -> str:
         *(f"  {line}" for line in _settings(study)),
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _distinct_runs(study: Study) -> tuple[int, int]:
+    """Return how many runs differ from each other, and the rounds of all; the draws of priors change neither."""
+    plan = expand(study.model_copy(update={"seeds": [seeds_of(study)[0]], "uncertainty": None}))
+    seeds = count_seeds(study)
+    return len({run.key for run in plan}) * seeds, sum(run.study.rounds for run in plan) * seeds
 
 
 def _settings(study: Study) -> list[str]:

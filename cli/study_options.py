@@ -76,6 +76,9 @@ class StudyOptions:
     keep_state: Annotated[
         bool, typer.Option("--keep-state", help="Keep the end of every run, to go on with more rounds later.")
     ] = False
+    max_runs: Annotated[
+        int, typer.Option(metavar="N", help="A study with more runs than this is refused.")
+    ] = 100_000
     run_timeout: Annotated[
         float | None,
         typer.Option(
@@ -107,13 +110,23 @@ def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: in
     return overrides
 
 
-def check_beyond_schema(study: Any, overrides: list[Any], source: str) -> list[str]:
+def check_beyond_schema(
+    study: Any, overrides: list[Any], source: str, most_draws: int | None = None
+) -> list[str]:
     """Check what the schema cannot; errors name the option that set the key, or the file."""
     from ..scenarios.design.changes import trace_mistakes
     from ..scenarios.runner import check_runnable
 
     with trace_mistakes(source, overrides, study):
-        return check_runnable(study)
+        return check_runnable(study, most_draws)
+
+
+def full_study(run_options: Any, study: Any, overrides: list[Any], source: str) -> Any:
+    """Return the study with all seeds that may be run; errors name the option that set the key, or the file."""
+    from ..scenarios.design.changes import trace_mistakes
+
+    with trace_mistakes(source, overrides, study):
+        return run_options.full_study(study)
 
 
 def check_gate_decidable(study: Any, overrides: list[Any], source: str, most: int | None = None) -> None:

@@ -13,6 +13,7 @@ from .design.check_gate import check_decidable
 from .design.drawn_studies import study_at_seed
 from .design.load import load_study
 from .design.plan import seeds_of
+from .design.size import MAX_RUNS
 from .execution.parallel import jobs_or_default
 from .execution.pool import Backend
 from .execution.progress import progress_display
@@ -48,6 +49,7 @@ def run(
     timings: bool = False,
     no_code: bool = False,
     run_timeout: float | None = None,
+    max_runs: int = MAX_RUNS,
 ) -> Result:
     """Run a study and return its results.
 
@@ -63,6 +65,7 @@ def run(
     store the seconds of each phase; `.manifest["timings"]` has their means per arm. no_code: refuse a study that names
     code (classes, models of adapters), before that is imported. run_timeout: most seconds for a run, which fails if it
     takes longer (backend "loky" only). progress: show it on stderr; on a terminal and in a notebook if omitted.
+    max_runs: a study with more runs is refused.
 
     Raises BadInput before anything is started, StorageError if results cannot be written.
     """
@@ -82,6 +85,7 @@ def run(
         keep_state=keep_state and out is not None,
         timings=timings,
         run_timeout=run_timeout,
+        max_runs=max_runs,
         until=stop,
         progress=progress_display(progress),
         changed=describe_changes(study, placed, chosen),
@@ -89,7 +93,8 @@ def run(
     temporary = TemporaryDirectory(prefix="echodrift-") if out is None else None
     place = Path(temporary.name if temporary else str(out))
     try:
-        full = options.full_study(chosen)
+        with trace_mistakes(study, placed, chosen):
+            full = options.full_study(chosen)
         with trace_mistakes(study, placed, full):
             check_runnable(full)
         run_study(chosen, place, options)

@@ -23,6 +23,7 @@ from .design.draws import draws_table
 from .design.grid import grid_points
 from .design.plan import expand, seeds_of, study_digest, with_seeds
 from .design.run import PlannedRun
+from .design.size import MAX_RUNS, check_runs
 from .execution.parallel import checked_jobs
 from .execution.pool import Backend, Workers, checked_backend, checked_timeout
 from .execution.progress import Progress
@@ -61,10 +62,10 @@ class Interrupted(KeyboardInterrupt):
     exit_code = ExitCode.INTERRUPTED
 
 
-def check_runnable(study: Study) -> list[str]:
+def check_runnable(study: Study, most_draws: int | None = None) -> list[str]:
     """Check everything about a study that its schema cannot: every grid point builds, files are readable.
 
-    Returns notes about the files as sentences. BadInput has the mistakes of all checks.
+    most_draws: seeds whose draws from priors are checked, the first ones; all if omitted. Returns notes about the files as sentences. BadInput has the mistakes of all checks.
     """
     from .execution.build import check_study
 
@@ -79,7 +80,7 @@ def check_runnable(study: Study) -> list[str]:
         with wrong.collect():
             notes |= dict.fromkeys(check_study(point) or ())
     wrong.report()
-    check_draws(study, seeds_of(study), check_study)
+    check_draws(study, seeds_of(study)[:most_draws], check_study)
     return list(notes)
 
 
@@ -110,6 +111,8 @@ class RunOptions:
     """Most seconds for a run; one that takes longer is ended, and is a failed run. None: no limit."""
     timings: bool = False
     """Whether to store the seconds of each phase of every run; the manifest has their means per arm."""
+    max_runs: int = MAX_RUNS
+    """Most runs that are started; a study with more is refused."""
     until: Until | None = None
     """Stopping rule: run the study in batches of seeds until it is decided."""
     progress: Progress = field(default_factory=Progress)
@@ -125,8 +128,10 @@ class RunOptions:
         checked_timeout(self.run_timeout, self.backend)
 
     def full_study(self, study: Study) -> Study:
-        """Return the study with all seeds that may be run."""
-        return self.until.study if self.until else study
+        """Return the study with all seeds that may be run; raises BadInput for more runs than `max_runs`."""
+        full = self.until.study if self.until else study
+        check_runs(full, self.max_runs)
+        return full
 
 
 def run_study(study: Study, out: Path, options: RunOptions | None = None) -> Folder:

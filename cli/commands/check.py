@@ -14,6 +14,9 @@ from ..study_options import (
     overrides_of,
 )
 
+CHECKED_DRAWS = 1000
+"""Draws from priors that are checked, so that the answer takes seconds."""
+
 
 def check(
     study: StudyArgument = "default", changes: Set = None, no_code: NoCode = False, debug: Debug = False
@@ -22,7 +25,7 @@ def check(
     from ...scenarios.code.study_code import code_note
     from ...scenarios.design.drawn_studies import describe_design
     from ...scenarios.design.load import load_study
-    from ...scenarios.design.plan import expand
+    from ...scenarios.design.size import MAX_RUNS, count_runs, count_seeds, multiplied
     from ...scenarios.execution.memory import describe_memory
     from ...wording import counted
     from ..catalog import warnings
@@ -31,7 +34,7 @@ def check(
     chosen = load_study(study, overrides, no_code=no_code)
     wrong, notes = Mistakes(), []
     with wrong.collect():
-        notes = check_beyond_schema(chosen, overrides, study)
+        notes = check_beyond_schema(chosen, overrides, study, CHECKED_DRAWS)
     if chosen.gate is not None:
         # Before the notes are printed, which would report the problem a second time, as a warning.
         with wrong.collect():
@@ -40,7 +43,16 @@ def check(
     print_notes([*notes, *filter(None, [code_note(chosen)])])
     for warning in warnings(chosen):
         print(f"warning: {warning}")
-    arms, runs = counted(len(chosen.arms), "arm"), counted(len(expand(chosen)), "run")
+    if count_runs(chosen) > MAX_RUNS:
+        print(
+            f"warning: {multiplied(chosen)} = {counted(count_runs(chosen), 'run')}: `run` refuses more than {MAX_RUNS:,} "
+            f"without --max-runs {count_runs(chosen)}"
+        )
+    if chosen.uncertainty is not None and count_seeds(chosen) > CHECKED_DRAWS:
+        print(
+            f"note: the first {CHECKED_DRAWS:,} draws from the priors were checked; `run` checks all before it starts"
+        )
+    arms, runs = counted(len(chosen.arms), "arm"), counted(count_runs(chosen), "run")
     varied = describe_design(chosen)
     print(f'"{chosen.name}" is fine: {arms}, {varied}{runs} of {counted(chosen.rounds, "round")}.')
     if chosen.gate is not None:

@@ -16,6 +16,7 @@ from ..study_options import (
     StudyArgument,
     StudyOptions,
     check_beyond_schema,
+    full_study,
     overrides_of,
     stopping_rule,
 )
@@ -46,12 +47,15 @@ def run(
         keep_state=options.keep_state,
         timings=options.timings,
         run_timeout=options.run_timeout,
+        max_runs=options.max_runs,
         until=stopping_rule(options, chosen, overrides, study),
         progress=progress_display(not quiet),
         command=["echodrift", *sys.argv[1:]],
         changed=describe_changes(study, overrides, chosen),
     )
-    _print_gate_warnings(check_beyond_schema(run_options.full_study(chosen), overrides, study), quiet)
+    _print_gate_warnings(
+        check_beyond_schema(full_study(run_options, chosen, overrides, study), overrides, study), quiet
+    )
     folder = run_study(chosen, options.out or default_folder(chosen).absolute(), run_options)
     from ...scenarios.result import Result
     from ...wording import counted

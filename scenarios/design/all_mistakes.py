@@ -10,15 +10,17 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from ...agents.generate import check_world
 from ...agents.settings import WorldConfig
+from ...disk import check_regular
 from ...errors import BadInput, KeyPath, Mistake, Mistakes, did_you_mean, key_path
 from ..specs.data_files import input_files
 from ..specs.study import Study
 from ..specs.validation import validate
-from .check_gate import check_gate
+from .check_gate import bad_measure, check_gate
 from .components import spell_out_in
 from .grid import varied_keys
 from .plan import widest_slate
@@ -32,16 +34,31 @@ def check_names(study: Study) -> None:
     from ...analysis.measures import MEASURES
 
     wrong = []
-    for key, names in (("measures", study.measures), ("primary", study.primary)):
-        for name in names:
-            # A measure split by group or community is named measure:label.
-            if name.split(":")[0] not in MEASURES:
-                close = did_you_mean(name, MEASURES)
-                text = f'there is no measure "{name}".{close} `echodrift list measures` shows all'
-                wrong.append(Mistake(text, (key,)))
+    for name in study.measures:
+        base, _, part = name.partition(":")
+        if base not in MEASURES:
+            close = did_you_mean(name, MEASURES)
+            text = f'there is no measure "{name}".{close} `echodrift list measures` shows all'
+            wrong.append(Mistake(text, ("measures",)))
+        elif part:
+            kind = part.partition("=")[0]
+            split = kind if kind in ("group", "community") else "group"
+            text = f'"{name}" names a part of the users: write "{base}", and split_by = ["{split}"] for its parts'
+            wrong.append(Mistake(text, ("measures",)))
+    for name in study.primary:
+        if ":" in name or name not in MEASURES:
+            wrong += [
+                Mistake(text, ("primary",), (("primary",), *about))
+                for text, *about in bad_measure(study, name)
+            ]
     for key, path in input_files(study).items():
         if os.path.isdir(path):
             wrong.append(Mistake(f"{path} is a folder; name the file in it", key_path(key)))
+            continue
+        try:
+            check_regular(Path(path))
+        except OSError as error:
+            wrong.append(Mistake(f"{path} cannot be read: {error.strerror or error}", key_path(key)))
     if wrong:
         raise BadInput(*wrong)
 

@@ -63,7 +63,7 @@ def _unknown_names(study: Study, gate: GateConfig) -> Iterator[Mistake]:
             yield Mistake(text, ("gate", key))
     for place, line in gate.lines:
         path = (*place, "measure")
-        yield from (Mistake(text, path, (path, *about)) for text, *about in _bad_measure(study, line.measure))
+        yield from (Mistake(text, path, (path, *about)) for text, *about in bad_measure(study, line.measure))
     if {gate.baseline, gate.candidate} <= set(arms):
         points = [{arm.name: arm for arm in point.arms} for _, point in grid_points(study)]
         if all(_same_settings(arms_at[gate.baseline], arms_at[gate.candidate]) for arms_at in points):
@@ -79,7 +79,7 @@ def _same_settings(one: Arm, other: Arm) -> bool:
     return one.model_dump(exclude={"name"}) == other.model_dump(exclude={"name"})
 
 
-def _bad_measure(study: Study, name: str) -> Iterator[tuple[str, *tuple[KeyPath, ...]]]:
+def bad_measure(study: Study, name: str) -> Iterator[tuple[str, *tuple[KeyPath, ...]]]:
     """Yield what is wrong with the name of a measure in this study, with other keys that may have caused it."""
     from ...analysis.measures import MEASURES, measure_class
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +12,15 @@ from ...errors import BadInput, KeyPath, did_you_mean
 from ...keys import expand_key, parse_key, set_value
 from ..specs.study import Study
 from ..specs.validation import validate_study
+from .size import count_points, multiplied
 from .switches import refresh_comparison_arms
 
 VARIED = ("world", "behavior", "platform", "arms", "rounds")
 """Parts of a study that a grid can vary."""
 MAX_POINTS = 10_000
 """Most points that a design may have."""
+_POINTS: dict[tuple[str, str], list[tuple[dict[str, Any], Study]]] = {}
+"""The points of the last study, which several checks look at one after the other."""
 DESIGN_TABLES = ("grid", "zip", "uncertainty")
 """Tables of a study that define what varies; the study at a design point has none of them."""
 
@@ -42,6 +44,12 @@ def grid_points(study: Study, label: str = "study") -> list[tuple[dict[str, Any]
     """
     if not varied_keys(study) and not study.zip:
         return [({}, study)]
+    known = study.model_dump_json(), label
+    if known in _POINTS:
+        return list(_POINTS[known])
+    count = count_points(study)
+    if count > MAX_POINTS:
+        raise BadInput(f"{label}: {multiplied(study)}: at most {MAX_POINTS:,} design points are allowed")
     base = study.model_dump(mode="json", exclude_none=True, exclude=set(DESIGN_TABLES))
     _check(study, base, label)
     sides = [[{key: value} for value in values] for key, values in study.grid.items()]
@@ -49,9 +57,6 @@ def grid_points(study: Study, label: str = "study") -> list[tuple[dict[str, Any]
         [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
         for table in study.zip
     ]
-    count = math.prod(len(side) for side in sides)
-    if count > MAX_POINTS:
-        raise BadInput(f"{label}: grid: {count} combinations; at most {MAX_POINTS} are allowed")
     points = []
     for parts in itertools.product(*sides):
         point = {key: value for part in parts for key, value in part.items()}
@@ -62,7 +67,9 @@ def grid_points(study: Study, label: str = "study") -> list[tuple[dict[str, Any]
             for each in expand_key(base, key)
         ]
         points.append((point, refresh_comparison_arms(validate_study(data, label, placed))))
-    return points
+    _POINTS.clear()
+    _POINTS[known] = points
+    return list(points)
 
 
 def _where(study: Study, label: str, key: str) -> str:

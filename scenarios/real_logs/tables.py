@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from ...disk import read_input
 from ...errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def read_table(
     """
     path = Path(path)
     try:
-        raw = path.read_bytes()
+        raw = read_input(path)
     except FileNotFoundError:
         raise key.wrong(f'{key} = "{path}": there is no such file.') from None
     except OSError as error:

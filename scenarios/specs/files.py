@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from ...disk import read_input
 from ...errors import BadInput, did_you_mean
 from ...wording import short
 
@@ -43,7 +44,7 @@ def find_study(source: str | Path) -> Path:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file, or raise BadInput with the file, the line and the column."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return tomllib.loads(read_input(path).decode("utf-8-sig"))
     except FileNotFoundError:
         close = did_you_mean(path.name, [other.name for other in _siblings(path)])
         raise BadInput(f"{path}: there is no such file.{close}") from None
@@ -53,7 +54,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path}: not valid TOML: {error}{_line_of(path, str(error))}") from None
     except RecursionError:
         raise BadInput(f"{path}: not valid TOML: nested too deeply") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
         raise BadInput(f"{path}: cannot be read: {error}") from None
 
 

@@ -264,9 +264,9 @@ def test_batches_of_seeds_are_parts_of_one_plan(tmp_path: Path, monkeypatch: pyt
 
     made: list[int] = []
 
-    def counting(of: Study) -> Any:
+    def counting(of: Study, **code: Any) -> Any:
         made.append(1)
-        return expand(of)
+        return expand(of, **code)
 
     monkeypatch.setattr("echodrift.scenarios.runner.expand", counting)
     go(tmp_path / "batches", study(**how), until=Batches())

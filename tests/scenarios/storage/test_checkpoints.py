@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +31,9 @@ from echodrift.scenarios.storage.checkpoints import EVERY
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
+# Worker processes cannot import test modules: they get this one's classes by value.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 TABLES = ("rounds", "lorenz", "deciles", "tastes", "network_users", "network_ties")
 MF = {"kind": "matrix_factorization", "dim": 3}
