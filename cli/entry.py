@@ -11,6 +11,7 @@ import typer
 from ..errors import ExitCode
 from .commands.check import check
 from .commands.check_policy import check_policy
+from .commands.compare import compare
 from .commands.evaluate import evaluate
 from .commands.gate import gate
 from .commands.lookup import describe, list_, schema
@@ -42,6 +43,7 @@ app = typer.Typer(
 for name, command in (
     ("run", run),
     ("gate", gate),
+    ("compare", compare),
     ("report", report),
     ("plot", plot),
     ("status", status),

@@ -93,17 +93,20 @@ def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: in
     return overrides
 
 
-def check_beyond_schema(study: Any, overrides: list[Any], source: str) -> list[str]:
-    """Check what the schema cannot; errors name the option that set the key, or the file."""
+def check_beyond_schema(study: Any, overrides: list[Any], source: str, stops: bool = False) -> list[str]:
+    """Check what the schema cannot; errors name the option that set the key, or the file.
+
+    stops: a stopping rule decides on the number of seeds.
+    """
     from ..scenarios.design.changes import trace_mistakes
     from ..scenarios.runner import check_runnable
 
     with trace_mistakes(source, overrides, study):
-        return check_runnable(study)
+        return check_runnable(study, stops)
 
 
 def check_gate_decidable(study: Any, overrides: list[Any], source: str, most: int | None = None) -> None:
-    """Raise BadInput if no run can decide the gate; errors name the option that set the key, or the file."""
+    """Raise BadInput if no number of seeds can decide the gate; errors name the option that set the key, or the file."""
     from ..scenarios.design.changes import trace_mistakes
     from ..scenarios.design.check_gate import check_decidable
 

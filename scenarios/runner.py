@@ -59,10 +59,10 @@ class Interrupted(KeyboardInterrupt):
     exit_code = ExitCode.INTERRUPTED
 
 
-def check_runnable(study: Study) -> list[str]:
+def check_runnable(study: Study, stops: bool = False) -> list[str]:
     """Check everything about a study that its schema cannot: every grid point builds, files are readable.
 
-    Returns notes about the files as sentences.
+    stops: a stopping rule decides on the number of seeds. Returns notes about the files as sentences.
     """
     from ..analysis.measures import MEASURES
     from .execution.build import check_study
@@ -77,7 +77,7 @@ def check_runnable(study: Study) -> list[str]:
     for key, path in input_files(study).items():
         if Path(path).is_dir():
             raise BadInput(Mistake(f"{path} is a folder; name the file in it", key_path(key)))
-    notes: dict[str, None] = dict.fromkeys(check_gate(study))
+    notes: dict[str, None] = dict.fromkeys(check_gate(study, stops))
     for _, point in grid_points(study):
         notes |= dict.fromkeys(check_study(point) or ())
     check_draws(study, seeds_of(study), check_study)

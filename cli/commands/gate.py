@@ -12,7 +12,7 @@ import typer
 from ...errors import BadInput, ExitCode
 from ..messages import print_notes, print_stderr, print_unfinished_note
 from ..study_options import Debug, StudyOptions, check_gate_decidable, overrides_of, stopping_rule
-from .run import run
+from .run import print_failures, run_and_report
 
 if TYPE_CHECKING:
     from ...analysis.gate.answer import Answer
@@ -128,7 +128,7 @@ def _run(study: str, options: StudyOptions, *, to_stderr: bool, quiet: bool, deb
         seeds = stop.most if stop else len(seeds_of(chosen))
         print_notes(forecast_warnings(chosen, folder, seeds, sequential=stop is not None))
     with redirect_stdout(sys.stderr if to_stderr else sys.stdout):
-        run(study=study, options=options, quiet=quiet, debug=debug)
+        print_failures(run_and_report(study, options, quiet=quiet, debug=debug))
     return judge_folder(folder)
 
 
