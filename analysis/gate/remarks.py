@@ -58,7 +58,7 @@ def explain_undecided(
     known = math.isfinite(interval.low)
     end = interval.high if side == "at_least" else interval.low
     if not known:
-        why = interval.reason or "there is no interval"
+        why = f"{TOO_FEW} ({interval.reason})"
     elif end < limit if side == "at_least" else end > limit:
         why = f"on the bad side at {100 * level:g} %, but not after Holm's adjustment for {lines} lines"
     else:
