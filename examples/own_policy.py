@@ -36,7 +36,7 @@ def main():
     result = ed.run(
         "default",
         rounds=10,
-        seeds=2,
+        seeds=5,
         set={
             "world.users": 200,
             "world.items": 300,

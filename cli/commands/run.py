@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ...scenarios.result import Result
 
 
-ROWS = 20
-"""Maximum rows of the table of differences."""
+ROWS = 24
+"""Maximum rows of the table of differences: those of the default study."""
 
 
 def run(

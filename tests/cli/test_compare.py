@@ -131,8 +131,8 @@ def test_a_grid_does_not_flood_the_terminal(call: Call, here: Path) -> None:
     values = [round(0.01 * number, 2) for number in range(50)]
     code, out, _ = call("run", "s.toml", *HOW, "--set", f'grid={{"behavior.reinforcement" = {values}}}')
     assert code == 0 and "welfare at behavior.reinforcement = 0.0\n" in out
-    assert out.count("higher") == 20
-    assert out.splitlines()[-1] == "30 more of 50 rows: echodrift compare o --all-rows"
+    assert out.count("higher") == 24
+    assert out.splitlines()[-1] == "26 more of 50 rows: echodrift compare o --all-rows"
     assert call("compare", "o")[1].count("higher") == 40
     assert call("compare", "o", "--all-rows")[1].count("higher") == 50
     assert len(json.loads(call("compare", "o", "--json")[1])) == 50
