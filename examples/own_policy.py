@@ -47,7 +47,7 @@ def main():
             "reference": "popularity",
         },
     )
-    print(result.compare("niche_exposure", "welfare"))
+    print(result.compare("niche_exposure", "welfare").to_string())
 
 
 if __name__ == "__main__":
