@@ -52,7 +52,7 @@ def compare(
     result = Result(folder)
     print_unfinished_note(folder)
     names = [name for text in measures or [] for name in text.split(",") if name]
-    if not len(result.rounds):
+    if len(result.failed) == len(result.runs):
         raise BadInput(f"every run of the study in {folder} failed, so there is nothing to compare")
     if not names and not set(result.study.primary) & set(result.runs):
         raise BadInput(

@@ -94,7 +94,7 @@ def run_and_report(study: str, options: StudyOptions, *, quiet: bool, debug: boo
 def _print_differences(result: Result) -> None:
     from ..differences import lines
 
-    if len(result.rounds):
+    if len(result.failed) < len(result.runs):
         table = result.compare()
         found = lines(result, table, result.study.reference or result.study.arms[0].name, ROWS)
         if found:
