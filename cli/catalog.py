@@ -168,10 +168,16 @@ def _megabytes(size: float) -> str:
 
 def warnings(study: Study) -> list[str]:
     """Return settings that are allowed but make conclusions weak, one sentence each."""
+    from ..analysis.statistics.conclusions import FEWEST, TOO_FEW
+
     found = []
     seeds = len(seeds_of(study))
     if study.uncertainty and study.uncertainty.design == "saltelli":
         found += _small_design(study.uncertainty)
+    elif seeds < FEWEST:
+        found.append(
+            f"{counted(seeds, 'seed')}: {TOO_FEW}; a verdict takes {FEWEST}, a conclusion {FEW_SEEDS}"
+        )
     elif seeds < FEW_SEEDS:
         found.append(
             f"{counted(seeds, 'seed')}: intervals will be wide; {FEW_SEEDS} or more where a conclusion is drawn"

@@ -12,6 +12,7 @@ from ..errors import ExitCode
 from ..processes import current_directory
 from .commands.check import check
 from .commands.check_policy import check_policy
+from .commands.compare import compare
 from .commands.evaluate import evaluate
 from .commands.gate import gate
 from .commands.lookup import describe, list_, schema
@@ -44,6 +45,7 @@ app = typer.Typer(
 for name, command in (
     ("run", run),
     ("gate", gate),
+    ("compare", compare),
     ("report", report),
     ("plot", plot),
     ("status", status),

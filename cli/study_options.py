@@ -111,14 +111,17 @@ def overrides_of(changes: list[str] | None, rounds: int | None = None, seeds: in
 
 
 def check_beyond_schema(
-    study: Any, overrides: list[Any], source: str, most_draws: int | None = None
+    study: Any, overrides: list[Any], source: str, stops: bool = False, most_draws: int | None = None
 ) -> list[str]:
-    """Check what the schema cannot; errors name the option that set the key, or the file."""
+    """Check what the schema cannot; errors name the option that set the key, or the file.
+
+    stops: a stopping rule decides on the number of seeds. most_draws: as in `check_runnable`.
+    """
     from ..scenarios.design.changes import trace_mistakes
     from ..scenarios.runner import check_runnable
 
     with trace_mistakes(source, overrides, study):
-        return check_runnable(study, most_draws)
+        return check_runnable(study, stops, most_draws)
 
 
 def full_study(run_options: Any, study: Any, overrides: list[Any], source: str) -> Any:
@@ -130,7 +133,7 @@ def full_study(run_options: Any, study: Any, overrides: list[Any], source: str) 
 
 
 def check_gate_decidable(study: Any, overrides: list[Any], source: str, most: int | None = None) -> None:
-    """Raise BadInput if no run can decide the gate; errors name the option that set the key, or the file."""
+    """Raise BadInput if no number of seeds can decide the gate; errors name the option that set the key, or the file."""
     from ..scenarios.design.changes import trace_mistakes
     from ..scenarios.design.check_gate import check_decidable
 

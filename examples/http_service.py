@@ -31,7 +31,7 @@ def main():
                 "reference": "popularity",
             },
         )
-        print(result.compare("niche_exposure", "welfare"))
+        print(result.compare("niche_exposure", "welfare").to_string())
         print("failed runs:", len(result.failed))
     finally:
         server.terminate()

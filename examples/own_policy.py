@@ -36,7 +36,7 @@ def main():
     result = ed.run(
         "default",
         rounds=10,
-        seeds=2,
+        seeds=5,
         set={
             "world.users": 200,
             "world.items": 300,
@@ -47,7 +47,7 @@ def main():
             "reference": "popularity",
         },
     )
-    print(result.compare("niche_exposure", "welfare"))
+    print(result.compare("niche_exposure", "welfare").to_string())
 
 
 if __name__ == "__main__":

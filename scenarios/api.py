@@ -96,7 +96,7 @@ def run(
         with trace_mistakes(study, placed, chosen):
             full = options.full_study(chosen)
         with trace_mistakes(study, placed, full):
-            check_runnable(full)
+            check_runnable(full, stops=stop is not None)
         run_study(chosen, place, options)
     except KeyboardInterrupt:
         if temporary is None:
@@ -108,8 +108,8 @@ def run(
 def gate(study: AnyStudy = "default", **options: Any) -> Answer:
     """Run a study and judge its `[gate]`: `.outcome` is "PASS", "FAIL" or "UNDECIDED"; print it for the table.
 
-    options: those of `run`. Raises BadInput before anything is started if there is no gate, or if no run
-    of the study can decide it.
+    options: those of `run`. Raises BadInput before anything is started if there is no gate, or if no
+    number of seeds can decide it.
     """
     placed = overrides(options.get("rounds"), options.get("seeds"), options.get("set"))
     chosen = load_study(study, placed, no_code=options.get("no_code", False))

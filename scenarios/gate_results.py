@@ -20,17 +20,17 @@ def forecast_warnings(study: Study, folder: Path, seeds: int, sequential: bool =
     seeds, and the margin, with which a change without effect is decided with probability .8.
     """
     from ..analysis.gate.lines import spreads
-    from ..analysis.gate.remarks import SEQUENCE, decidable_margin, seeds_to_decide
+    from ..analysis.gate.remarks import SEQUENCE, decidable_margin, fewest_seeds, seeds_to_decide
     from ..analysis.results import read_results
 
     gate = study.gate
-    if gate is None or not (folder / "manifest.json").is_file():
+    method = SEQUENCE if sequential else "t"
+    if gate is None or seeds < fewest_seeds(method, gate.level) or not (folder / "manifest.json").is_file():
         return []
     try:
         found = spreads(read_results(folder), gate.model_dump(mode="json", exclude_none=True))
     except EchodriftError:
         return []  # Results of another study, or damaged ones: the run itself reports them.
-    method = SEQUENCE if sequential else "t"
     lines = []
     for (path, line), (sd, distance, n) in zip(gate.lines, found, strict=True):
         if not sd > 0 or n < 3 or not distance >= 0:
@@ -51,8 +51,8 @@ def forecast_warnings(study: Study, folder: Path, seeds: int, sequential: bool =
     return lines
 
 
-def judge_folder(folder: Path) -> Answer:
-    """Judge a finished study's folder by the gate in its study.toml.
+def judge_folder(folder: Path, *, over_behaviors: bool = True) -> Answer:
+    """Judge a finished study's folder by the gate in its study.toml; over_behaviors as in `judge`.
 
     Raises StorageError if results are missing or were changed, BadInput if there is no gate.
     """
@@ -69,4 +69,4 @@ def judge_folder(folder: Path) -> Answer:
             f"the study in {folder} has no [gate]. Add one to the study file and type: echodrift gate STUDY "
             f"--out {folder} (finished runs are taken over)"
         )
-    return answer(results)
+    return answer(results, over_behaviors=over_behaviors)

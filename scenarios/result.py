@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from ..analysis.gate.answer import Answer
 
+COMPARED = ("arm", "measure", "difference", "low", "high", "n", "verdict")
+"""Columns of a comparison after those of the grid, unless all are asked for."""
+
 
 class Result:
     """The results of a study, read from its folder on first access."""
@@ -114,6 +117,7 @@ class Result:
         arms: Sequence[str] | None = None,
         level: float = 0.95,
         method: str = "t",
+        all_columns: bool = False,
     ) -> pd.DataFrame:
         """Return every arm minus the reference, paired by seed, with intervals: one row per arm and measure.
 
@@ -121,7 +125,8 @@ class Result:
         study's own, or its first arm. With a grid, one block of rows per grid point. Of a Saltelli design, only
         the independent rows are used, each averaged over its replicates. method: "t", "bca"
         (bootstrap) or "permutation" (sign flips).
-        Columns: see `echodrift.analysis.statistics.compare`.
+        Columns: grid keys, arm, measure, difference, low, high, n (seeds with a value in both arms), verdict. With
+        all_columns also those of `echodrift.analysis.statistics.compare`: the two means, missing seeds, p-values, …
         """
         import pandas as pd
 
@@ -137,15 +142,15 @@ class Result:
         reference = reference or self.study.reference or self.study.arms[0].name
         wanted = list(measures) or primary
         keys, runs = design_keys(self.study), self._independent("runs")
-        if not keys:
-            return compare(runs, reference, wanted, primary=primary, arms=arms, level=level, method=method)
+        groups = runs.groupby(keys, sort=False) if keys else [((), runs)]
         parts = []
-        for values, rows in runs.groupby(keys, sort=False):
+        for values, rows in groups:
             part = compare(rows, reference, wanted, primary=primary, arms=arms, level=level, method=method)
             for place, (key, value) in enumerate(zip(keys, values, strict=True)):
                 part.insert(place, key, value)
             parts.append(part)
-        return pd.concat(parts, ignore_index=True)
+        table = pd.concat(parts, ignore_index=True)
+        return table if all_columns else table[[*keys, *COMPARED]]
 
     def plot(
         self,

@@ -62,10 +62,11 @@ class Interrupted(KeyboardInterrupt):
     exit_code = ExitCode.INTERRUPTED
 
 
-def check_runnable(study: Study, most_draws: int | None = None) -> list[str]:
+def check_runnable(study: Study, stops: bool = False, most_draws: int | None = None) -> list[str]:
     """Check everything about a study that its schema cannot: every grid point builds, files are readable.
 
-    most_draws: seeds whose draws from priors are checked, the first ones; all if omitted. Returns notes about the files as sentences. BadInput has the mistakes of all checks.
+    stops: a stopping rule decides on the number of seeds. most_draws: seeds whose draws from priors are checked, the
+    first ones; all if omitted. Returns notes about the files as sentences. BadInput has the mistakes of all checks.
     """
     from .execution.build import check_study
 
@@ -74,7 +75,7 @@ def check_runnable(study: Study, most_draws: int | None = None) -> list[str]:
     with wrong.collect():
         check_names(study)
     with wrong.collect():
-        notes |= dict.fromkeys(check_gate(study))
+        notes |= dict.fromkeys(check_gate(study, stops))
     files_found = not any(mistake.path[:1] == ("world",) for mistake in wrong.found)
     for _, point in grid_points(study) if files_found else ():
         with wrong.collect():

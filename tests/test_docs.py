@@ -80,7 +80,7 @@ def commands() -> list[tuple[str, str]]:
         for language, text in blocks
         if language in ("", "sh")
         for line in text.splitlines()
-        if re.match("echodrift (run|gate|plot|status|query|evaluate|tune) ", line)
+        if re.match("echodrift (run|gate|compare|plot|status|query|evaluate|tune) ", line)
     ]
     return [
         (page, line)

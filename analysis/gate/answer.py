@@ -21,7 +21,7 @@ class Answer(AnswerData):
         return as_json(self)
 
     def junit(self) -> str:
-        """Return a JUnit XML report: a test case per line; FAIL is a failure, UNDECIDED is skipped."""
+        """Return a JUnit XML report: a test case per line; FAIL is a failure, UNDECIDED an error."""
         return as_junit(self)
 
     def markdown(self) -> str:

@@ -97,61 +97,92 @@ def _plain(value: Any) -> Any:
 def as_junit(answer: AnswerData) -> str:
     """Return JUnit XML: a suite per grid point, a test case per line.
 
-    FAIL is a failure, UNDECIDED is skipped (the exit code shows it), and an undecided grid point with
-    failed runs gets a test case "runs" with an error. Attributes and the order of elements follow both
+    FAIL is a failure and UNDECIDED an error, which readers of JUnit files count as not passed (of skipped cases alone
+    they make a success). An undecided grid point with failed runs gets a test case "runs" with an error, and grid
+    points without runs a suite with one. Attributes and the order of elements follow both
     common schemas (Jenkins' and that of Ant's JUnit task). Times are 0 and the host is "localhost", so
     that the same results give the same file.
     """
     suites = xml.Element("testsuites")
-    for number, verdict in enumerate(answer.verdicts):
+    for verdict in answer.verdicts:
         broken = verdict.outcome == "UNDECIDED" and verdict.failed > 0
         outcomes = [line.outcome for line in verdict.judgements]
-        suite = xml.SubElement(
-            suites,
-            "testsuite",
-            {
-                "name": _clean(f"gate of {answer.study}" + (f" at {verdict.label}" if verdict.label else "")),
-                "package": "echodrift.gate",
-                "id": str(number),
-                "tests": str(len(outcomes) + broken),
-                "failures": str(outcomes.count("FAIL")),
-                "errors": str(int(broken)),
-                "skipped": str(outcomes.count("UNDECIDED")),
-                "time": "0",
-                "timestamp": (answer.finished or "1970-01-01T00:00:00")[:19],
-                "hostname": "localhost",
-            },
-        )
-        properties = xml.SubElement(suite, "properties")
         facts = {"outcome": verdict.outcome, "baseline": verdict.baseline, "candidate": verdict.candidate}
-        for name, value in (facts | {key: str(value) for key, value in verdict.point.items()}).items():
-            xml.SubElement(properties, "property", {"name": _clean(name), "value": _clean(value)})
-        for line in verdict.judgements:
-            _case(suite, line)
-        if broken:
-            case = xml.SubElement(suite, "testcase", {"classname": "gate", "name": "runs", "time": "0"})
-            message = f"{verdict.failed} runs of baseline and candidate failed"
-            xml.SubElement(case, "error", {"message": message, "type": "failed runs"}).text = _clean(
-                "\n".join(verdict.notes)
-            )
-        xml.SubElement(suite, "system-out").text = _clean(
-            "\n".join([words.headline(verdict), *verdict.notes])
+        facts |= {key: str(value) for key, value in verdict.point.items()}
+        errors = outcomes.count("UNDECIDED") + broken
+        suite = _suite(
+            suites, answer, verdict.label, len(outcomes) + broken, outcomes.count("FAIL"), errors, facts
         )
-        xml.SubElement(suite, "system-err").text = ""
+        for line in verdict.judgements:
+            _line_case(suite, line)
+        if broken:
+            message = f"{verdict.failed} runs of baseline and candidate failed"
+            case = _case(suite, "gate", "runs", "error", message, "failed runs")
+            case.text = _clean("\n".join(verdict.notes))
+        _close(suite, "\n".join([words.headline(verdict), *verdict.notes]))
+    if answer.missing_points:
+        suite = _suite(suites, answer, "grid points without runs", 1, 0, 1, {"outcome": "UNDECIDED"})
+        message = words.missing_points(answer)
+        _case(suite, "gate", "grid points without runs", "error", f"UNDECIDED: {message}", "UNDECIDED")
+        _close(suite, message)
     xml.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + xml.tostring(suites, encoding="unicode") + "\n"
 
 
-def _case(suite: xml.Element, line: Judgement) -> None:
-    name = {"classname": f"gate.{line.role}", "name": _clean(words.requirement(line)), "time": "0"}
-    case = xml.SubElement(suite, "testcase", name)
+def _suite(
+    suites: xml.Element,
+    answer: AnswerData,
+    label: str,
+    tests: int,
+    failures: int,
+    errors: int,
+    facts: dict[str, str],
+) -> xml.Element:
+    suite = xml.SubElement(
+        suites,
+        "testsuite",
+        {
+            "name": _clean(f"gate of {answer.study}" + (f" at {label}" if label else "")),
+            "package": "echodrift.gate",
+            "id": str(len(suites)),
+            "tests": str(tests),
+            "failures": str(failures),
+            "errors": str(errors),
+            "skipped": "0",
+            "time": "0",
+            "timestamp": (answer.finished or "1970-01-01T00:00:00")[:19],
+            "hostname": "localhost",
+        },
+    )
+    properties = xml.SubElement(suite, "properties")
+    for name, value in facts.items():
+        xml.SubElement(properties, "property", {"name": _clean(name), "value": _clean(value)})
+    return suite
+
+
+def _close(suite: xml.Element, text: str) -> None:
+    xml.SubElement(suite, "system-out").text = _clean(text)
+    xml.SubElement(suite, "system-err").text = ""
+
+
+def _line_case(suite: xml.Element, line: Judgement) -> None:
     _, _, difference, interval = words.numbers(line)
     message = f"{line.estimate}: {difference or words.numbers(line)[0]}, interval {interval}, {line.interval.n} pairs"
+    at = suite, f"gate.{line.role}", words.requirement(line)
     if line.outcome == "FAIL":
-        failure = xml.SubElement(case, "failure", {"message": _clean(message), "type": "FAIL"})
-        failure.text = _clean("\n".join([message, *words.remarks(line)]))
+        _case(*at, "failure", message, "FAIL").text = _clean("\n".join([message, *words.remarks(line)]))
     elif line.outcome == "UNDECIDED":
-        xml.SubElement(case, "skipped", {"message": _clean(f"UNDECIDED: {message}; {line.reason}")})
+        _case(*at, "error", f"UNDECIDED: {message}; {line.reason}", "UNDECIDED")
+    else:
+        _case(*at)
+
+
+def _case(
+    suite: xml.Element, classname: str, name: str, tag: str = "", message: str = "", kind: str = ""
+) -> xml.Element:
+    """Add a test case; return it, or the element in it that says why it did not pass."""
+    case = xml.SubElement(suite, "testcase", {"classname": classname, "name": _clean(name), "time": "0"})
+    return xml.SubElement(case, tag, {"message": _clean(message), "type": kind}) if tag else case
 
 
 def _clean(text: str) -> str:

@@ -3,7 +3,7 @@
 A line compares an estimate, candidate − factor · baseline paired by seed, with a limit. It PASSes if its
 two-sided interval lies wholly on the good side (ends included). It FAILs if the interval lies wholly on the
 bad side, also at the stricter level of Holm's procedure (Holm, Scand. J. Stat. 6, 1979) over all lines at
-all grid points. Otherwise it is UNDECIDED. The gate PASSes if all lines do. That is an intersection–union
+all grid points. Otherwise it is UNDECIDED, as with fewer than 5 pairs of runs (`statistics.verdict`). The gate PASSes if all lines do. That is an intersection–union
 test (Berger, Technometrics 24, 1982): without adjustment, a candidate that is truly on the bad side of any
 limit passes with probability (1 − level) / 2 at most, 2.5 % at 95 % (the one-sided error that ICH E9, 1998,
 asks of non-inferiority trials). The gate FAILs if any line does, which is why that side is adjusted: a
@@ -106,12 +106,12 @@ def judge(results: Results, *, over_behaviors: bool = True) -> list[Verdict]:
     return verdicts
 
 
-def answer(results: Results) -> Answer:
-    """Judge a study and return the whole answer; raises BadInput as `judge` does."""
+def answer(results: Results, *, over_behaviors: bool = True) -> Answer:
+    """Judge a study and return the whole answer; options and errors as in `judge`."""
     manifest = results.manifest
     return Answer(
         study=str(results.study.get("name", "")),
-        verdicts=judge(results),
+        verdicts=judge(results, over_behaviors=over_behaviors),
         seeds=int(results.runs["seed"].nunique()),
         finished=str(manifest.get("finished", "")),
         stopping=manifest.get("stopping") or manifest.get("looked"),

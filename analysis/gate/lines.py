@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ...errors import BadInput, did_you_mean
 from ..results import Point, Results, cubes
-from ..statistics import Interval
+from ..statistics import Interval, verdict
+from ..statistics.conclusions import HIGHER, LOWER
 from ..statistics.intervals import rounding_error
 from .bounds import Bound, Horizon, Side, bound_of, horizon_of
 
@@ -34,13 +35,18 @@ class Line:
 
     def passes(self, interval: Interval) -> bool:
         """Whether the interval lies wholly on the good side of the limit, ends included."""
-        limit = self.bound.offset
-        return interval.low >= limit if self.side == "at_least" else interval.high <= limit
+        return self._verdict(interval) == self._good
 
     def fails(self, interval: Interval) -> bool:
         """Whether the interval lies wholly on the bad side of the limit."""
-        limit = self.bound.offset
-        return interval.high < limit if self.side == "at_least" else interval.low > limit
+        return self._verdict(interval) == (LOWER if self._good == HIGHER else HIGHER)
+
+    @property
+    def _good(self) -> str:
+        return HIGHER if self.side == "at_least" else LOWER
+
+    def _verdict(self, interval: Interval) -> str:
+        return verdict(interval, self.bound.offset, touching=self._good)
 
 
 def check_arms(gate: Mapping[str, Any], arms: Sequence[str]) -> None:

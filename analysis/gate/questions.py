@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..results import Results
+from ..statistics.conclusions import EQUAL, HIGHER, LOWER
 from .judge import judge
 from .looks import looks_of
 from .sequential import sequential_compare
@@ -58,8 +59,10 @@ def _of_primary(results: Results) -> Iterator[Question]:
         if results.reference in set(runs["arm"]):
             ran = [arm for arm in others if arm in set(runs["arm"])]
             measures = [name for name in results.primary if name in runs]
-            table = sequential_compare(runs, results.reference, measures, arms=ran, looks=looks)
-            known = (table["low"] > 0) | (table["high"] < 0) | (table["low"] == table["high"])
+            table = sequential_compare(
+                runs, results.reference, measures, primary=measures, arms=ran, looks=looks
+            )
+            known = table["verdict"].isin([HIGHER, LOWER, EQUAL])
             clear = set(zip(table["arm"][known], table["measure"][known], strict=True))
         for arm in others:
             judged = runs[runs["arm"].isin([arm, results.reference])]

@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..statistics import Interval, seeds_needed, sequential_seeds_needed
+from ..statistics.conclusions import FEWEST, TOO_FEW
 from ..statistics.resampling import FEW_BCA, fewest_values
-from ..statistics.sequential import sequence_width
+from ..statistics.sequential import first_look, sequence_width
 from .lines import Line
 from .verdicts import Judgement
 
 POWER = 0.8
 """Power: probability of a decision at the numbers of seeds given here."""
 SEQUENCE = "confidence sequence"
+ENOUGH = 20
+"""Number of seeds to type where there are too few for a verdict."""
 MOST_NAMED = 20
 """Most seeds that a reason lists."""
 
@@ -39,12 +42,15 @@ def explain_undecided(
     values (n,): one per seed; margin: whether the bound has a margin; level: of the interval; lines: number of
     lines of the gate, for Holm's first step, which a FAIL needs; blocked: what keeps the line from passing
     whatever further seeds show. The number of seeds assumes that the observed mean and spread are the true ones,
-    with power 0.8. For bootstrap intervals it is that of t intervals, and the reason says so.
+    with power 0.8; too few seeds give no such number. For bootstrap intervals it is that of t intervals, and the
+    reason says so.
     """
     n = len(values)
-    if n < 2:
-        why = "no seed has a value in both arms" if n == 0 else "one pair of runs gives no interval"
-        return None, f"{why}; it takes at least 2 seeds"
+    if n < FEWEST:
+        more = "--max-seeds 200" if method == SEQUENCE else f"--seeds {ENOUGH}"
+        have = {0: "none has a value", 1: "1 has a value"}.get(n, f"{n} have a value")
+        why = f"{TOO_FEW}: {have} in both arms, a verdict takes {FEWEST}; type {more}, or more"
+        return None, f"{why}; {blocked}" if blocked else why
     sd = float(values.std(ddof=1))
     distance = interval.mean - limit if side == "at_least" else limit - interval.mean
     strict = 1 - (1 - level) / lines
@@ -52,7 +58,7 @@ def explain_undecided(
     known = math.isfinite(interval.low)
     end = interval.high if side == "at_least" else interval.low
     if not known:
-        why = interval.reason or "there is no interval"
+        why = f"{TOO_FEW} ({interval.reason})"
     elif end < limit if side == "at_least" else end > limit:
         why = f"on the bad side at {100 * level:g} %, but not after Holm's adjustment for {lines} lines"
     else:
@@ -62,8 +68,7 @@ def explain_undecided(
     if needed is None:
         why += "; the mean lies on the limit or next to it, where no number of seeds decides"
     else:
-        least = fewest_values(level if distance >= 0 else strict) if method == "bootstrap" else 0
-        needed = max(needed, n + 1, least)
+        needed = max(needed, n + 1, fewest_seeds(method, level if distance >= 0 else strict))
         why += f"; at the difference and spread seen, about {needed:,} seeds decide it"
         why += " (computed for t intervals)" if method == "bootstrap" else ""
     if not margin:
@@ -97,6 +102,12 @@ def _named(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds[:MOST_NAMED])) + more
 
 
+def fewest_seeds(method: str, level: float) -> int:
+    """Return the fewest seeds with which intervals of this method can decide a line."""
+    own = {"bootstrap": fewest_values, SEQUENCE: first_look}.get(method)
+    return max(FEWEST, own(level)) if own else FEWEST
+
+
 def seeds_to_decide(sd: float, distance: float, level: float, method: str) -> int | None:
     """Return the seeds that decide with power 0.8 at `distance` from the limit; None if no number does."""
     how = sequential_seeds_needed if method == SEQUENCE else seeds_needed
@@ -123,8 +134,6 @@ def decidable_margin(sd: float, n: int, level: float, method: str) -> float:
     return sd * float(brentq(lacking, 0.0, high)) / math.sqrt(n)
 
 
-FEW = 5
-"""Below this many pairs a note says that the intervals rely on the normal distribution."""
 SKEWNESS_P = 0.05
 """Skewness with a p-value below this is reported."""
 OVER_BEHAVIORS = (
@@ -162,13 +171,11 @@ def notes_of(
     for line, judgement in zip(lines, judged, strict=True):
         found += _line_notes(judgement, line.pairs.values, lost)
     fewest = min((line.interval.n for line in judged), default=0)
-    if method == "bootstrap" and 2 <= fewest < FEW_BCA:
+    if method == "bootstrap" and FEWEST <= fewest < FEW_BCA:
         found.append(
             f"{fewest} pairs of runs: BCa intervals are too narrow below about {FEW_BCA}, so that PASS and FAIL are wrong "
             'more often than the level says; take more seeds, or method = "t".'
         )
-    elif method != "bootstrap" and 2 <= fewest < FEW:
-        found.append(f"{fewest} pairs of runs: the intervals rest on the normal distribution alone.")
     found.append(ONE_GUESS if study.get("uncertainty") is None else OVER_BEHAVIORS)
     return found
 

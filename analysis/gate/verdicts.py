@@ -55,7 +55,8 @@ class Judgement:
     tipping_points: tuple[TippingPoint, ...]
     """Assumptions that would reverse the line, the most certain first."""
     seeds_needed: int | None
-    """Seeds that would decide it at the observed spread and difference; None if decided or if no number would."""
+    """Seeds that would decide it at the observed spread and difference; None if decided, with fewer than 5 pairs, or if
+    no number would."""
     reason: str
     """Why it is undecided, as text; empty if it is decided."""
     missing: tuple[int, ...]

@@ -29,6 +29,22 @@ def table(answer: AnswerData) -> str:
     return "\n\n".join(blocks)
 
 
+def summary(answer: AnswerData, most: int = 5) -> list[str]:
+    """Return the answer in short: a line per grid point, `most` at most, with the requirements that do not pass."""
+    found = []
+    for verdict in answer.verdicts[:most]:
+        found.append(f"Gate: {headline(verdict)}")
+        for line in verdict.judgements:
+            if line.outcome != "PASS":
+                found.append(f"  {line.outcome}  {requirement(line)}")
+                found += [f"    {line.reason}"] if line.reason else []
+    more = len(answer.verdicts) - most
+    if more > 0 or answer.missing_points:
+        found += [f"  and {more} more grid points"] if more > 0 else []
+        found.append(f"Gate over all grid points: {answer.outcome}")
+    return found
+
+
 def _block(verdict: Verdict) -> str:
     rows = [_row(line) for line in verdict.judgements]
     widths = [max(len(row[i]) for row in [HEADS, *rows]) for i in range(len(HEADS))]
@@ -169,12 +185,19 @@ def notes(answer: AnswerData) -> list[str]:
     for verdict in answer.verdicts:
         for note in verdict.notes:
             places.setdefault(note, []).append(verdict.label)
-    many = answer.missing_points > 1
-    missing = f"{answer.missing_points} more grid {'points have' if many else 'point has'} no run; without {'them' if many else 'it'} there is no PASS."
-    return ([missing] if answer.missing_points else []) + [
+    return ([missing_points(answer)] if answer.missing_points else []) + [
         note if len(at) == len(answer.verdicts) else f"at {'; '.join(at)}: {note}"
         for note, at in places.items()
     ]
+
+
+def missing_points(answer: AnswerData) -> str:
+    """Return a sentence on the grid points without any run."""
+    many = answer.missing_points > 1
+    return (
+        f"{answer.missing_points} more grid {'points have' if many else 'point has'} no run; "
+        f"without {'them' if many else 'it'} there is no PASS."
+    )
 
 
 def stopped(answer: AnswerData) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..measures.base import Column
 from ..measures.columns import describe, is_share
-from ..statistics import t_interval
+from ..statistics import FEWEST, t_interval
 from .selection import is_numeric, short, values_of, written
 from .sheet import WIDTH, head, say, sheet
 from .style import INK, MUTED, ArmStyle, clean, look, styles_for
@@ -76,7 +76,7 @@ def phase(
     `runs` has one row per run: arm, the two keys, seed, the measure (a value, or a paired difference).
     The line runs where the mean crosses `limit`: interpolated between cells where both axes are
     numbers, along the edges of cells otherwise. A dot marks cells whose 95 % t interval over seeds
-    holds the limit (or zero, for differences without one), or that have none (one seed): there the side is
+    holds the limit (or zero, for differences without one), or that have fewer than 5 seeds: there the side is
     open. `zero` centers the colors at zero.
     """
     with look():
@@ -137,14 +137,15 @@ def phase(
 
 
 def _grid(part: pd.DataFrame, name: str, across: Axis, up: Axis) -> tuple[np.ndarray, np.ndarray]:
-    """Means and half widths of intervals (up, across)."""
+    """Means and half widths of intervals (up, across); no width with too few seeds for a verdict."""
     mean = np.full((len(up.values), len(across.values)), np.nan)
     half = mean.copy()
     for (x, y), cell in part.groupby([across.key, up.key], sort=False):
         values = cell[name].to_numpy(float)
         at = up.values.index(y), across.values.index(x)
         center, width, _, n = t_interval(values)
-        mean[at], half[at] = (float(center), float(width)) if n else (np.nan, np.nan)
+        mean[at] = float(center) if n else np.nan
+        half[at] = float(width) if n >= FEWEST else np.nan
     return mean, half
 
 
@@ -183,7 +184,7 @@ def _write(
             ax.text(
                 x, y, text, size=7, color=ink, ha="center", va="center_baseline", zorder=5, path_effects=rim
             )
-        # With one seed there is no interval, so the side of the limit is undecided, too.
+        # With too few seeds the side of the limit is undecided, too.
         if level is not None and not abs(mean[i, j] - level) > half[i, j]:
             # The dot goes above the number, or beside it if the cell is low.
             above = 0.1 if fits and high[i] > 0.3 else 0.0
@@ -268,9 +269,9 @@ def _subtitle(limit: float | None, zero: bool, column: Column) -> str:
     parts = ["Means over seeds at the end of the runs."]
     if limit is not None:
         parts.append(f"Line: where the mean crosses {_number(column, limit)}.")
-        parts.append("Dot: the 95 % t interval holds that limit, or there is none.")
+        parts.append(f"Dot: the 95 % t interval holds that limit, or there are fewer than {FEWEST} seeds.")
     elif zero:
-        parts.append("Dot: the 95 % t interval holds zero, or there is none.")
+        parts.append(f"Dot: the 95 % t interval holds zero, or there are fewer than {FEWEST} seeds.")
     return " ".join(parts)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..gate.looks import figure_warning
 from ..gate.sequential import compare_of
 from ..results import Point, Results, read_results
+from ..statistics import FEWEST
 from . import gate as report_verdict
 from . import sensitivity, switches, tables
 from .pages import environment, write
@@ -62,7 +63,7 @@ def _build(results: Results) -> Path:
         study=results.study,
         results=results,
         last_rounds=last_rounds(results.span),
-        few=tables.FEW_TO_SAY,
+        few=FEWEST,
         changed=tables.changes(results.manifest),
         styles=styles,
         warnings=tables.warnings(results),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..statistics import Interval, mean_interval, ratio_interval
+from ..statistics import Interval, mean_interval, ratio_interval, verdict
+from ..statistics.conclusions import HIGHER, TOO_FEW
 from ..switches import Switched
 
 if TYPE_CHECKING:
@@ -101,8 +102,9 @@ def recovery(
         lost = np.nanmean((organic - without).to_numpy(float)[:, before], axis=1)
         regained = np.nanmean(gain[:, -last:], axis=1)
         gain_by_round = np.nanmean(gain[:, which.round :], axis=0)
-    clear = mean_interval(regained).low > 0
-    cost = Interval(np.nan, np.nan, np.nan, 0, "nothing is clearly regained")
+    found = verdict(mean_interval(regained))
+    clear = found == HIGHER
+    cost = Interval(np.nan, np.nan, np.nan, 0, found if found == TOO_FEW else "nothing is clearly regained")
     if clear and "welfare" in rounds:
         welfare = _curve(rounds, arm, "welfare") - _curve(rounds, which.nobody, "welfare")
         given_up = -welfare.reindex(without.index).to_numpy(float)[:, -last:].mean(axis=1)

@@ -12,7 +12,7 @@ from ..gate.judge import answer
 from ..gate.lines import Line, lines_at
 from ..gate.verdicts import Judgement, Verdict
 from ..results import Results
-from ..statistics import tost
+from ..statistics import FEWEST, tost
 
 WIDTH = 220.0
 """Width in pixels of the small graphic of an interval."""
@@ -100,9 +100,9 @@ def _no_harm(verdict: Verdict, judged: Judgement, line: Line) -> str:
     """Return the result of two one-sided tests against ± the margin of a line; empty if it allows no loss.
 
     Each test has the gate's own one-sided error, so that both agree with the interval shown. The text is empty
-    unless that is a t interval, since other intervals may disagree with the tests.
+    unless that is a t interval, since other intervals may disagree with the tests, and with too few seeds.
     """
-    if verdict.method != "t":
+    if verdict.method != "t" or judged.interval.n < FEWEST:
         return ""
     bound, side = line.bound, line.side
     if bound.factor != 1 or bound.offset == 0 or (bound.offset < 0) != (side == "at_least"):

@@ -13,7 +13,8 @@ from ..plots.curves import long_horizon
 from ..plots.gallery import Plate
 from ..plots.style import ArmStyle
 from ..results import Point, Results
-from ..statistics import Interval
+from ..statistics import Interval, verdict
+from ..statistics.conclusions import HIGHER, LOWER
 from ..switches import Switched, change_rounds, has_drawn_times, switched
 from .effects import Effect, Recovery, interference, recovery
 
@@ -91,11 +92,11 @@ def _effect_row(effect: Effect) -> dict[str, str]:
     parts = {
         name: _written(column, getattr(effect, name), difference=True) for name in ("naive", "true", "bias")
     }
-    known = math.isfinite(effect.bias.low)
-    clear = known and not effect.bias.low <= 0 <= effect.bias.high
-    opposite = clear and effect.naive.mean * effect.true.mean < 0
-    verdict = "the A/B test is off" if clear else "no clear difference" if known else effect.bias.reason
-    return {"title": column.title, **parts, "verdict": verdict + (", by sign" if opposite else "")}
+    found = verdict(effect.bias)
+    if found in (HIGHER, LOWER):
+        opposite = effect.naive.mean * effect.true.mean < 0
+        found = "the A/B test is off" + (", by sign" if opposite else "")
+    return {"title": column.title, **parts, "verdict": found}
 
 
 def _recovery_row(found: Recovery, first: int) -> dict[str, str]:

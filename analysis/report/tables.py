@@ -13,7 +13,8 @@ from ..measures.columns import describe, known, write_difference, write_value
 from ..plots.comparisons import half_lives
 from ..results import END, Point, Results, cubes
 from ..saltelli import is_saltelli
-from ..statistics import DecayFit, half_life_fit
+from ..statistics import FEWEST, DecayFit, half_life_fit
+from ..statistics.conclusions import HIGHER, LOWER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +24,6 @@ FEW_SEEDS = 20
 
 ENOUGH_PAIRS = 16
 """Smallest base of a Saltelli design, a power of two, that gives FEW_SEEDS independent draws."""
-
-FEW_TO_SAY = 5
-"""Below this many pairs of runs the report gives numbers but no verdict."""
 
 WARNING = "warning:"
 """Prefix of notes of runs that are shown at the top of the page."""
@@ -97,13 +95,8 @@ def blocks(comparison: pd.DataFrame, primary: Sequence[str]) -> list[Block]:
 def _cell(row: Mapping[str, Any]) -> Cell:
     column = describe(row["measure"])
     equal = row["n"] > 0 and row["difference"] == 0 and (row["n"] == 1 or row["low"] == row["high"])
-    verdict = row["verdict"]
-    if equal:
-        verdict = "equal in every seed"
-    elif 0 < row["n"] < FEW_TO_SAY:
-        verdict = "too few seeds to say"
-    good = ""
-    if verdict in ("higher", "lower") and column.better != "neither":
+    verdict, good = row["verdict"], ""
+    if verdict in (HIGHER, LOWER) and column.better != "neither":
         good = "better" if verdict == column.better else "worse"
     known_width = row["low"] == row["low"]
     interval = f"{write_difference(column, row['low'])} to {write_difference(column, row['high'])}"
@@ -287,11 +280,11 @@ def warnings(results: Results) -> list[str]:
             f"base = {uncertainty['base']}: intervals rest on {seeds} independent draws and are wide. Take this as a "
             f"first look; base = {ENOUGH_PAIRS} or more where a conclusion is drawn."
         )
-    elif seeds < FEW_SEEDS:
+    elif seeds < FEW_SEEDS and looks_of(results.manifest) is None:
         found.append(
             f"{counted(seeds, 'seed')}: "
             + ("there are no intervals at all. " if seeds == 1 else "intervals are wide. ")
-            + (f"With fewer than {FEW_TO_SAY} no verdict is given. " if seeds < FEW_TO_SAY else "")
+            + (f"With fewer than {FEWEST} no verdict is given. " if seeds < FEWEST else "")
             + f"Take this as a first look; {FEW_SEEDS} seeds is the default where a conclusion is drawn."
         )
     rounds = int(results.rounds["round"].max()) + 1

@@ -1,10 +1,11 @@
 """Statistics over seeds: intervals, paired differences, sequential and equivalence tests, planning, decay.
 
-One subject per file: `intervals` (t, Holm), `paired` (arms against a reference), `survival` (censored times),
-`resampling` (BCa, sign flips), `equivalence` (TOST), `sequential` (always valid), `planning` (seeds needed),
-`decay` (half-life). Their simulated coverage and power: docs/statistics.md.
+One subject per file: `intervals` (t, Holm), `conclusions` (what an interval says), `paired` (arms against a reference),
+`survival` (censored times), `resampling` (BCa, sign flips), `equivalence` (TOST), `sequential` (always valid),
+`planning` (seeds needed), `decay` (half-life). Their simulated coverage and power: docs/statistics.md.
 """
 
+from .conclusions import FEWEST, verdict
 from .decay import DecayFit, half_life_fit
 from .equivalence import Equivalence, noninferior, tost
 from .intervals import LEVEL, Interval, holm, mean_interval, ratio_interval, t_interval
@@ -15,6 +16,7 @@ from .sequential import confidence_sequence, sequence_at_looks
 from .survival import Survival, median_survival
 
 __all__ = [
+    "FEWEST",
     "LEVEL",
     "DecayFit",
     "Difference",
@@ -37,4 +39,5 @@ __all__ = [
     "sign_flip",
     "t_interval",
     "tost",
+    "verdict",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BadInput, did_you_mean
+from .conclusions import verdict
 from .intervals import LEVEL, Interval, holm, subtract, t_interval
 from .resampling import bca, sign_flip_interval
 
@@ -73,10 +74,10 @@ def compare(
     """Compare every arm with the reference on every measure, paired by seed: one row per (arm, measure).
 
     Columns: arm, measure, primary, mean_arm and mean_reference (over the pairs), difference, low,
-    high, n, missing (tuple of seeds), p, p_holm, verdict, reason. Primary measures are named in advance and not
-    adjusted (p_holm is NaN): their verdict is whether the interval excludes zero. The others are adjusted by Holm
-    within each arm, split measures (`name:group=…`) as a family of their own; their verdict is whether the adjusted
-    p is below 1 − level.
+    high, n, missing (tuple of seeds), p, p_holm, verdict (`conclusions.verdict`), reason. Primary measures are named
+    in advance and not adjusted (p_holm is NaN): a difference is clear if the interval excludes zero. The others are
+    adjusted by Holm within each arm, split measures (`name:group=…`) as a family of their own; a difference is clear
+    if the adjusted p is below 1 − level.
 
     method: "t" for paired t intervals and tests; "bca" for bootstrap intervals and the p-values they imply;
     "permutation" for the sign-flip test and the interval that inverts it; or a function that returns both.
@@ -157,16 +158,8 @@ def compare(
 
 
 def _verdict(row, level: float) -> str:
-    """Return the verdict for a row of `compare`, as text."""
-    if np.isnan(row.low):
-        return "cannot say"
-    if row.low == row.high and row.difference == 0:
-        return "the same"
-    clear = (row.low > 0 or row.high < 0) if row.primary else row.p_holm < 1 - level or row.low == row.high
-    if not clear:
-        return "no clear difference"
-    # The mean of all seeds may lie outside an interval that earlier looks narrowed.
-    return "higher" if row.low > 0 or (row.high >= 0 and row.difference > 0) else "lower"
+    interval = Interval(row.difference, row.low, row.high, row.n)
+    return verdict(interval, clear=None if row.primary else row.p_holm < 1 - level or row.low == row.high)
 
 
 def _reason(row) -> str:

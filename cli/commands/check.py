@@ -34,7 +34,7 @@ def check(
     chosen = load_study(study, overrides, no_code=no_code)
     wrong, notes = Mistakes(), []
     with wrong.collect():
-        notes = check_beyond_schema(chosen, overrides, study, CHECKED_DRAWS)
+        notes = check_beyond_schema(chosen, overrides, study, most_draws=CHECKED_DRAWS)
     if chosen.gate is not None:
         # Before the notes are printed, which would report the problem a second time, as a warning.
         with wrong.collect():

@@ -11,7 +11,7 @@ import typer
 from ...errors import BadInput, ExitCode
 from ..messages import print_notes, print_stderr, print_unfinished_note, stdout_to_stderr
 from ..study_options import Debug, StudyOptions, check_gate_decidable, overrides_of, stopping_rule
-from .run import run
+from .run import print_failures, run_and_report
 
 if TYPE_CHECKING:
     from ...analysis.gate.answer import Answer
@@ -125,7 +125,7 @@ def _run(study: str, options: StudyOptions, *, quiet: bool, debug: bool) -> Answ
     if not quiet:
         seeds = stop.most if stop else len(seeds_of(chosen))
         print_notes(forecast_warnings(chosen, folder, seeds, sequential=stop is not None))
-    run(study=study, options=options, quiet=quiet, debug=debug)
+    print_failures(run_and_report(study, options, quiet=quiet, debug=debug))
     return judge_folder(folder)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...errors import EchodriftError, ExitCode
+from ...errors import BadInput, EchodriftError, ExitCode
 from ..messages import print_notes, print_stderr, print_unfinished_note
 from ..study_options import (
     Debug,
@@ -21,6 +22,13 @@ from ..study_options import (
     stopping_rule,
 )
 
+if TYPE_CHECKING:
+    from ...scenarios.result import Result
+
+
+ROWS = 24
+"""Maximum rows of the table of differences: those of the default study."""
+
 
 def run(
     *,
@@ -30,6 +38,15 @@ def run(
     debug: Debug = False,
 ) -> int:
     """Run a study (or go on with it) and write tables, figures and a report."""
+    result = run_and_report(study, options, quiet=quiet, debug=debug)
+    if not quiet:
+        _print_differences(result)
+        _print_verdict(result)
+    return print_failures(result)
+
+
+def run_and_report(study: str, options: StudyOptions, *, quiet: bool, debug: bool) -> Result:
+    """Run a study, write its report, and say where both are."""
     from ...scenarios.design.changes import describe_changes
     from ...scenarios.design.load import load_study
     from ...scenarios.execution.progress import progress_display
@@ -53,12 +70,10 @@ def run(
         command=["echodrift", *sys.argv[1:]],
         changed=describe_changes(study, overrides, chosen),
     )
-    _print_gate_warnings(
-        check_beyond_schema(full_study(run_options, chosen, overrides, study), overrides, study), quiet
-    )
+    full, stops = full_study(run_options, chosen, overrides, study), run_options.until is not None
+    _print_gate_warnings(check_beyond_schema(full, overrides, study, stops), quiet)
     folder = run_study(chosen, options.out or default_folder(chosen).absolute(), run_options)
     from ...scenarios.result import Result
-    from ...wording import counted
 
     result = Result(folder.path)
     if not quiet:
@@ -77,6 +92,37 @@ def run(
         from ..timings import print_timings
 
         print_timings(result.manifest.get("timings", {}), len(result.runs))
+    return result
+
+
+def _print_differences(result: Result) -> None:
+    from ..differences import lines
+
+    if len(result.failed) < len(result.runs):
+        table = result.compare()
+        found = lines(result, table, result.study.reference or result.study.arms[0].name, ROWS)
+        if found:
+            print("\n".join(["", *found]))
+
+
+def _print_verdict(result: Result) -> None:
+    """Print the verdict of the study's gate, if it has one, and how to see all of it."""
+    from ...analysis.gate.words import summary
+    from ...scenarios.gate_results import judge_folder
+
+    if result.study.gate is None:
+        return
+    try:
+        found = summary(judge_folder(result.folder, over_behaviors=False))
+    except BadInput as error:
+        found = [f"Gate: cannot be judged: {error}"]
+    print("\n".join(["", *found, f"All of it: echodrift gate {shlex.quote(str(result.folder))}"]))
+
+
+def print_failures(result: Result) -> ExitCode:
+    """Name the errors of failed runs on stderr; return the exit code that they make."""
+    from ...wording import counted
+
     failed = result.failed
     if len(failed):
         print_stderr(
@@ -103,7 +149,7 @@ def _print_gate_warnings(notes: list[str], quiet: bool) -> None:
         print_notes([note for note in notes if note.startswith("warning: gate")])
 
 
-def _report(result: Any, debug: bool, interactive: bool = False) -> Path:
+def _report(result: Result, debug: bool, interactive: bool = False) -> Path:
     try:
         if interactive:
             from ...analysis.report.interactive import build_interactive

@@ -23,10 +23,11 @@ at_least = "baseline - 0.01"
 """
 
 
-def check_gate(study: Study) -> list[str]:
+def check_gate(study: Study, stops: bool = False) -> list[str]:
     """Raise BadInput for a gate on an arm or a measure that the study does not have, one line per mistake.
 
-    Returns warnings about whatever makes its answer UNDECIDED, for certain or probably.
+    Returns warnings about whatever makes its answer UNDECIDED, for certain or probably. stops: a stopping rule
+    decides on the number of seeds, so that none is too small.
     """
     gate = study.gate
     if gate is None:
@@ -34,21 +35,21 @@ def check_gate(study: Study) -> list[str]:
     wrong = list(_unknown_names(study, gate)) or list(_bad_bounds(gate))
     if wrong:
         raise BadInput(*wrong)
-    seeds = len(seeds_of(study))
-    doubtful = [*_undecidable(study, gate, seeds), *_without_margin(gate), *_few_seeds(gate, seeds)]
+    few = [] if stops else _few_seeds(gate, len(seeds_of(study)))
+    doubtful = [*few, *_undecidable(study, gate), *_without_margin(gate)]
     return [f"warning: {mistake}" for mistake in doubtful]
 
 
 def check_decidable(study: Study, most: int | None = None) -> None:
-    """Raise BadInput for a study without a gate, or with one that no run of it can decide.
+    """Raise BadInput for a study without a gate, or with one that no number of seeds can decide.
 
-    most: highest number of seeds, if it is not the study's own.
+    most: highest number of seeds of a study with a stopping rule.
     """
     if study.gate is None:
         text = f"this study has no gate. Add one to it, for example\n\n{EXAMPLE}"
         raise BadInput(Mistake(text, ("gate",)))
     wrong = list(_unknown_names(study, study.gate))
-    wrong = wrong or list(_undecidable(study, study.gate, most or len(seeds_of(study)), most))
+    wrong = wrong or [*_too_few_to_stop(study.gate, most), *_undecidable(study, study.gate)]
     if wrong:
         raise BadInput(*wrong)
 
@@ -109,23 +110,22 @@ def bad_measure(study: Study, name: str) -> Iterator[tuple[str, *tuple[KeyPath, 
             yield text, ("world", "groups"), ("world", "communities")
 
 
-def _undecidable(study: Study, gate: GateConfig, seeds: int, most: int | None = None) -> Iterator[Mistake]:
-    """Yield what makes a decision impossible: too few seeds, a horizon without rounds or values."""
-    from ...analysis.gate.judge import NO_SALTELLI
-    from ...analysis.statistics.resampling import fewest_values
-    from ...analysis.statistics.sequential import first_look
+def _too_few_to_stop(gate: GateConfig, most: int | None) -> Iterator[Mistake]:
+    """Yield a mistake if a stopping rule allows too few seeds for a confidence sequence."""
+    from ...analysis.gate.remarks import SEQUENCE, fewest_seeds
 
-    least, why = 2, "an interval over pairs of runs"
-    if most is not None:
-        least, why = first_look(gate.level), "a confidence sequence"
-    elif gate.method == "bootstrap":
-        least, why = fewest_values(gate.level), "a bootstrap interval that can show anything"
-    if seeds < least:
+    if most is not None and most < (least := fewest_seeds(SEQUENCE, gate.level)):
         text = (
-            f"{counted(seeds, 'seed')} can never decide it: {why} takes at least {least}. "
-            f"Type {f'--max-seeds {max(least, 20)}' if most is not None else '--seeds 20'}, or more"
+            f"{counted(most, 'seed')} can never decide it: a confidence sequence takes at least {least}. "
+            "Type --max-seeds 20, or more"
         )
-        yield Mistake(text, ("gate",), (("seeds",), ("gate", "method"), ("gate", "level")))
+        yield Mistake(text, ("gate",), (("seeds",), ("gate", "level")))
+
+
+def _undecidable(study: Study, gate: GateConfig) -> Iterator[Mistake]:
+    """Yield what makes a decision impossible with any number of seeds: a horizon without rounds or values."""
+    from ...analysis.gate.judge import NO_SALTELLI
+
     if study.uncertainty is not None and study.uncertainty.design == "saltelli":
         yield Mistake(NO_SALTELLI, ("gate",), (("uncertainty", "design"),))
     found: dict[Mistake, None] = {}
@@ -165,10 +165,6 @@ def _without_margin(gate: GateConfig) -> Iterator[Mistake]:
             yield Mistake(text, place)
 
 
-MIN_BCA_SEEDS = 20
-"""Seeds below which BCa intervals are too narrow (docs/statistics.md)."""
-
-
 def _bad_bounds(gate: GateConfig) -> Iterator[Mistake]:
     """Yield mistakes about bounds that no value, or every value, satisfies."""
     lines = gate.lines
@@ -181,9 +177,23 @@ def _bad_bounds(gate: GateConfig) -> Iterator[Mistake]:
 
 
 def _few_seeds(gate: GateConfig, seeds: int) -> Iterator[Mistake]:
-    """Yield a warning about bootstrap intervals over few seeds."""
-    if gate.method == "bootstrap" and seeds < MIN_BCA_SEEDS:
-        text = f'bootstrap intervals over {seeds} seeds are too narrow; take {MIN_BCA_SEEDS} or more, or method = "t"'
+    """Yield a warning about too few seeds for a verdict, or for bootstrap intervals of the right width."""
+    from ...analysis.gate.remarks import ENOUGH, fewest_seeds
+    from ...analysis.statistics.conclusions import TOO_FEW
+    from ...analysis.statistics.resampling import FEW_BCA
+
+    least = fewest_seeds(gate.method, gate.level)
+    if seeds < least:
+        of = " by bootstrap intervals" if gate.method == "bootstrap" else ""
+        text = (
+            f"{counted(seeds, 'seed')}: {TOO_FEW}, so that the gate will be UNDECIDED; a verdict{of} takes {least}. "
+            f"Type --seeds {ENOUGH}, or more"
+        )
+        yield Mistake(text, ("gate",))
+    elif gate.method == "bootstrap" and seeds < FEW_BCA:
+        text = (
+            f'bootstrap intervals over {seeds} seeds are too narrow; take {FEW_BCA} or more, or method = "t"'
+        )
         yield Mistake(text, ("gate", "method"))
 
 

@@ -341,8 +341,9 @@ def test_check_warns_where_conclusions_stand_on_little(
 ) -> None:
     code, out, _ = call("check", "tiny.toml")
     assert code == 0
-    assert "warning: 2 seeds: intervals will be wide" in out and "warning: 3 rounds" in out
+    assert "warning: 2 seeds: too few seeds to say; a verdict takes 5" in out and "warning: 3 rounds" in out
     assert '"Is it tiny?" is fine: 2 arms, 2 design points, 8 runs of 3 rounds.' in out
+    assert "warning: 5 seeds: intervals will be wide" in call("check", "tiny.toml", "--set", "seeds=5")[1]
     _, out, _ = call("check", "tiny.toml", "--set", "seeds=20", "--set", "rounds=100")
     assert "warning" not in out
 

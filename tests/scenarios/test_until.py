@@ -184,8 +184,9 @@ def test_the_study_is_checked_with_all_its_seeds_before_its_folder_is_made(
 ) -> None:
     checked: list[Any] = []
 
-    def refuse(of: Study) -> None:
+    def refuse(of: Study, stops: bool) -> None:
         checked.append(of.seeds)
+        assert stops
         raise BadInput("the log is empty")
 
     monkeypatch.setattr("echodrift.scenarios.api.check_runnable", refuse)
@@ -379,7 +380,7 @@ def test_report_and_figure_compare_as_the_result_does(
     drawn: list[pd.DataFrame] = []
     monkeypatch.setattr(draw, "differences", lambda table, *rest: drawn.append(table))
     draw.draw(results, "welfare", "regret", kind="differences")
-    own = result.compare("welfare", "regret")
+    own = result.compare("welfare", "regret", all_columns=True)
     told_in_report = report._compare(results, results.points[0])
     columns = ["measure", "low", "high", "p", "p_holm", "verdict"]
     for table in (drawn[0], told_in_report):

@@ -22,26 +22,26 @@ def outcomes(results: Results) -> list[str]:
     return [line.outcome for line in verdict.judgements]
 
 
-FOUR = [0.01, 0.02, 0.03, 0.04]
-"""Mean 0.025, sd 0.0129099, t(0.975, 3) = 3.182446: half width 0.0205426, so the interval is 0.0044574 to 0.0455426."""
+FIVE = [0.01, 0.02, 0.03, 0.04, 0.025]
+"""Mean 0.025, sd 0.0111803, t(0.975, 4) = 2.776445: half width 0.0138822, so the interval is 0.0111178 to 0.0388822."""
 
 
 @pytest.mark.parametrize(
     ("line", "outcome"),
     [
-        ({"at_least": "baseline + 0.004"}, "PASS"), ({"at_least": "baseline + 0.005"}, "UNDECIDED"),
-        ({"at_least": "baseline + 0.045"}, "UNDECIDED"), ({"at_least": "baseline + 0.046"}, "FAIL"),
-        ({"at_most": "baseline + 0.046"}, "PASS"), ({"at_most": "baseline + 0.045"}, "UNDECIDED"),
-        ({"at_most": "baseline + 0.005"}, "UNDECIDED"), ({"at_most": "baseline + 0.004"}, "FAIL"),
+        ({"at_least": "baseline + 0.011"}, "PASS"), ({"at_least": "baseline + 0.012"}, "UNDECIDED"),
+        ({"at_least": "baseline + 0.038"}, "UNDECIDED"), ({"at_least": "baseline + 0.039"}, "FAIL"),
+        ({"at_most": "baseline + 0.039"}, "PASS"), ({"at_most": "baseline + 0.038"}, "UNDECIDED"),
+        ({"at_most": "baseline + 0.012"}, "UNDECIDED"), ({"at_most": "baseline + 0.011"}, "FAIL"),
         ({"at_least": "baseline"}, "PASS"), ({"at_most": "baseline"}, "FAIL"),
     ],
 )  # fmt: skip
 def test_interval_and_limit(planted: Callable[..., Results], line: dict[str, Any], outcome: str) -> None:
-    [verdict] = judge(planted(FOUR, [line]))
+    [verdict] = judge(planted(FIVE, [line]))
     [judged] = verdict.judgements
     assert (judged.outcome, verdict.outcome) == (outcome, outcome)
     assert judged.interval.mean == pytest.approx(0.025, rel=1e-12)
-    assert (judged.interval.low, judged.interval.high) == pytest.approx((0.0044574, 0.0455426), abs=1e-7)
+    assert (judged.interval.low, judged.interval.high) == pytest.approx((0.0111178, 0.0388822), abs=1e-7)
     assert (judged.candidate, judged.baseline) == pytest.approx((0.525, 0.5))
     assert (judged.reason == "") == (outcome != "UNDECIDED") == (judged.seeds_needed is None)
 
@@ -62,14 +62,14 @@ def test_a_ratio_is_judged_on_the_paired_linear_contrast(planted: Callable[..., 
 
 
 def test_equal_in_every_seed_is_at_least_as_good(planted: Callable[..., Results]) -> None:
-    assert outcomes(planted([0.0] * 3, [{"at_least": "baseline"}])) == ["PASS"]
+    assert outcomes(planted([0.0] * 5, [{"at_least": "baseline"}])) == ["PASS"]
     # 0.5 − 0.01 and 0.49 differ in floating point only
-    assert outcomes(planted([-0.01] * 3, [{"at_least": "baseline - 0.01"}])) == ["PASS"]
-    assert outcomes(planted([-0.011] * 3, [{"at_least": "baseline - 0.01"}])) == ["FAIL"]
+    assert outcomes(planted([-0.01] * 5, [{"at_least": "baseline - 0.01"}])) == ["PASS"]
+    assert outcomes(planted([-0.011] * 5, [{"at_least": "baseline - 0.01"}])) == ["FAIL"]
 
 
 def test_the_whole_is_the_worst_line(planted: Callable[..., Results]) -> None:
-    rows = [FOUR, FOUR, FOUR]
+    rows = [FIVE, FIVE, FIVE]
     limits = {"PASS": "baseline", "UNDECIDED": "baseline + 0.02", "FAIL": "baseline + 0.2"}
 
     def whole(*names: str) -> str:
@@ -98,7 +98,7 @@ def test_fail_is_adjusted_as_holm_does(planted: Callable[..., Results], seed: in
 
 
 def test_a_line_that_holm_keeps_from_failing_says_so(planted: Callable[..., Results]) -> None:
-    pairs = np.array([[-1.0, -0.2, -0.6, -0.5], [9, 0, -9, 1]])
+    pairs = np.array([[-1.2, -0.2, -0.7, -0.4, -0.3], [9, 0, -9, 1, 0]])
     assert 0.0125 < stats.ttest_1samp(pairs[0], 0, alternative="less").pvalue < 0.025
     [verdict] = judge(planted(pairs, [{"at_least": "baseline"}] * 2, baseline=0.0))
     assert verdict.judgements[0].outcome == "UNDECIDED"
@@ -110,10 +110,10 @@ def test_a_line_that_holm_keeps_from_failing_says_so(planted: Callable[..., Resu
 
 def test_a_grid_has_a_verdict_per_point_and_the_worst_counts(planted: Callable[..., Results]) -> None:
     grid = {"behavior.reinforcement": [0.0, 0.1, 0.2]}
-    pairs = [[FOUR], [[-value for value in FOUR]], [[0.1, -0.1, 0.1, -0.1]]]
+    pairs = [[FIVE], [[0.0, -0.02, -0.03, -0.05, -0.025]], [[0.1, -0.1, 0.1, -0.1, 0.0]]]
     found = answer(planted(pairs, [{"at_least": "baseline"}], grid=grid))
     assert [verdict.outcome for verdict in found.verdicts] == ["PASS", "UNDECIDED", "UNDECIDED"]
-    pairs[1] = [[-1.01, -1.02, -1.03, -1.04]]
+    pairs[1] = [[-1.01, -1.02, -1.03, -1.04, -1.05]]
     found = answer(planted(pairs, [{"at_least": "baseline"}], grid=grid))
     assert [verdict.outcome for verdict in found.verdicts] == ["PASS", "FAIL", "UNDECIDED"]
     assert found.outcome == "FAIL" and found.exit_code == ExitCode.GATE_FAILED
@@ -124,7 +124,7 @@ def test_a_grid_has_a_verdict_per_point_and_the_worst_counts(planted: Callable[.
 
 
 def test_the_horizon_of_a_line_counts(planted: Callable[..., Results]) -> None:
-    results = planted([0.1] * 4, [{"at_least": "baseline"}, {"at_least": "baseline", "horizon": "rounds 0 to 4"}], rounds=10, horizon="last 5 rounds")  # fmt: skip
+    results = planted([0.1] * 5, [{"at_least": "baseline"}, {"at_least": "baseline", "horizon": "rounds 0 to 4"}], rounds=10, horizon="last 5 rounds")  # fmt: skip
     results.rounds["m1"] = results.rounds["m0"]
     early = (results.rounds["arm"] == "new") & (results.rounds["round"] < 5)
     results.rounds.loc[early, ["m0", "m1"]] -= 1.0
@@ -135,12 +135,12 @@ def test_the_horizon_of_a_line_counts(planted: Callable[..., Results]) -> None:
 
 def test_gates_that_do_not_fit_the_tables(planted: Callable[..., Results]) -> None:
     with pytest.raises(BadInput, match='the tables have no measure "m9"'):
-        judge(planted(FOUR, [{"measure": "m9", "at_least": 0}]))
+        judge(planted(FIVE, [{"measure": "m9", "at_least": 0}]))
     with pytest.raises(BadInput, match='no arm is named "now". Did you mean "new"'):
-        judge(planted(FOUR, [{"at_least": 0}], candidate="now"))
+        judge(planted(FIVE, [{"at_least": 0}], candidate="now"))
     with pytest.raises(BadInput, match="is more than the 1 of the study"):
-        judge(planted(FOUR, [{"at_least": 0}], horizon="last 2 rounds"))
-    results = planted(FOUR, [{"at_least": 0}])
+        judge(planted(FIVE, [{"at_least": 0}], horizon="last 2 rounds"))
+    results = planted(FIVE, [{"at_least": 0}])
     del results.study["gate"]
     with pytest.raises(BadInput, match="has no \\[gate\\]"):
         judge(results)
@@ -241,6 +241,6 @@ def test_the_share_of_behaviors_and_what_turns_it(planted: Callable[..., Results
 
 
 def test_one_guess_is_called_one_guess(planted: Callable[..., Results]) -> None:
-    [verdict] = judge(planted(FOUR, [{"at_least": "baseline"}]))
+    [verdict] = judge(planted(FIVE, [{"at_least": "baseline"}]))
     assert any("one guess of how people behave" in note for note in verdict.notes)
     assert verdict.judgements[0].share is None

@@ -117,7 +117,7 @@ def test_rounding_is_no_difference_in_a_stopped_study() -> None:
     assert here != there
     runs = pd.DataFrame({"arm": ["a"] * 8 + ["b"] * 8, "seed": [*range(8)] * 2, "m": [*there, *here]})
     row = sequential_compare(runs, "a", ["m"], primary=["m"]).iloc[0]
-    assert (row["low"], row["high"], row["verdict"]) == (0, 0, "the same")
+    assert (row["low"], row["high"], row["verdict"]) == (0, 0, "equal in every seed")
 
 
 # The gate

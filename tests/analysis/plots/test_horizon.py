@@ -202,8 +202,13 @@ def test_a_phase_diagram_has_the_means_over_seeds_in_its_cells_and_its_line_at_t
 
 
 def test_a_cell_whose_side_is_not_known_has_a_dot(said):
-    """Clearly above the limit, clearly below, around it, and one seed alone, which has no interval."""
-    cells = {"above": [1.0, 1.01, 0.99], "below": [0.0, 0.01, 0.02], "around": [0.2, 0.5, 0.9], "one": [1.0]}
+    """Clearly above the limit, clearly below, around it, and four seeds, which are too few to say."""
+    cells = {
+        "above": [1.0, 1.01, 0.99, 1.0, 1.0],
+        "below": [0.0, 0.01, 0.02, 0, 0],
+        "around": [0.2, 0.5, 0.9, 0.4, 0.6],
+    }
+    cells["few"] = cells["above"][:4]
     frame = pd.DataFrame(
         [
             {"arm": "a", "x": name, "y": 1, "seed": seed, "welfare": value}
@@ -213,8 +218,8 @@ def test_a_cell_whose_side_is_not_known_has_a_dot(said):
     )
     figure = phase(frame, "welfare", ("x", "y"), limit=0.5)
     dots = {round(line.get_xdata()[0]) for line in figure.axes[0].lines if line.get_marker() == "o"}
-    assert dots == {list(cells).index("around"), list(cells).index("one")}
-    assert "interval holds that limit, or there is none" in said(figure)
+    assert dots == {list(cells).index("around"), list(cells).index("few")}
+    assert "interval holds that limit, or there are fewer than 5 seeds" in said(figure)
 
 
 def test_small_multiples_say_how_many_seeds_a_panel_has(said):

@@ -188,7 +188,7 @@ def test_compare_takes_a_method_and_warns_below_its_seeds():
     few = paired_differences(table(pairs[:5]), "a", "b", "welfare", method="permutation")
     assert np.isnan(few.low) and "takes 6" in few.reason
     row = compare(table(pairs[:5]), "b", ["welfare"], primary=["welfare"], method="permutation").iloc[0]
-    assert row["verdict"] == "cannot say"
+    assert row["verdict"] == "too few seeds to say"
     with pytest.raises(BadInput, match='Did you mean "permutation"'):
         compare(table(pairs), "b", ["welfare"], method="permutations")
 
@@ -196,7 +196,7 @@ def test_compare_takes_a_method_and_warns_below_its_seeds():
 @pytest.mark.parametrize("method", ["bca", "permutation"])
 def test_no_difference_in_any_seed_is_the_same_by_every_method(method):
     row = compare(table([0.0] * 8), "b", ["welfare"], primary=["welfare"], method=method).iloc[0]
-    assert row["verdict"] == "the same" and row["p"] == 1.0
+    assert row["verdict"] == "equal in every seed" and row["p"] == 1.0
     row = compare(table([0.5] * 8), "b", ["welfare"], primary=["welfare"], method=method).iloc[0]
     assert row["verdict"] == "higher" and row["low"] == row["high"] == 0.5
 

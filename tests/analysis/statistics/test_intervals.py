@@ -107,12 +107,12 @@ def test_missing_pairs_are_left_out_and_listed():
 @pytest.mark.parametrize(
     ("a", "b", "low", "verdict", "p"),
     [
-        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], 0.0, "the same", 1.0),
-        ([1.5, 2.5, 3.5], [1.0, 2.0, 3.0], 0.5, "higher", np.nan),
-        ([0.5, 1.5, 2.5], [1.0, 2.0, 3.0], -0.5, "lower", np.nan),
+        ([1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 2.0, 3.0, 4.0, 5.0], 0.0, "equal in every seed", 1.0),
+        ([1.5, 2.5, 3.5, 4.5, 5.5], [1.0, 2.0, 3.0, 4.0, 5.0], 0.5, "higher", np.nan),
+        ([0.5, 1.5, 2.5, 3.5, 4.5], [1.0, 2.0, 3.0, 4.0, 5.0], -0.5, "lower", np.nan),
         # Rounding is no difference and no spread.
-        ([0.1 + 0.2, 1e9], [0.3, 1e9 * (1 + 1e-16)], 0.0, "the same", 1.0),
-        ([1.1, 2.1, 3.1], [1.0, 2.0, 3.0], 0.1, "higher", np.nan),
+        ([0.1 + 0.2, 1e9, 0, 0, 0], [0.3, 1e9 * (1 + 1e-16), 0, 0, 0], 0.0, "equal in every seed", 1.0),
+        ([1.1, 2.1, 3.1, 4.1, 5.1], [1.0, 2.0, 3.0, 4.0, 5.0], 0.1, "higher", np.nan),
     ],
 )
 def test_no_spread_over_seeds_gives_an_interval_without_width(a, b, low, verdict, p):
@@ -122,14 +122,19 @@ def test_no_spread_over_seeds_gives_an_interval_without_width(a, b, low, verdict
 
 
 @pytest.mark.parametrize(
-    ("values", "reason"), [([2.0], "one pair"), ([None], "no seed"), ([np.nan], "no seed")]
+    ("values", "verdict", "reason"),
+    [
+        ([2.0], "too few seeds to say", "one pair"),
+        ([None], "cannot say", "no seed"),
+        ([np.nan], "cannot say", "no seed"),
+    ],
 )
-def test_one_pair_or_none_cannot_say(values, reason):
+def test_one_pair_or_none_says_nothing(values, verdict, reason):
     table = runs(a=[*values, None], b=[1.0, 1.0])
     if values == [None]:
         table = pd.concat([table, pd.DataFrame([{"arm": "a", "seed": 0, "status": "failed"}])])
     row = compare(table, "b", ["welfare"], primary=["welfare"]).iloc[0]
-    assert np.isnan(row["low"]) and row["verdict"] == "cannot say" and reason in row["reason"]
+    assert np.isnan(row["low"]) and row["verdict"] == verdict and reason in row["reason"]
 
 
 def test_verdict_of_primary_rests_on_its_interval_and_of_others_on_holm():

@@ -430,7 +430,7 @@ def test_saltelli_comparisons_rest_on_independent_rows(tmp_path: Path) -> None:
     how = {"design": "saltelli", "base": 4, "replicates": 2}
     result = go(tmp_path / "o", study({**ATTENTION, "behavior.match": {"uniform": [3, 9]}}, how, seeds=32))
     assert len(result.runs) == 2 * 32
-    row = result.compare("welfare", "regret").set_index("measure").loc["welfare"]
+    row = result.compare("welfare", "regret", all_columns=True).set_index("measure").loc["welfare"]
     assert row["n"] == 8 and row["difference"] == 10
     draws = result.draws
     assert draws is not None
@@ -455,7 +455,7 @@ def test_a_row_that_lacks_a_replicate_counts_nowhere(tmp_path: Path) -> None:
     of = study(ATTENTION, {"design": "saltelli", "base": 4, "replicates": 2}, seeds=24)
     first = expand(of)[0].study.behavior.attention
     result = go(tmp_path / "o", of, failing)
-    row = result.compare("welfare").iloc[0]
+    row = result.compare("welfare", all_columns=True).iloc[0]
     assert row["n"] == 7 and row["missing"] == (0,)
 
 

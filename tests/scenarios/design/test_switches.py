@@ -215,7 +215,7 @@ def test_a_late_switch_is_judged_by_the_rounds_since():
     which = switched(late)[0]
     table = [
         {"arm": arm, "seed": seed, "round": round, "niche_exposure": level + seed / 100}
-        for seed in range(5)
+        for seed in range(6)
         for round in range(50)
         for arm, level in (
             ("organic", 0.6),
@@ -229,7 +229,9 @@ def test_a_late_switch_is_judged_by_the_rounds_since():
     # a failed run leaves its seed out, and no more
     without = pd.DataFrame(table).query("not (arm == 'late · 100 %' and seed == 2)")
     found = recovery(without, which, "organic")
-    assert found.share.n == 4 and found.share.mean == pytest.approx(0.5) and found.rounds == 4
+    assert found.share.n == 5 and found.share.mean == pytest.approx(0.5) and found.rounds == 4
+    few = recovery(pd.DataFrame(table).query("seed < 4"), which, "organic")
+    assert np.isnan(few.rounds) and few.cost.reason == "too few seeds to say"
 
 
 def test_the_jackknife_of_a_ratio_is_near_the_delta_method():
