@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, did_you_mean
 from .design.grid import design_keys
-from .design.load import load_study
+from .specs.files import read_toml
 from .specs.study import Study
+from .specs.validation import validate_study
 from .storage.folder import Folder
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ class Result:
 
     @cached_property
     def study(self) -> Study:
-        """The study as run, every default spelled out."""
-        return load_study(self.folder / "study.toml")
+        """The study as run, every default spelled out. Code that it names is not imported."""
+        file = self.folder / "study.toml"
+        return validate_study(read_toml(file), str(file))
 
     @cached_property
     def rounds(self) -> pd.DataFrame:

@@ -111,7 +111,7 @@ class OrganicLog(LearningLog):
     def __init__(self, own: InteractionLog, paired: PairedSimulation) -> None:
         super().__init__(own)
         if paired.world.creators is not None:
-            raise BadInput(f"platform.learn_from: {NO_CREATORS}")
+            raise BadInput(f"platform.learn_from = {NO_CREATORS}")
         self._paired = paired
         self._log = InteractionLog()
         start = own.view()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import PolicyError, did_you_mean
-from ...wording import short
+from ...wording import clean, short
 from ..interactions import FloatArray, IntArray
 
 FIELDS = ("users", "items", "scores")
@@ -57,12 +57,12 @@ class _Answer:
         self.where = where
 
     def fail(self, problem: str) -> NoReturn:
-        raise PolicyError(f"{self.where}: {problem}")
+        raise PolicyError(f"{self.where}: {clean(problem)}")
 
     def table(self, answer: bytes) -> dict[str, Any]:
         """Return the parsed answer, a JSON object with the required fields."""
         try:
-            table = json.loads(answer.decode("utf-8"), parse_constant=_refused)
+            table = json.loads(answer.decode("utf-8"), parse_constant=_refused, object_pairs_hook=_table)
         except RecursionError:
             self.fail("the answer is not valid JSON: nested too deeply")
         except ValueError as error:
@@ -166,6 +166,16 @@ class _Answer:
                     '"scores" out'
                 )
         return row
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a JSON object, none of them twice: which one counts would be a guess."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'the field "{short(twice)}" is there twice')
+    return table
 
 
 def _refused(constant: str) -> NoReturn:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...errors import BadInput, PolicyError
+from ...wording import clean
 
 MAX_BYTES = 64 * 2**20
 """Size of the largest answer to accept."""
@@ -96,7 +97,7 @@ class Client:
                 )
             if 300 <= status < 400:
                 raise PolicyError(
-                    f"{asked} answers with a redirect ({status} to {_without(token, kind) or 'nowhere'}), which is "
+                    f"{asked} answers with a redirect ({status} to {clean(_without(token, kind), 200) or 'nowhere'}), which is "
                     "not followed: give the final address as url"
                 )
             if not 200 <= status < 300:
@@ -169,6 +170,8 @@ class Client:
             if missing:
                 raise http.client.IncompleteRead(body, missing)
             return response.status, body, response.headers.get("Location", "")
+        except ValueError as error:  # Of http.client, about the negative length of a chunk
+            raise http.client.HTTPException(str(error)) from None
         except (OSError, http.client.HTTPException):
             if late.is_set():
                 raise TimeoutError from None

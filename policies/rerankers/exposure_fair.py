@@ -109,13 +109,13 @@ class ExposureFair(FromCandidates):
         shares, groups = self.config.shares, self.config.groups
         if groups == "providers" and providers == 0:
             raise BadInput(f"exposure_fair: {NO_PROVIDERS}")
-        of_providers = groups in ("auto", "providers")
+        of_providers = groups == "providers" or (groups == "auto" and providers != 0)
         if shares and of_providers and providers is None:
             raise BadInput(
                 "exposure_fair: shares needs a number for every provider, but how many there are is known in a run "
                 'only. Use target, or groups = "topics" or "popularity"'
             )
-        wanted = providers if of_providers else topics if groups == "topics" else len(LEVELS)
+        wanted = providers if of_providers else len(LEVELS) if groups == "popularity" else topics
         if shares and wanted is not None and len(shares) != wanted:
             raise BadInput(self._mismatch(wanted))
 
@@ -131,9 +131,10 @@ class ExposureFair(FromCandidates):
         config, groups = self.config, ids.size
         live = np.bincount(group[seen.live], minlength=groups)
         if config.shares:
-            # Providers without an item yet have no group, but a share.
+            # Providers without an item have no group, but a share.
+            of_providers = seen.providers is not None and config.groups in ("auto", "providers")
             needed = int(ids.max(initial=-1)) + 1
-            if len(config.shares) < needed or (len(config.shares) > needed and needed == groups):
+            if len(config.shares) < needed or (len(config.shares) > needed and not of_providers):
                 raise PolicyError(self._mismatch(needed))
             target = np.asarray(config.shares, np.float64)[ids] * (live > 0)
         elif config.target == "items":

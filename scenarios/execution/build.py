@@ -143,8 +143,7 @@ def check_study(study: Study) -> list[str]:
                 providers = None
             check_world(world, study.behavior, slate, study.rounds)
         else:
-            notes, knows_providers = check_log(world, slate)
-            topics, providers = None, None if knows_providers else 0
+            notes, providers = check_log(world, slate)
     for place in range(len(study.arms)):
         with wrong.collect():
             _check_arm_in_world(study, place, topics, providers)
@@ -269,10 +268,11 @@ def _infer_once(config: str, match: float):
     return infer_twin(LogConfig.model_validate_json(config), Behavior(match=match))
 
 
-def check_log(config: LogConfig, slate: int) -> tuple[list[str], bool]:
+def check_log(config: LogConfig, slate: int) -> tuple[list[str], int]:
     """Raise BadInput for files of a log that cannot be used, and for a slate longer than its catalog.
 
-    Returns the size of the log after its filters with the notes of its files, and whether they name providers.
+    Returns the size of the log after its filters with the notes of its files, and the number of providers that they
+    name.
     """
     from ..real_logs.logs import read_log
     from ..real_logs.metadata import read_items, read_tags, read_ties
@@ -280,11 +280,11 @@ def check_log(config: LogConfig, slate: int) -> tuple[list[str], bool]:
     log = read_log(config)
     size = f"{len(log.users):,} users, {len(log.items):,} items, {len(log.user):,} interactions"
     notes = [f"{config.log}: {size} after its filters.", *log.notes]
-    has_providers = False
+    providers = 0
     if config.items is not None:
         found = read_items(config.items, log.items, config.item_column)
         notes += found.notes
-        has_providers = found.provider is not None
+        providers = 0 if found.provider is None else int(found.provider.max(initial=-1)) + 1
     if config.tags is not None:
         notes += read_tags(config.tags, log.items, config.item_column)[2]
     if config.social is not None:
@@ -295,7 +295,7 @@ def check_log(config: LogConfig, slate: int) -> tuple[list[str], bool]:
             f"its filters. Set platform.slate to at most {len(log.items)}.",
             about=["platform.slate", "world.log", "world.min_rating", "world.user_core", "world.item_core"],
         )
-    return notes, has_providers
+    return notes, providers
 
 
 def arm_platform(study: Study, arm: Arm) -> Platform:

@@ -291,3 +291,13 @@ def test_a_purge_of_takes_forgets_the_slates_they_came_from():
         run.step()
     assert rounds[5] == [0, 1, 2, 3, 4]
     assert rounds[6] == [] and rounds[8] == [6, 7]
+
+
+def test_a_switch_for_a_group_without_users_changes_nothing_and_says_so():
+    users = some_users()
+    users.group_names = ("many", "few", "none")
+    nobody = Switch(0, among="group=none", slate=3)
+    one = Schedule((nobody,), users, KEY)
+    assert not one.users_reached(nobody, 0).any()
+    assert one.remarks == ["warning: a switch changes nothing, since no user is in group=none"]
+    assert schedule(Switch(0, among="group=few", slate=3)).remarks == []

@@ -570,3 +570,34 @@ def test_no_version_from_a_service_that_is_away_or_slow():
     with serving(type("Handler", (Telling,), {"do_GET": late})) as url:
         assert service_version({"url": url, "timeout": 0.2}) is None
         enough.set()
+
+
+def raw(*parts):
+    """A service that sends these bytes to /recommend, whatever they are."""
+
+    def fault(self, asked, good):
+        if self.path != "/recommend":
+            return False
+        self.wfile.write(b"".join(parts))
+        self.close_connection = True
+        return True
+
+    return scripted(fault)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n{}", "the answer is not HTTP"),
+        (b"HTTP/1.1 302 x\r\nLocation: \x1b[31mred" + b"x" * 9000 + b"\r\nContent-Length: 0\r\n\r\n", "302 to redxxx"),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"users": ["\\ud800"], "items": []}', "is not a whole number"),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"\\u001b[2J": 1}', 'the answer has a field ""'),
+        (b'HTTP/1.1 200 OK\r\n\r\n{"users": [0], "items": [[1]], "items": [[2]]}', 'the field "items" is there twice'),
+    ],
+)  # fmt: skip
+def test_what_a_service_sends_reaches_no_terminal_and_no_traceback(sent, said):
+    with serving(raw(sent)) as url, pytest.raises(PolicyError) as caught:
+        ask(url)
+    text = str(caught.value)
+    assert said in text and len(text) < 1500
+    assert "\x1b" not in text and text.encode("utf-8")

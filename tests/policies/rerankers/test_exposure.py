@@ -248,6 +248,16 @@ def test_targets_by_hand(observation):
     np.testing.assert_allclose(targets_of(seen, shares=[0.0, 0.0, 1.0, 0.0]), np.array([1, 1, 0, 1]) / 3)
 
 
+def test_shares_of_providers_go_by_their_number_with_or_without_items(observation):
+    """Provider 1 has no item; 3 has none either, and its share is not asked for."""
+    seen = knowing(observation(np.ones((4, 1)), [[0, 1]]), [0, 0, 2, 2])
+    reranker = ExposureFair(half_life=1e9, shares=[1.0, 5.0, 3.0, 7.0])
+    reranker.shown(seen, np.zeros(1, np.int32), np.array([[0]], np.int32))
+    np.testing.assert_allclose(reranker.state()["owed"], [1 / 4 - 1, 3 / 4])
+    with pytest.raises(PolicyError, match="2 numbers, but there are 3 groups"):
+        ExposureFair(shares=[1.0, 1.0]).shown(seen, np.zeros(1, np.int32), np.array([[0]], np.int32))
+
+
 def test_with_a_half_life_the_missing_share_is_that_of_what_is_owed(market):
     """In the long run what a round misses is what it forgets: owed·(1 − 2^(−1/half_life))."""
     seen, ranking, topic = market

@@ -99,3 +99,21 @@ def test_what_is_suggested_for_a_horizon_can_be_written(written: str | int) -> N
     except BadInput as error:
         for meant in re.findall(r'Did you mean "([^"]*)"\?', str(error)):
             parse_horizon(meant)
+
+
+def test_what_is_said_is_bounded_and_can_be_printed(tmp_path) -> None:
+    odd = {"\x1b[31m": 1, "\u202eabc": 2, "x" * 100_000: 3}
+    many = {"name": "a", "arms": [{"name": 3} for _ in range(500)]}
+    for data in ({**WHOLE, **odd}, many):
+        with pytest.raises(BadInput) as error:
+            load_study(data)
+        text = str(error.value)
+        assert "\x1b" not in text and "\u202e" not in text and len(text) < 20_000
+    assert text.endswith("more")
+
+
+def test_a_text_nested_too_deeply_names_its_file(tmp_path) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text('name = "a"\narms = ' + "[" * 250 + "]" * 250)
+    with pytest.raises(BadInput, match="deep.toml"):
+        load_study(path)
