@@ -148,8 +148,10 @@ def _legend(figure: Figure, newborn: bool) -> None:
 def _note(frame: pd.DataFrame, shown: int, all_of_them: int) -> str:
     seeds = frame["seed"].nunique() if len(frame) else 0
     parts = [f"Mean of {seeds} seeds." if seeds > 1 else "One seed."]
-    if len(frame) and int(frame["rounds"].max()) > 1:
-        parts.append(f"Each point sums {int(frame['rounds'].max())} rounds.")
+    # Not from the column `rounds`, which is that of the grid where it varies them.
+    covered = int(np.diff(np.unique(frame["round"])).max(initial=1))
+    if covered > 1:
+        parts.append(f"Each point sums {covered} rounds.")
     if shown < all_of_them:
         parts.append(
             f"{shown} of {all_of_them} arms: the reference, and those with most and least in the top tenth."

@@ -20,7 +20,7 @@ class LeastSquaresConfig(BaseConfig):
 
     dim: int = Field(default=64, ge=1, le=8192)
     """Dimensions of the factors."""
-    regularization: float = Field(default=0.01, ge=1e-9, le=1e9)
+    regularization: float = Field(default=0.01, ge=1e-30, le=1e9)
     """λ, before it is scaled by frequency."""
     unobserved_weight: float = Field(default=0.1, ge=0, le=1e9)
     """α₀: weight of every pair's squared score, against 1 for a pair of the log."""

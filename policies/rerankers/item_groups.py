@@ -14,8 +14,8 @@ Groups = Literal["auto", "providers", "topics", "popularity"]
 NICHE, HEAD = 0.8, 0.05
 """Shares of the live items, ordered by how often they were taken, that are niche and head; mid is in between."""
 NO_PROVIDERS = (
-    'groups = "providers", but this platform does not know who made an item. Use a world with providers, or groups = '
-    '"topics" or "popularity"'
+    'groups = "providers", but this platform does not know who made an item, or providers have one item each. Use a '
+    'world with providers and more items, or groups = "topics" or "popularity"'
 )
 LEVELS = ("niche", "mid", "head")
 

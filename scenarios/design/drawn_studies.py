@@ -123,7 +123,7 @@ def with_values(point: Study) -> Callable[[Mapping[str, Any], Callable[[str], st
     def put(values: Mapping[str, Any], source_of: Callable[[str], str]) -> Study:
         data = json.loads(text)  # The fastest deep copy.
         placed = [
-            (set_value(data, each, plain(value, key)), source_of(key))
+            (set_value(data, each, plain(value, source_of(key))), source_of(key))
             for key, value in values.items()
             for each in expand_key(base, key)
         ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ...agents.behavior import Behavior
+from ...agents.categorical import topic_weights
 from ...agents.generate import check_world, generate
 from ...agents.settings import WorldConfig
 from ...agents.users import Users
@@ -138,7 +139,7 @@ def check_study(study: Study) -> list[str]:
     with wrong.collect():
         slate, world = widest_slate(study), study.world
         if isinstance(world, WorldConfig):
-            topics, providers = world.topics, world.providers if world.items > 1 else 0
+            topics, providers = world.topics, world.providers if _has_providers(world) else 0
             if world.creators is not None and world.creators.entry:
                 providers = None
             check_world(world, study.behavior, slate, study.rounds)
@@ -193,6 +194,12 @@ def _check_arm_in_world(study: Study, place: int, topics: int | None, providers:
         if not platform.keep_exposures and inspected("log_transforms", spec).reads_slates is True:
             text = f"must be at least 1 for {spec['kind']}, which reads the slates that were shown"
             raise BadInput(_about_platform(place, "keep_exposures", text, ("arms", place, *path)))
+
+
+def _has_providers(world: WorldConfig) -> bool:
+    """Return whether some provider has two items in practically every seed (on average, 20 pairs of items share one)."""
+    shares = topic_weights(world.providers, 1.0)
+    return world.items * (world.items - 1) / 2 * float(shares @ shares) >= 20
 
 
 def _about_platform(place: int, field: str, text: str, *others: KeyPath) -> Mistake:

@@ -32,7 +32,7 @@ def stack(path: Path, pieces: Sequence[Piece], labels: pa.Schema) -> None:
     """Write a new Parquet file with the rows of all pieces in their order.
 
     Columns: the labels, then all columns of any piece in order of appearance, null where a piece lacks
-    one. A column is floating-point unless every piece has it as integers. The bytes depend only on the
+    one; a label hides a column of its name. A column is floating-point unless every piece has it as integers. The bytes depend only on the
     pieces and their order; about `PART` bytes are in memory at a time. labels: types of the label columns,
     also for a file without rows. Raises StorageError if it cannot be written.
     """
@@ -61,13 +61,16 @@ def _write(path: Path, pieces: Sequence[Piece], labels: pa.Schema, columns: pa.S
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    columns = pa.schema([field for field in columns if field.name not in labels.names])
     schema = pa.schema([*labels, *columns])
     with path.open("xb") as file:
         with pq.ParquetWriter(file, schema) as writer:
             waiting: list[pa.Table] = []
             size = 0
             for piece in pieces:
-                table = _with_columns(piece.load(), columns)
+                table = piece.load()
+                table = table.drop_columns([name for name in labels.names if name in table.column_names])
+                table = _with_columns(table, columns)
                 front = [
                     pa.repeat(pa.scalar(piece.labels[field.name], field.type), len(table)) for field in labels
                 ]

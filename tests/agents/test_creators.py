@@ -395,7 +395,7 @@ def test_two_ways_of_making_items_are_refused():
 
 def test_an_organic_log_of_other_items_is_refused(make_simulation):
     paired = make_simulation(NoRecommender(), creators=LIVELY)
-    with pytest.raises(BadInput, match='learn_from: "organic" cannot be used with world.creators'):
+    with pytest.raises(BadInput, match='learn_from = "organic" cannot be used with world.creators'):
         make_simulation(recommended(), platform={"learn_from": "organic"}, paired=paired, creators=LIVELY)
 
 

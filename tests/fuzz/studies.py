@@ -63,7 +63,7 @@ TINY = {
     "most_items": (0, 20_000),
     "regularization": (0.01, 1e9),
     "l2": (1.0, 1e9),
-    "learning_rate": (1e-6, 2.0),
+    "learning_rate": (1e-6, 0.5),
     "confidence": (0, 100),
     "social_weight": (0, 100),
     "lambda_p": (0, 10),

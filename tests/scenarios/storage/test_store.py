@@ -12,14 +12,19 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from echodrift.analysis.results import read_results
 from echodrift.disk import write_atomically
 from echodrift.errors import StorageError
+from echodrift.scenarios import api
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.specs.study import Study
 from echodrift.scenarios.storage import store as store_module
 from echodrift.scenarios.storage.extending import check_folder
 from echodrift.scenarios.storage.folder import Folder
+from echodrift.scenarios.storage.stacking import Piece, stack
 from echodrift.scenarios.storage.store import Record, RunStore
 
 TABLES = {
@@ -310,3 +315,19 @@ def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"table: a folder is in the way .*\nMove it away"):
         write_atomically(tmp_path / "table", b"new")
     assert names(tmp_path) == {"table"}
+
+
+def test_a_label_hides_a_column_of_its_name(tmp_path: Path) -> None:
+    def load() -> pa.Table:
+        return pa.table({"rounds": [1, 1], "value": [2.0, 3.0]})
+
+    path = tmp_path / "t.parquet"
+    labels = pa.schema([("arm", pa.string()), ("rounds", pa.int64())])
+    stack(path, [Piece({"arm": "a", "rounds": 7}, "kind", load)], labels)
+    assert pq.read_table(path).to_pydict() == {"arm": ["a", "a"], "rounds": [7, 7], "value": [2.0, 3.0]}
+
+
+def test_a_grid_over_rounds_has_all_tables(tmp_path: Path) -> None:
+    api.run({**BASE, "seeds": 1, "grid": {"rounds": [1, 2]}}, out=tmp_path / "out")
+    deciles = read_results(tmp_path / "out").deciles
+    assert deciles.groupby("rounds")["round"].max().to_dict() == {1: 0, 2: 1}
