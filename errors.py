@@ -70,6 +70,24 @@ def key_path(key: Key) -> KeyPath:
     return tuple(key.split(".") if isinstance(key, str) else key)
 
 
+MANY = 4
+"""Mistakes of the same source and text from which on they are one line."""
+
+
+def _lines(mistakes: Sequence[Mistake]) -> list[str]:
+    """Return one line per mistake; many that say the same of different keys are one."""
+    alike: dict[tuple[str, str], list[Mistake]] = {}
+    for mistake in mistakes:
+        alike.setdefault((mistake.source, mistake.text), []).append(mistake)
+    lines = []
+    for same in alike.values():
+        if len(same) < MANY:
+            lines += map(str, same)
+            continue
+        lines.append(f"{same[0]} (the same at {len(same) - 1} other keys, e.g. {format_key(same[1].path)})")
+    return lines
+
+
 class BadInput(EchodriftError):
     """A study, option, file or component that cannot be used as given.
 
@@ -83,7 +101,7 @@ class BadInput(EchodriftError):
         self.mistakes = tuple(
             Mistake(each, about=paths) if isinstance(each, str) else each for each in mistakes
         )
-        super().__init__("\n".join(map(str, self.mistakes)))
+        super().__init__("\n".join(_lines(self.mistakes)))
 
     def inside(self, *path: str | int) -> BadInput:
         """Return the error with its keys prefixed by the path of the part in which it was found."""
