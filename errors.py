@@ -73,6 +73,24 @@ def key_path(key: Key) -> KeyPath:
     return tuple(key.split(".") if isinstance(key, str) else key)
 
 
+MANY = 4
+"""Mistakes of the same source and text from which on they are one line."""
+
+
+def _lines(mistakes: Sequence[Mistake]) -> list[str]:
+    """Return one line per mistake; many that say the same of different keys are one."""
+    alike: dict[tuple[str, str], list[Mistake]] = {}
+    for mistake in mistakes:
+        alike.setdefault((mistake.source, mistake.text), []).append(mistake)
+    lines = []
+    for same in alike.values():
+        if len(same) < MANY:
+            lines += map(str, same)
+            continue
+        lines.append(f"{same[0]} (the same at {len(same) - 1} other keys, e.g. {format_key(same[1].path)})")
+    return lines
+
+
 class BadInput(EchodriftError):
     """A study, option, file or component that cannot be used as given.
 
@@ -86,10 +104,9 @@ class BadInput(EchodriftError):
         self.mistakes = tuple(
             Mistake(each, about=paths) if isinstance(each, str) else each for each in mistakes
         )
-        lines = [str(mistake) for mistake in self.mistakes[:MOST_SHOWN]]
-        if len(self.mistakes) > MOST_SHOWN:
-            lines.append(f"… and {len(self.mistakes) - MOST_SHOWN:,} more")
-        super().__init__("\n".join(lines))
+        lines = _lines(self.mistakes)
+        more = len(lines) - MOST_SHOWN
+        super().__init__("\n".join([*lines[:MOST_SHOWN], *([f"… and {more:,} more"] if more > 0 else [])]))
 
     def inside(self, *path: str | int) -> BadInput:
         """Return the error with its keys prefixed by the path of the part in which it was found."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..analysis.notes import WARNING, gathered, is_warning
 from ..errors import ClusterError, ExitCode, Mistakes, StorageError
 from ..wording import counted, slug
 from .code.study_code import check_importable, identities
@@ -308,16 +308,21 @@ def _version(package: str) -> str | None:
 
 
 def _notes(plan: Sequence[PlannedRun], records: Mapping[str, Any]) -> list[str]:
-    """Return the notes of all runs without repetitions.
+    """Return the notes of all runs without repetitions. Warnings, and notes of some arms only, name their arms."""
+    noted = ((run.arm.name, note) for run in plan for note in records[run.key].notes)
+    everywhere = len({run.arm.name for run in plan if records[run.key].status == "ok"})
+    found = []
+    for note, arms in gathered(noted).items():
+        if is_warning(note):
+            found.append(f"{WARNING} {_arms(arms)}: {note[len(WARNING) :].strip()}")
+        else:
+            found.append(note if len(arms) >= everywhere else f"{_arms(arms)}: {note}")
+    return found
 
-    Warnings name their arm; those of an arm that differ only in numbers are given once.
-    """
-    found: dict[tuple[str, str], str] = {}
-    for run in plan:
-        for note in records[run.key].notes:
-            if note.startswith("warning: "):
-                text = f'warning: arm "{run.arm.name}": {note.removeprefix("warning: ")}'
-                found.setdefault((run.arm.name, re.sub(r"\d+", "#", note)), text)
-            else:
-                found.setdefault(("", note), note)
-    return list(found.values())
+
+def _arms(names: Sequence[str], most: int = 5) -> str:
+    """Return "arm "A"", or "arms "A", "B"", of many only the first."""
+    shown = names if len(names) <= most else names[: most - 1]
+    listed = ", ".join(f'"{name}"' for name in shown)
+    rest = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
+    return f"arm{'' if len(names) == 1 else 's'} {listed}{rest}"

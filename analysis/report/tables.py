@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...wording import component, counted, settings, unquoted
 from ..gate.looks import looks_of
 from ..measures.columns import describe, known, write_difference, write_value
+from ..notes import WARNING, gathered, is_warning
 from ..plots.comparisons import half_lives
 from ..results import END, Point, Results, cubes
 from ..saltelli import is_saltelli
@@ -25,8 +26,6 @@ FEW_SEEDS = 20
 ENOUGH_PAIRS = 16
 """Smallest base of a Saltelli design, a power of two, that gives FEW_SEEDS independent draws."""
 
-WARNING = "warning:"
-"""Prefix of notes of runs that are shown at the top of the page."""
 
 _UNUSED_FIELDS = {"als": {"learning_rate", "negatives"}, "bpr": {"confidence", "binary"}}
 """Matrix factorization model → policy fields that it does not use."""
@@ -219,11 +218,7 @@ def changes(manifest: Mapping[str, Any]) -> list[str]:
 
 def notes(manifest: Mapping[str, Any]) -> list[str]:
     """Return the notes of the runs without warnings, which are shown at the top of the page."""
-    return [str(note) for note in manifest.get("notes") or [] if not _warns(str(note))]
-
-
-def _warns(note: str) -> bool:
-    return note.lower().startswith(WARNING)
+    return [str(note) for note in manifest.get("notes") or [] if not is_warning(str(note))]
 
 
 def setting_rows(part: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -304,16 +299,13 @@ def _noted(results: Results) -> list[str]:
     """Return the warnings among the notes of the runs, each once with the arms it concerns."""
     if "notes" not in results.runs:
         return []
-    arms: dict[str, list[str]] = {}
-    for arm, text in zip(results.runs["arm"], results.runs["notes"], strict=True):
-        for note in text.splitlines() if isinstance(text, str) else []:
-            if _warns(note):
-                arms.setdefault(note[len(WARNING) :].strip(), []).append(arm)
+    runs = zip(results.runs["arm"], results.runs["notes"], strict=True)
+    notes = ((arm, note) for arm, text in runs if isinstance(text, str) for note in text.splitlines())
     found = []
-    for note, concerned in arms.items():
-        named = list(dict.fromkeys(concerned))
+    for note, arms in gathered((arm, note) for arm, note in notes if is_warning(note)).items():
+        text = note[len(WARNING) :].strip().rstrip(".")
         found.append(
-            f"{note[:1].upper()}{note[1:].rstrip('.')} ({'arm' if len(named) == 1 else 'arms'}: {', '.join(named)})."
+            f"{text[:1].upper()}{text[1:]} ({'arm' if len(arms) == 1 else 'arms'}: {', '.join(arms)})."
         )
     return found
 

@@ -142,7 +142,7 @@ def test_tables(tmp_path: Path) -> None:
     manifest = result.manifest
     assert manifest["seeds"] == [0, 1, 2] and manifest["runs"] == 12 and manifest["failed"] == 0
     assert manifest["command"] == "echodrift run 'my study'"
-    assert manifest["notes"] == ["seen by a", "seen by b"]
+    assert manifest["notes"] == ['arm "a": seen by a', 'arm "b": seen by b']
     assert manifest["versions"]["numpy"] == np.__version__
     assert result.study == study()
 
@@ -557,3 +557,22 @@ def test_a_warning_of_a_run_names_its_arm_once(tmp_path):
     result = echodrift.run(study, out=tmp_path / "wide", jobs=1)
     warnings = [note for note in result.manifest["notes"] if note.startswith("warning: ")]
     assert [note.split(":")[1].strip() for note in warnings] == ['arm "wide 64"', 'arm "wide 65"']
+
+
+def noting(study: Study, arm: Arm, seed: int) -> Fake:
+    run = Fake(study, arm, seed)
+    run.notes = ["the world is small"]
+    if arm.name != "a":
+        run.notes += [f"warning: seed {seed} is odd", "a fit was short"]
+    return run
+
+
+def test_a_note_is_told_once_with_its_arms(tmp_path: Path) -> None:
+    arms = [{"name": name, "policy": {"kind": "random"}} for name in "abcdefgh"]
+    result = go(tmp_path / "out", study(arms=arms, seeds=2, grid={}), noting)
+    rest = 'arms "b", "c", "d", "e" and 3 more'
+    assert result.manifest["notes"] == [
+        "the world is small",
+        f"warning: {rest}: seed 0 is odd",
+        f"{rest}: a fit was short",
+    ]

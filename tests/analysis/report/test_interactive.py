@@ -218,7 +218,7 @@ def test_every_run_failed_still_gives_a_page(tmp_path):
     assert "No run finished" in build_interactive(folder).read_text("utf-8")
 
 
-def test_without_plotly_the_error_says_what_to_install_before_any_work(tmp_path, monkeypatch, capsys):
+def test_without_plotly_the_error_says_what_to_install_before_any_work(tmp_path, monkeypatch, capfd):
     import importlib.util
 
     real = importlib.util.find_spec
@@ -232,4 +232,4 @@ def test_without_plotly_the_error_says_what_to_install_before_any_work(tmp_path,
     with pytest.raises(SystemExit) as left:
         entry.main()
     assert left.value.code == 2 and not out.exists()
-    assert 'pip install "echodrift[interactive]"' in capsys.readouterr().err
+    assert 'pip install "echodrift[interactive]"' in capfd.readouterr().err

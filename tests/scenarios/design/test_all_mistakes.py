@@ -118,3 +118,11 @@ def test_options_are_named(tmp_path) -> None:
         "--set rounds=0: rounds: must be at least 1 and at most 1000000, but is 0",
         "--set arms[B].policy.l2=-1: arms[B].policy.l2: must be at least 1e-09 and at most 1000000000.0, but is -1",
     ]
+
+
+def test_many_keys_with_the_same_mistake_are_one_line() -> None:
+    switch = [{"round": 50, "slate": 4}]
+    arms = [{"name": f"arm {place}", "policy": {"kind": "random"}, "switch": switch} for place in range(9)]
+    (line,) = said(study(arms=arms, gate=None))
+    assert line.startswith("arms[0].switch[0].round: round 50 is never reached")
+    assert line.endswith("(the same at 8 other keys, e.g. arms[1].switch[0].round)")
