@@ -132,7 +132,7 @@ def test_a_grid_does_not_flood_the_terminal(call: Call, here: Path) -> None:
     code, out, _ = call("run", "s.toml", *HOW, "--set", f'grid={{"behavior.reinforcement" = {values}}}')
     assert code == 0 and "welfare at behavior.reinforcement = 0.0\n" in out
     assert out.count("higher") == 24
-    assert out.splitlines()[-1] == "26 more of 50 rows: echodrift compare o --all-rows"
+    assert out.splitlines()[-1] == f"26 more of 50 rows: echodrift compare {here / 'o'} --all-rows"
     assert call("compare", "o")[1].count("higher") == 40
     assert call("compare", "o", "--all-rows")[1].count("higher") == 50
     assert len(json.loads(call("compare", "o", "--json")[1])) == 50

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from echodrift.errors import BadInput
 from echodrift.policies.base import ScorePolicy
-from echodrift.policies.registry import register
+from echodrift.policies.registry import _REGISTERED
 from echodrift.scenarios.api import run
 from echodrift.scenarios.code.study_code import check_importable, code_note, named_code, refuse_code
 from echodrift.scenarios.design.load import load_study
@@ -151,7 +151,6 @@ def test_everything_named_is_found_once(tmp_path, monkeypatch):
     assert list(named.services) == ["http://127.0.0.1:1"]
 
 
-@register("only_here")
 class OnlyHere(ScorePolicy):
     """A policy of this process."""
 
@@ -162,7 +161,8 @@ class OnlyHere(ScorePolicy):
 
 
 @pytest.mark.parametrize("kind", ["only_here", "__main__:Model"])
-def test_a_class_of_this_process_alone_is_refused_side_by_side(kind):
+def test_a_class_of_this_process_alone_is_refused_side_by_side(kind, monkeypatch):
+    monkeypatch.setitem(_REGISTERED["policies"], "only_here", OnlyHere)
     arms = validate_study(study({"kind": "popularity"}, {"kind": kind}), "study").arms
     with pytest.raises(BadInput, match=f'"{kind}" exists in this process only.*jobs = 1'):
         check_importable(arms)
