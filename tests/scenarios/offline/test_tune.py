@@ -112,11 +112,11 @@ def test_stops_at_the_minutes(log, monkeypatch):
     clock = [0.0]
     watch = SimpleNamespace(monotonic=lambda: clock.__setitem__(0, clock[0] + 6.0) or clock[0])
     monkeypatch.setattr(tuning_module, "time", watch)
-    result = ed.tune(log, policy=f"kind={KIND},depth=2", minutes=1)
+    result = ed.tune(log, policy=f"kind={KIND},depth=2", minutes=1, jobs=1)
     assert 3 <= len(result.trials_done) <= 10
     monkeypatch.setattr(tuning_module, "time", time)
     # however little there is, the default is tried
-    assert len(ed.tune(log, policy=f"kind={KIND}", minutes=1e-9).trials_done) == 1
+    assert len(ed.tune(log, policy=f"kind={KIND}", minutes=1e-9, jobs=1).trials_done) == 1
 
 
 @pytest.mark.parametrize("split", ["random:0.2", "leave-one-out", "temporal:0.2", "users:0.2"])
