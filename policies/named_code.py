@@ -19,7 +19,7 @@ class NamedCode:
     files: dict[str, None] = field(default_factory=dict)
     """Existing files and folders that are named in their options."""
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Address → fields of the policy that asks it."""
+    """Address, with the version that the study names → fields of the policy that asks it."""
 
     def add(self, category: Category, spec: Mapping[str, Any]) -> None:
         """Add what a component names, with the components inside it."""
@@ -29,7 +29,9 @@ class NamedCode:
         fields = {name: value for name, value in spec.items() if name != "kind"}
         outside = not is_built_in(category, kind)
         if kind == "http" and category == "policies":
-            self.services[str(fields.get("url"))] = fields
+            version = fields.get("version")
+            address = str(fields.get("url"))
+            self.services[address if version is None else f"{address} (version {version})"] = fields
         elif kind == "adapter" and category == "policies":
             self.targets[str(fields.get("model"))] = None
             outside = True

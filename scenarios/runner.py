@@ -25,7 +25,7 @@ from .design.plan import expand, seeds_of, study_digest, with_seeds
 from .design.run import PlannedRun
 from .design.size import MAX_RUNS, check_runs
 from .execution.parallel import checked_jobs
-from .execution.pool import Backend, Workers, checked_backend, checked_timeout
+from .execution.pool import CLUSTERS, Backend, Workers, checked_backend, checked_timeout
 from .execution.progress import Progress
 from .execution.worker import Task
 from .specs.study import Study
@@ -149,7 +149,7 @@ def run_study(study: Study, out: Path, options: RunOptions | None = None) -> Fol
     study = options.full_study(study)
     folder = Folder(out)
     check_folder(folder, study)
-    if options.jobs != 1 and options.backend != "threading":
+    if options.backend in CLUSTERS or options.backend == "loky" and options.jobs != 1:
         check_importable(study.arms)
     plan = whole = expand(
         study, code=identities(arm for _, point in grid_points(study) for arm in point.arms)
@@ -235,10 +235,7 @@ def _fill(
         list(waiting.values()), [run for run in plan if run.key in records], checkpoints
     )
     todo = [run for run, _ in remaining.todo]
-    tasks = [
-        Task(run, None if run.unidentified else checkpoints, timed=options.timings)
-        for run, checkpoints in remaining.todo
-    ]
+    tasks = [Task(run, checkpoints, timed=options.timings) for run, checkpoints in remaining.todo]
     for note in remaining.notes:
         progress.note(note)
     for record in records.values() if todo else ():

@@ -9,7 +9,7 @@ from typing import Any
 from ...disk import input_digest, json_digest
 from ...keys import set_value
 from ...wording import slug
-from ..code.identity import Identities
+from ..code.identity import Identities, identify
 from ..code.study_code import named_code
 from ..model_version import MODEL_VERSION
 from ..specs.data_files import input_files
@@ -36,7 +36,7 @@ def expand(
     code that the study names (`scenarios.code.study_code.identities`); without it the keys do not cover that code.
     Raises BadInput if a data file cannot be read.
     """
-    return list(_expand(study, dict(digests or {}), code or {}))
+    return list(_expand(study, dict(digests or {}), code))
 
 
 def with_seeds(plan: Sequence[PlannedRun], seeds: Sequence[int]) -> list[PlannedRun]:
@@ -45,7 +45,7 @@ def with_seeds(plan: Sequence[PlannedRun], seeds: Sequence[int]) -> list[Planned
     return [run for run in plan if run.seed in wanted]
 
 
-def _expand(study: Study, digests: dict[str, str], code: Identities) -> Iterator[PlannedRun]:
+def _expand(study: Study, digests: dict[str, str], code: Identities | None) -> Iterator[PlannedRun]:
     seeds = seeds_of(study)
     points = [(values, drawn_studies(study, point, seeds)) for values, point in grid_points(study)]
     for number, named in enumerate(study.arms):
@@ -75,13 +75,13 @@ def _expand(study: Study, digests: dict[str, str], code: Identities) -> Iterator
                 )
 
 
-def _own_code(arm: Arm, code: Identities) -> Identities:
-    """Return what identifies the code that an arm names, as far as `code` has it."""
-    if not code:
+def _own_code(arm: Arm, code: Identities | None) -> Identities:
+    """Return what identifies the code that an arm names; only what a prior draws may be missing in `code`."""
+    if code is None:
         return {}
     named = named_code([arm])
     names = sorted({*named.targets, *named.files, *named.services})
-    return {name: code[name] for name in names if name in code}
+    return {name: code[name] if name in code else identify(name) for name in names}
 
 
 def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ...agents.settings import WorldConfig
 from ...machine import free_bytes, gibibytes
+from ...policies.named_code import NamedCode
 from ...policies.registry import build_policy
 from ...policies.size import DIM, Size
 from ...sim.recommender import BLOCK, REFERENCE_ARMS
@@ -71,8 +72,11 @@ class _Size(Size):
     """Bytes needed to read the data files."""
 
 
-def estimate(study: Study, arm: Arm) -> Estimate:
-    """Return the memory of one run of an arm; grid values are already set in the study."""
+def estimate(study: Study, arm: Arm, ask: bool = True) -> Estimate:
+    """Return the memory of one run of an arm; grid values are already set in the study.
+
+    ask: whether classes that are not built in are asked; otherwise each counts as a typical policy.
+    """
     size = _size(study)
     behavior, platform = study.behavior, {**study.platform.model_dump(), **arm.platform}
     appetite = _appetite(study)
@@ -98,7 +102,7 @@ def estimate(study: Study, arm: Arm) -> Estimate:
         + study.rounds * columns * CELL_BYTES
     )
     changes = [switched_policy(arm, switch) for switch in arm.switch if switch.policy]
-    needs = [_need(spec, size) for spec in [arm.policy, *changes]]
+    needs = [_need(spec, size, ask) for spec in [arm.policy, *changes]]
     counted_log = size.entries * max(
         COUNTED_ENTRY_BYTES if need.counts_log else UNCOUNTED_ENTRY_BYTES for need in needs
     )
@@ -163,19 +167,23 @@ class _Need:
     libraries: int = 0
 
 
-def _need(spec: dict[str, Any], size: _Size) -> _Need:
+def _need(spec: dict[str, Any], size: _Size, ask: bool) -> _Need:
     """Return the memory that a policy or reference arm declares; that of a typical policy when it declares none."""
     kind = spec["kind"]
     if kind in REFERENCE_ARMS:
         oracle = BLOCK * size.items * (4 * (size.tastes + 3) + 1)
         return _Need(size.small_tables if kind == "organic" else oracle, counts_log=False)
+    typical = _Need(size.factors(DIM) + size.dense_scores)
+    named = NamedCode()
+    named.add("policies", spec)
+    if named.targets and kind != "adapter" and not ask:
+        return typical
     try:
         policy = build_policy(spec)
         need = _Need(float(policy.memory(size)), bool(policy.counts_log), int(policy.library_bytes))
     except Exception:  # noqa: BLE001  it may be a user's class, and this is only an estimate
-        need = _Need(math.nan)
-    usable = 0 <= need.policy < math.inf and 0 <= need.libraries
-    return need if usable else _Need(size.factors(DIM) + size.dense_scores)
+        return typical
+    return need if 0 <= need.policy < math.inf and 0 <= need.libraries else typical
 
 
 def limit_jobs(jobs: int, todo: Sequence[PlannedRun], *, shared: bool = False) -> tuple[int, str]:
@@ -215,7 +223,11 @@ def describe_memory(study: Study) -> str:
     from ..design.grid import grid_points
 
     worst = max(
-        ((estimate(point, arm).total, arm.name) for _, point in grid_points(study) for arm in point.arms),
+        (
+            (estimate(point, arm, ask=False).total, arm.name)
+            for _, point in grid_points(study)
+            for arm in point.arms
+        ),
         key=lambda pair: pair[0],
     )
     room = (1 - RESERVE) * free_bytes()

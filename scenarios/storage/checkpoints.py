@@ -84,6 +84,9 @@ def remaining_runs(
                 last=run.prefix_key not in remaining.pending
             )
     for run in todo:
+        if run.unidentified:
+            remaining.todo.append((run, None))
+            continue
         checkpoints = study_folder.for_run(run.prefix_key, run.study.rounds)
         if run.prefix_key in existing:
             checkpoints.clear_unfinished()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import EchodriftError, StorageError
 from ...keys import differences, expand_key, set_value
 from ...wording import counted, short, toml, unquoted
-from ..code.identity import changed_parts
+from ..code.identity import Identities, changed_parts
 from ..design.drawn_studies import drawn_studies
 from ..design.draws import draw_identity
 from ..design.grid import grid_points
@@ -237,8 +237,9 @@ def code_note(plan: Sequence[PlannedRun], folder: Path, store: RunStore) -> str:
     Before the new plan is written into the folder. Empty if no code changed.
     """
     facts, before = stored_facts(folder), read_plan(folder)
-    if facts is None or before is None or not facts.code:
+    if facts is None or before is None or not any(run.code for run in plan):
         return ""
+    recorded = facts.code or {}
     shown = [name for name in before.column_names if name not in KEYS]
     earlier = {json.dumps([row[name] for name in shown]): row["key"] for row in before.to_pylist()}
     changes: dict[str, None] = {}
@@ -248,11 +249,7 @@ def code_note(plan: Sequence[PlannedRun], folder: Path, store: RunStore) -> str:
         if _finished(store, run.key):
             kept.add(run.key)
         elif old != run.key and _finished(store, old):
-            found = [
-                f"{name} ({', '.join(parts)})"
-                for name, now in run.code.items()
-                if (parts := changed_parts(facts.code.get(name), now))
-            ]
+            found = list(_changed_code(recorded, run.code))
             changes |= dict.fromkeys(found)
             repeated |= {run.key} if found else set()
     if not repeated:
@@ -262,6 +259,14 @@ def code_note(plan: Sequence[PlannedRun], folder: Path, store: RunStore) -> str:
         f"over and {'is' if len(repeated) == 1 else 'are'} run again; changed: {', '.join(changes)}. "
         f"{counted(len(kept), 'finished run')} {'is' if len(kept) == 1 else 'are'} taken over"
     )
+
+
+def _changed_code(before: Identities, now: Identities) -> Iterator[str]:
+    """Yield the code that is not what it was, as "shop:Recent (module shop.signs)"."""
+    for name, parts in now.items():
+        changed = changed_parts(before[name], parts) if name in before else ["not recorded before"]
+        if changed:
+            yield f"{name} ({', '.join(changed)})"
 
 
 def _finished(store: RunStore, key: str) -> bool:

@@ -39,8 +39,9 @@ class Facts:
     """Version of echodrift."""
     inputs: dict[str, dict[str, str]] = field(default_factory=dict)
     """Data files: dotted key → {"path", "sha256"}."""
-    code: dict[str, Parts | None] = field(default_factory=dict)
-    """Code outside echodrift: as named in the study → what identifies it (see `scenarios.code.identity`)."""
+    code: dict[str, Parts | None] | None = None
+    """Code outside echodrift: as named in the study → what identifies it (see `scenarios.code.identity`). None in
+    folders of format 1, whose keys do not cover code."""
 
     @property
     def digests(self) -> dict[str, str]:
@@ -87,7 +88,7 @@ def read_facts(text: str | bytes) -> Facts | None:
             for file in inputs.values()
         )
         code = found.get("code")
-        return Facts(**kept, inputs=inputs if known else {}, code=code if isinstance(code, dict) else {})
+        return Facts(**kept, inputs=inputs if known else {}, code=code if isinstance(code, dict) else None)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 

@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from echodrift.config import Config as Settings
 from echodrift.errors import BadInput
 from echodrift.policies.base import ScorePolicy
 from echodrift.policies.registry import _REGISTERED
 from echodrift.scenarios.api import run
-from echodrift.scenarios.code.study_code import check_importable, code_note, named_code, refuse_code
+from echodrift.scenarios.code.study_code import (
+    check_importable,
+    code_note,
+    identities,
+    named_code,
+    refuse_code,
+)
 from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.design.plan import expand
+from echodrift.scenarios.execution.memory import describe_memory
 from echodrift.scenarios.runner import check_runnable
 from echodrift.scenarios.specs.validation import validate_study
 
@@ -92,6 +101,7 @@ def test_check_imports_and_calls_nothing(policy):
     }
     chosen = load_study(given)
     check_runnable(chosen)
+    describe_memory(chosen)
     assert CALLED == []
     assert policy.get("model", policy["kind"]) in code_note(chosen)
 
@@ -151,6 +161,42 @@ def test_everything_named_is_found_once(tmp_path, monkeypatch):
     assert list(named.services) == ["http://127.0.0.1:1"]
 
 
+def test_two_versions_of_one_service_are_two():
+    url = "http://127.0.0.1:1"
+    given = study({"kind": "http", "url": url}, {"kind": "http", "url": url, "version": "2"})
+    arms = validate_study(given, "study").arms
+    assert list(named_code(arms).services) == [url, f"{url} (version 2)"]
+    assert identities(arms) == {url: None, f"{url} (version 2)": {"service": "2"}}
+
+
+def test_a_file_that_a_prior_draws_counts_too(tmp_path):
+    files = [tmp_path / name for name in "ab"]
+    for path in files:
+        path.write_text(path.name)
+    kind = {"kind": f"{HERE}:Reads", "path": str(files[0])}
+    prior = {"arms[arm 0].policy.path": {"choice": list(map(str, files))}}
+    chosen = load_study(study(kind, seeds=8, uncertainty={"priors": prior}))
+    code = identities(chosen.arms)
+    before = expand(chosen, code=code)
+    assert {name for run in before for name in run.code} == {f"{HERE}:Reads", *map(str, files)}
+    files[1].write_text("other")
+    after = expand(chosen, code=code)
+    drawn = [str(files[1]) in run.code for run in before]
+    assert any(drawn) and [one.key != other.key for one, other in zip(before, after, strict=True)] == drawn
+
+
+class Reads(ScorePolicy):
+    """A policy that reads a file."""
+
+    class Config(Settings):
+        path: str
+
+    def fit(self, seen: Any, rng: Any) -> None: ...
+
+    def scores(self, seen: Any, users: Any, rng: Any) -> Any:
+        raise NotImplementedError
+
+
 class OnlyHere(ScorePolicy):
     """A policy of this process."""
 
@@ -167,5 +213,6 @@ def test_a_class_of_this_process_alone_is_refused_side_by_side(kind, monkeypatch
     with pytest.raises(BadInput, match=f'"{kind}" exists in this process only.*jobs = 1'):
         check_importable(arms)
     if kind == "only_here":
-        with pytest.raises(BadInput, match="exists in this process only"):
-            run(study({"kind": kind}), jobs=2)
+        for how in ({"jobs": 2}, {"jobs": 1, "backend": "dask"}):
+            with pytest.raises(BadInput, match="exists in this process only"):
+                run(study({"kind": kind}), **how)
