@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -131,7 +132,9 @@ def test_signals_reach_the_command_and_its_workers(
         process.send_signal(number)
     code, _, err = done(process)
     if number == signal.SIGINT:
-        assert code == 130 and "Stopped. 5 of 10 runs are finished and kept" in err and "Traceback" not in err
+        # The last run may be on disk before the command has heard of it.
+        assert code == 130 and re.search("Stopped. [45] of 10 runs are finished and kept", err)
+        assert "Traceback" not in err
     else:
         assert code == -number
     assert not psutil.wait_procs(family, timeout=15)[1]

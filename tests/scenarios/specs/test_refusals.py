@@ -103,7 +103,7 @@ def test_what_is_suggested_for_a_horizon_can_be_written(written: str | int) -> N
 
 def test_what_is_said_is_bounded_and_can_be_printed(tmp_path) -> None:
     odd = {"\x1b[31m": 1, "\u202eabc": 2, "x" * 100_000: 3}
-    many = {"name": "a", "arms": [{"name": 3} for _ in range(500)]}
+    many = {"name": "a", "arms": [{"name": number} for number in range(500)]}
     for data in ({**WHOLE, **odd}, many):
         with pytest.raises(BadInput) as error:
             load_study(data)
