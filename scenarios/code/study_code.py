@@ -22,10 +22,13 @@ def components(arm: Arm) -> Iterator[tuple[Category, dict[str, Any]]]:
         )
         if policy.get("kind") not in REFERENCE_ARMS:
             yield "policies", policy
-        yield from (("rerankers", spec) for spec in part.rerank or ())
-        yield from (("log_transforms", spec) for spec in part.transform or ())
+        for spec in part.rerank or ():
+            yield "rerankers", spec
+        for spec in part.transform or ():
+            yield "log_transforms", spec
     for switch in arm.switch:
-        yield from (("log_transforms", spec) for spec in switch.purge)
+        for spec in switch.purge:
+            yield "log_transforms", spec
 
 
 def named_code(arms: Iterable[Arm]) -> NamedCode:

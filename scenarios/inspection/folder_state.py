@@ -92,7 +92,7 @@ def planned_runs(folder: Folder) -> pa.Table:
     requested = folder.path / RUNS / "study.toml"
     facts = stored_facts(folder.path)
     study = load_study(requested if requested.exists() else folder.path / "study.toml")
-    return plan_table(expand(study, *((facts.digests, facts.code) if facts else ())))
+    return plan_table(expand(study, facts.digests, facts.code) if facts else expand(study))
 
 
 def run_folders(folder: Folder) -> set[str]:

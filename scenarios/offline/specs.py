@@ -44,7 +44,8 @@ def any_outside(found: Iterable[Contender]) -> bool:
     specs: list[tuple[Category, dict[str, Any]]] = []
     for one in found:
         specs.append(("policies", one.spec))
-        specs += [("rerankers", each) for each in one.rerank]
+        for each in one.rerank:
+            specs.append(("rerankers", each))
     return any(is_outside(*spec) for spec in specs) and not any(only_in_this_process(*spec) for spec in specs)
 
 
