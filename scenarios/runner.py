@@ -227,9 +227,8 @@ def _fill(
             waiting.setdefault(run.key, run)
     for name, number in unknown.items():
         progress.note(
-            f"note: {counted(number, 'finished run')} of {name} {'is' if number == 1 else 'are'} not taken over and "
-            f"{'is' if number == 1 else 'are'} run again: nothing tells whether it is still the same "
-            "(docs/studies.md)"
+            f"note: {counted(number, 'finished run')} {'is' if number == 1 else 'are'} run again, because nothing tells "
+            f"whether {name} is still the same (docs/studies.md)"
         )
     remaining = remaining_runs(
         list(waiting.values()), [run for run in plan if run.key in records], checkpoints

@@ -3,7 +3,8 @@
 A line compares an estimate, candidate − factor · baseline paired by seed, with a limit. It PASSes if its
 two-sided interval lies wholly on the good side (ends included). It FAILs if the interval lies wholly on the
 bad side, also at the stricter level of Holm's procedure (Holm, Scand. J. Stat. 6, 1979) over all lines at
-all grid points. Otherwise it is UNDECIDED, as with fewer than 5 pairs of runs (`statistics.verdict`). The gate PASSes if all lines do. That is an intersection–union
+all grid points. Otherwise it is UNDECIDED, as with fewer than 5 pairs of runs (`statistics.verdict`). The gate
+PASSes if all lines do. That is an intersection–union
 test (Berger, Technometrics 24, 1982): without adjustment, a candidate that is truly on the bad side of any
 limit passes with probability (1 − level) / 2 at most, 2.5 % at 95 % (the one-sided error that ICH E9, 1998,
 asks of non-inferiority trials). The gate FAILs if any line does, which is why that side is adjusted: a

@@ -255,10 +255,13 @@ def code_note(plan: Sequence[PlannedRun], folder: Path, store: RunStore) -> str:
     if not repeated:
         return ""
     return (
-        f"note: {counted(len(repeated), 'finished run')} of other code {'is' if len(repeated) == 1 else 'are'} not taken "
-        f"over and {'is' if len(repeated) == 1 else 'are'} run again; changed: {', '.join(changes)}. "
-        f"{counted(len(kept), 'finished run')} {'is' if len(kept) == 1 else 'are'} taken over"
+        f"note: {_finished_runs(len(repeated))} run again, because the code has changed: {', '.join(changes)}. "
+        f"{_finished_runs(len(kept))} taken over"
     )
+
+
+def _finished_runs(count: int) -> str:
+    return f"{counted(count, 'finished run')} {'is' if count == 1 else 'are'}"
 
 
 def _changed_code(before: Identities, now: Identities) -> Iterator[str]:

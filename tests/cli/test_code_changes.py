@@ -120,8 +120,8 @@ def test_edited_code_is_run_again_and_judged_anew(tmp_path, how):
     write(tmp_path, how, -1)
     code, answer, said = gate(tmp_path)
     assert code == 3, answer + said
-    note = next(line for line in said.splitlines() if "other code" in line)
-    assert "6 finished runs of other code are not taken over and are run again" in note
+    note = next(line for line in said.splitlines() if "code has changed" in line)
+    assert note.startswith("note: 6 finished runs are run again, because the code has changed: ")
     assert part in note
     assert note.endswith("6 finished runs are taken over"), "those of the arm that names no code"
     assert gate(tmp_path)[0] == 3

@@ -70,10 +70,7 @@ def test_a_service_is_taken_over_while_it_tells_the_same_version(go: Any) -> Non
     built, said, manifest = go("2")
     assert built == ["web", "web"]
     assert said == [
-        (
-            f"note: 2 finished runs of other code are not taken over and are run again; changed: {URL} (service). "
-            "2 finished runs are taken over"
-        )
+        f"note: 2 finished runs are run again, because the code has changed: {URL} (service). 2 finished runs are taken over"
     ]
     assert manifest["store"]["code"] == {URL: {"service": "2"}}
     assert go("1")[0] == [], "its earlier runs are still there"
@@ -109,7 +106,7 @@ def test_a_folder_from_before_keys_covered_code_says_what_it_repeats(go: Any, tm
     facts.write_text(json.dumps({**old, "format": 1}))
     built, said, _ = go("1")
     assert built == ["web", "web"]
-    assert said[0].startswith("note: 2 finished runs of other code") and "(not recorded before)" in said[0]
+    assert said[0].startswith("note: 2 finished runs are run again") and "(not recorded before)" in said[0]
 
 
 def test_a_study_of_several_numeric_versions_says_so(go: Any, monkeypatch: pytest.MonkeyPatch) -> None:
