@@ -82,7 +82,7 @@ def test_a_service_without_a_version_is_never_taken_over(go: Any) -> None:
     assert built == ["web", "web"]
     [line] = said
     assert line.startswith(
-        f"note: 2 finished runs of {URL} are not taken over and are run again: nothing tells"
+        f"note: 2 finished runs are run again, because nothing tells whether {URL} is still"
     )
 
 
