@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,37 @@ def bytes_digest(data: bytes) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content; raises OSError."""
+    """Return the SHA-256 of a file's content; raises OSError, also for pipes and devices."""
+    check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_input(path: Path) -> bytes:
-    """Return the content of a file that a person named; raises OSError, also for pipes and devices, which may not end."""
+def read_file(path: Path) -> bytes:
+    """Return a file's content; raises OSError, also for pipes and devices, which may not end."""
     check_regular(path)
     return path.read_bytes()
+
+
+CHANGED = "was changed or cut off"
+"""What is wrong with a file whose content does not match its hash."""
+
+
+def damage(path: Path, digest: str) -> str:
+    """Return what is wrong with a file, as a predicate ("is missing"); empty if its content has this SHA-256."""
+    try:
+        return "" if file_digest(path) == digest else CHANGED
+    except OSError as error:
+        return describe_unreadable(error)
+
+
+def describe_unreadable(error: OSError) -> str:
+    """Return why a file cannot be read, as a predicate."""
+    return (
+        "is missing"
+        if isinstance(error, FileNotFoundError)
+        else f"cannot be read ({error.strerror or error})"
+    )
 
 
 def check_regular(path: Path) -> None:
@@ -51,7 +74,6 @@ def input_digest(path: Path) -> str:
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name the file in it")
     try:
-        check_regular(path)
         return file_digest(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -60,6 +82,32 @@ def input_digest(path: Path) -> str:
 def json_digest(value: Any) -> str:
     """Return the SHA-256 of plain data; the order of keys does not count."""
     return bytes_digest(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain data for a JSON file with its SHA-256 in front, as "sha256"; `unsealed` checks it."""
+    return {"sha256": json_digest(content), **content}
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """Return the content of a JSON file that was written `sealed`; raises ValueError if it was changed.
+
+    A file of an older echodrift, which has no hash, is returned as it is.
+    """
+    try:
+        found = json.loads(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004  Callers expect what bad JSON raises.
+    name, digest = next(iter(found.items()), ("", None))
+    # The length: a changed letter in the name "sha256" does not make a file one without a hash.
+    if name == "sha256" or isinstance(digest, str) and len(digest) == 64:
+        content = {key: value for key, value in found.items() if key != name}
+        if name != "sha256" or digest != json_digest(content):
+            raise ValueError("its content does not match its hash")
+        return content
+    return found
 
 
 TEMPORARY = ".unfinished-"

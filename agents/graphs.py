@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..disk import read_input
+from ..disk import read_file
 from ..errors import BadInput, Mistake
 from .settings import (
     BarabasiAlbert,
@@ -98,7 +98,7 @@ def check_graph(config: GraphConfig, users: int) -> None:
 def _read_pairs(path: str, users: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     file = Path(path).expanduser()
     try:
-        text = read_input(file).decode("utf-8-sig")
+        text = read_file(file).decode("utf-8-sig")
     except OSError as error:
         raise _unreadable(f"cannot read {file}: {error.strerror}.") from None
     except UnicodeDecodeError:

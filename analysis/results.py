@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..disk import unsealed
 from ..errors import BadInput
 from ..keys import expand_key, set_value
 from .saltelli import independent_rows
@@ -246,9 +247,7 @@ def read_results(folder: Path) -> Results:
     return Results(
         folder=folder,
         study=study,
-        manifest=_read(manifest, lambda path: json.loads(path.read_text("utf-8")))
-        if manifest.is_file()
-        else {},
+        manifest=_read(manifest, lambda path: unsealed(path.read_bytes())) if manifest.is_file() else {},
         rounds=table("rounds", "round"),
         runs=table("runs", "status"),
         lorenz=table("lorenz", "when", "what", "x", "y", optional=True),

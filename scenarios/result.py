@@ -94,10 +94,13 @@ class Result:
     def _table(self, name: str) -> pd.DataFrame:
         import pandas as pd
 
-        path = self.folder / f"{name}.parquet"
-        # Folders of older versions lack some tables.
-        keys = ["arm", *design_keys(self.study), "seed"]
-        return pd.DataFrame(columns=keys) if not path.is_file() else pd.read_parquet(path)
+        file = f"{name}.parquet"
+        if file not in self.manifest["hashes"]:
+            # Folders of older versions lack some tables.
+            return pd.DataFrame(columns=["arm", *design_keys(self.study), "seed"])
+        # Again, since the file may have been changed after this object was made.
+        Folder(self.folder).verify_file(file, self.manifest)
+        return pd.read_parquet(self.folder / file)
 
     def _independent(self, name: str) -> pd.DataFrame:
         """Return a table without the rows of a Saltelli design that share draws with others, replicates averaged."""

@@ -165,7 +165,7 @@ def run_study(study: Study, out: Path, options: RunOptions | None = None) -> Fol
         for note in (*notes, code_note(plan, folder.path, folder.store)):
             if note:
                 progress.note(note)
-        folder.begin(study, plan)
+        folder.begin(study, plan, until.most if until else None)
         bundler = Bundler(folder.store)
         place = (out / CHECKPOINTS).absolute()
         checkpoints = None

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..disk import write_atomically
 from ..errors import BadInput, Mistake
 from ..wording import counted
 from .design.check_gate import check_decidable
 from .design.plan import seeds_of
 from .execution.progress import Progress
 from .specs.study import Study
+from .storage.folder import Folder
 
 FIRST = 8
 """Seeds of the first batch."""
@@ -109,11 +109,8 @@ class Until:
         progress.note(
             f"after {counted(count, 'seed')}: {done} of {counted(len(asked), 'question')} decided{left}"
         )
-        manifest = folder / "manifest.json"
-        content = json.loads(manifest.read_text("utf-8"))
-        write_atomically(
-            manifest, json.dumps({**content, "stopping": self.manifest_entry}, indent=2).encode()
-        )
+        results = Folder(folder)
+        results.write_manifest({**results.manifest(), "stopping": self.manifest_entry})
 
 
 def earlier_looks(folder: Path) -> dict[str, Any] | None:
@@ -122,6 +119,7 @@ def earlier_looks(folder: Path) -> dict[str, Any] | None:
     Fixing the number of seeds after interim looks does not undo them, so the entry "looked" keeps them.
     """
     try:
+        # Also if its hash is wrong: looks that may have been taken are not forgotten.
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         looks = manifest.get("stopping") or manifest.get("looked")
     except (OSError, ValueError, AttributeError, RecursionError):

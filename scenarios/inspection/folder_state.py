@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...disk import TEMPORARY
 from ...errors import BadInput, StorageError
 from ...wording import counted
-from ..storage.folder import MANIFEST, RUNS, Folder
-from ..storage.ledger import plan_table, read_plan, refuse_newer, stored_facts
+from ..storage.folder import MANIFEST, RUNS, Folder, is_run_name
+from ..storage.ledger import PLAN, refuse_newer, stored_facts
 from ..storage.lock import describe_lock_holder
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def open_results(path: Path) -> Folder:
@@ -27,10 +23,17 @@ def open_results(path: Path) -> Folder:
             raise BadInput(f"{path} is a file; name the folder of a study's results")
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
-    if not (path / MANIFEST).exists() and not (path / RUNS / "study.toml").exists():
+    folder = Folder(path)
+    if not (path / MANIFEST).exists() and folder.requested_study() is None:
+        if any(map(is_run_name, folder.store.names())):
+            raise StorageError(
+                f"{path} holds runs of a study that is lost: neither {RUNS}/{PLAN} nor {RUNS}/study.toml can be read\n"
+                f"type: echodrift run STUDY --out {shlex.quote(str(path))} with the study that they belong to (they are "
+                "taken over)"
+            )
         raise StorageError(f"{path} holds no results of echodrift (neither {MANIFEST} nor {RUNS}/study.toml)")
     refuse_newer(path, stored_facts(path))
-    return Folder(path)
+    return folder
 
 
 def finished_manifest(folder: Folder) -> dict[str, Any] | None:
@@ -41,10 +44,13 @@ def finished_manifest(folder: Folder) -> dict[str, Any] | None:
     if not (folder.path / MANIFEST).exists():
         return None
     manifest = folder.manifest()
-    requested, published = (
-        _tables(path) for path in (folder.path / RUNS / "study.toml", folder.path / "study.toml")
-    )
-    if requested is None or published is None or requested == published:
+    requested = _tables(folder.requested_study())
+    if requested is None:
+        return manifest
+    # Only an intact file says whether the tables are of the requested study.
+    folder.verify_file("study.toml", manifest)
+    published = _tables((folder.path / "study.toml").read_text("utf-8"))
+    if published is None or requested == published:
         return manifest
     stopping = manifest.get("stopping")
     if isinstance(stopping, dict) and stopping.get("stopped"):
@@ -59,10 +65,10 @@ def _number(seeds: Any) -> int:
     return len(seeds) if isinstance(seeds, list) else seeds
 
 
-def _tables(path: Path) -> dict[str, Any] | None:
+def _tables(text: str | None) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        return None if text is None else tomllib.loads(text)
+    except (ValueError, RecursionError):
         return None
 
 
@@ -78,27 +84,3 @@ def unfinished_note(path: Path) -> str:
     if process:
         return f"the study in {path} is not finished: {process} works in it. This is of the {tables}"
     return f"the study in {path} was run on and is not finished. This is of the {tables}; to go on, {Folder(path).repair_advice}"
-
-
-def planned_runs(folder: Folder) -> pa.Table:
-    """Return the planned runs of the study, as in `ledger.plan_table`."""
-    found = read_plan(folder.path)
-    if found is not None:
-        return found
-    # Written by a version of echodrift that did not store its plan.
-    from ..design.load import load_study
-    from ..design.plan import expand
-
-    requested = folder.path / RUNS / "study.toml"
-    facts = stored_facts(folder.path)
-    study = load_study(requested if requested.exists() else folder.path / "study.toml")
-    return plan_table(expand(study, facts.digests, facts.code) if facts else expand(study))
-
-
-def run_folders(folder: Folder) -> set[str]:
-    """Return the names of the folders of runs."""
-    try:
-        with os.scandir(folder.store.folder) as entries:
-            return {entry.name for entry in entries if not entry.name.startswith((TEMPORARY, "."))}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..storage.folder import Folder
+from ...disk import read_file
+from ..storage.folder import Folder, is_run_name
 from ..storage.lock import LOCK, lock_holder
+from ..storage.requested import planned_runs
 from ..storage.store import Record
-from .folder_state import finished_manifest, open_results, planned_runs, run_folders
+from .folder_state import finished_manifest, open_results
 
 
 @dataclass
@@ -91,13 +93,13 @@ class Status:
 def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
     """Return the status of the study in a folder. Raises BadInput or StorageError if there is none.
 
-    The tables of runs are not verified; the next `echodrift run` finds damaged ones.
+    Of the tables of runs, only those that are missing or empty are noticed; `verify` reads them.
     """
     folder = open_results(path)
     is_locked, process, host = lock_holder(path)
     done = None if is_locked else finished_manifest(folder)
-    plan = planned_runs(folder).to_pylist()
-    here = run_folders(folder)
+    plan = planned_runs(folder.path).to_pylist()
+    here = folder.store.names()
     keys = list(dict.fromkeys(row["key"] for row in plan))
     found = Status(
         folder=str(path),
@@ -114,7 +116,7 @@ def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
         # The runs were deleted; only the tables remain.
         found.finished, found.failed = done["runs"] - done["failed"], done["failed"]
         return found
-    found.other = len([name for name in here if "-seed" in name]) - sum(key in here for key in keys)
+    found.other = len([name for name in here if is_run_name(name)]) - sum(key in here for key in keys)
     _count(found, plan, records, here)
     found.begun = _begun(path, [row for row in plan if records.get(row["key"]) is None])
     if is_locked and found.since is not None:
@@ -123,13 +125,16 @@ def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
 
 
 def _records(folder: Folder, keys: Iterable[str]) -> dict[str, Record | None]:
-    """Return the records on disk; None for one that cannot be read."""
+    """Return the records on disk; None for one that cannot be read, or whose tables are missing or empty."""
     found: dict[str, Record | None] = {}
     for key in keys:
         try:
             found[key] = folder.store.peek(key)
+            for name in record.files if (record := found[key]) is not None else ():
+                if not (folder.store.folder / key / name).stat().st_size:
+                    found[key] = None
         except OSError:
-            # The run is being replaced at this moment, or has no record.
+            # The run is being replaced at this moment, or is damaged.
             found[key] = None
     return found
 
@@ -223,12 +228,11 @@ def _modified(path: Path) -> float | None:
 def _name(folder: Folder) -> str:
     import tomllib
 
-    for path in (folder.store.folder / "study.toml", folder.path / "study.toml"):
-        try:
-            return str(tomllib.loads(path.read_text("utf-8"))["name"])
-        except (OSError, ValueError, KeyError):
-            continue
-    return ""
+    try:
+        text = folder.requested_study() or read_file(folder.path / "study.toml").decode()
+        return str(tomllib.loads(text)["name"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def size_of(path: Path) -> int:

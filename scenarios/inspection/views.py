@@ -12,12 +12,14 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StorageError
-from ..storage.bundles import bundles
+from ...wording import counted
+from ..storage.bundles import Bundle, bundles
 from ..storage.collect import MAX_NETWORK_RUNS, NETWORK_TABLES, runs_table
 from ..storage.folder import TABLES, Folder
 from ..storage.ledger import KEYS
+from ..storage.requested import planned_runs
 from ..storage.store import Record
-from .folder_state import finished_manifest, planned_runs, run_folders
+from .folder_state import finished_manifest
 
 if TYPE_CHECKING:
     import duckdb
@@ -47,7 +49,7 @@ class UnfinishedTables:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self.plan = planned_runs(folder)
+        self.plan = planned_runs(folder.path)
         self.names = [*TABLES, *(["draws"] if self._has_draws else [])]
 
     @cached_property
@@ -58,29 +60,61 @@ class UnfinishedTables:
     def note(self) -> str:
         """A note on how many runs are missing."""
         planned_keys = set(self.plan["key"].to_pylist())
+        damaged = (
+            f"; {counted(len(self._damaged), 'run')} among the others cannot be read" if self._damaged else ""
+        )
         return (
-            f"this study is not finished: {len(self._bundled) + len(self._single):,} of {len(planned_keys):,} runs are "
-            "done, and the tables hold those"
+            f"this study is not finished: {len(self._done):,} of {len(planned_keys):,} runs are done, and the tables hold "
+            f"those{damaged}"
         )
 
     @cached_property
-    def _present(self) -> set[str]:
-        return run_folders(self.folder) & set(self.plan["key"].to_pylist())
+    def _records(self) -> dict[str, Record | None]:
+        """Records of the planned runs on disk; None for one that cannot be read."""
+        found: dict[str, Record | None] = {}
+        present = self.folder.store.names()
+        for key in dict.fromkeys(self.plan["key"].to_pylist()):
+            if key in present:
+                try:
+                    found[key] = self.folder.store.peek(key)
+                except OSError:
+                    found[key] = None
+        return found
 
     @cached_property
-    def _bundled(self) -> set[str]:
-        return {key for bundle in bundles(self.folder.store.folder) for key in bundle.keys} & self._present
+    def _bundled(self) -> list[tuple[Bundle, list[str]]]:
+        """The bundles, each with the finished runs of the plan that it counts for."""
+        done = [record for record in self._records.values() if record is not None and record.status == "ok"]
+        return [
+            (bundle, [record.key for record in done if bundle.counts_for(record)])
+            for bundle in bundles(self.folder.store.folder)
+        ]
 
     @cached_property
     def _single(self) -> dict[str, Record]:
-        """Finished runs that are in no bundle."""
+        """Finished runs that are in no bundle, with intact tables."""
+        bundled = {key for _, keys in self._bundled for key in keys}
         found = {}
-        for key in self.plan["key"].to_pylist():
-            if key in self._present and key not in self._bundled and key not in found:
+        for key, record in self._records.items():
+            if record is not None and record.status == "ok" and key not in bundled:
                 record = self.folder.store.read(key)
-                if record is not None and record.status == "ok":
+                if record is not None:
                     found[key] = record
         return found
+
+    @cached_property
+    def _done(self) -> set[str]:
+        """Keys of the finished runs."""
+        return {key for _, keys in self._bundled for key in keys} | set(self._single)
+
+    @cached_property
+    def _damaged(self) -> set[str]:
+        """Keys of the runs that are not counted because a file of theirs is damaged."""
+        return {
+            key
+            for key, record in self._records.items()
+            if key not in self._done and (record is None or record.status == "ok")
+        }
 
     def add(self, database: duckdb.DuckDBPyConnection, name: str) -> None:
         """Create the view."""
@@ -92,7 +126,7 @@ class UnfinishedTables:
         if name in NETWORK_TABLES:
             plan = self._network_rows(plan, labels)
         database.register(f"plan of {name}", plan)
-        parts, files = self._parts(name)
+        parts, files = self._parts(database, name)
         _allow(database, files)
         front = ", ".join(f"p.{_name(column)}" for column in labels)
         if parts:
@@ -101,26 +135,32 @@ class UnfinishedTables:
             rows = f"SELECT {front} FROM {_name(f'plan of {name}')} p WHERE false"
         database.execute(f"CREATE VIEW {_name(name)} AS {rows}")
 
-    def _parts(self, name: str) -> tuple[str, list[Path]]:
+    def _parts(self, database: duckdb.DuckDBPyConnection, name: str) -> tuple[str, list[Path]]:
         """Return SQL for a table of all finished runs with their keys, and the files that it reads."""
+        import pyarrow as pa
+
         store = self.folder.store
-        singles = {key for key, record in self._single.items() if f"{name}.parquet" in record.files}
+        file = f"{name}.parquet"
+        singles = {key for key, record in self._single.items() if file in record.files}
         bundled: list[Path] = []
-        for bundle in bundles(store.folder):
+        copied: list[str] = []
+        for bundle, keys in self._bundled:
             path = bundle.file(name)
             if path is not None:
                 bundled.append(path)
-            elif bundle.has(name):
-                # The bundle is damaged; its runs also exist one by one.
-                singles |= {
-                    key
-                    for key in bundle.keys & self._present
-                    if (record := store.read(key)) is not None and f"{name}.parquet" in record.files
-                }
-        single = [store.folder / key / f"{name}.parquet" for key in sorted(singles)]
+                copied += keys
+            else:
+                # It has no such table, or is damaged; its runs also exist one by one.
+                wanted = [key for key in keys if (record := self._records[key]) and file in record.files]
+                singles |= {self._intact(key).key for key in wanted}
+        single = [store.folder / key / file for key in sorted(singles)]
         parts = []
         if bundled:
-            parts.append(f"SELECT * FROM read_parquet({_files(bundled)}, union_by_name = true)")
+            database.register(f"runs of {name}", pa.table({"key": pa.array(copied, pa.string())}))
+            parts.append(
+                f"SELECT * FROM read_parquet({_files(bundled)}, union_by_name = true) "
+                f"SEMI JOIN {_name(f'runs of {name}')} USING (key)"
+            )
         if single:
             parts.append(
                 r"SELECT regexp_extract(filename, '([^/\\]+)[/\\][^/\\]+$', 1) AS key, * EXCLUDE (filename) "
@@ -128,13 +168,22 @@ class UnfinishedTables:
             )
         return " UNION ALL BY NAME ".join(parts), [*bundled, *single]
 
+    def _intact(self, key: str) -> Record:
+        """Return the record of a finished run; raises StorageError if its tables are damaged."""
+        record, damaged = self.folder.store.inspect(key)
+        if record is None:
+            raise StorageError(
+                f"{self.folder.store.folder / key / damaged} is not what the run wrote: it was cut off or changed\n"
+                f"{self.folder.repair_advice}"
+            )
+        return record
+
     def _network_rows(self, plan: pa.Table, labels: Sequence[str]) -> pa.Table:
         """Return the rows of the plan whose networks are shown: the first finished run of each arm and design point."""
-        done = self._bundled | set(self._single)
         cells: dict[tuple[Any, ...], int] = {}
         for index, row in enumerate(plan.to_pylist()):
             cell = tuple(row[name] for name in labels if name != "seed")
-            if row["key"] in done and cell not in cells and len(cells) < MAX_NETWORK_RUNS:
+            if row["key"] in self._done and cell not in cells and len(cells) < MAX_NETWORK_RUNS:
                 cells[cell] = index
         return plan.take(list(cells.values()))
 
@@ -145,32 +194,11 @@ class UnfinishedTables:
         labels = [column for column in self.plan.column_names if column not in KEYS]
         front, records = [], []
         for row in self.plan.to_pylist():
-            if row["key"] not in self._present:
-                continue
             record = self._records.get(row["key"])
             if record is not None and (record.status == "failed" or row["key"] in self._done):
                 front.append({name: row[name] for name in labels})
                 records.append(record)
         return pa.Table.from_pandas(runs_table(front, records), preserve_index=False)
-
-    @cached_property
-    def _records(self) -> dict[str, Record]:
-        """Readable records, from a bundle if they are in one."""
-        found: dict[str, Record] = {}
-        for bundle in bundles(self.folder.store.folder):
-            found |= {key: record for key, record in bundle.records().items() if key in self._bundled}
-        for key in sorted(self._present - found.keys()):
-            try:
-                record = self.folder.store.peek(key)
-            except OSError:
-                continue
-            if record is not None:
-                found[key] = record
-        return found
-
-    @cached_property
-    def _done(self) -> set[str]:
-        return self._bundled | set(self._single)
 
     def _draws(self) -> pa.Table:
         import pyarrow as pa

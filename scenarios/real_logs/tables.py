@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from ...disk import read_input
+from ...disk import read_file
 from ...errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def read_table(
     """
     path = Path(path)
     try:
-        raw = read_input(path)
+        raw = read_file(path)
     except FileNotFoundError:
         raise key.wrong(f'{key} = "{path}": there is no such file.') from None
     except OSError as error:

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from ...disk import read_input
+from ...disk import read_file
 from ...errors import BadInput, did_you_mean
 from ...wording import short
 
@@ -44,7 +44,7 @@ def find_study(source: str | Path) -> Path:
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file, or raise BadInput with the file, the line and the column."""
     try:
-        return tomllib.loads(read_input(path).decode("utf-8-sig"))
+        return tomllib.loads(read_file(path).decode("utf-8-sig"))
     except FileNotFoundError:
         close = did_you_mean(path.name, [other.name for other in _siblings(path)])
         raise BadInput(f"{path}: there is no such file.{close}") from None

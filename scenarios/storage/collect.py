@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...disk import TEMPORARY, write_new
-from ...errors import StorageError
 from ..design.labels import labels
 from .folder import TABLES
 from .stacking import Piece, stack
@@ -75,16 +74,8 @@ def _pieces(
         for name, pieces in parts.items():
             if f"{name}.parquet" not in record.files or name in NETWORK_TABLES and not first:
                 continue
-            pieces.append(Piece(label, cell, partial(_table, store, run.key, name)))
+            pieces.append(Piece(label, cell, partial(store.table, record, f"{name}.parquet")))
     return parts
-
-
-def _table(store: RunStore, key: str, name: str) -> pa.Table:
-    path = store.folder / key / f"{name}.parquet"
-    try:
-        return store.table(key, name)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path} cannot be read ({error}): it was changed while the study ran.") from None
 
 
 def _runs(

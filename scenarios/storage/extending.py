@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...disk import CHANGED
 from ...errors import EchodriftError, StorageError
 from ...keys import differences, expand_key, set_value
 from ...wording import counted, short, toml, unquoted
@@ -15,15 +16,23 @@ from ..design.drawn_studies import drawn_studies
 from ..design.draws import draw_identity
 from ..design.grid import grid_points
 from ..design.labels import labels
-from ..design.load import load_study
 from ..design.plan import cell_of, expand, prefix_digest, seeds_of, widest_slate
 from ..design.run import PlannedRun
 from ..model_version import version
 from ..specs.data_files import input_files
 from ..specs.study import Study
 from .checkpoints import has_checkpoint
-from .folder import Folder
-from .ledger import KEYS, Facts, read_plan, refuse_newer, refuse_older, stored_facts
+from .folder import Folder, is_run_name
+from .ledger import (
+    KEYS,
+    STUDY,
+    Facts,
+    damaged_copies,
+    refuse_newer,
+    refuse_older,
+    stored_facts,
+)
+from .requested import planned_runs, stored_study
 from .store import RunStore
 
 CHOOSE = "choose another folder with --out"
@@ -38,33 +47,46 @@ def check_folder(folder: Folder, study: Study) -> Study | None:
     A part: fewer arms, grid values, seeds or rounds, or another title; its finished runs are reused.
     Returns the study in the folder; None if there is none.
     """
-    file = folder.stored_study_file()
-    return None if file is None else _check_continues(folder.path, file, study)
+    return _check_continues(folder.path, study) if folder.has_study() else None
 
 
-def _check_continues(folder: Path, file: Path, study: Study) -> Study:
+def _check_continues(folder: Path, study: Study) -> Study:
     """Return the study in a folder, or raise StorageError if `study` cannot continue from its runs.
 
     It can if every arm at every grid point of the stored study is also part of `study`, with the same
-    settings, data files and model version, and with at least as many rounds. file: the stored study.
+    settings, data files and model version, and with at least as many rounds.
     """
     facts = stored_facts(folder)
     refuse_newer(folder, facts)
     refuse_older(folder, facts)
     try:
-        stored = stored_study(folder, file, facts)
+        stored = stored_study(folder)
         refusal = _refusal(stored, study, facts)
     except StorageError:
         raise
     except EchodriftError as error:
-        raise StorageError(f"{folder} holds a study that cannot be compared: {error}\n{CHOOSE}") from None
+        kept = f"(its runs stay), or {CHOOSE}"
+        raise StorageError(
+            f"{folder} holds a study that cannot be compared: {error}\n"
+            f"If it is the one that you want to go on with, remove {folder / 'runs' / STUDY} {kept}"
+        ) from None
     if refusal:
         lines = "".join(f"\n  {line}" for line in refusal[:MOST_LINES])
         more = f"\n  and {len(refusal) - MOST_LINES} more" if len(refusal) > MOST_LINES else ""
         raise StorageError(
-            f'{folder} holds another study, "{stored.name}". What differs:{lines}{more}{_advice(facts)}\n{CHOOSE}'
+            f'{folder} holds another study, "{stored.name}". What differs:{lines}{more}{_advice(facts)}{_edited(folder)}\n{CHOOSE}'
         )
     return stored
+
+
+def _edited(folder: Path) -> str:
+    """Return a line for a person who changed the study in the folder and runs that; otherwise an empty string."""
+    return (
+        f"\n{folder / 'runs' / STUDY} was changed after echodrift wrote it. To run what stands there now, copy it to a "
+        "file of your own and run that with another --out"
+        if damaged_copies(folder).get(STUDY) == CHANGED
+        else ""
+    )
 
 
 def _advice(facts: Facts | None) -> str:
@@ -198,9 +220,17 @@ def extension_notes(
 
     stored: the study in the folder, from `check_folder`.
     """
+    notes = [
+        f"note: {folder / 'runs' / name} {what}; it is written again"
+        for name, what in damaged_copies(folder).items()
+    ]
+    if stored is None and any(is_run_name(name) for name in store.names()):
+        notes.append(
+            f"note: the study of the runs in {folder} is lost (neither its plan nor its study.toml can be read); those "
+            "that belong to this study are taken over"
+        )
     if stored is None or stored == study:
-        return []
-    notes = []
+        return notes
     wanted = set(seeds_of(study))
     gone = [seed for seed in seeds_of(stored) if seed not in wanted]
     if gone:
@@ -236,8 +266,12 @@ def code_note(plan: Sequence[PlannedRun], folder: Path, store: RunStore) -> str:
 
     Before the new plan is written into the folder. Empty if no code changed.
     """
-    facts, before = stored_facts(folder), read_plan(folder)
-    if facts is None or before is None or not any(run.code for run in plan):
+    facts = stored_facts(folder)
+    if facts is None or not any(run.code for run in plan):
+        return ""
+    try:
+        before = planned_runs(folder)
+    except StorageError:
         return ""
     recorded = facts.code or {}
     shown = [name for name in before.column_names if name not in KEYS]
@@ -278,51 +312,3 @@ def _finished(store: RunStore, key: str) -> bool:
     except OSError:
         return False
     return record is not None and record.status == "ok"
-
-
-def stored_study(folder: Path, file: Path, facts: Facts | None) -> Study:
-    """Return the study in `file`; if that cannot be read, the study of the finished tables.
-
-    Raises EchodriftError if neither can be read, StorageError if the file was edited: its runs would have
-    other settings than the runs in the folder.
-    """
-    try:
-        study = load_study(file)
-    except EchodriftError:
-        published = folder / "study.toml"
-        if file == published or not _is_published(folder):
-            raise
-        file, study = published, load_study(published)
-    if label := _not_planned(folder, study, facts):
-        raise StorageError(
-            f"{file} was changed after echodrift wrote it: {label} is not the run that was planned.\n"
-            "Put it back as it was. To run what stands there now, copy it to a file of your own and run that with "
-            "another --out"
-        )
-    return study
-
-
-def _is_published(folder: Path) -> bool:
-    """Return whether the study of the finished tables is intact."""
-    results = Folder(folder)
-    try:
-        results.verify_file("study.toml", results.manifest())
-    except StorageError:
-        return False
-    return True
-
-
-def _not_planned(folder: Path, study: Study, facts: Facts | None) -> str:
-    """Return the label of the first run of a study that the folder's plan lacks; empty if there is none, or no plan.
-
-    The plan may belong to a longer study whose process was killed before it wrote study.toml.
-    """
-    plan = read_plan(folder)
-    if plan is None or not len(plan) or facts is None or facts.echodrift != version():
-        return ""
-    try:
-        seeds, prefix_keys = set(plan["seed"].to_pylist()), set(plan["course"].to_pylist())
-    except KeyError:
-        return ""
-    runs = expand(study, facts.digests, facts.code)
-    return next((run.label for run in runs if run.seed in seeds and run.prefix_key not in prefix_keys), "")

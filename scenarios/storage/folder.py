@@ -9,10 +9,20 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...disk import TEMPORARY, bytes_digest, cannot_write, file_digest, move_in, write_atomically
+from ...disk import (
+    TEMPORARY,
+    bytes_digest,
+    cannot_write,
+    file_digest,
+    move_in,
+    read_file,
+    sealed,
+    unsealed,
+    write_atomically,
+)
 from ...errors import StorageError
 from ...wording import short
-from . import ledger
+from . import bundles, checkpoint_files, ledger
 from .lock import describe_lock_holder, locked
 from .store import RunStore
 
@@ -23,6 +33,11 @@ if TYPE_CHECKING:
 RUNS = "runs"
 MANIFEST = "manifest.json"
 TABLES = ("rounds", "runs", "lorenz", "deciles", "tastes", "network_users", "network_ties")
+
+
+def is_run_name(name: str) -> bool:
+    """Return whether a folder in `runs/` is, by its name, the folder of a run."""
+    return "-seed" in name and not name.startswith((".", TEMPORARY))
 
 
 class Folder:
@@ -37,22 +52,28 @@ class Folder:
         self.store = RunStore(path / RUNS)
 
     @property
-    def _planned_study_file(self) -> Path:
-        return self.path / RUNS / "study.toml"
+    def planned_study_file(self) -> Path:
+        """The file of the requested study; the plan has its content, too."""
+        return self.path / RUNS / ledger.STUDY
 
-    @property
-    def _study_file(self) -> Path | None:
-        candidates = (self._planned_study_file, self.path / "study.toml")
-        return next((path for path in candidates if path.exists()), None)
+    def requested_study(self) -> str | None:
+        """Return the requested study as TOML, from the plan or else from its file; None if neither can be read."""
+        plan = ledger.read_plan(self.path)
+        if plan is not None:
+            return plan.study
+        try:
+            return read_file(self.planned_study_file).decode()
+        except (OSError, ValueError):
+            return None
 
-    def stored_study_file(self) -> Path | None:
-        """Return the file of the study in the folder; None if the folder is missing, empty or without a study.
+    def has_study(self) -> bool:
+        """Return whether there is a study in the folder; False if the folder is missing, empty or has lost it.
 
         Raises StorageError if it contains anything else.
         """
         try:
             if not self.path.exists():
-                return None
+                return False
             if not self.path.is_dir():
                 raise StorageError(f"{self.path} is a file, not a folder; choose another folder with --out")
             entries = sorted(entry.name for entry in self.path.iterdir())
@@ -60,33 +81,40 @@ class Folder:
             raise StorageError(
                 f"{self.path}: cannot be looked into: {error.strerror or error}; choose another folder with --out"
             ) from None
+        if self.planned_study_file.exists() or self.requested_study() is not None:
+            return True
+        if (self.path / MANIFEST).exists() and (self.path / "study.toml").exists():
+            return True
         ours = [name for name in entries if name.startswith(TEMPORARY)]
-        file = self._study_file
-        if file is not None and (file == self._planned_study_file or (self.path / MANIFEST).exists()):
-            return file
-        if set(entries) - set(ours) - {RUNS} or self._runs_are_foreign():
+        if set(entries) - set(ours) - {RUNS, checkpoint_files.FOLDER} or self._runs_are_foreign():
             found = ", ".join(name for name in entries if name not in ours)
             raise StorageError(
                 f"{self.path} holds files that are not results of echodrift ({short(found)}); "
                 f"choose another folder with --out"
             )
-        return None
+        return False
 
     def _runs_are_foreign(self) -> bool:
-        """Return whether `runs/`, without a study, contains files that no process killed at its start leaves behind."""
+        """Return whether `runs/`, without a study, contains anything that echodrift does not write there."""
         if not self.store.folder.is_dir():
             return self.store.folder.exists()
-        known = (".lock", TEMPORARY, ledger.FACTS, ledger.PLAN)
-        return any(not entry.name.startswith(known) for entry in self.store.folder.iterdir())
+        known = (".lock", TEMPORARY, ledger.FACTS, ledger.PLAN, bundles.FOLDER)
+        return any(
+            not entry.name.startswith(known) and not is_run_name(entry.name)
+            for entry in self.store.folder.iterdir()
+        )
 
     def locked(self) -> AbstractContextManager[None]:
         """Create the folder and lock it against other processes; the lock of a killed process is void."""
         return locked(self.path)
 
-    def begin(self, study: Study, plan: Sequence[PlannedRun] | None = None) -> None:
+    def begin(
+        self, study: Study, plan: Sequence[PlannedRun] | None = None, most_seeds: int | None = None
+    ) -> None:
         """Remove temporary files of killed processes and record the plan and the study. Only while locked.
 
-        plan: the runs of the study, if they are already expanded.
+        plan: the runs of the study, if they are already expanded. most_seeds: of a study that stops when it is
+        decided.
         """
         from ..design.load import dump
         from ..design.plan import expand
@@ -97,8 +125,7 @@ class Folder:
         except OSError as error:
             raise cannot_write(self.path, error) from error
         self.store.clear_unfinished()
-        ledger.begin(self.store.folder, expand(study) if plan is None else plan)
-        write_atomically(self._planned_study_file, dump(study).encode())
+        ledger.begin(self.store.folder, expand(study) if plan is None else plan, dump(study), most_seeds)
 
     def publish(self, study: Study, tables: Mapping[str, bytes | Path], manifest: dict[str, Any]) -> None:
         """Write the tables, the study as run and finally the manifest with their hashes.
@@ -125,8 +152,11 @@ class Folder:
                 if isinstance(data, Path):
                     data.unlink(missing_ok=True)
         facts = ledger.stored_facts(self.path)
-        content = {**manifest, "store": facts and ledger.facts_to_json(facts), "hashes": hashes}
-        write_atomically(self.path / MANIFEST, json.dumps(content, indent=2).encode())
+        self.write_manifest({**manifest, "store": facts and ledger.facts_to_json(facts), "hashes": hashes})
+
+    def write_manifest(self, content: dict[str, Any]) -> None:
+        """Write the manifest with its own hash; raises StorageError."""
+        write_atomically(self.path / MANIFEST, json.dumps(sealed(content), indent=2).encode())
 
     def verify(self) -> dict[str, Any]:
         """Return the manifest of a finished study; raises StorageError if results are missing or changed."""
@@ -139,34 +169,48 @@ class Folder:
     @property
     def repair_advice(self) -> str:
         """The command that restores damaged or missing files from the runs, as an instruction."""
-        file = self._study_file
-        if file is None:
-            return f"run the study again with --out {shlex.quote(str(self.path))}"
-        command = f"echodrift run {shlex.quote(str(file))} --out {shlex.quote(str(self.path))}{self._until()}"
-        return f"type: {command} (its finished runs are taken over)"
+        plan = ledger.read_plan(self.path)
+        restored = ""
+        for file in (self.planned_study_file, self.path / "study.toml"):
+            try:
+                found = read_file(file)
+            except OSError:
+                continue
+            if plan is None or plan.study.encode() == found:
+                break
+        else:
+            if plan is None:
+                return f"run the study again with --out {shlex.quote(str(self.path))}"
+            file = self.planned_study_file
+            restored = f"echodrift verify {shlex.quote(str(self.path))} --mend && "
+        command = f"echodrift run {shlex.quote(str(file))} --out {shlex.quote(str(self.path))}"
+        return f"type: {restored}{command}{self._until(plan)} (its finished runs are taken over)"
 
-    def _until(self) -> str:
+    def _until(self, plan: ledger.StoredPlan | None) -> str:
         """Return the options of the command for a study that stops when it is decided; otherwise an empty string."""
         try:
-            return f" --until decided --max-seeds {json.loads((self.path / MANIFEST).read_bytes())['stopping']['most']}"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return ""
+            most = plan.most_seeds if plan else unsealed(read_file(self.path / MANIFEST))["stopping"]["most"]
+        except (OSError, ValueError, KeyError, TypeError):
+            most = None
+        return "" if most is None else f" --until decided --max-seeds {most}"
 
     def manifest(self) -> dict[str, Any]:
         """Return the manifest of a finished study without verifying its tables; raises StorageError."""
-        advice = self.repair_advice
         try:
-            manifest = json.loads((self.path / MANIFEST).read_text("utf-8"))
+            manifest = unsealed(read_file(self.path / MANIFEST))
             manifest["hashes"] = {str(name): str(digest) for name, digest in manifest["hashes"].items()}
         except FileNotFoundError:
-            if self._planned_study_file.exists():
+            if self.requested_study() is not None:
+                advice = self.repair_advice
                 process = describe_lock_holder(self.path)
                 if process:
                     advice = f"{process} works in it. To see how far it is, type: echodrift status {shlex.quote(str(self.path))}"
                 raise StorageError(f"{self.path} holds a study that is not finished; {advice}") from None
             raise StorageError(f"{self.path} holds no results of echodrift (no {MANIFEST})") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise StorageError(f"{self.path / MANIFEST} cannot be read ({error}); {advice}") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StorageError(
+                f"{self.path / MANIFEST} cannot be read ({error}); {self.repair_advice}"
+            ) from None
         return manifest
 
     def is_complete(self, study: Study, runs: int) -> bool:

@@ -17,12 +17,14 @@ from ...disk import (
     TEMPORARY,
     bytes_digest,
     cannot_write,
+    file_digest,
     json_digest,
+    read_file,
     sync_folder,
     temporary_for,
     write_synced,
 )
-from ...errors import describe
+from ...errors import StorageError, describe
 from ...wording import clean
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ class RunStore:
             if record is None:
                 return None, at
             for at, digest in record.files.items():
-                if bytes_digest((place / at).read_bytes()) != digest:
+                if file_digest(place / at) != digest:
                     return None, at
         except OSError:
             return None, at if place.is_dir() else ""
@@ -112,7 +114,7 @@ class RunStore:
 
         Raises OSError if there is none.
         """
-        text = (self.folder / key / "run.json").read_bytes()
+        text = read_file(self.folder / key / "run.json")
         try:
             outer = json.loads(text)
             inner = outer["record"]
@@ -122,12 +124,23 @@ class RunStore:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
-    def table(self, key: str, name: str) -> pa.Table:
-        """Return a table of a finished run, for example "rounds"."""
+    def table(self, record: Record, file: str) -> pa.Table:
+        """Return a table of a finished run, for example "rounds.parquet".
+
+        Raises StorageError if it is not the one that the run wrote.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        data = (self.folder / key / f"{name}.parquet").read_bytes()
+        path = self.folder / record.key / file
+        try:
+            data = read_file(path)
+        except OSError as error:
+            raise StorageError(
+                f"{path} cannot be read ({error.strerror or error}): it was changed while the study ran."
+            ) from None
+        if bytes_digest(data) != record.files[file]:
+            raise StorageError(f"{path} was changed while the study ran.")
         return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
 
     def write(self, record: Record, tables: Mapping[str, pd.DataFrame | bytes]) -> None:
@@ -174,6 +187,13 @@ class RunStore:
     def discard(self, key: str) -> None:
         """Remove a run. Only while the folder is locked and no worker writes this run."""
         shutil.rmtree(self.folder / key, ignore_errors=True)
+
+    def names(self) -> set[str]:
+        """Return the names of what lies beside the runs and of their folders, without hidden and temporary ones."""
+        try:
+            return {name for name in os.listdir(self.folder) if not name.startswith((TEMPORARY, "."))}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
 
     def clear_unfinished(self) -> None:
         """Remove temporary files of killed writers. Only while no other process writes here."""

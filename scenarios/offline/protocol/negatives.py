@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....disk import read_input
+from ....disk import read_file
 from ....errors import BadInput
 
 _PAIR = re.compile(r"\s*\(\s*([^,()]+?)\s*,\s*([^()]+?)\s*\)\s*(.*)")
@@ -31,7 +31,7 @@ def read_negatives(path: str | Path, option: str = "--negatives") -> Negatives:
     """Read the file; raises BadInput with the line number for anything not in this form."""
     path = Path(path)
     try:
-        text = read_input(path).decode("utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise BadInput(f'{option} "{path}": there is no such file.') from None
     except UnicodeDecodeError:

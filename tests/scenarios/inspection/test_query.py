@@ -142,7 +142,7 @@ def test_an_unfinished_study_answers_with_the_runs_that_are_done(unfinished: Pat
 
 @pytest.mark.parametrize(
     "name",
-    ["000001-rounds.parquet", "000001-records.jsonl", "000002.json", "000003-rounds.parquet"],
+    ["000001-rounds.parquet", "000001-lorenz.parquet", "000002.json", "000003-rounds.parquet"],
 )
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_bundle_changes_no_answer(
@@ -151,7 +151,7 @@ def test_a_damaged_bundle_changes_no_answer(
     monkeypatch.setattr(bundles, "RUNS", 2)
     folder = tmp_path / "out"
     shutil.copytree(bundled, folder)
-    sqls = [f"select * from {table} order by all" for table in ("rounds", "runs")]
+    sqls = [f"select * from {table} order by all" for table in ("rounds", "lorenz", "runs")]
     before = [Query(bundled).table(sql) for sql in sqls]
     path = folder / "runs/bundles" / name
     path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes()[:-9])
@@ -163,9 +163,10 @@ def test_a_damaged_bundle_changes_no_answer(
 
 def test_runs_in_bundles_are_not_opened_one_by_one(bundled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "RUNS", 2)
-    opened, peek = set(), RunStore.peek
-    monkeypatch.setattr(RunStore, "peek", lambda store, key: opened.add(key) or peek(store, key))
-    assert Query(bundled).table("select count(*) n from runs").to_pylist() == [{"n": 7}]
+    opened, inspect = set(), RunStore.inspect
+    monkeypatch.setattr(RunStore, "inspect", lambda store, key: opened.add(key) or inspect(store, key))
+    for table, rows in (("runs", 7), ("rounds", 7 * ROUNDS)):
+        assert Query(bundled).table(f"select count(*) n from {table}").to_pylist() == [{"n": rows}]
     assert len(opened) == 1
 
 
