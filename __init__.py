@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .policies.testing import check_policy
     from .scenarios.api import gate, loop, run
     from .scenarios.design.load import load_study
+    from .scenarios.inspection.verify import verify
     from .scenarios.offline.evaluate import evaluate
     from .scenarios.offline.tune import tune
     from .scenarios.result import Result
@@ -36,6 +37,7 @@ __all__ = [
     "loop",
     "run",
     "tune",
+    "verify",
 ]
 
 _HOMES = {
@@ -54,6 +56,7 @@ _HOMES = {
     "loop": "scenarios.api",
     "run": "scenarios.api",
     "tune": "scenarios.offline.tune",
+    "verify": "scenarios.inspection.verify",
 }
 
 

@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
     RUN_FAILED = 5
     """The study finished, but at least one of its runs failed and is recorded with its error."""
     STORAGE = 6
-    """The output folder cannot be used: read-only, full, or it contains another study."""
+    """The output folder cannot be used: read-only, full, damaged, or it contains another study."""
     INTERRUPTED = 130
     """Ctrl-C: finished runs are kept, and the same command continues from there."""
 

@@ -21,6 +21,7 @@ from .commands.query import query
 from .commands.run import report, run
 from .commands.status import status
 from .commands.tune import tune
+from .commands.verify import verify
 from .guard import guarded
 from .messages import print_stderr
 from .option_groups import expand_options
@@ -29,7 +30,7 @@ from .usage import Commands
 
 EPILOG = (
     "Exit codes: 0 done; 1 unforeseen error; 2 bad input, nothing started; 3 gate failed; 4 gate undecided; "
-    "5 a run failed (a row with its error, the others are done); 6 the output folder cannot be used or written; "
+    "5 a run failed (a row with its error, the others are done); 6 the folder of results cannot be used or written, or is damaged; "
     "130 interrupted (finished runs are kept, the same command goes on)."
 )
 
@@ -49,6 +50,7 @@ for name, command in (
     ("report", report),
     ("plot", plot),
     ("status", status),
+    ("verify", verify),
     ("query", query),
     ("list", list_),
     ("schema", schema),

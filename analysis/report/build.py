@@ -12,7 +12,7 @@ from ..results import Point, Results, read_results
 from ..statistics import FEWEST
 from . import gate as report_verdict
 from . import sensitivity, switches, tables
-from .pages import environment, write
+from .pages import ReportFiles, environment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,8 @@ def _build(results: Results) -> Path:
     from ..plots.gallery import last_rounds
 
     styles = arm_styles(results.arms, results.reference)
-    points = [_point(results, point, styles) for point in results.points]
+    files = ReportFiles(results.folder)
+    points = [_point(results, point, styles, files) for point in results.points]
     page = environment().get_template("report.html.jinja").render(
         study=results.study,
         results=results,
@@ -77,10 +78,10 @@ def _build(results: Results) -> Path:
             for title, key in (("World", "world"), ("Behavior", "behavior"), ("Platform", "platform"))
         ],
         stopped=tables.describe_stopping(results.manifest),
-        sensitivity=_sensitivity(results),
+        sensitivity=_sensitivity(results, files),
         gate=report_verdict.gate_section(results),
         sections=SECTIONS,
-        grid_figures=_grid_figures(results, styles),
+        grid_figures=_grid_figures(results, styles, files),
         points=points,
         failures=tables.failures(results),
         facts=tables.facts(results.manifest),
@@ -89,12 +90,12 @@ def _build(results: Results) -> Path:
         hashes=tables.setting_rows(results.manifest.get("hashes") or {}),
         source=(results.folder / "study.toml").read_text("utf-8"),
     )  # fmt: skip
-    path = results.folder / "report.html"
-    write(path, page.encode("utf-8"), results.folder)
+    path = files.write("report.html", page.encode("utf-8"))
+    files.write_hashes()
     return path
 
 
-def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
+def _point(results: Results, point: Point, styles: Any, files: ReportFiles) -> dict[str, Any]:
     """Return the template variables of one grid point."""
     from ..plots import long_gallery
     from ..plots.gallery import gallery
@@ -110,7 +111,7 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
     more = long_gallery.plates(results, point, styles) if full else ()
     for plate in [*plates, *switches.plates(results, point, styles), *more]:
         name = plate.name if len(results.points) == 1 else f"{plate.name}-{point.number}"
-        pictures[plate.section].append(_picture(results.folder, name, plate))
+        pictures[plate.section].append(_picture(files, name, plate))
     found, equal = tables.split_equal(tables.blocks(comparison, results.primary))
     heads, rows = tables.glance(found)
     return {
@@ -126,11 +127,11 @@ def _point(results: Results, point: Point, styles: Any) -> dict[str, Any]:
     }
 
 
-def _sensitivity(results: Results) -> dict[str, Any] | None:
+def _sensitivity(results: Results, files: ReportFiles) -> dict[str, Any] | None:
     """Return the section on the priors, and write its figures."""
     section = sensitivity.sensitivity_section(results)
     if section is not None:
-        section["pictures"] = [_picture(results.folder, name, plate) for name, plate in section.pop("plates")]
+        section["pictures"] = [_picture(files, name, plate) for name, plate in section.pop("plates")]
     return section
 
 
@@ -146,16 +147,16 @@ def _compare(results: Results, point: Point) -> pd.DataFrame:
     return compare_of(results.manifest)(runs, reference, measures, primary=results.primary, arms=arms)
 
 
-def _grid_figures(results: Results, styles: Any) -> list[dict[str, str]]:
+def _grid_figures(results: Results, styles: Any, files: ReportFiles) -> list[dict[str, str]]:
     """Write the figures across the grid; none without one."""
     from ..plots.long_gallery import grid_plates
 
-    first = _grid_figure(results, styles)
-    more = [_picture(results.folder, plate.name, plate) for plate in grid_plates(results, styles)]
+    first = _grid_figure(results, styles, files)
+    more = [_picture(files, plate.name, plate) for plate in grid_plates(results, styles)]
     return [*([first] if first else []), *more]
 
 
-def _grid_figure(results: Results, styles: Any) -> dict[str, str] | None:
+def _grid_figure(results: Results, styles: Any, files: ReportFiles) -> dict[str, str] | None:
     """Write the figure of the primary measures across the grid; None without one."""
     from ..plots import across_grid
     from ..plots.gallery import Plate
@@ -178,16 +179,16 @@ def _grid_figure(results: Results, styles: Any) -> dict[str, str] | None:
     plate = Plate(
         "grid", "answer", "The grid at a glance", figure, "Primary measures by grid point and arm.", guide
     )
-    return _picture(results.folder, "grid", plate)
+    return _picture(files, "grid", plate)
 
 
-def _picture(folder: Path, name: str, plate: Plate) -> dict[str, str]:
+def _picture(files: ReportFiles, name: str, plate: Plate) -> dict[str, str]:
     """Write the files of a plate and return its template variables."""
     from ..plots import render
 
     png = render(plate.figure, "png")
-    write(folder / "figures" / f"{name}.png", png, folder)
-    write(folder / "figures" / f"{name}.svg", render(plate.figure, "svg"), folder)
+    files.write(f"figures/{name}.png", png)
+    files.write(f"figures/{name}.svg", render(plate.figure, "svg"))
     return {
         "name": name,
         "title": plate.title,

@@ -14,7 +14,7 @@ from ..gate.looks import figure_warning
 from ..results import read_results
 from . import tables
 from .interactive_data import page_data
-from .pages import environment, write
+from .pages import ReportFiles, environment
 
 NAME = "interactive.html"
 _DASH = 1.6
@@ -57,8 +57,9 @@ def build_interactive(folder: Path | str) -> Path:
         script=Markup(script),
         allowed=Markup(" ".join(f"'{_hash(text)}'" for text in (plotly, script))),
     )  # fmt: skip
-    path = results.folder / NAME
-    write(path, page.encode("utf-8"), results.folder)
+    files = ReportFiles(results.folder)
+    path = files.write(NAME, page.encode("utf-8"))
+    files.write_hashes()
     return path
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import shlex
 from pathlib import Path
 from typing import Any
 
-from ...disk import replace_file
+from ...disk import bytes_digest, file_digest, read_file, replace_file, sealed, unsealed
 from ...errors import StorageError
 
 
@@ -24,7 +25,37 @@ def environment() -> Any:
     )
 
 
-def write(path: Path, content: bytes, study: Path) -> None:
+HASHES = "figures/hashes.json"
+"""File → hashes of its content and of the manifest that it was made with, for the report's pages and figures."""
+
+
+class ReportFiles:
+    """Writes the files of a report and then their hashes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        manifest = folder / "manifest.json"
+        self._manifest = file_digest(manifest) if manifest.is_file() else ""
+        self._hashes: dict[str, dict[str, str]] = {}
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Replace a file, named by its path in the study's folder; raises StorageError. Returns its path."""
+        path = self.folder / name
+        _write(path, content, self.folder)
+        self._hashes[name] = {"sha256": bytes_digest(content), "manifest": self._manifest}
+        return path
+
+    def write_hashes(self) -> None:
+        """Record the hashes of these files, beside those that were recorded before; raises StorageError."""
+        try:
+            before = dict(unsealed(read_file(self.folder / HASHES))["files"])
+        except (OSError, ValueError, KeyError, TypeError):
+            before = {}
+        content = sealed({"files": {**before, **self._hashes}})
+        _write(self.folder / HASHES, json.dumps(content, indent=1).encode(), self.folder)
+
+
+def _write(path: Path, content: bytes, study: Path) -> None:
     """Replace a file in a study's folder atomically; StorageError if it cannot be written."""
     try:
         path.parent.mkdir(exist_ok=True)

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...disk import read_file
 from ..storage.folder import Folder, is_run_name
 from ..storage.lock import LOCK, lock_holder
 from ..storage.requested import planned_runs
@@ -103,7 +102,7 @@ def status(path: Path, clock: Callable[[], float] = time.time) -> Status:
     keys = list(dict.fromkeys(row["key"] for row in plan))
     found = Status(
         folder=str(path),
-        study=_name(folder),
+        study=folder.study_name(),
         state="running" if is_locked else "finished" if done else "interrupted",
         process=process,
         host=host,
@@ -223,16 +222,6 @@ def _modified(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-def _name(folder: Folder) -> str:
-    import tomllib
-
-    try:
-        text = folder.requested_study() or read_file(folder.path / "study.toml").decode()
-        return str(tomllib.loads(text)["name"])
-    except (OSError, ValueError, KeyError):
-        return ""
 
 
 def size_of(path: Path) -> int:

@@ -74,6 +74,11 @@ def index_files(runs: Path) -> list[Path]:
     return sorted((runs / FOLDER).glob("[0-9]*.json"))
 
 
+def is_bundle_file(name: str) -> bool:
+    """Return whether a file in the folder of bundles is, by its name, a table of a bundle."""
+    return name[:6].isdigit() and name[6:7] == "-"
+
+
 def bundles(runs: Path) -> Iterator[Bundle]:
     """Yield the bundles of a folder of runs, oldest first; no run is in two of them."""
     seen: set[str] = set()

@@ -18,7 +18,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...disk import TEMPORARY, bytes_digest, cannot_write, write_atomically
+from ...disk import (
+    CHANGED,
+    TEMPORARY,
+    bytes_digest,
+    cannot_write,
+    describe_unreadable,
+    read_file,
+    write_atomically,
+)
 from ...errors import PolicyError
 from ..model_version import MODEL_VERSION, version
 
@@ -174,6 +182,17 @@ def read(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
             return {name: file[name] for name in file.files if name != "header"}
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise Unusable(f"is no checkpoint ({type(error).__name__})") from None
+
+
+def what_is_wrong(path: Path) -> str | None:
+    """Return what is wrong with the content of a checkpoint file, as a predicate; None if it is no checkpoint."""
+    named = _NAME.fullmatch(path.name)
+    if named is None:
+        return None
+    try:
+        return "" if _short_digest(read_file(path)) == named[4] else CHANGED
+    except OSError as error:
+        return describe_unreadable(error)
 
 
 def _short_digest(data: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -65,6 +66,14 @@ class Folder:
             return read_file(self.planned_study_file).decode()
         except (OSError, ValueError):
             return None
+
+    def study_name(self) -> str:
+        """Return the name of the study; empty if it cannot be read."""
+        try:
+            text = self.requested_study() or read_file(self.path / "study.toml").decode()
+            return str(tomllib.loads(text)["name"])
+        except (OSError, ValueError, KeyError):
+            return ""
 
     def has_study(self) -> bool:
         """Return whether there is a study in the folder; False if the folder is missing, empty or has lost it.

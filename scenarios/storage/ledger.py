@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 """Increase it when older versions can no longer read the files of a results folder."""
+HASHED = 2
+"""First format with hashes of the plan, the facts and the bundles."""
 FACTS = "store.json"
 PLAN = "plan.parquet"
 STUDY = "study.toml"

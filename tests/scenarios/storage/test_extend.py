@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from echodrift.disk import sealed, unsealed
 from echodrift.errors import StorageError
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.design.plan import expand
@@ -230,12 +231,13 @@ def test_results_of_another_version_are_refused_with_both_named(
     go(tmp_path)
     if where == "runs":
         path = tmp_path / "runs/store.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), **change, "unheard": "of"}))
+        path.write_text(json.dumps(sealed({**unsealed(path.read_bytes()), **change, "unheard": "of"})))
     else:
-        (tmp_path / "runs/store.json").unlink()
+        for name in ("store.json", "plan.parquet"):
+            (tmp_path / "runs" / name).unlink()
         path = tmp_path / "manifest.json"
-        manifest = json.loads(path.read_text())
-        path.write_text(json.dumps({**manifest, "store": {**manifest["store"], **change}}))
+        manifest = unsealed(path.read_bytes())
+        path.write_text(json.dumps(sealed({**manifest, "store": {**manifest["store"], **change}})))
     with pytest.raises(StorageError, match=told) as caught:
         go(tmp_path)
     assert ledger.version() in str(caught.value)
@@ -252,7 +254,7 @@ def test_a_folder_of_before_there_were_versions_goes_on(tmp_path: Path) -> None:
     for name in ("store.json", "plan.parquet"):
         (tmp_path / "runs" / name).unlink()
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    del manifest["store"]
+    del manifest["store"], manifest["sha256"]
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert status(tmp_path).finished == 12
     assert go(tmp_path, seeds=4) == (4, [])
@@ -261,7 +263,8 @@ def test_a_folder_of_before_there_were_versions_goes_on(tmp_path: Path) -> None:
 def test_a_default_that_changed_between_versions_is_told_as_such(tmp_path: Path) -> None:
     go(tmp_path)
     path = tmp_path / "runs/store.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "echodrift": "0.0.9"}))
+    path.write_text(json.dumps(sealed({**unsealed(path.read_bytes()), "echodrift": "0.0.9"})))
+    (tmp_path / "runs/plan.parquet").unlink()
     held = tmp_path / "runs/study.toml"
     held.write_text(held.read_text().replace("attention = 0.85", "attention = 0.8"))
     with pytest.raises(
@@ -300,23 +303,25 @@ def test_a_run_that_was_cut_or_changed_is_run_again_and_said_aloud(
 
 
 def test_a_study_changed_by_hand_in_the_folder_is_refused(tmp_path: Path) -> None:
-    """Else the runs of other values would come to lie beside those that are there, and nobody would know."""
     go(tmp_path)
     held = tmp_path / "runs/study.toml"
     whole = held.read_text()
     held.write_text(whole.replace("attention = 0.85", "attention = 0.5"))
     assert held.read_text() != whole
-    with pytest.raises(StorageError, match=r'changed after echodrift wrote it: arm "a".*\nPut it back'):
+    with pytest.raises(
+        StorageError, match=r"attention: 0.85 there, 0.5 now\n.*was changed after echodrift wrote it.*\n"
+    ):
         run_study(load_study(held), tmp_path)
-    held.write_text(whole)
-    assert go(tmp_path) == (0, [])
+    assert go(tmp_path) == (0, [f"note: {held} was changed or cut off; it is written again"])
+    assert held.read_text() == whole
 
 
 @pytest.mark.parametrize("damage", [b"", b"name = ", b"\xff"])
 def test_a_study_that_cannot_be_read_is_taken_from_the_finished_tables(tmp_path: Path, damage: bytes) -> None:
     go(tmp_path / "out")
-    held = tmp_path / "out/runs/study.toml"
+    held, plan = tmp_path / "out/runs/study.toml", tmp_path / "out/runs/plan.parquet"
     held.write_bytes(damage)
+    plan.unlink()
     with pytest.raises(StorageError, match="holds another study"):
         go(tmp_path / "out", behavior={"attention": 0.5})
     assert go(tmp_path / "out", seeds=5)[0] == 8
@@ -324,6 +329,7 @@ def test_a_study_that_cannot_be_read_is_taken_from_the_finished_tables(tmp_path:
     assert same(tmp_path / "out", tmp_path / "whole")
     # where the tables' own study is not what was written either, nothing is known
     held.write_bytes(damage)
+    plan.unlink()
     (tmp_path / "out/study.toml").write_text("name = 'x'\n")
     with pytest.raises(StorageError, match="holds a study that cannot be compared"):
         go(tmp_path / "out", seeds=5)

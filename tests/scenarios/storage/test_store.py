@@ -64,7 +64,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert (record.status, record.seconds, record.notes) == ("ok", 1.5, ["é"])
     assert record.summaries["welfare"] == 0.1 and record.summaries["never"] == math.inf
     assert math.isnan(record.summaries["undefined"])
-    pd.testing.assert_frame_equal(store.table("k", "rounds").to_pandas(), TABLES["rounds"])
+    pd.testing.assert_frame_equal(store.table(record, "rounds.parquet").to_pandas(), TABLES["rounds"])
     json.loads((tmp_path / "runs/k/run.json").read_text(), parse_constant=pytest.fail)
     assert names(tmp_path / "runs") == {"k"}
     assert store.read("other") is None
@@ -222,6 +222,8 @@ def test_another_study_is_refused_with_what_differs(tmp_path: Path, change: dict
 def test_a_study_there_that_cannot_be_read(tmp_path: Path) -> None:
     begun(tmp_path, study())
     (tmp_path / "runs/study.toml").write_text("name = ")
+    check_folder(Folder(tmp_path), study())
+    (tmp_path / "runs/plan.parquet").unlink()
     with pytest.raises(StorageError, match="cannot be compared.*not valid TOML"):
         check_folder(Folder(tmp_path), study())
 
