@@ -117,7 +117,9 @@ class _Check:
         if any(not each.file.startswith(f"{checkpoint_files.FOLDER}/") for each in found.damaged):
             found.repair = self.folder.repair_advice
         elif found.damaged:
-            found.repair = "remove the damaged checkpoints: their runs start from an earlier one, or from round 0"
+            found.repair = (
+                "remove the damaged checkpoints: their runs start from an earlier one, or from round 0"
+            )
         return found
 
     def _damaged(self, file: str, what: str) -> None:

@@ -97,7 +97,7 @@ def read_facts(text: str | bytes) -> Facts | None:
     try:
         found = unsealed(text if isinstance(text, bytes) else text.encode())
         kept = {name: found[name] for name in ("format", "model", "echodrift") if name in found}
-        inputs = found.get("inputs")
+        inputs: Any = found.get("inputs")
         if not isinstance(kept["format"], int) or not isinstance(kept["model"], int):
             return None
         known = isinstance(inputs, dict) and all(

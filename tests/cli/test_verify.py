@@ -34,7 +34,10 @@ def test_verify(call: Call, tmp_path: Path) -> None:
     page.write_bytes(page.read_bytes().replace(b"1", b"2", 1))
     code, text, _ = call("verify", out)
     assert code == ExitCode.STORAGE
-    assert "damaged:\n  report.html was changed or cut off\n  runs/study.toml was changed or cut off\ntype: " in text
+    assert (
+        "damaged:\n  report.html was changed or cut off\n  runs/study.toml was changed or cut off\ntype: "
+        in text
+    )
     code, text, _ = call("verify", out, "--mend", "--json")
     found = json.loads(text)
     assert code == ExitCode.STORAGE and found["mended"] == ["runs/study.toml"] and held.read_bytes() == whole

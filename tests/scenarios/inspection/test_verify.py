@@ -108,6 +108,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
     "a byte more": lambda data: data + b"1",
 }
 
+
 def check_damage(original: Path, copy: Path, file: str, how: str) -> None:
     whole = answers(original)
     shutil.copytree(original, copy)
@@ -247,7 +248,9 @@ def test_a_study_that_is_lost_with_its_plan_is_told_as_that(original: Path, tmp_
         assert {each.file for each in verify(copy).damaged} == {"runs/plan.parquet", "runs/study.toml"}
     else:
         for look in (verify, status, mend, lambda folder: Query(folder)):
-            with pytest.raises(StorageError, match="holds runs of a study that is lost: neither .*\n.*taken over"):
+            with pytest.raises(
+                StorageError, match="holds runs of a study that is lost: neither .*\n.*taken over"
+            ):
                 look(copy)
     with pytest.raises(StorageError, match="cannot be read|is lost"):
         mend(copy)
@@ -277,4 +280,6 @@ def test_a_bundle_counts_only_runs_that_are_there_as_they_are(tmp_path: Path) ->
     assert [len(said[name]) for name in TABLES] == [RUNS - 1, (RUNS - 1) * STUDY["rounds"], RUNS - 1]
     found = verify(out)
     assert found.ok and found.intact == RUNS - 1
-    assert found.notes == ["runs/bundles has copies of 1 run that is not there, or not as they were: they are not used"]
+    assert found.notes == [
+        "runs/bundles has copies of 1 run that is not there, or not as they were: they are not used"
+    ]
