@@ -156,13 +156,12 @@ def _source(module: str) -> tuple[Path, str] | None:
         return (Path(file), "") if file and Path(file).is_file() else None
     top, *rest = module.split(".")
     spec = _spec(top)
-    found = top
     for part in rest:
         if spec is None or spec.submodule_search_locations is None:
             return None
-        found = f"{found}.{part}"
-        # Not importlib.util.find_spec, which would import the packages above.
-        spec = PathFinder.find_spec(found, list(spec.submodule_search_locations))
+        # Not importlib.util.find_spec, which would import the packages above. Only the last part of the name: with the
+        # whole of it, a folder without __init__ is only found once the packages above are imported.
+        spec = PathFinder.find_spec(part, list(spec.submodule_search_locations))
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         return None
     package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
@@ -243,6 +242,8 @@ def _distributions() -> Mapping[str, list[str]]:
 def _package_folders() -> tuple[Path, ...]:
     paths = sysconfig.get_paths()
     found = [paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()]
+    # Those of another environment that this one includes, in PYTHONPATH or a .pth file.
+    found += [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     return tuple(dict.fromkeys(Path(path).resolve() for path in found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -53,11 +54,11 @@ class Model:
 """
 
 
-def gate(place: Path, *options: str) -> tuple[int, str, str]:
+def gate(place: Path, *, python: Path = Path(sys.executable)) -> tuple[int, str, str]:
     environment = {**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{PARENT}", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [
-            sys.executable,
+            python,
             "-c",
             "from echodrift.cli import main; main()",
             "gate",
@@ -65,7 +66,6 @@ def gate(place: Path, *options: str) -> tuple[int, str, str]:
             "--out",
             "out",
             "--no-report",
-            *options,
         ],
         check=False,
         cwd=place,
@@ -129,3 +129,48 @@ def test_edited_code_is_run_again_and_judged_anew(tmp_path, how):
     code, _, said = gate(tmp_path)
     assert code == 0, "the first code again: its runs are still there"
     assert "12 of them finished before" in said
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """Return the Python of a fresh virtual environment that also finds the packages of this one."""
+    place = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    packages = Path(next(path for path in site.getsitepackages([str(place)]) if "site-packages" in path))
+    here = [path for path in sys.path if path.endswith("site-packages")]
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in here]
+    (packages / "shared.pth").write_text("".join(lines))
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("editable", [True, False])
+def test_an_installed_package_that_is_edited_or_installed_anew(
+    tmp_path: Path, environment: Path, editable: bool
+) -> None:
+    source, place = tmp_path / "source", tmp_path / "study"
+    place.mkdir()
+    source.mkdir()
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "shop"\nversion = "1.0"\n[tool.setuptools]\npackages = ["shop"]\n'
+    )
+    (place / "study.toml").write_text(STUDY.replace("POLICY", POLICIES["imported module"]))
+
+    def install() -> None:
+        options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--force-reinstall"]
+        where = ["--editable", str(source)] if editable else [str(source)]
+        subprocess.run([environment, "-m", "pip", "install", *options, *where], check=True)
+
+    write(source, "imported module", 1)
+    install()
+    code, _, said = gate(place, python=environment)
+    assert code == 0, said
+    write(source, "imported module", -1)
+    if not editable:
+        assert gate(place, python=environment)[0] == 0, "what is installed has not changed"
+        install()
+    code, answer, said = gate(place, python=environment)
+    assert code == 3, answer + said
+    assert "note: 6 finished runs are run again, because the code has changed: shop:Recent (" in said

@@ -68,6 +68,18 @@ def test_a_changed_byte_is_seen_wherever_it_is(source, name):
     assert changed_parts(before, identify("shop.ranking:Recent")) == [f"module {module}"]
 
 
+def test_folders_without_init_are_followed(source):
+    """They are found although no package above them has been imported."""
+    (source / "shop/parts").mkdir()
+    (source / "shop/parts/scale.py").write_text("S = 1\n")
+    (source / "shop_loose/inner").mkdir(parents=True)
+    (source / "shop_loose/inner/top.py").write_text("from shop.parts import scale\n")
+    parts = identify("shop_loose.inner.top:Recent")
+    assert list(parts or {}) == ["module shop", "module shop.parts.scale", "module shop_loose.inner.top"]
+    (source / "shop/parts/scale.py").write_text("S = 2\n")
+    assert changed_parts(parts, identify("shop_loose.inner.top:Recent")) == ["module shop.parts.scale"]
+
+
 def test_what_is_not_imported_does_not_count(source):
     before = identify("shop.ranking:Recent")
     (source / "shop/unused.py").write_text("X = 2\n")
