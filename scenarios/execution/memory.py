@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...agents.settings import WorldConfig
 from ...agents.dynamics.drift import FATIGUE_BLOCK
+from ...agents.settings import WorldConfig
 from ...machine import free_bytes, gibibytes
 from ...policies.named_code import NamedCode
 from ...policies.registry import build_policy
-from ...policies.size import DIM, Size
+from ...policies.size import DIM
 from ...sim.recommender import BLOCK, REFERENCE_ARMS
 from ...wording import counted
 from ..design.run import PlannedRun
@@ -26,7 +26,7 @@ from ..specs.study import Arm, Study
 from .run_size import RunSize, run_size
 
 MIB = 2**20
-LIBRARIES = 292 * MIB
+LIBRARIES = 296 * MIB
 """Bytes of a worker that has done a very small run: all libraries loaded, and their buffers of constant size."""
 AFTER_GRAPH = 75 * MIB
 """Part of `LIBRARIES` that is loaded after the social graph is drawn."""
@@ -91,7 +91,8 @@ def estimate(study: Study, arm: Arm, ask: bool = True) -> Estimate:
     needs = [_need(spec, size, ask) for spec in [arm.policy, *changes]]
     counts = max(COUNTED_ENTRY_BYTES if need.counts_log else UNCOUNTED_ENTRY_BYTES for need in needs)
     transformed = bool(arm.transform or any(switch.transform or switch.purge for switch in arm.switch))
-    policy = sum(need.policy for need in needs) + size.entries * (counts + 2 * ENTRY_BYTES * transformed)
+    counted_log = size.entries * (counts + 2 * ENTRY_BYTES * transformed)
+    declared = sum(need.policy for need in needs)
 
     people, idiosyncrasies = _people(study, size), _idiosyncrasies(study, size)
     world = worlds * (people + idiosyncrasies + _blocked(study, size))
@@ -106,20 +107,21 @@ def estimate(study: Study, arm: Arm, ask: bool = True) -> Estimate:
     world += worlds * (visits + 4 * slots)
     if study.behavior.fatigue:
         briefly = max(briefly, 9 * min(FATIGUE_BLOCK, size.visits) * size.slate * size.topics)
-    policy = max(policy + ranked, max(policy - size.dense_scores, 0) + 13 * slots + briefly)
-    run = world + log + kept + policy
+    measured = 13 * slots + briefly
+    # What a policy has besides a block of scores is still there while a round is measured.
+    policy = counted_log + max(ranked, measured - min(declared, size.dense_scores))
+    run = world + log + kept + policy + declared
     # Small arrays use the memory that networkx left behind, large ones do not.
-    world += max(GRAPH_REST_BYTES * size.drawn_ties - (run - worlds * idiosyncrasies), 0)
-    run = world + log + kept + policy
-
+    rest = max(GRAPH_REST_BYTES * size.drawn_ties - (run - worlds * idiosyncrasies), 0)
     drawn = size.users * size.topics * (56 + 4 * size.tastes) + size.items * size.topics * 24
     graph = people + GRAPH_USER_BYTES * size.users + GRAPH_TIE_BYTES * size.drawn_ties
     generation = max(drawn, graph) - AFTER_GRAPH / HEADROOM
-    world += max(generation - run, 0) + size.read
+    world += rest + max(generation - run - rest, 0) + size.read
     libraries = LIBRARIES + max(need.libraries for need in needs)
     if not isinstance(study.world, WorldConfig):
         libraries += LOG_LIBRARIES
-    return Estimate(libraries, *(int(HEADROOM * part) for part in (world, log, kept, policy)))
+    world, log, kept, policy = (HEADROOM * part for part in (world, log, kept, policy))
+    return Estimate(libraries, int(world), int(log), int(kept), int(policy + declared))
 
 
 def _people(study: Study, size: RunSize) -> float:

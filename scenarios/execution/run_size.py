@@ -190,7 +190,9 @@ def _sampled_takes(world_json: str, behavior_json: str, slate: int, chosen: bool
     items = draw_items(config, Lifetimes(born, born + 1), streams)
     users = draw_users(config, behavior, streams)
     rng = streams("takes")
-    values = behavior.match * (users.tastes @ items.topics.T) + users.quality_weight[:, None, None] * items.quality
+    values = (
+        behavior.match * (users.tastes @ items.topics.T) + users.quality_weight[:, None, None] * items.quality
+    )
     values += config.idiosyncrasy * rng.standard_normal((len(users), 1, config.items))
     gain = values - users.outside[:, None, None]
     wanted = np.einsum("uk,uki->ui", users.shares, 1 / (1 + np.exp(-gain)))

@@ -70,16 +70,21 @@ def test_a_larger_study_never_needs_less(users: int, items: int, rounds: int, po
 
 def test_what_is_known_in_closed_form() -> None:
     """Matrices whose size the policies' own documentation gives are in the guess, and little else is."""
-    world = {"users": 20_000, "items": 20_000}
-    plain = guess({"kind": "popularity"}, world=world)
-    ease = guess({"kind": "ease"}, world=world) - plain
+    world, platform = (
+        {"users": 20_000, "items": 20_000},
+        {"warmup": 300},
+    )  # Long enough for every item to be taken
+    plain = guess({"kind": "popularity"}, world=world, platform=platform)
+    ease = guess({"kind": "ease"}, world=world, platform=platform) - plain
     assert 4 * 20_000**2 <= ease <= 1.3 * 4 * 20_000**2
     few = {"users": 4000, "items": 20_000}
-    by_user = guess({"kind": "ease"}, world=few) - guess({"kind": "popularity"}, world=few)
-    assert 8 * 4000**2 <= by_user <= 8 * 4000**2 + 120 * MIB
+    by_user, plain = (guess({"kind": kind}, world=few, platform=platform) for kind in ("ease", "popularity"))
+    assert 8 * 4000**2 <= by_user - plain <= 8 * 4000**2 + 120 * MIB
     factors = {"kind": "matrix_factorization", "dim": 50}
-    bandit = guess({"kind": "bandit", "policy": factors}, world=world) - plain
-    assert bandit >= 20_000 * 50 * 50 * 8
+    model = guess(factors, world=world)
+    assert guess({"kind": "bandit", "policy": factors}, world=world) - model >= 256 * (
+        50 * 50 * 8 + 20_000 * 4
+    )
     # learning from a paired organic world takes a second world
     one = estimate(study(world=world), study().arms[1])
     both = estimate(study(world=world, platform={"learn_from": "organic"}), study().arms[1])
@@ -112,8 +117,9 @@ def outside(said: Any, monkeypatch: pytest.MonkeyPatch, library_bytes: Any = 0) 
 def test_a_class_of_somebody_else_has_its_say(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = outside(None, monkeypatch)
     users, items = Study.model_fields["world"].default.users, Study.model_fields["world"].default.items
-    assert outside(10**9, monkeypatch).policy - outside(0, monkeypatch).policy == 10**9
-    assert usual.policy - outside(0, monkeypatch).policy == (users + items) * 64 * 16 + 3 * 256 * items * 4
+    large = outside(10**9, monkeypatch).policy
+    assert outside(2 * 10**9, monkeypatch).policy - large == 10**9
+    assert large - usual.policy == 10**9 - (users + items) * 64 * 16 - 3 * 256 * items * 4
     assert outside(None, monkeypatch, 5 * MIB).libraries == usual.libraries + 5 * MIB
 
 
@@ -214,7 +220,8 @@ def test_it_is_said_aloud_and_the_study_is_done(tmp_path: Path, monkeypatch: pyt
 
 
 def test_check_tells_the_guess() -> None:
-    told = memory.describe_memory(study({"kind": "ease"}, world={"users": 20_000, "items": 20_000}))
+    world = {"users": 20_000, "items": 20_000}
+    told = memory.describe_memory(study({"kind": "ease"}, world=world, platform={"warmup": 300}))
     assert told.startswith("memory: about 2.") and 'arm "b"' in told and "at a time" in told
 
 
