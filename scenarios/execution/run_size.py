@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from ...agents.behavior import Behavior
+from ...agents.creators import expected_items
 from ...agents.generate import draw_items, draw_users
 from ...agents.lifetimes import Lifetimes
 from ...agents.settings import Group, NoGraph, WorldConfig
@@ -42,6 +43,8 @@ class RunSize(Size):
     """The size of a run, in more detail than policies are told."""
 
     rounds: int
+    catalog: int
+    """Items of round 0."""
     tastes: int
     before: float
     """Entries of the log at round 0."""
@@ -73,7 +76,9 @@ def run_size(study: Study, arm: Arm) -> RunSize:
     slate = max([platform.slate, *(switch.slate or 0 for switch in arm.switch)])
     if isinstance(world, WorldConfig):
         users, items, topics, tastes, read = world.users, world.items, world.topics, _tastes(world), 0
-        new = world.arrivals * rounds if world.creators is None else world.creators.most_items
+        new = world.arrivals * rounds
+        if world.creators is not None:
+            new = expected_items(world, world.creators, rounds)
         ties = users * (getattr(world.graph, "degree", None) or 2 * getattr(world.graph, "attach", 0))
         drawn = ties
         if world.graph.kind == "edges":
@@ -86,7 +91,7 @@ def run_size(study: Study, arm: Arm) -> RunSize:
         new, topics, tastes = world.arrivals * rounds, LOG_TOPICS, LOG_TASTES
         ties, drawn = users * (LOG_TIES if world.social else 0), 0
         visits, communities, groups = users * behavior.activity, LOG_COMMUNITIES, 1
-    items = int(items + new)
+    catalog, items = items, int(items + new)
     policies = [arm.policy, *(switched_policy(arm, switch) for switch in arm.switch if switch.policy)]
     chosen = any(policy["kind"] not in ("organic", "random") for policy in policies)
     entries = before + rounds * visits * takes(world, behavior, slate, chosen)[0]
@@ -99,7 +104,7 @@ def run_size(study: Study, arm: Arm) -> RunSize:
     names = study.measures or list(MEASURES)
     split = [name for name in names if measure_class(name.partition(":")[0]).splits]
     return RunSize(
-        users, items, topics, entries, rounds=rounds, tastes=tastes, ties=ties,
+        users, items, topics, entries, rounds=rounds, catalog=catalog, tastes=tastes, ties=ties,
         known_items=int(known),
         before=before,
         organic=before + rounds * visits * by_chance if platform.learn_from == "organic" else 0.0,
