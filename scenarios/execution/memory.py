@@ -30,7 +30,7 @@ LIBRARIES = 296 * MIB
 """Bytes of a worker that has done a very small run: all libraries loaded, and their buffers of constant size."""
 AFTER_GRAPH = 75 * MIB
 """Part of `LIBRARIES` that is loaded after the social graph is drawn."""
-LOG_LIBRARIES = 100 * MIB
+LOG_LIBRARIES = 90 * MIB
 """Libraries that only infer the twin of a real log (scikit-learn, parsers), and their buffers."""
 RESERVE = 0.1
 """Share of free memory that is left to other processes."""
@@ -38,6 +38,8 @@ HEADROOM = 1.08
 """Factor on everything but libraries: memory allocators round sizes up, and reuse freed memory only in part."""
 CACHED_PAIRS = 2**25
 """Maximum user-item pairs for which a world keeps its idiosyncrasies in memory (`agents.world`)."""
+DEMAND_CELLS = 2_000_000
+"""Most values (users × tastes × items) in memory while demand is summed (`agents.values`)."""
 ENTRY_BYTES = 15
 """Bytes per entry of a log: five columns."""
 COUNTED_ENTRY_BYTES, UNCOUNTED_ENTRY_BYTES = 28, 8
@@ -46,9 +48,9 @@ when no policy does (a column as 64-bit numbers)."""
 GRAPH_USER_BYTES, GRAPH_TIE_BYTES, GRAPH_REST_BYTES = 450, 155, 110
 """Bytes per user and per directed tie while networkx draws a graph (dictionaries of dictionaries, with the smaller
 ones that they outgrew), and what of it per tie only later small arrays can use again."""
-CELL_BYTES = 130
+CELL_BYTES = 110
 """Bytes per round and measure: a number in a dictionary, then in two tables."""
-COLUMN_BYTES = 25_000
+COLUMN_BYTES = 14_000
 """Bytes per measure while the table of rounds is written to Parquet."""
 PANEL = 200
 """Users for whom `regret` values the whole catalog (`analysis.measures.panel`)."""
@@ -96,6 +98,8 @@ def estimate(study: Study, arm: Arm, ask: bool = True) -> Estimate:
 
     people, idiosyncrasies = _people(study, size), _idiosyncrasies(study, size)
     world = worlds * (people + idiosyncrasies + _blocked(study, size))
+    # Values of a block of users, and their exponentials, while true demand is summed (`agents.values`).
+    world += 8 * min(size.users * size.tastes * size.items, DEMAND_CELLS)
     slots = size.visits * size.slate
     log = ENTRY_BYTES * ((2 if size.organic else 1) * size.entries + size.organic) + 4 * size.entries
     log += worlds * size.exposures * size.visits * (4 * size.slate + 5)
