@@ -106,13 +106,18 @@ class Creators:
         return total
 
 
-def check_creators(config: WorldConfig, creator_config: CreatorConfig, horizon: int) -> None:
-    """Raise BadInput if the expected number of items made, over seeds, exceeds `most_items`."""
+def expected_items(config: WorldConfig, creator_config: CreatorConfig, horizon: int) -> int:
+    """Return the mean over seeds of how many items are made if no provider ever leaves."""
     rounds = horizon - 1
     turns = config.providers * rounds + creator_config.entry * rounds * (rounds + 1) / 2
     # An entrant whose first draw is zero still makes one item.
     first = creator_config.entry * rounds * np.exp(-creator_config.production)
-    check_item_limit(creator_config, horizon, round(creator_config.production * turns + first))
+    return round(creator_config.production * turns + first)
+
+
+def check_creators(config: WorldConfig, creator_config: CreatorConfig, horizon: int) -> None:
+    """Raise BadInput if the expected number of items made, over seeds, exceeds `most_items`."""
+    check_item_limit(creator_config, horizon, expected_items(config, creator_config, horizon))
 
 
 def check_item_limit(config: CreatorConfig, horizon: int, items: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,14 @@ def _pairs(config, community, rng) -> tuple[NDArray[np.int32], NDArray[np.int32]
         graph = nx.powerlaw_cluster_graph(users, config.attach, config.triangle, seed=rng)
     else:
         return *_block_model(config, community, rng), False
-    edges = np.array(graph.edges, dtype=np.int32).reshape(-1, 2)
+    edges = _edges(graph)
     return edges[:, 0], edges[:, 1], False
+
+
+def _edges(graph) -> NDArray[np.int32]:
+    """Return (edges, 2) without a Python list of all edges, which would take more memory than the graph."""
+    ends = chain.from_iterable(graph.edges)
+    return np.fromiter(ends, np.int32, 2 * graph.number_of_edges()).reshape(-1, 2)
 
 
 def _block_model(config: StochasticBlock, community, rng):
@@ -72,7 +79,7 @@ def _block_model(config: StochasticBlock, community, rng):
     # networkx divides by log(1 - p), which is 0 for the smallest.
     probability[probability < 1e-15] = 0.0
     graph = nx.stochastic_block_model(sizes.astype(int).tolist(), probability.tolist(), seed=rng, sparse=True)
-    edges = np.array(graph.edges, dtype=np.int64).reshape(-1, 2)
+    edges = _edges(graph)
     order = np.concatenate(members).astype(np.int32)
     return order[edges[:, 0]], order[edges[:, 1]]
 

@@ -87,7 +87,9 @@ class World:
     @cached_property
     def _all_idiosyncrasies(self) -> NDArray[np.float32]:
         everyone = np.arange(len(self.users), dtype=np.int32)
-        return np.float32(self.idiosyncrasy) * normals(self.idiosyncrasy_key, everyone, len(self.items))
+        effects = normals(self.idiosyncrasy_key, everyone, len(self.items))
+        effects *= np.float32(self.idiosyncrasy)
+        return effects
 
 
 @njit(cache=True)

@@ -91,8 +91,14 @@ class InteractionLog:
     def append(self, user, item, round, rank, source) -> None:
         """Append entries; `user` (n,) sets the length, the others are arrays (n,) or scalars."""
         count = len(user)
-        while self._size + count > self._columns[0].size:
-            self._columns = [np.concatenate([column, np.empty_like(column)]) for column in self._columns]
+        capacity = self._columns[0].size
+        while self._size + count > capacity:
+            capacity *= 2
+        if capacity > self._columns[0].size:
+            for place, column in enumerate(self._columns):
+                # One column at a time, and spare room is not written to: the system gives memory to what is used.
+                self._columns[place] = np.empty(capacity, column.dtype)
+                self._columns[place][: self._size] = column[: self._size]
         window = slice(self._size, self._size + count)
         for column, values in zip(self._columns, (user, item, round, rank, source), strict=True):
             column[window] = values

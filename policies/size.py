@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 BLOCK = 256
@@ -21,11 +21,20 @@ class Size:
     topics: int
     entries: float
     """Approximate number of log entries at the end."""
+    ties: float = field(default=0.0, kw_only=True)
+    """Directed social ties."""
+    known_items: int | None = field(default=None, kw_only=True)
+    """Items that anybody will have taken, about; None: all of them."""
 
     @property
     def small_tables(self) -> int:
         """Bytes of a few numbers per item, and of one per user and topic."""
         return 20 * self.items + 8 * self.users * self.topics
+
+    @property
+    def learned_items(self) -> int:
+        """Items that a policy learns about if it leaves out those that nobody took."""
+        return self.items if self.known_items is None else self.known_items
 
     @property
     def dense_scores(self) -> int:

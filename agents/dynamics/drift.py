@@ -11,6 +11,8 @@ from ...philox import uniform
 from ..world import World
 from .choice import draw_taste
 
+FATIGUE_BLOCK = 256
+"""Visitors whose slates are summed at once."""
 FRIENDS_OF_FRIENDS = 10
 """Number of friends-of-friends that a rewiring user compares."""
 
@@ -101,10 +103,13 @@ def drift_fatigue(
     if behavior.fatigue == 0:
         return
     people.fatigue *= np.float32(1 - behavior.fatigue_recovery)
-    shown = slates >= 0
-    seen = np.where(shown[:, :, None], world.items.topics[slates], np.float32(0)).sum(axis=1)
-    slots = np.float32(slates.shape[1]) if lengths is None else lengths[:, None].astype(np.float32)
-    people.fatigue[users] += seen / slots
+    # In blocks: the topics of all slots of all visitors would take far more memory than the rest of a round.
+    for start in range(0, users.size, FATIGUE_BLOCK):
+        part = slice(start, start + FATIGUE_BLOCK)
+        shown = slates[part, :, None] >= 0
+        seen = np.where(shown, world.items.topics[slates[part]], np.float32(0)).sum(axis=1)
+        slots = np.float32(slates.shape[1]) if lengths is None else lengths[part, None].astype(np.float32)
+        people.fatigue[users[part]] += seen / slots
 
 
 def word_of_mouth(

@@ -177,9 +177,14 @@ class Bandit(Policy):
         return Ranking(ranking.users, items, scores)
 
     def memory(self, size: Size) -> float:
-        """Add to the model's a precision matrix per user, and a block of scores."""
+        """Add to the model's the precision matrices of a block of users, and its scores.
+
+        The matrices exist with their inverses; "ucb" also multiplies every item's factors with each other.
+        """
         width = dimensions(self.model.config)
-        return self.model.memory(size) + size.users * width * width * 8 + size.dense_scores
+        block = min(USER_BLOCK, size.users) * (4 * width * width * 8 + 3 * size.items * 4)
+        products = min(posterior.ITEM_BLOCK, size.items) * width * width * 2
+        return self.model.memory(size) + block + products
 
     def remarks(self) -> list[str]:
         """Return the remarks of the model."""

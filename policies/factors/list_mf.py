@@ -61,6 +61,7 @@ class ListMF(FactorPolicy):
     """
 
     kind = "list_mf"
+    library_bytes = 40 * 2**20  # Its compiled code
     weighs_entries = True
     reads_tags = True
     cold_columns = 2

@@ -111,8 +111,9 @@ class Ease(HistoryPolicy):
 
     def memory(self, size: Size) -> float:
         """Add the smaller of the two matrices, plus a tenth for intermediate results."""
-        by_user = MIN_ITEMS_PER_USER * size.users < size.items
-        matrix = 8 * size.users**2 if by_user else 4 * size.items**2
+        items = size.learned_items
+        by_user = MIN_ITEMS_PER_USER * size.users < items
+        matrix = 8 * size.users**2 if by_user else 4 * items**2
         return super().memory(size) + 1.1 * matrix
 
     def score_histories(self, histories: sparse.csr_matrix, users: IntArray) -> FloatArray:

@@ -20,6 +20,9 @@ Weights = dict[str, FloatArray]
 MIN_ROWS = 64
 """Minimum number of rows of a table."""
 
+MAX_AHEAD = 4
+"""Training steps that may wait for jax to execute them: each keeps its batch in memory."""
+
 
 def require_jax(kind: str) -> None:
     """Raise BadInput with the install command if jax or optax is missing; imports neither."""
@@ -120,13 +123,19 @@ class Training:
             {name: state[f"{which}.{name}"] if state else np.zeros_like(w) for name, w in weights.items()}
             for which in ("first", "second")
         )
+        self._steps = 0
         count = state["steps"] if state else np.zeros((), np.int32)
         self.weights = to_device(weights)
         self.moments = ScaleByAdamState(to_device(count), to_device(first), to_device(second))
 
     def step(self, function: Callable[..., Any], learning_rate: float, *batch: Any) -> None:
         """Take one step with a function made by `adam_step`."""
+        import jax
+
         self.weights, self.moments = function(self.weights, self.moments, learning_rate, *batch)
+        self._steps += 1
+        if self._steps % MAX_AHEAD == 0:
+            jax.block_until_ready(self.weights)
 
     def result(self) -> tuple[Weights, dict[str, NDArray[Any]]]:
         """Return the weights, and the moments as named arrays."""

@@ -18,7 +18,7 @@ from ..cold_start import ColdStart
 from ..interactions import FloatArray, IntArray, Observation
 from ..size import Size
 from . import jax_runtime
-from .jax_runtime import Training, Weights
+from .jax_runtime import MAX_AHEAD, Training, Weights
 
 
 class NeuralPolicy(FactorPolicy):
@@ -92,20 +92,25 @@ class NeuralPolicy(FactorPolicy):
             f"{which}.{name}": np.zeros_like(w) for which in ("first", "second") for name, w in fresh.items()
         }
         tables = [f"{which}.{name}" for which in ("first", "second") for name in self.item_tables]
-        training = Training(weights, _grown(self._moments, blank, tables) if warm else None)
+        moments = _grown(self._moments, blank, tables) if warm else None
+        # Everything is in copies now; the old ones would take as much memory as training itself.
+        self._weights, self._moments = {}, {}
+        training = Training(weights, moments)
+        del fresh, blank, weights, moments
         self.train(training, seen, rng, warm)
         weights, moments = training.result()
         self.require_finite("lower learning_rate", *weights.values())
         self._weights, self._moments = weights, moments
 
     def training_memory(self, size: Size, columns: int, rows: int) -> float:
-        """Return the bytes that training and scores take in every network.
+        """Return the bytes that training takes in every network; scores are ranked in small blocks.
 
-        columns: total columns of all tables with a row per item, each with two moments and a gradient. rows:
-        histories or places in a batch, each with a number per item and its gradient, 4096 at a time.
+        columns: total columns of all tables with a row per item: values and two moments, each here, on jax's device
+        and in the result, and a gradient. rows: histories or places in a batch, each with a number per item and its
+        gradient, 4096 at a time, and the batches that wait.
         """
         weights = size.items * columns * 4
-        return 6 * weights + 6 * min(rows, 4096) * size.items * 4 + size.dense_scores
+        return 12 * weights + (4 + 2 * MAX_AHEAD) * min(rows, 4096) * size.items * 4
 
     def known(self, rows: int) -> NDArray[np.bool_]:
         """Return (rows,) whether each item was known at the last fit; false beyond its catalog."""

@@ -110,7 +110,9 @@ class Sequential(NeuralPolicy):
         config = self.config
         places = config.batch * config.max_length
         network = places * config.dim * 4 * 40 * config.layers
-        return self.training_memory(size, config.dim, places) + network
+        scored = places if config.loss == "full" else 0
+        sample = 6 * places * config.negatives * 4 if config.loss == "sampled" else 0
+        return self.training_memory(size, config.dim, scored) + sample + network
 
     def train(self, training: Training, seen: Observation, rng: Generator, warm: bool) -> None:
         """Pass over the users in batches."""

@@ -65,6 +65,7 @@ class SocialPoisson(ScorePolicy):
     """
 
     kind = "social_poisson"
+    library_bytes = 12 * 2**20  # Its compiled code
     weighs_entries = True
     weighs_when = {"mode": "pf", "binary": False}  # Takes of friends are counts, not weights
     block = 64

@@ -10,36 +10,52 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
+from ...agents.dynamics.drift import FATIGUE_BLOCK
 from ...agents.settings import WorldConfig
 from ...machine import free_bytes, gibibytes
 from ...policies.named_code import NamedCode
 from ...policies.registry import build_policy
-from ...policies.size import DIM, Size
+from ...policies.size import DIM
 from ...sim.recommender import BLOCK, REFERENCE_ARMS
 from ...wording import counted
 from ..design.run import PlannedRun
 from ..design.switches import switched_policy
-from ..specs.study import Arm, LogConfig, Study
+from ..specs.study import Arm, Study
+from .run_size import RunSize, run_size
 
 MIB = 2**20
-LIBRARIES = 270 * MIB
-"""Bytes of an idle worker with all libraries loaded, and its buffers of constant size."""
-AFTER_WORLD = 60 * MIB
-"""Part of `LIBRARIES` that is allocated after the world is generated."""
+LIBRARIES = 296 * MIB
+"""Bytes of a worker that has done a very small run: all libraries loaded, and their buffers of constant size."""
+AFTER_GRAPH = 75 * MIB
+"""Part of `LIBRARIES` that is loaded after the social graph is drawn."""
+LOG_LIBRARIES = 90 * MIB
+"""Libraries that only infer the twin of a real log (scikit-learn, parsers), and their buffers."""
 RESERVE = 0.1
 """Share of free memory that is left to other processes."""
+HEADROOM = 1.08
+"""Factor on everything but libraries: memory allocators round sizes up, and reuse freed memory only in part."""
 CACHED_PAIRS = 2**25
 """Maximum user-item pairs for which a world keeps its idiosyncrasies in memory (`agents.world`)."""
-ENTRY_BYTES = 2.5 * 15
-"""Bytes per log entry: five columns, and their spare capacity while they grow."""
-COUNTED_ENTRY_BYTES, UNCOUNTED_ENTRY_BYTES = 40, 8
-"""Bytes per log entry while a policy counts the log into a matrix, and when no policy does."""
-CELL_BYTES = 120
+DEMAND_CELLS = 2_000_000
+"""Most values (users × tastes × items) in memory while demand is summed (`agents.values`)."""
+ENTRY_BYTES = 15
+"""Bytes per entry of a log: five columns."""
+COUNTED_ENTRY_BYTES, UNCOUNTED_ENTRY_BYTES = 28, 8
+"""Bytes per log entry while a policy counts the log into a matrix (three arrays, then the result and one copy), and
+when no policy does (a column as 64-bit numbers)."""
+GRAPH_USER_BYTES, GRAPH_TIE_BYTES, GRAPH_REST_BYTES = 450, 155, 110
+"""Bytes per user and per directed tie while networkx draws a graph (dictionaries of dictionaries, with the smaller
+ones that they outgrew), and what of it per tie only later small arrays can use again."""
+CELL_BYTES = 110
 """Bytes per round and measure: a number in a dictionary, then in two tables."""
+COLUMN_BYTES = 14_000
+"""Bytes per measure while the table of rounds is written to Parquet."""
+PANEL = 200
+"""Users for whom `regret` values the whole catalog (`analysis.measures.panel`)."""
+WINDOW = 20
+"""Rounds of the window of measures (`agents.behavior.RECENT`)."""
 
 
 @dataclass(frozen=True)
@@ -64,99 +80,90 @@ class Estimate:
         return self.libraries + self.run
 
 
-@dataclass(frozen=True)
-class _Size(Size):
-    tastes: int
-    ties: float
-    read: int
-    """Bytes needed to read the data files."""
-
-
 def estimate(study: Study, arm: Arm, ask: bool = True) -> Estimate:
     """Return the memory of one run of an arm; grid values are already set in the study.
 
+    The peak is in one of three phases: while the world is generated, while the policy learns and ranks, or while a
+    round is measured. The first is larger than the others only in its arrays, since many libraries are loaded later.
     ask: whether classes that are not built in are asked; otherwise each counts as a typical policy.
     """
-    size = _size(study)
-    behavior, platform = study.behavior, {**study.platform.model_dump(), **arm.platform}
-    appetite = _appetite(study)
-    slate = max([platform["slate"], *(switch.slate or 0 for switch in arm.switch)])
-    visits = _visits(study, size.users)
-    worlds = 2 if platform["learn_from"] == "organic" else 1
-    kept = 4 * size.users * size.items if size.users * size.items <= CACHED_PAIRS else 0
-    world = worlds * (
-        size.users * (4 * (3 * size.tastes + 4) * size.topics + 8 * size.tastes * 4 + 80)
-        + size.users * 4 * behavior.memory * (appetite + 1)
-        + size.items * (4 * 4 * size.topics + 60)
-        + kept
-        + size.users * size.items / 8
-        + size.ties * 40
-        + visits * (slate * 24 + appetite * 32 + size.tastes * 24)
-    )
-    log = worlds * size.entries * ENTRY_BYTES + platform["keep_exposures"] * visits * slate * 4
-    columns = len(study.measures) or 70
-    measures = (
-        2 * size.users * 20 * (appetite + 1) * 4
-        + 2 * 20 * size.items * 4
-        + size.users * 16 * size.topics
-        + study.rounds * columns * CELL_BYTES
-    )
+    size = run_size(study, arm)
+    worlds = 2 if size.organic else 1
     changes = [switched_policy(arm, switch) for switch in arm.switch if switch.policy]
     needs = [_need(spec, size, ask) for spec in [arm.policy, *changes]]
-    counted_log = size.entries * max(
-        COUNTED_ENTRY_BYTES if need.counts_log else UNCOUNTED_ENTRY_BYTES for need in needs
-    )
-    policy = sum(need.policy for need in needs) + counted_log
+    counts = max(COUNTED_ENTRY_BYTES if need.counts_log else UNCOUNTED_ENTRY_BYTES for need in needs)
+    transformed = bool(arm.transform or any(switch.transform or switch.purge for switch in arm.switch))
+    counted_log = size.entries * (counts + 2 * ENTRY_BYTES * transformed)
+    declared = sum(need.policy for need in needs)
+
+    people, idiosyncrasies = _people(study, size), _idiosyncrasies(study, size)
+    world = worlds * (people + idiosyncrasies + _blocked(study, size))
+    # Values of a block of users, and their exponentials, while true demand is summed (`agents.values`).
+    world += 8 * min(size.users * size.tastes * size.items, DEMAND_CELLS)
+    slots = size.visits * size.slate
+    log = ENTRY_BYTES * ((2 if size.organic else 1) * size.entries + size.organic) + 4 * size.entries
+    log += worlds * size.exposures * size.visits * (4 * size.slate + 5)
+    kept, briefly = _measures(size)
+    # A round: slates from the ranking to the counts of what was shown, and the outcome of the visits.
+    chain = max(len(arm.rerank), *(len(switch.rerank or []) for switch in arm.switch), 0)
+    ranked = size.visits * size.candidates * (8 + 8 * min(chain, 1) + 16 * (chain > 1))
+    visits = size.visits * (8 * size.tastes + 14 * size.appetite + 200) + 32 * size.users
+    world += worlds * (visits + 4 * slots)
+    if study.behavior.fatigue:
+        briefly = max(briefly, 9 * min(FATIGUE_BLOCK, size.visits) * size.slate * size.topics)
+    measured = 13 * slots + briefly
+    # What a policy has besides a block of scores is still there while a round is measured.
+    policy = counted_log + max(ranked, measured - min(declared, size.dense_scores))
+    run = world + log + kept + policy + declared
+    # Small arrays use the memory that networkx left behind, large ones do not.
+    rest = max(GRAPH_REST_BYTES * size.drawn_ties - (run - worlds * idiosyncrasies), 0)
+    drawn = size.users * size.topics * (56 + 4 * size.tastes) + size.items * size.topics * 24
+    graph = people + GRAPH_USER_BYTES * size.users + GRAPH_TIE_BYTES * size.drawn_ties
+    generation = max(drawn, graph) - AFTER_GRAPH / HEADROOM
+    world += rest + max(generation - run - rest, 0) + size.read
     libraries = LIBRARIES + max(need.libraries for need in needs)
-    # While a world is generated, its idiosyncrasies exist twice, but log, measures and policy do not exist yet.
-    twice = max(kept - AFTER_WORLD - log - measures - policy, 0)
-    return Estimate(libraries, int(world + size.read + twice), int(log), int(measures), int(policy))
+    if not isinstance(study.world, WorldConfig):
+        libraries += LOG_LIBRARIES
+    world, log, kept, policy = (HEADROOM * part for part in (world, log, kept, policy))
+    return Estimate(libraries, int(world), int(log), int(kept), int(policy + declared))
 
 
-def _size(study: Study) -> _Size:
-    world, behavior, rounds = study.world, study.behavior, study.rounds
-    appetite = _appetite(study)
-    if isinstance(world, WorldConfig):
-        shares = [world.taste_shares, *(group.taste_shares for group in world.groups)]
-        tastes = max(
-            world.tastes if share == "dirichlet" else len(share) for share in shares if share is not None
-        )
-        new = world.arrivals * rounds
-        if world.creators is not None:
-            new = world.creators.most_items
-        degree = getattr(world.graph, "degree", None) or 2 * getattr(world.graph, "attach", 0)
-        users, items, topics, read = world.users, world.items, world.topics, 0
-        before = study.platform.warmup * (behavior.activity + 0.1) * (0.75 * appetite) * users
-    else:
-        users, items, before, read = _log_size(world.model_dump_json())
-        topics, tastes, degree, new = 24, 4, 10, world.arrivals * rounds
-    # Most visits take fewer items than the appetite; word of mouth adds at most one.
-    entries = before + _visits(study, users) * rounds * (0.75 * appetite + behavior.word_of_mouth)
-    return _Size(users, int(items + new), topics, entries, tastes, users * degree, read)
+def _people(study: Study, size: RunSize) -> float:
+    """Return the bytes of users, ties and items of a world, without what exists per user and item."""
+    tastes = size.users * (4 * (2 * size.tastes + 2) * size.topics + 16 * size.tastes + 60)
+    recent = size.users * 4 * study.behavior.memory * (size.appetite + 1)
+    items = size.items * (4 * 3 * size.topics + 60)
+    return tastes + recent + size.ties * 8 + items
 
 
-def _visits(study: Study, users: int) -> float:
-    return min(study.behavior.activity + 0.1, 1.0) * users
+def _idiosyncrasies(study: Study, size: RunSize) -> float:
+    pairs = size.users * size.items
+    # The number of items that are born varies from seed to seed.
+    sure = pairs <= CACHED_PAIRS if size.items == size.catalog else 0.8 * pairs <= CACHED_PAIRS
+    return 4 * min(pairs, CACHED_PAIRS) if sure and study.world.idiosyncrasy else 0
 
 
-@lru_cache(maxsize=16)
-def _log_size(config: str) -> tuple[int, int, int, int]:
-    """Return users, items and entries of a log after its filters, and the bytes needed to read its files."""
-    from ..real_logs.logs import read_log
-
-    world = LogConfig.model_validate_json(config)
-    log = read_log(world)
-    files = [world.log, world.items, world.tags, world.social]
-    read = sum(Path(file).stat().st_size for file in files if file is not None)
-    return len(log.users), len(log.items), len(log.user), 12 * read
+def _blocked(study: Study, size: RunSize) -> float:
+    """Return the bytes of the bits of user-item pairs; without cool-downs they are never written to."""
+    return size.users * size.items / 8 if study.behavior.repeat else 0
 
 
-def _appetite(study: Study) -> int:
-    groups = study.world.groups if isinstance(study.world, WorldConfig) else []
-    return (
-        max([study.behavior.appetite, *(group.appetite or 0 for group in groups)])
-        + study.behavior.appetite_spread
+def _measures(size: RunSize) -> tuple[float, float]:
+    """Return the bytes that measures keep, and the most that they take for a moment."""
+    kept = (
+        2 * size.users * WINDOW * (size.appetite + 1) * 4
+        + size.items * (4 * WINDOW * 4 + 4 * size.topics + 80)
+        + size.users * (7 * size.tastes + 40 + size.masks)
+        + size.columns * (size.rounds * CELL_BYTES + COLUMN_BYTES)
     )
+    briefly = max(
+        8 * size.users * size.topics,
+        24 * size.items * size.topics,
+        PANEL * min(size.visits / size.users, 1) * size.items * (4 * size.tastes + 10),
+        32 * size.ties,
+        24 * size.before,
+    )
+    return kept, briefly
 
 
 @dataclass(frozen=True)
@@ -167,11 +174,11 @@ class _Need:
     libraries: int = 0
 
 
-def _need(spec: dict[str, Any], size: _Size, ask: bool) -> _Need:
+def _need(spec: dict[str, Any], size: RunSize, ask: bool) -> _Need:
     """Return the memory that a policy or reference arm declares; that of a typical policy when it declares none."""
     kind = spec["kind"]
     if kind in REFERENCE_ARMS:
-        oracle = BLOCK * size.items * (4 * (size.tastes + 3) + 1)
+        oracle = min(BLOCK, size.visits) * size.items * (4 * size.tastes + 10)
         return _Need(size.small_tables if kind == "organic" else oracle, counts_log=False)
     typical = _Need(size.factors(DIM) + size.dense_scores)
     named = NamedCode()
