@@ -25,7 +25,7 @@ def environment() -> Any:
     )
 
 
-HASHES = "figures/hashes.json"
+HASHES = "report.json"
 """File → hashes of its content and of the manifest that it was made with, for the report's pages and figures."""
 
 
