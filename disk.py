@@ -44,6 +44,8 @@ def damage(path: Path, digest: str) -> str:
         return "" if file_digest(path) == digest else CHANGED
     except OSError as error:
         return describe_unreadable(error)
+    except ValueError:
+        return "has no name that a file can have"
 
 
 def describe_unreadable(error: OSError) -> str:
@@ -89,10 +91,10 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     return {"sha256": json_digest(content), **content}
 
 
-def unsealed(data: bytes) -> dict[str, Any]:
+def unsealed(data: bytes, *, always: bool = False) -> dict[str, Any]:
     """Return the content of a JSON file that was written `sealed`; raises ValueError if it was changed.
 
-    A file of an older echodrift, which has no hash, is returned as it is.
+    A file of an older echodrift, which has no hash, is returned as it is, unless it must have one (`always`).
     """
     try:
         found = json.loads(data)
@@ -107,6 +109,8 @@ def unsealed(data: bytes) -> dict[str, Any]:
         if name != "sha256" or digest != json_digest(content):
             raise ValueError("its content does not match its hash")
         return content
+    if always:
+        raise ValueError("it has no hash")
     return found
 
 

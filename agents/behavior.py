@@ -11,6 +11,11 @@ from ..errors import WrongFields
 
 MOST = 1e6
 """Largest value of settings without a bound of their own: beyond it, float32 numbers would overflow."""
+LEAST_ACTIVITY = 0.001
+"""Least probability of a visit in a round."""
+RARE = 0.02
+"""Users who visit less often are left out of means over visitors that weight by 1 / activity: a visit of theirs would
+outweigh hundreds of others."""
 
 
 class Behavior(Config):
@@ -32,14 +37,23 @@ class Behavior(Config):
     """Maximum number of items taken in a visit."""
     appetite_spread: int = Field(default=0, ge=0, le=16)
     """A user's appetite is uniform on appetite ± spread, at least 1."""
-    activity: float = Field(default=0.5, ge=0.02, le=1)
+    activity: float = Field(default=0.5, ge=LEAST_ACTIVITY, le=1)
     """Probability that a user visits in a round."""
     activity_sd: float = Field(default=0.15, ge=0, le=MOST)
-    """Spread of activity over users (clipped to [0.02, 1])."""
+    """Spread of activity over users (clipped to [0.001, 1])."""
+    activity_tail: float = Field(default=0.0, ge=0, le=5)
+    """σ of a heavy tail: activity is also multiplied by a log-normal factor with this spread and mean 1, so that a few users
+    visit most of the time and many hardly ever; logs have 1 to 1.5."""
     organic: float = Field(default=0.1, ge=0, le=1)
     """Share of visits that bypass the recommender's slate."""
     organic_popularity: float = Field(default=0.5, ge=0, le=2)
-    """b: an organic visit sees items with probability ∝ (1 + times taken)^b; 0 ignores popularity."""
+    """b: an organic visit shows items with probability ∝ (1 + times taken)^b · e^(κ·value); 0 ignores popularity."""
+    search: float = Field(default=0.0, ge=0, le=4)
+    """κ: how well people find by themselves what they want in this visit; 0 = blind chance. With κ = 1 and b = 0 an organic
+    slate is drawn from the visit's own demand, which the choice then sharpens; from about 2 on it is all but certain."""
+    consideration: int = Field(default=2000, ge=1, le=10_000_000)
+    """Items that come to mind on an organic visit, on average, often taken ones first; catalogs with at most as many live
+    items are looked through as a whole."""
     repeat: Annotated[int, Field(ge=0)] | Literal["never"] = 0
     """Rounds before a user may take the same item again; 0 = at once, "never" = once only."""
     reinforcement: float = Field(default=0.02, ge=0, lt=1)

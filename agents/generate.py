@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BadInput
-from .behavior import Behavior, check_attention
+from .behavior import LEAST_ACTIVITY, Behavior, check_attention
 from .categorical import sample_categorical, topic_weights
 from .creators import Randomness, check_creators
 from .graphs import check_graph, draw_graph
@@ -41,6 +41,10 @@ def generate(config: WorldConfig, behavior: Behavior, streams: Randomness, horiz
     return world
 
 
+FEWEST_VISITS = 0.5
+"""Fewest visits that must be expected in a round."""
+
+
 def check_world(config: WorldConfig, behavior: Behavior, slate: int, horizon: int | None = None) -> None:
     """Raise BadInput for settings that contradict each other or the files they name.
 
@@ -53,6 +57,7 @@ def check_world(config: WorldConfig, behavior: Behavior, slate: int, horizon: in
             f"Set platform.slate to at most {config.items}.",
             about=["platform.slate", "world.items"],
         )
+    check_visits(config, behavior)
     for place, group in enumerate(config.groups):
         try:
             check_attention(
@@ -64,6 +69,28 @@ def check_world(config: WorldConfig, behavior: Behavior, slate: int, horizon: in
     check_graph(config.graph, config.users)
     if config.creators is not None and horizon is not None:
         check_creators(config, config.creators, horizon)
+
+
+def check_visits(config: WorldConfig, behavior: Behavior) -> None:
+    """Raise BadInput for a population of which nobody is expected to come in a round."""
+    shares = [(group.share, group.activity or behavior.activity) for group in config.groups]
+    mean = sum(share * activity for share, activity in shares) if shares else behavior.activity
+    if config.users * mean < FEWEST_VISITS:
+        raise BadInput(
+            f"behavior.activity = {mean:g} with world.users = {config.users}: {config.users * mean:.2g} visits are expected in "
+            f"a round, so nearly all rounds would be empty. Set behavior.activity to at least {FEWEST_VISITS / config.users:.2g}",
+            about=["behavior.activity", "world.users"],
+        )
+
+
+def check_consideration(behavior: Behavior, slate: int) -> None:
+    """Raise BadInput for people who think of fewer items than an organic slate shows."""
+    if behavior.consideration < slate:
+        raise BadInput(
+            f"behavior.consideration = {behavior.consideration}: must be at least the longest slate ({slate}), since organic "
+            "slates are filled from what people consider",
+            about=["behavior.consideration", "platform.slate"],
+        )
 
 
 def draw_items(config: WorldConfig, lifetimes: Lifetimes, streams: Randomness) -> Items:
@@ -124,6 +151,9 @@ def draw_users(config: WorldConfig, behavior: Behavior, streams: Randomness) -> 
     attention += behavior.attention_sd * streams("users.attention").standard_normal(count)
     activity = per_group([g.activity or behavior.activity for g in groups])
     activity += behavior.activity_sd * streams("users.activity").standard_normal(count)
+    tail = behavior.activity_tail
+    if tail:
+        activity *= np.exp(tail * streams("users.activity_tail").standard_normal(count) - tail**2 / 2)
     outside = per_group([behavior.outside if g.outside is None else g.outside for g in groups])
     outside += behavior.outside_sd * streams("users.outside").standard_normal(count)
     appetite = per_group([g.appetite or behavior.appetite for g in groups])
@@ -139,7 +169,7 @@ def draw_users(config: WorldConfig, behavior: Behavior, streams: Randomness) -> 
         community=community,
         group=group,
         group_names=tuple(g.name for g in groups),
-        activity=np.clip(activity, 0.02, 1.0).astype(np.float32),
+        activity=np.clip(activity, LEAST_ACTIVITY, 1.0).astype(np.float32),
         attention=clip_attention(attention, behavior),
         appetite=np.maximum(appetite, 1).astype(np.int32),
         outside=outside.astype(np.float32),

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ..config import Config
 from ..errors import KeyPath, WrongFields
-from .behavior import MOST
+from .behavior import LEAST_ACTIVITY, MOST
 
 
 class WattsStrogatz(Config):
@@ -86,7 +86,7 @@ class Group(Config):
     """As `world.homophily`."""
     quality_weight: float = Field(default=1.0, ge=-MOST, le=MOST)
     """Weight of item quality in the value of an item; below 1 for groups that prefer niche items."""
-    activity: float | None = Field(default=None, ge=0.02, le=1)
+    activity: float | None = Field(default=None, ge=LEAST_ACTIVITY, le=1)
     """As `behavior.activity`."""
     attention: float | None = Field(default=None, gt=0, le=MOST)
     """As `behavior.attention`."""

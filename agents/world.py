@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -44,6 +45,12 @@ class World:
         self.taken = np.zeros(len(self.items), np.int64)
         self.recent = np.full((len(self.users), self.behavior.memory * self.takes_per_round), -1, np.int32)
 
+    @property
+    def fixed_arrays(self) -> list[NDArray[Any]]:
+        """Arrays that never change and may be shared with a copy of the world."""
+        kept = vars(self).get("_all_idiosyncrasies")
+        return [] if kept is None else [kept]
+
     @cached_property
     def takes_per_round(self) -> int:
         """Width of one round in `recent`: the largest appetite, plus one for word of mouth."""
@@ -76,9 +83,21 @@ class World:
 
     def idiosyncrasies(self, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
         """Return the fixed user-item effects (len(users), n_items) of the items 0…n_items−1."""
-        if len(self.users) * len(self.items) <= _CACHED_PAIRS:
+        if self.keeps_idiosyncrasies:
             return self._all_idiosyncrasies[users, :n_items]
         return np.float32(self.idiosyncrasy) * normals(self.idiosyncrasy_key, users, n_items)
+
+    @property
+    def keeps_idiosyncrasies(self) -> bool:
+        """Whether the fixed user-item effects are kept in memory, instead of being drawn again each time."""
+        return len(self.users) * len(self.items) <= _CACHED_PAIRS
+
+    @property
+    def kept_idiosyncrasies(self) -> NDArray[np.float32]:
+        """(users, items) the fixed user-item effects if they are kept and not all 0; otherwise an empty array."""
+        if self.idiosyncrasy and self.keeps_idiosyncrasies:
+            return self._all_idiosyncrasies
+        return np.empty((0, 0), np.float32)
 
     def idiosyncrasies_between(self, users: NDArray[np.int32], first: int, last: int) -> NDArray[np.float32]:
         """Return the fixed user-item effects (len(users), last − first) of the items first…last−1."""

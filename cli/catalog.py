@@ -56,6 +56,8 @@ def measures() -> list[Row]:
 
     rows = []
     for column in catalog():
+        if not column.usual:
+            continue
         unit = f" [{column.unit}]" if column.unit else ""
         direction = "" if column.better == "neither" else f", {column.better} is better"
         rows.append(
@@ -88,6 +90,8 @@ def _first_line(component: object) -> str:
 
 def describe(study: Study) -> str:
     """Return a study in detail: title, arms, grid, runs, world, size of the results, every setting."""
+    from ..analysis.measures import computed
+
     seeds, runs = seeds_of(study), count_runs(study)
     lines = [study.name, ""]
     if study.description:
@@ -112,7 +116,7 @@ def describe(study: Study) -> str:
         lines += ["", "Gate", *(f"  {line}" for line in study.gate.describe())]
     distinct, rounds = _distinct_runs(study)
     shared = f", {distinct} of them distinct" if distinct < runs else ""
-    points = count_points(study)
+    points, columns = count_points(study), computed(study.measures)
     grid = f" × {counted(points, 'grid point')}" if study.grid else ""
     if study.zip:
         grid = f" × {counted(points, 'design point')}"
@@ -121,7 +125,7 @@ def describe(study: Study) -> str:
         "",
         "Runs",
         f"  {product} = {counted(runs, 'run')}{shared}, {counted(rounds, 'round')} in all",
-        f"  rounds.parquet: {counted(rounds, 'row')}, about {_megabytes(rounds * (len(study.measures) or 33) * 8)}",
+        f"  rounds.parquet: {counted(rounds, 'row')}, about {_megabytes(rounds * len(columns) * 8)}",
         "",
         "World",
         f"  {_world(study)}",
@@ -168,6 +172,7 @@ def _megabytes(size: float) -> str:
 
 def warnings(study: Study) -> list[str]:
     """Return settings that are allowed but make conclusions weak, one sentence each."""
+    from ..analysis.measures import computed
     from ..analysis.statistics.conclusions import FEWEST, TOO_FEW
 
     found = []
@@ -190,10 +195,9 @@ def warnings(study: Study) -> list[str]:
         found.append("one arm: there is nothing to compare it with; an organic arm shows what the loop adds")
     found += _short_runs(study)
     found += dict.fromkeys(line for _, point in grid_points(study) for line in _too_many_dimensions(point))
-    if study.measures:
-        absent = [name for name in study.primary if name not in study.measures]
-        if absent:
-            found.append(f"primary names {', '.join(absent)}, which measures leaves out")
+    absent = [name for name in study.primary if name not in computed(study.measures)]
+    if absent:
+        found.append(f"primary names {', '.join(absent)}, which measures leaves out")
     return found
 
 

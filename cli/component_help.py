@@ -80,11 +80,12 @@ def _space(policy: type[Policy]) -> SearchSpace:
 
 def _measure_page(column: str) -> str:
     """Return what a measure is, its definition, and how to read it."""
-    from ..analysis.measures import declared, measure_class
+    from ..analysis.measures import MEASURES, declared, measure_class
     from ..analysis.measures.describe import value_range
 
     measure, found = measure_class(column), declared(column)
-    others = [f"`{each.name}`" for each in measure.columns if each.name != column]
+    others = [f"`{each.name}`" for each in measure.columns if each.name != column and each.usual]
+    sources = f"also {column}_organic, {column}_cold and {column}_all (on request)"
     directions = {"neither": "neither direction is good by itself"}
     return "\n".join(
         [
@@ -99,7 +100,8 @@ def _measure_page(column: str) -> str:
             f"  range      {value_range(found)}",
             f"  direction  {directions.get(found.better, f'{found.better} is better')}",
             f"  family     {found.family}",
-            f"  splits     {'by group and by community: ' + column + ':LABEL' if measure.splits else 'none'}",
+            f"  splits     {'by group, community and profile: ' + column + ':LABEL' if measure.splits else 'none'}",
+            *([f"  sources    {sources}"] if f"{column}_all" in MEASURES else []),
             f"  computed   every {'round' if measure.every == 1 else f'{measure.every} rounds'}",
         ]
     )

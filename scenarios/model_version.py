@@ -3,7 +3,7 @@
 from functools import lru_cache
 from importlib import metadata
 
-MODEL_VERSION = 3
+MODEL_VERSION = 4
 """Increase it with every change of code that changes results: runs of older versions are not reused."""
 
 

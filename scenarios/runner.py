@@ -233,8 +233,9 @@ def _fill(
     remaining = remaining_runs(
         list(waiting.values()), [run for run in plan if run.key in records], checkpoints
     )
-    todo = [run for run, _ in remaining.todo]
-    tasks = [Task(run, checkpoints, timed=options.timings) for run, checkpoints in remaining.todo]
+    ordered = _seed_by_seed(remaining.todo)
+    todo = [run for run, _ in ordered]
+    tasks = [Task(run, checkpoints, timed=options.timings) for run, checkpoints in ordered]
     for note in remaining.notes:
         progress.note(note)
     for record in records.values() if todo else ():
@@ -252,6 +253,14 @@ def _fill(
             bundler.add(record)
     remaining.close()
     return len(todo)
+
+
+def _seed_by_seed(
+    todo: Sequence[tuple[PlannedRun, CheckpointFolder | None]],
+) -> list[tuple[PlannedRun, CheckpointFolder | None]]:
+    """Return runs with the arms of a grid point and seed in a row: a process makes their first log only once."""
+    points: dict[str, int] = {}
+    return sorted(todo, key=lambda pair: (points.setdefault(repr(pair[0].grid), len(points)), pair[0].seed))
 
 
 def _publish(

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from ..agents.dynamics.choice import ChoiceKeys, Choices, visit
 from ..agents.dynamics.drift import drift_fatigue, drift_shares, drift_tastes, rewire, word_of_mouth
-from ..agents.dynamics.organic import organic_slates
+from ..agents.dynamics.organic import OrganicKeys, organic_slates
+from ..agents.dynamics.people import draw_intents
 from ..agents.production import respond
 from ..agents.world import World
 from ..errors import BadInput
 from ..machine import blas_on_one_thread
 from ..philox import uniforms
 from ..policies.interactions import Blocked, Exposures, InteractionLog, Interactions, Observation, Source
+from .cold_start import keep_slots
 from .cooldowns import end_cooldowns, start_cooldowns
 from .history import import_history
 from .learning import LearningLog, OrganicLog
@@ -40,6 +42,10 @@ class RoundState:
     """(B,) visitors, ascending."""
     organic: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
     """(B,) visits that bypass the recommender's slate."""
+    unserved: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+    """(B,) visits of users who have no recommender in this round."""
+    cold: NDArray[np.bool_] | None = None
+    """(B, slate) slots that are kept for newborn items; None if there are none."""
     slates: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
     """(B, slate)"""
     lengths: NDArray[np.int32] | None = None
@@ -65,7 +71,7 @@ class Simulation:
         horizon: maximum number of rounds; the world is allocated for them.
         history: a real log from before round 0; it replaces the warm-up.
         paired: the paired organic simulation, needed when `platform.learn_from` is "organic".
-        warmup_slate: slate length of the warm-up, the same for every arm; the platform's own if omitted.
+        warm: log and cool-downs of a world whose warm-up has been run already; it is run here if omitted.
     """
 
     PHASES = (
@@ -90,7 +96,7 @@ class Simulation:
         horizon: int,
         history: Interactions | None = None,
         paired: Simulation | None = None,
-        warmup_slate: int | None = None,
+        warm: tuple[InteractionLog, Blocked] | None = None,
     ) -> None:
         self.world = world
         self.platform = platform
@@ -98,8 +104,7 @@ class Simulation:
         self.streams = streams
         self.horizon = horizon
         self.round = 0
-        self.log = InteractionLog()
-        self.blocked = Blocked(len(world.users), len(world.items))
+        self.log, self.blocked = warm or (InteractionLog(), Blocked(len(world.users), len(world.items)))
         self.exposures: deque[Exposures] = deque(maxlen=platform.keep_exposures)
         self.friends = visible_ties(world.graph, platform.hidden_ties, streams.key("platform.ties"))
         self.observers: list = []
@@ -108,12 +113,13 @@ class Simulation:
         """Wall time of each phase so far; `record` includes that of a paired simulation, which it steps."""
         self._keys = {name: streams.key(name) for name in _DECISIONS}
         self._choice_keys = ChoiceKeys.from_streams(streams)
+        self._organic_keys = OrganicKeys.from_streams(streams)
         self._known_tags = np.empty((0, 0), np.float32)
         self._everyone = np.arange(len(world.users), dtype=np.int32)
         if history is not None:
             import_history(history, world, self.log, self.blocked)
-        else:
-            self._warm_up(warmup_slate or platform.slate)
+        elif warm is None:
+            self._warm_up(platform.slate)
         if platform.learn_from == "organic":
             if paired is None:
                 raise BadInput('platform.learn_from = "organic" needs the paired organic simulation')
@@ -143,8 +149,8 @@ class Simulation:
         end_cooldowns(self.blocked, self.world.behavior, self.log, now.round)
         who = uniforms(self._keys["visit.active"], now.round % 2**32, self._everyone, 2)
         now.users = self._everyone[who[:, 0] < self.world.users.activity]
-        off = ~self.recommender.serves(now.round, now.users)
-        now.organic = off | (who[now.users, 1] < self.world.behavior.organic)
+        now.unserved = ~self.recommender.serves(now.round, now.users)
+        now.organic = now.unserved | (who[now.users, 1] < self.world.behavior.organic)
 
     def observe(self, now: RoundState) -> None:
         """Build what the platform may see, with no reference to hidden state."""
@@ -193,14 +199,35 @@ class Simulation:
         now.slates = np.full((now.users.size, max(n, slates.shape[1])), -1, np.int32)
         now.slates[served, : slates.shape[1]] = slates
         now.lengths = self.recommender.lengths(now.round, now.users, n)
+        if self.platform.cold_start:
+            now.cold = self._cold_slots(now, served)
         if now.lengths is not None:
             now.lengths = np.where(now.organic, np.int32(n), now.lengths)
         if now.organic.any():
-            now.slates[now.organic, :n] = self._organic_slates(now.round, now.users[now.organic])
+            now.slates[now.organic, :n] = self.organic_slates(now.round, n, now.users[now.organic])
+
+    def _cold_slots(self, now: RoundState, served: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Fill the slots that are kept for newborn items; return which they are."""
+        platform, items = self.platform, self.world.items
+        age = now.round - items.birth
+        newborn = np.flatnonzero(items.live(now.round) & (age >= 0) & (age < platform.cold_start_rounds))
+        lengths = np.full(now.users.size, platform.slate, np.int32) if now.lengths is None else now.lengths
+        slates, cold = now.slates[served], np.zeros(now.slates.shape, bool)
+        cold[served] = keep_slots(
+            slates, lengths[served], now.users[served], newborn.astype(np.int32), platform.cold_start,
+            platform.cold_start_place == "anywhere", self.blocked.bits, now.round,
+            self._keys["cold_start.items"], self._keys["cold_start.places"],
+        )  # fmt: skip
+        now.slates[served] = slates
+        return cold
 
     def choose(self, now: RoundState) -> None:
         """Let visitors examine their slates and take what they want."""
-        now.choices = visit(self.world, now.round, now.users, now.slates, self._choice_keys)
+        now.choices = choices = visit(self.world, now.round, now.users, now.slates, self._choice_keys)
+        if self.world.behavior.search:
+            # These slates depend on the intent: nothing is known of the others.
+            others = np.arange(choices.hit.shape[1]) != choices.intents[:, None]
+            choices.hit[now.organic[:, None] & others] = np.nan
 
     def hear(self, now: RoundState) -> None:
         """Word of mouth: take items that friends took lately."""
@@ -232,6 +259,9 @@ class Simulation:
         choices, world = now.choices, self.world
         if now.users.size:
             shares = world.users.shares[now.users].astype(np.float64)
+            if world.behavior.search:
+                # The intent was drawn by these shares, so that the one known probability is unbiased for the mean.
+                shares[now.organic] = 1.0
             mean_hit = float((shares * np.nan_to_num(choices.hit)).sum(axis=1).mean())
             satisfied = choices.taken[:, 0] >= 0
             drift_shares(
@@ -252,23 +282,33 @@ class Simulation:
         """Return (users, items) of extra organic visits in a round that change no user; turn = 1, 2, …"""
         who = uniforms(self.streams.key(f"extra.{turn}.active"), round % 2**32, self._everyone, 1)
         users = self._everyone[who[:, 0] < self.world.users.activity]
+        prefix = f"extra.{turn}."
         keys = ChoiceKeys(
-            *(self.streams.key(f"extra.{turn}.{part}") for part in ("intent", "depth", "noise", "outside"))
+            *(self.streams.key(prefix + part) for part in ("intent", "depth", "noise", "outside"))
         )
-        taken = visit(
-            self.world, round, users, self._organic_slates(round, users, prefix=f"extra.{turn}."), keys
-        ).taken
+        intents = draw_intents(self.world, round, users, keys.intent)
+        slates = organic_slates(
+            self.world, round, users, intents, self.platform.slate, self.blocked.bits,
+            OrganicKeys.from_streams(self.streams, prefix),
+        )  # fmt: skip
+        taken = visit(self.world, round, users, slates, keys).taken
         rows, columns = np.nonzero(taken >= 0)
         return users[rows], taken[rows, columns]
 
-    def _organic_slates(
-        self, round: int, users: NDArray[np.int32], slate: int | None = None, prefix: str = ""
+    def organic_slates(
+        self,
+        round: int,
+        slate: int,
+        users: NDArray[np.int32],
+        intents: NDArray[np.int32] | None = None,
     ) -> NDArray[np.int32]:
-        """Return organic slates (B, slate) of the platform's own length, or of another."""
-        keys = [self.streams.key(prefix + name) for name in ("organic.items", "organic.order")]
-        return organic_slates(
-            self.world, round, users, slate or self.platform.slate, self.blocked.bits, *keys
-        )
+        """Return organic slates (B, slate) of the visits of users (B,) in a round.
+
+        intents (B,): what the same draws show under these intents, instead of those of the visits.
+        """
+        if intents is None:
+            intents = draw_intents(self.world, round, users, self._choice_keys.intent)
+        return organic_slates(self.world, round, users, intents, slate, self.blocked.bits, self._organic_keys)
 
     def _warm_up(self, slate: int) -> None:
         """Run the organic rounds before round 0, with drift off: the platform's first log, the same for every arm."""
@@ -276,7 +316,7 @@ class Simulation:
             now = RoundState(round)
             self.arrive(now)
             now.organic = np.ones(now.users.size, bool)
-            now.slates = self._organic_slates(round, now.users, slate)
+            now.slates = self.organic_slates(round, slate, now.users)
             self.choose(now)
             self.hear(now)
             self._log_takes(now)
@@ -293,4 +333,6 @@ class Simulation:
         start_cooldowns(self.blocked, self.world.behavior, self.log.view().part(before))
 
 
-_DECISIONS = ("visit.active", "word_of_mouth", "drift.neutral", "rewire")
+_DECISIONS = (
+    "visit.active", "word_of_mouth", "drift.neutral", "rewire", "cold_start.items", "cold_start.places"
+)  # fmt: skip

@@ -9,21 +9,23 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..agents.dynamics.choice import MAX_LOG_ODDS, Objective
+from ..agents.dynamics.choice import Objective
 from ..agents.values import item_values
 from ..agents.world import World
+
+FORCED = 15.0
+"""Log odds from which probabilities of taking an item are too close to 1 to be compared in float32."""
 
 
 def oracle_items(
     world: World, users: NDArray[np.int32], n: int, available: NDArray[np.bool_]
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return (items, scores), each (B, n): items ranked by their own probability of being taken, Σ_k s_k o_k/(1+o_k).
+) -> NDArray[np.int32]:
+    """Return items (B, n), ranked by their own probability of being taken, Σ_k s_k o_k/(1 + o_k) = 1 − Σ_k s_k/(1 + o_k).
 
-    available (B, n_items): which items may be shown. Ties go to the lower id; −1 and −inf pad.
+    available (B, n_items): which items may be shown. Ties go to the lower id; −1 pads.
     """
-    odds = _odds(world, users, available.shape[1])
-    shares, tastes = world.users.shares[users], world.users.n_tastes[users]
-    return _top_items(odds, shares, tastes, available, n)
+    odds, one = _odds(world, users, available.shape[1])
+    return _top_items(odds, one, world.users.shares[users], world.users.n_tastes[users], available, n)
 
 
 def oracle_slates(
@@ -39,27 +41,44 @@ def oracle_slates(
     taste k so far. The cascade multiplies all gains of a step alike and so does not change the choice.
     Every step compares all items: gains are float32, ties go to the lower id.
     """
-    odds = _odds(world, users, available.shape[1])
-    shares = world.users.shares[users]
-    return _greedy(odds, shares, world.users.n_tastes[users], available, n, objective == "surplus")
+    odds, one = _odds(world, users, available.shape[1])
+    people, surplus = world.users, objective == "surplus"
+    return _greedy(odds, one, people.shares[users], people.n_tastes[users], available, n, surplus)
 
 
-def _odds(world: World, users: NDArray[np.int32], n_items: int) -> NDArray[np.float32]:
-    """Return o = exp(v − v_0), float32 (B, K, n_items), with friends and fatigue as of now."""
+def _odds(
+    world: World, users: NDArray[np.int32], n_items: int
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return o = exp(v − v_0 − c), float32 (B, K, n_items), with friends and fatigue as of now, and e^−c (B,).
+
+    c = 0, except for users who take nearly everything (odds above e^15, as where people must choose): there gains of
+    probability are too close to each other, and the chances of taking nothing are compared instead, on a scale of their own.
+    """
     values = item_values(world, users, n_items, context=True)
     values -= world.users.outside[users, None, None]
-    np.minimum(values, np.float32(MAX_LOG_ODDS), out=values)
-    return np.exp(values, out=values)
+    top = values.max(axis=(1, 2), initial=-np.inf)
+    shift = np.where(top > FORCED, top, np.float32(0))
+    values -= shift[:, None, None]
+    return np.exp(values, out=values), np.exp(-shift.astype(np.float64))
 
 
 @njit(cache=True)
-def _top_items(odds, shares, n_tastes, available, n):
+def _top_items(odds, one, shares, n_tastes, available, n):
     count, kinds, items = odds.shape
     out = np.full((count, n), -1, np.int32)
-    scores = np.full((count, n), -np.inf, np.float32)
     total = np.empty(items, np.float32)
+    chance = np.empty(items)
     start = np.ones(kinds, np.float32)
     for b in range(count):
+        if one[b] < 1.0:
+            _chances(odds[b], np.full(kinds, one[b]), shares[b], n_tastes[b], False, available[b], chance)
+            for step in range(min(n, items)):
+                chosen = int(np.argmax(chance))
+                if chance[chosen] == -np.inf:
+                    break
+                out[b, step] = chosen
+                chance[chosen] = -np.inf
+            continue
         for i in range(items):
             total[i] = np.float32(0.0) if available[b, i] else np.float32(-np.inf)
         _add_gains(odds[b], start, shares[b], n_tastes[b], False, total, total)
@@ -67,19 +86,32 @@ def _top_items(odds, shares, n_tastes, available, n):
             chosen = _first_largest(total)
             if total[chosen] == np.float32(-np.inf):
                 break
-            out[b, step], scores[b, step] = chosen, total[chosen]
+            out[b, step] = chosen
             total[chosen] = np.float32(-np.inf)
-    return out, scores
+    return out
 
 
 @njit(cache=True)
-def _greedy(odds, shares, n_tastes, available, n, surplus):
+def _greedy(odds, one, shares, n_tastes, available, n, surplus):
     count, kinds, items = odds.shape
     out = np.full((count, n), -1, np.int32)
     closed = np.empty(items, np.float32)
     total = np.empty(items, np.float32)
     whole = np.empty(items, np.float32)
+    chance = np.empty(items)
     for b in range(count):
+        if one[b] < 1.0:
+            sums, free = np.full(kinds, one[b]), available[b].copy()
+            for step in range(min(n, items)):
+                _chances(odds[b], sums, shares[b], n_tastes[b], surplus, free, chance)
+                chosen = int(np.argmax(chance))
+                if not free[chosen]:
+                    break
+                free[chosen] = False
+                out[b, step] = chosen
+                for k in range(n_tastes[b]):
+                    sums[k] += odds[b, k, chosen]
+            continue
         so_far = np.ones(kinds, np.float32)
         for i in range(items):
             closed[i] = np.float32(0.0) if available[b, i] else np.float32(-np.inf)
@@ -94,6 +126,16 @@ def _greedy(odds, shares, n_tastes, available, n, surplus):
             for k in range(n_tastes[b]):
                 so_far[k] += odds[b, k, chosen]
     return out
+
+
+@njit(cache=True)
+def _chances(odds, sums, shares, tastes, surplus, free, out):
+    """Fill (items,) with −Σ_k s_k/(S_k + o_k), or with Σ_k s_k log(S_k + o_k); −inf where not free."""
+    for i in range(out.size):
+        out[i] = 0.0 if free[i] else -np.inf
+        for k in range(tastes if free[i] else 0):
+            total = max(sums[k] + np.float64(odds[k, i]), 1e-300)
+            out[i] += shares[k] * np.log(total) if surplus else -shares[k] / total
 
 
 @njit(cache=True)

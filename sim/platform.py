@@ -19,6 +19,12 @@ class Platform(Config):
     """Items shown in a visit."""
     warmup: int = Field(default=15, ge=0, le=1_000_000)
     """Organic rounds before round 0 that give the platform its first log (a real log replaces them)."""
+    cold_start: int = Field(default=0, ge=0, le=MAX_SLATE)
+    """Slots of every recommended slate that are kept for newborn items, which a policy hardly knows yet; 0 = none."""
+    cold_start_rounds: int = Field(default=20, ge=1)
+    """Rounds after its birth during which an item counts as newborn."""
+    cold_start_place: Literal["end", "anywhere"] = "end"
+    """Where these slots are: the last ranks, or random ranks (random interleaving, as in Chaney et al. 2018)."""
     retrain_every: int = Field(default=5, ge=1)
     """Rounds between refits."""
     learn_from: Literal["all", "organic", "warmup"] = "all"

@@ -16,7 +16,8 @@ from ..agents.dynamics.choice import Objective
 from ..agents.world import World
 from ..config import Config
 from ..errors import PolicyError
-from ..policies.base import Component, LogTransform, Policy, Reranker
+from ..policies.base import Component, FactorPolicy, LogTransform, Policy, Reranker
+from ..policies.factors.spectrum import effective_rank
 from ..policies.interactions import Observation
 from ..policies.rerankers.candidates import append_rest
 from ..policies.validation import validate_ranking
@@ -67,6 +68,10 @@ class Recommender(ABC):
         """Return the transforms that permanently change the log in a round."""
         return ()
 
+    def summaries(self, seen: Observation) -> dict[str, float]:
+        """Return numbers about the last fit, for the table of runs; `seen`: the last observation."""
+        return {}
+
     def state(self) -> State | None:
         """Return the state for a checkpoint; None if it cannot be exported, so that a run restarts from round 0."""
         return {}
@@ -84,6 +89,15 @@ class PolicyRecommender(Recommender):
     @property
     def remarks(self) -> list[str]:
         return list(self._remarks.values())
+
+    def summaries(self, seen: Observation) -> dict[str, float]:
+        """Return the effective rank of the scores of a built-in factor model, over users and items of the log."""
+        policy = self.policy
+        if not isinstance(policy, FactorPolicy) or not type(policy).__module__.startswith(_OWN):
+            return {}
+        users = np.unique(seen.log.user)
+        of_users, of_items = policy.factors(seen, users)
+        return {"effective_rank": effective_rank(of_users, of_items[seen.popularity > 0])}
 
     def __init__(
         self, policy: Policy, rerankers: Sequence[Reranker] = (), transforms: Sequence[LogTransform] = ()
@@ -176,7 +190,7 @@ class OracleItem(Recommender):
         self.config = self.Config(**fields)
 
     def slates(self, world, seen, users, n, streams) -> NDArray[np.int32]:
-        return _in_blocks(users, lambda part: oracle_items(world, part, n, seen.available(part))[0])
+        return _in_blocks(users, lambda part: oracle_items(world, part, n, seen.available(part)))
 
 
 class OracleSlateConfig(Config):

@@ -53,6 +53,11 @@ class Switching(Recommender):
         of_models = (text for each in self.variants.values() for text in each.remarks)
         return list(dict.fromkeys([*self.schedule.remarks, *of_models]))
 
+    def summaries(self, seen: Observation) -> dict[str, float]:
+        """Return those of the model in use, if there is only one."""
+        used = [recommender for (model, _), recommender in self.variants.items() if model in self._in_use]
+        return used[0].summaries(seen) if len(self._in_use) == 1 else {}
+
     def serves(self, round, users) -> NDArray[np.bool_]:
         served = self.schedule.values_by_user("recommend", 1, round)[users] == 1
         organic = [v for v, recommender in self.variants.items() if isinstance(recommender, NoRecommender)]

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from ...philox import gumbel, normal, uniform
 from ..context import friends_share
 from ..world import World
+from .people import dot, draw_taste, people_of
 
-MAX_LOG_ODDS = 50.0
-"""Upper limit of v − v_0: beyond it a choice is certain, and odds stay finite."""
+LARGE = 50.0
+"""Where v − v_0 is larger, the odds of a slate are scaled down, so that they stay finite."""
 
 Objective = Literal["hit", "surplus"]
 
@@ -58,33 +59,8 @@ class Choices:
     surplus_start: NDArray[np.float64]
     """(B,) the same items and noise at the tastes of round 0."""
     hit: NDArray[np.float64]
-    """(B, K) P(at least one taken | intent k, this slate); NaN for unused tastes."""
-
-
-class _People(NamedTuple):
-    """The arrays that a visit reads, as one argument that numba accepts."""
-
-    shares: np.ndarray
-    n_tastes: np.ndarray
-    tastes: np.ndarray
-    tastes_start: np.ndarray
-    quality_weight: np.ndarray
-    outside: np.ndarray
-    attention: np.ndarray
-    appetite: np.ndarray
-    fatigue: np.ndarray
-    topics: np.ndarray
-    quality: np.ndarray
-    indptr: np.ndarray
-    indices: np.ndarray
-    influence: np.ndarray
-    recent: np.ndarray
-    match: float
-    idiosyncrasy: float
-    idiosyncrasy_key: np.uint64
-    fatigue_rate: float
-    social: float
-    power: bool
+    """(B, K) P(at least one taken | intent k, this slate); NaN for unused tastes, and for other intents than that of a
+    visit whose slate depends on it (an organic visit of people who search)."""
 
 
 class _Scratch(NamedTuple):
@@ -95,33 +71,6 @@ class _Scratch(NamedTuple):
     friends: np.ndarray
     mark: np.ndarray
     version: np.ndarray
-
-
-def _people(world: World) -> _People:
-    users, items, graph, behavior = world.users, world.items, world.graph, world.behavior
-    return _People(
-        shares=users.shares,
-        n_tastes=users.n_tastes,
-        tastes=users.tastes,
-        tastes_start=users.tastes_start,
-        quality_weight=users.quality_weight,
-        outside=users.outside,
-        attention=users.attention,
-        appetite=users.appetite,
-        fatigue=users.fatigue,
-        topics=items.topics,
-        quality=items.quality,
-        indptr=graph.indptr,
-        indices=graph.indices,
-        influence=graph.influence,
-        recent=world.recent,
-        match=float(behavior.match),
-        idiosyncrasy=float(world.idiosyncrasy),
-        idiosyncrasy_key=world.idiosyncrasy_key,
-        fatigue_rate=float(behavior.fatigue),
-        social=float(behavior.social),
-        power=behavior.examination == "power",
-    )
 
 
 def _scratch(world: World, width: int) -> _Scratch:
@@ -141,16 +90,6 @@ def reach(attention, power, rank):
     if power:
         return float(rank) ** -np.float64(attention)
     return np.float64(attention) ** (rank - 1)
-
-
-# The compiler chooses the order of this sum, once per machine type: this allows vectorization, and the
-# result stays the same from run to run.
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _dot(a, b):
-    total = 0.0
-    for t in range(a.size):
-        total += np.float64(a[t]) * np.float64(b[t])
-    return total
 
 
 @njit(cache=True)
@@ -174,9 +113,9 @@ def _value_slate(people, scratch, u, slate):
         if people.social != 0.0 and scratch.version[item] == u + 1:
             base += people.social * scratch.friends[item]
         if people.fatigue_rate != 0.0:
-            base -= people.fatigue_rate * _dot(people.fatigue[u], topics[item])
+            base -= people.fatigue_rate * dot(people.fatigue[u], topics[item])
         for k in range(people.n_tastes[u]):
-            scratch.values[k, j] = people.match * _dot(people.tastes[u, k], topics[item]) + base
+            scratch.values[k, j] = people.match * dot(people.tastes[u, k], topics[item]) + base
     return length
 
 
@@ -191,24 +130,22 @@ def _reaches(attention, power, length, reaches):
 @njit(cache=True)
 def _expected(values, length, outside, reaches, surplus):
     """Return the mean over the cascade depth r of Σo/(1+Σo) on the first r ranks, or of log(1+Σo)."""
-    odds = 0.0
-    total = 0.0
+    shift, one, odds, total = 0.0, 1.0, 0.0, 0.0
     for j in range(length):
-        odds += math.exp(min(values[j] - outside, MAX_LOG_ODDS))
-        worth = math.log1p(odds) if surplus else odds / (1.0 + odds)
+        above = values[j] - outside - shift - LARGE
+        if above > 0.0:
+            shift += above
+            one = math.exp(-shift)
+            odds *= math.exp(-above)
+        odds += math.exp(values[j] - outside - shift)
+        if not surplus:
+            worth = odds / (one + odds)
+        elif shift == 0.0:
+            worth = math.log1p(odds)
+        else:
+            worth = shift + math.log(one + odds)
         total += (reaches[j] - reaches[j + 1]) * worth
     return total
-
-
-@njit(cache=True)
-def draw_taste(shares, n_tastes, draw):
-    """Return the taste that a uniform draw picks from a user's shares (K,)."""
-    taste = 0
-    cumulative = np.float64(shares[0])
-    while taste < n_tastes - 1 and draw > cumulative:
-        taste += 1
-        cumulative += np.float64(shares[taste])
-    return taste
 
 
 @njit(cache=True)
@@ -255,23 +192,22 @@ def _visits(people, scratch, round, users, slates, keys):
             found = min(found + 1, appetite)
         for m in range(found):
             item = topics[taken[b, m]]
-            moved = _dot(people.tastes_start[u, z], item) - _dot(people.tastes[u, z], item)
+            moved = dot(people.tastes_start[u, z], item) - dot(people.tastes[u, z], item)
             surplus[b] += best[m]
             surplus_start[b] += best[m] + people.match * moved
     return intents, depth, taken, ranks, surplus, surplus_start, hit
 
 
 @njit(cache=True)
-def _slate_values(people, scratch, users, slates, surplus):
-    out = np.zeros(users.size)
+def _taste_values(people, scratch, users, slates, surplus):
+    out = np.full((users.size, people.shares.shape[1]), np.nan)
     for b in range(users.size):
         u = users[b]
         length = _value_slate(people, scratch, u, slates[b])
         outside, reaches = np.float64(people.outside[u]), scratch.reaches
         _reaches(people.attention[u], people.power, length, reaches)
         for k in range(people.n_tastes[u]):
-            value = _expected(scratch.values[k], length, outside, reaches, surplus)
-            out[b] += np.float64(people.shares[u, k]) * value
+            out[b, k] = _expected(scratch.values[k], length, outside, reaches, surplus)
     return out
 
 
@@ -281,7 +217,7 @@ def visit(
     """Return the choices of users (B,) who each visit one slate (B, n; −1 pads the end)."""
     order = np.array([keys.intent, keys.depth, keys.noise, keys.outside], np.uint64)
     scratch = _scratch(world, slates.shape[1])
-    return Choices(*_visits(_people(world), scratch, round % 2**32, users, slates, order))
+    return Choices(*_visits(people_of(world), scratch, round % 2**32, users, slates, order))
 
 
 def slate_value(
@@ -292,5 +228,16 @@ def slate_value(
     "hit": P(at least one item taken). "surplus": E[(v + ε) − (v_0 + ε_0)] of the best examined item where
     it beats the outside option, log(1 + Σo) in closed form; exact for an appetite of one.
     """
+    values = np.nan_to_num(taste_values(world, users, slates, objective))
+    total = np.zeros(users.size)
+    for k in range(values.shape[1]):
+        total += world.users.shares[users, k].astype(np.float64) * values[:, k]
+    return total
+
+
+def taste_values(
+    world: World, users: NDArray[np.int32], slates: NDArray[np.int32], objective: Objective = "surplus"
+) -> NDArray[np.float64]:
+    """Return (B, K) the same for every intent; NaN for unused tastes."""
     scratch = _scratch(world, slates.shape[1])
-    return _slate_values(_people(world), scratch, users, slates, objective == "surplus")
+    return _taste_values(people_of(world), scratch, users, slates, objective == "surplus")

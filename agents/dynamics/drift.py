@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ...bits import is_set
 from ...philox import uniform
 from ..world import World
-from .choice import draw_taste
+from .people import draw_taste
 
 FATIGUE_BLOCK = 256
 """Visitors whose slates are summed at once."""

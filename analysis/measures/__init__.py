@@ -13,11 +13,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...errors import BadInput, did_you_mean
-from .base import RECENT, Column, Measure, Round, Setup, SplitMeasure, UserMeasure
+from .base import RECENT, SOURCES, Column, Measure, Round, Setup, SplitMeasure, UserMeasure
 
 __all__ = [
     "MEASURES",
     "RECENT",
+    "USUAL",
     "Column",
     "Measure",
     "MeasureSet",
@@ -27,25 +28,37 @@ __all__ = [
     "UserMeasure",
     "build",
     "catalog",
+    "computed",
     "declared",
     "measure_class",
 ]
 
-MEASURES: dict[str, str] = {
+USUAL = "usual"
+"""Name that stands for all usual measures in a list of measures."""
+_BY_SOURCE = {
     "niche_exposure": "exposure:NicheExposure",
     "niche_consumed": "exposure:NicheExposure",
-    "niche_demand": "exposure:NicheDemand",
     "exposure_gini": "exposure:Concentration",
     "exposure_gini_consumed": "exposure:Concentration",
     "coverage": "exposure:Coverage",
     "coverage_consumed": "exposure:Coverage",
+    "coverage_round": "exposure:RoundCoverage",
+    "coverage_round_consumed": "exposure:RoundCoverage",
     "extinct_share": "exposure:Extinction",
     "extinct_share_consumed": "exposure:Extinction",
     "average_popularity": "popularity:AveragePopularity",
     "average_popularity_consumed": "popularity:AveragePopularity",
+    "average_popularity_current": "popularity:CurrentPopularity",
+    "average_popularity_current_consumed": "popularity:CurrentPopularity",
+}
+"""Columns that count the recommender's slots. Each has further columns for slots of other sources."""
+MEASURES: dict[str, str] = {
+    **_BY_SOURCE,
+    "niche_demand": "exposure:NicheDemand",
     "popularity_lift": "popularity:PopularityLift",
     "popularity_lift_consumed": "popularity:PopularityLift",
     "exhausted_share": "exhaustion:Exhaustion",
+    "slate_stability": "stability:SlateStability",
     "provider_exposure_gini": "providers:ProviderConcentration",
     "provider_exposure_gini_consumed": "providers:ProviderConcentration",
     "provider_survival": "providers:ProviderSurvival",
@@ -67,6 +80,7 @@ MEASURES: dict[str, str] = {
     "miscalibration_current": "calibration:CurrentMiscalibration",
     "homogenization": "echo:Homogenization",
     "pairs_compared": "echo:Homogenization",
+    "overlap_cumulative": "echo:CumulativeOverlap",
     "community_gap": "echo:CommunityGap",
     "intra_user_diversity": "diversity:IntraUserDiversity",
     "inter_user_diversity": "diversity:InterUserDiversity",
@@ -75,6 +89,7 @@ MEASURES: dict[str, str] = {
     "welfare": "welfare:Welfare",
     "welfare_start": "welfare:Welfare",
     "regret": "regret:Regret",
+    **{f"{name}{suffix}": home for suffix in SOURCES if suffix for name, home in _BY_SOURCE.items()},
 }
 """Column → module and class in this package, in the order of tables and reports."""
 
@@ -100,6 +115,14 @@ def declared(column: str) -> Column:
     return next(found for found in measure_class(column).columns if found.name == column)
 
 
+def computed(measures: Iterable[str]) -> list[str]:
+    """Return the columns that a study computes: "usual" stands for all usual ones, and so does an empty list."""
+    names: list[str] = []
+    for name in list(measures) or [USUAL]:
+        names += [column.name for column in catalog() if column.usual] if name == USUAL else [name]
+    return list(dict.fromkeys(names))
+
+
 class MeasureSet:
     """The measures of one run: takes every round in order and returns that round's values."""
 
@@ -109,6 +132,8 @@ class MeasureSet:
         self._setup = setup.fresh()
         self.measures: tuple[Measure, ...] = tuple(kind(self._setup) for kind in classes)
         """One instance per class, in the order of their first column."""
+        for measure in self.measures:
+            measure.wanted = frozenset(name for name in names if measure_class(name) is type(measure))
         self.columns: tuple[Column, ...] = tuple(
             column
             for name in names
@@ -152,8 +177,8 @@ def _with_splits(column: Column, kind: type[Measure], setup: Setup) -> list[Colu
 
 
 def build(setup: Setup, columns: Iterable[str] | None = None) -> MeasureSet:
-    """Return the measures that fill the given columns (names of `MEASURES`), or all measures if omitted.
+    """Return the measures that fill the given columns (as in `computed`), the usual ones if omitted.
 
-    An empty selection also means all. An unknown name raises BadInput with the closest match.
+    An unknown name raises BadInput with the closest match.
     """
-    return MeasureSet(setup, list(columns or ()) or list(MEASURES))
+    return MeasureSet(setup, computed(columns or ()))

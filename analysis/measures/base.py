@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar, final
@@ -11,15 +11,58 @@ from typing import Any, ClassVar, Literal, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...agents.behavior import RECENT
+from ...agents.behavior import RARE, RECENT
 from ...agents.world import World
 from .rows import ratios, row_counts
 
 __all__ = ["RECENT", "Column", "Measure", "Round", "Setup", "SplitMeasure", "Terms", "UserMeasure"]
 
 Tool = TypeVar("Tool")
+OrganicSlates = Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.int32]]
 Terms = dict[str, tuple[NDArray[Any], NDArray[Any]]]
 """Column → numerators and denominators, one pair per user."""
+
+
+Source = Literal["own", "organic", "cold", "all"]
+SOURCES: dict[str, tuple[Source, str]] = {
+    "": ("own", ""),
+    "_organic": ("organic", "organic visits"),
+    "_cold": ("cold", "cold-start slots"),
+    "_all": ("all", "all slots"),
+}
+"""Suffix of a column → where the slots that it counts come from, and these in words."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The slots of a round that come from one source, and what was taken from them."""
+
+    slates: NDArray[np.int32]
+    """(B, n) items shown, −1 in other slots."""
+    taken: NDArray[np.int32]
+    """(B, m) items taken from these slots, −1 where none."""
+    items: int
+    """Number of items in the world."""
+
+    @cached_property
+    def shown_counts(self) -> NDArray[np.int64]:
+        """(items,) number of slots that showed each item."""
+        return np.bincount(self.slates[self.slates >= 0], minlength=self.items)
+
+    @cached_property
+    def taken_counts(self) -> NDArray[np.int64]:
+        """(items,) how often each item was taken (word of mouth excluded)."""
+        return np.bincount(self.taken[self.taken >= 0], minlength=self.items)
+
+    @cached_property
+    def slots(self) -> NDArray[np.int64]:
+        """(B,) number of items shown in each visit."""
+        return row_counts(self.slates)
+
+    @cached_property
+    def takes(self) -> NDArray[np.int64]:
+        """(B,) number of items taken in each visit."""
+        return row_counts(self.taken)
 
 
 @dataclass(frozen=True)
@@ -39,6 +82,10 @@ class Round:
     """(B, n) items shown in each visit, −1 where fewer."""
     organic: NDArray[np.bool_]
     """(B,) whether the visit bypassed the recommender's slate."""
+    unserved: NDArray[np.bool_]
+    """(B,) whether the user has no recommender in this round: in the organic arm, or by a switch."""
+    cold: NDArray[np.bool_] | None
+    """(B, n) slots that are kept for newborn items; None if there are none."""
     intents: NDArray[np.int32]
     """(B,) the taste that the user acted on."""
     depth: NDArray[np.int32]
@@ -50,25 +97,46 @@ class Round:
     surplus_start: NDArray[np.float64]
     """(B,) the same items and noise valued at round-0 tastes."""
     hit: NDArray[np.float64]
-    """(B, K) P(at least one item taken | intent k, this slate), in closed form; NaN for unused tastes."""
+    """(B, K) P(at least one item taken | intent k, this slate), in closed form; NaN for unused tastes, and for other intents
+    than that of an organic visit of people who search: see `intents.values_by_intent`."""
     heard_users: NDArray[np.int32]
     """(w,) users who took an item by word of mouth."""
     heard_items: NDArray[np.int32]
     """(w,) the items that they took."""
     blocked: NDArray[np.uint8]
     """(users, ceil(items / 8)) bit set of pairs in their cool-down (see `echodrift.bits`)."""
+    organic_slates: OrganicSlates
+    """Users (P,) and intents (P,) → slates (P, n): what organic visits would show them in this round, by the same draws."""
+
+    def part(self, source: Source) -> Part:
+        """Return the slots of one source.
+
+        "own": what the recommender showed; organic slots for users without one, so that a reference is never empty.
+        "organic": slots of organic visits. "cold": those kept for newborn items. "all": every slot.
+        """
+        if source not in self._parts:
+            self._parts[source] = self._part(source)
+        return self._parts[source]
 
     @cached_property
-    def shown_counts(self) -> NDArray[np.int64]:
-        """(items,) number of slates of this round that showed each item."""
-        flat = self.slates.ravel()
-        return np.bincount(flat[flat >= 0], minlength=len(self.world.items))
+    def _parts(self) -> dict[Source, Part]:
+        return {}
 
-    @cached_property
-    def taken_counts(self) -> NDArray[np.int64]:
-        """(items,) how often each item was taken from slates this round (word of mouth excluded)."""
-        flat = self.taken.ravel()
-        return np.bincount(flat[flat >= 0], minlength=len(self.world.items))
+    def _part(self, source: Source) -> Part:
+        items = len(self.world.items)
+        if source == "all":
+            return Part(self.slates, self.taken, items)
+        rows = self.organic if source == "organic" else ~self.organic | self.unserved
+        slates, taken = self.slates, self.taken
+        if source == "cold" and self.cold is None:
+            rows = np.zeros(self.users.size, bool)
+        elif self.cold is not None and source != "organic":
+            kept = np.where(self.cold, slates, -1)
+            from_cold = (taken[:, :, None] == kept[:, None, :]).any(axis=2) & (taken >= 0)
+            is_cold = source == "cold"
+            slates = np.where(self.cold == is_cold, slates, -1)
+            taken = np.where(from_cold == is_cold, taken, -1)
+        return Part(np.where(rows[:, None], slates, -1), np.where(rows[:, None], taken, -1), items)
 
     @cached_property
     def live(self) -> NDArray[np.bool_]:
@@ -76,19 +144,10 @@ class Round:
         return self.world.items.live(self.index)
 
     @cached_property
-    def slots(self) -> NDArray[np.int64]:
-        """(B,) number of items shown in each visit."""
-        return row_counts(self.slates)
-
-    @cached_property
-    def takes(self) -> NDArray[np.int64]:
-        """(B,) number of items taken from the slate in each visit."""
-        return row_counts(self.taken)
-
-    @cached_property
     def visit_weights(self) -> NDArray[np.float64]:
-        """(B,) 1 / activity, so that a mean over visitors counts every user equally."""
-        return 1.0 / self.world.users.activity[self.users].astype(np.float64)
+        """(B,) 1 / activity, so that a mean over visitors counts every user equally; 0 for users who hardly ever visit."""
+        activity = self.world.users.activity[self.users].astype(np.float64)
+        return np.where(activity < RARE, 0.0, 1.0 / activity)
 
 
 @dataclass(frozen=True)
@@ -156,6 +215,18 @@ class Column:
     better: Literal["higher", "lower", "neither"]
     """Which direction is good for users; "neither" if that depends."""
     family: Literal["exposure", "tastes", "echo", "welfare"]
+    usual: bool = True
+    """Whether it is computed if a study names no measures."""
+
+
+def by_source(*columns: Column) -> tuple[Column, ...]:
+    """Return columns followed by the same for the slots of other sources, which are computed on request only."""
+    return columns + tuple(
+        replace(column, name=f"{column.name}{suffix}", title=f"{column.title}, {words}", usual=False)
+        for suffix, (_, words) in SOURCES.items()
+        if suffix
+        for column in columns
+    )
 
 
 class Measure(ABC):
@@ -169,6 +240,8 @@ class Measure(ABC):
     """Rounds between evaluations; NaN in between."""
     splits: ClassVar[bool] = False
     """Whether the measure can be split by group or community."""
+    wanted: frozenset[str] | None = None
+    """The columns that are asked for; None: all. Others need not be computed."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -176,6 +249,10 @@ class Measure(ABC):
     @abstractmethod
     def update(self, round: Round) -> dict[str, float]:
         """Process one round; return a value per column (NaN if undefined or not due)."""
+
+    def wants(self, column: str) -> bool:
+        """Return whether a column is asked for."""
+        return self.wanted is None or column in self.wanted
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what the measure keeps from past rounds, apart from the setup's helpers, for a checkpoint."""
@@ -210,7 +287,7 @@ class SplitMeasure(Measure):
     @final
     def update(self, round: Round) -> dict[str, float]:
         """Return the ratio of the sums for every column and label; NaN if the denominator is 0."""
-        names = [column.name for column in self.columns]
+        names = [column.name for column in self.columns if self.wants(column.name)]
         if round.index % self.every:
             splits = [f"{name}:{label}" for name in names for label in self._labels]
             return dict.fromkeys(names + splits, np.nan)
@@ -228,7 +305,7 @@ class UserMeasure(SplitMeasure):
     """A mean over the visitors of a round that counts every user equally, however often they visit.
 
     Visitors are weighted by 1 / activity (Hájek's estimator of the mean over all users); visitors
-    whose value is NaN are left out.
+    whose value is NaN are left out, and so are users with an activity below 0.02 (a note tells their share).
     """
 
     @abstractmethod

@@ -8,9 +8,18 @@ from . import MEASURES, Column, catalog, measure_class
 
 
 def table() -> str:
-    """Return a Markdown table with one row per column, in the order of the catalog."""
-    rows = ["| column | what | unit | range | good | every | splits |", "|---|---|---|---|---|---|---|"]
+    """Return a Markdown table with one row per column, in the order of the catalog.
+
+    Columns of other sources are in the row of the column that counts the recommender's slots.
+    """
+    rows = [
+        "| column | what | unit | range | good | every | splits | sources |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    names = [column.name for column in catalog()]
     for column in catalog():
+        if not column.usual:
+            continue
         kind = measure_class(column.name)
         module = MEASURES[column.name].split(":")[0]
         cells = (
@@ -21,6 +30,7 @@ def table() -> str:
             column.better,
             "round" if kind.every == 1 else f"{kind.every} rounds",
             "yes" if kind.splits else "",
+            "yes" if f"{column.name}_all" in names else "",
         )
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"

@@ -1,16 +1,19 @@
 """Exposure of items: which are shown, and the same for takes from slates (`…_consumed`).
 
-Organic slates count, because an item on any slate was exposed. Word of mouth does not.
+They count what the recommender showed. The same for organic visits (`…_organic`), for slots kept for newborn items
+(`…_cold`) and for all slots together (`…_all`) are columns of their own: see `base.SOURCES`. In the organic arm, and for
+users from whom a switch takes the recommender, organic slots count, so that a reference is never empty. Word of mouth
+never counts.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import RECENT, Column, Measure, Round, SplitMeasure, Terms
+from .base import RECENT, SOURCES, Column, Measure, Round, SplitMeasure, Terms, by_source
 from .rows import row_sums
 from .window import WindowMeasure
 
@@ -22,18 +25,16 @@ class NicheExposure(SplitMeasure):
     if its true demand is in the bottom 80 % (docs/model.md).
     """
 
-    columns: ClassVar = (
+    columns: ClassVar = by_source(
         Column("niche_exposure", "niche share of shown items", "share", 0, 1, "neither", "exposure"),
         Column("niche_consumed", "niche share of taken items", "share", 0, 1, "neither", "exposure"),
     )
 
     def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
         """Count slots and takes, and the niche ones among them."""
-        niche = round.world.items.niche
-        return round.users, {
-            "niche_exposure": (row_sums(round.slates, niche), round.slots),
-            "niche_consumed": (row_sums(round.taken, niche), round.takes),
-        }
+        return round.users, sums_by_source(
+            self, round, ("niche_exposure", "niche_consumed"), round.world.items.niche
+        )
 
 
 class NicheDemand(Measure):
@@ -75,7 +76,7 @@ class Concentration(WindowMeasure):
     measures the number of slots. Range [0, 1); high = few items get everything. Formula: see `gini`.
     """
 
-    columns: ClassVar = (
+    columns: ClassVar = by_source(
         Column("exposure_gini", "concentration of exposure (Gini)", "", 0, 1, "neither", "exposure"),
         Column(
             "exposure_gini_consumed", "concentration of consumption (Gini)", "", 0, 1, "neither", "exposure"
@@ -84,11 +85,7 @@ class Concentration(WindowMeasure):
 
     def update(self, round: Round) -> dict[str, float]:
         """Add the round to the window and evaluate it."""
-        window = self._window.update(round)
-        return {
-            "exposure_gini": gini(window.shown[round.live]),
-            "exposure_gini_consumed": gini(window.taken[round.live]),
-        }
+        return self.window_values(round, ("exposure_gini", "exposure_gini_consumed"), round.live, gini)
 
 
 class Coverage(WindowMeasure):
@@ -97,7 +94,7 @@ class Coverage(WindowMeasure):
     Cov = |∪ slates ∩ live| / |live| over the window. Range [0, 1].
     """
 
-    columns: ClassVar = (
+    columns: ClassVar = by_source(
         Column("coverage", "items shown at least once in 20 rounds", "share", 0, 1, "neither", "exposure"),
         Column(
             "coverage_consumed",
@@ -112,11 +109,7 @@ class Coverage(WindowMeasure):
 
     def update(self, round: Round) -> dict[str, float]:
         """Add the round to the window and evaluate it."""
-        window = self._window.update(round)
-        return {
-            "coverage": _share(window.shown[round.live] > 0),
-            "coverage_consumed": _share(window.taken[round.live] > 0),
-        }
+        return self.window_values(round, ("coverage", "coverage_consumed"), round.live, _covered)
 
 
 class Extinction(WindowMeasure):
@@ -126,7 +119,7 @@ class Extinction(WindowMeasure):
     and if no live item is that old.
     """
 
-    columns: ClassVar = (
+    columns: ClassVar = by_source(
         Column("extinct_share", "items not shown for 20 rounds", "share", 0, 1, "neither", "exposure"),
         Column(
             "extinct_share_consumed", "items not taken for 20 rounds", "share", 0, 1, "neither", "exposure"
@@ -135,14 +128,61 @@ class Extinction(WindowMeasure):
 
     def update(self, round: Round) -> dict[str, float]:
         """Add the round to the window and evaluate it."""
-        window = self._window.update(round)
         age = round.index - np.maximum(round.world.items.birth, 0)
         old = round.live & (age >= RECENT)
-        return {
-            "extinct_share": _share(window.shown[old] == 0),
-            "extinct_share_consumed": _share(window.taken[old] == 0),
-        }
+        return self.window_values(
+            round, ("extinct_share", "extinct_share_consumed"), old, lambda counts: 1 - _covered(counts)
+        )
 
 
-def _share(flags: NDArray[np.bool_]) -> float:
-    return float(flags.mean()) if flags.size else np.nan
+class RoundCoverage(Measure):
+    """Share of the live items that were on (or taken from) at least one slate in this round.
+
+    Beside `coverage`, which looks back 20 rounds. Range [0, 1].
+    """
+
+    columns: ClassVar = by_source(
+        Column(
+            "coverage_round", "items shown at least once in a round", "share", 0, 1, "neither", "exposure"
+        ),
+        Column(
+            "coverage_round_consumed",
+            "items taken at least once in a round",
+            "share",
+            0,
+            1,
+            "neither",
+            "exposure",
+        ),
+    )
+
+    def update(self, round: Round) -> dict[str, float]:
+        """Count the items of the round."""
+        values: dict[str, float] = {}
+        for suffix, (source, _) in SOURCES.items():
+            for name, what in (
+                ("coverage_round", "shown_counts"),
+                ("coverage_round_consumed", "taken_counts"),
+            ):
+                if self.wants(name + suffix):
+                    values[name + suffix] = _covered(getattr(round.part(source), what)[round.live])
+        return values
+
+
+def _covered(counts: NDArray) -> float:
+    return float((counts > 0).mean()) if counts.size else np.nan
+
+
+def sums_by_source(measure: Measure, round: Round, names: tuple[str, str], values: NDArray[Any]) -> Terms:
+    """Return the sums of values (items,) over slots and takes, and the numbers of these, for columns of all sources.
+
+    names: the columns of what is shown and of what is taken, without a suffix.
+    """
+    terms: Terms = {}
+    for suffix, (source, _) in SOURCES.items():
+        shown, taken = (f"{name}{suffix}" for name in names)
+        if measure.wants(shown):
+            terms[shown] = (row_sums(round.part(source).slates, values), round.part(source).slots)
+        if measure.wants(taken):
+            terms[taken] = (row_sums(round.part(source).taken, values), round.part(source).takes)
+    return terms

@@ -45,8 +45,10 @@ class ProviderConcentration(WindowMeasure):
         owner = items.provider[:born]
         with_live_item = np.bincount(owner, round.live[:born]) > 0
         return {
-            "provider_exposure_gini": gini(np.bincount(owner, window.shown[:born])[with_live_item]),
-            "provider_exposure_gini_consumed": gini(np.bincount(owner, window.taken[:born])[with_live_item]),
+            "provider_exposure_gini": gini(np.bincount(owner, window.shown["all"][:born])[with_live_item]),
+            "provider_exposure_gini_consumed": gini(
+                np.bincount(owner, window.taken["all"][:born])[with_live_item]
+            ),
         }
 
 
@@ -152,6 +154,6 @@ class EntrantExposure(SplitMeasure):
             return round.users, {column.name: (nothing, nothing) for column in self.columns}
         entrant = round.world.items.provider >= creators.n_founders
         return round.users, {
-            "entrant_exposure": (row_sums(round.slates, entrant), round.slots),
-            "entrant_exposure_consumed": (row_sums(round.taken, entrant), round.takes),
+            "entrant_exposure": (row_sums(round.slates, entrant), round.part("all").slots),
+            "entrant_exposure_consumed": (row_sums(round.taken, entrant), round.part("all").takes),
         }

@@ -11,6 +11,7 @@ from ...agents.dynamics.choice import slate_value
 from ...bits import unpacked
 from ...sim.oracles import oracle_slates
 from .base import Column, Round, UserMeasure
+from .intents import values_by_intent
 from .panel import EVERY, UserPanel
 
 
@@ -19,7 +20,8 @@ class Regret(UserMeasure):
 
     Both are Σ_k s_uk E[log(1 + Σo)] over the depth of the cascade: before the intent is known, at the
     arm's own tastes, shares, friends and fatigue. The oracle may use items that are live and not in
-    cool-down, and has the run's full slate length; organic slates count like any other. Mean over the
+    cool-down, and has the run's full slate length; organic slates count like any other (of people who search,
+    the slate that the same draws show under each intent). Mean over the
     visitors of a fixed panel of 200 users, counting users equally, every 5 rounds. In units of the
     standard Gumbel noise; low is good. The oracle is greedy, so a slate can be slightly better: the
     range is not bounded by 0.
@@ -42,8 +44,9 @@ class Regret(UserMeasure):
         """Value the slates of the panel and the oracle's slates for the same users."""
         world = round.world
         rows = self.setup.shared(UserPanel).visits(round)
-        users, slates = round.users[rows], round.slates[rows]
-        shown = slate_value(world, users, slates, "surplus")
+        users = round.users[rows]
+        shares = world.users.shares[users].astype(np.float64)
+        shown = (shares * np.nan_to_num(values_by_intent(round, rows))).sum(axis=1)
         best = oracle_slates(world, users, self.setup.slate, available_items(round, rows), "surplus")
         values = np.full(round.users.size, np.nan)
         values[rows] = slate_value(world, users, best, "surplus") - shown

@@ -1,34 +1,35 @@
-"""Summaries of a run: single numbers computed from a column's values over the rounds."""
+"""Summaries that compare a run with the organic arm: single numbers computed from a column's values over the rounds."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-START_ROUNDS = 5
-"""Number of rounds that define the start level."""
 SMOOTHING_ROUNDS = 10
-"""Length of the trailing mean from which the half-life is read, in rounds."""
+"""Length of the trailing means from which the half-life is read, in rounds."""
 
 
-def niche_half_life(rounds: ArrayLike, niche_exposure: ArrayLike) -> tuple[float, bool]:
-    """Return (half-life in rounds, censored) of a run's niche exposure.
+def niche_half_life(rounds: ArrayLike, exposure: ArrayLike, organic: ArrayLike) -> tuple[float, bool]:
+    """Return (half-life in rounds, censored) of a run's niche exposure against the organic arm of the same seed.
 
-    The half-life is the time from the first round to the first round in which the trailing 10-round mean
-    (shorter at the beginning) is at or below half of the start level, the mean of the first 5 rounds. A
-    run that never halves is right-censored: (its length so far, True). A run that starts at 0, or without
-    a value, has nothing to halve: (NaN, True). NaN values are left out of the means.
+    The half-life is the time from the first round to the first round in which the trailing 10-round mean (shorter at the
+    beginning) of `exposure` is at most half of that of `organic`, in which nobody recommends anything: 0 if half of it is
+    lost at once. A run that never halves is right-censored: (its length so far, True). Rounds in which either is undefined
+    are left out; (NaN, True) if there is nothing to compare.
     """
-    when, values = np.asarray(rounds, float), np.asarray(niche_exposure, float)
-    start = _mean(values[:START_ROUNDS])
-    if not start > 0:
-        return np.nan, True
-    for last in range(values.size):
-        if _mean(values[max(0, last + 1 - SMOOTHING_ROUNDS) : last + 1]) <= start / 2:
-            return float(when[last] - when[0]), False
-    return float(when[-1] - when[0]), True
+    when, shown, wanted = (np.asarray(values, float) for values in (rounds, exposure, organic))
+    known = np.isfinite(shown) & np.isfinite(wanted)
+    last = np.nan
+    for place in np.flatnonzero(known):
+        part = slice(max(0, place + 1 - SMOOTHING_ROUNDS), place + 1)
+        reference = _sum(wanted[part][known[part]])
+        if not reference > 0:
+            continue
+        last = float(when[place] - when[0])
+        if _sum(shown[part][known[part]]) <= reference / 2:
+            return last, False
+    return last, True
 
 
-def _mean(values: NDArray[np.float64]) -> float:
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else np.nan
+def _sum(values: NDArray[np.float64]) -> float:
+    return float(values.sum())

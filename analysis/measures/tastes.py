@@ -8,15 +8,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .base import Column, Round, Setup, SplitMeasure, Terms, UserMeasure
+from .base import Column, Round, Setup, SplitMeasure, Terms
+from .intents import values_by_intent
+from .panel import UserPanel
 
 
-class HitRates(UserMeasure):
+class HitRates(SplitMeasure):
     """P(at least one item taken | intent = the taste that was smallest / largest at round 0, this slate).
 
     Closed form under the choice model, from the slate of the visit, organic slates included. Mean over
     visitors, counting every user equally (weights 1 / activity); users with one taste are left out of
-    both. It is not the share of satisfied visits, which is biased: as a taste fades, only users who are served
+    both. Where people search (`behavior.search`), an organic slate depends on the intent: then those of a fixed panel of
+    200 users are drawn again under each intent and count users / panel times, and those of others are left out. It is not the share of satisfied visits, which is biased: as a taste fades, only users who are served
     well still visit with it. Range [0, 1]; high is good.
     """
 
@@ -25,14 +28,29 @@ class HitRates(UserMeasure):
         Column("dominant_hit_rate", "largest taste served", "probability", 0, 1, "higher", "tastes"),
     )
 
-    def per_user(self, round: Round) -> dict[str, NDArray[np.float64]]:
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._panel = setup.shared(UserPanel)
+
+    def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
         """Select the hit probabilities of the two tastes."""
-        minority = round.world.users.minority[round.users]
-        several = minority >= 0
-        rows = np.arange(round.users.size)
-        return {
-            "minority_hit_rate": np.where(several, round.hit[rows, minority], np.nan),
-            "dominant_hit_rate": np.where(several, round.hit[:, 0], np.nan),
+        world, hit, weights = round.world, round.hit, round.visit_weights
+        minority = world.users.minority[round.users]
+        counts = minority >= 0
+        if world.behavior.search and round.organic.any():
+            rows = self._panel.visits(round)
+            rows = rows[round.organic[rows]]
+            hit, weights = hit.copy(), weights.copy()
+            hit[rows] = values_by_intent(round, rows, "hit")
+            weights[rows] *= len(world.users) / self._panel.users.size
+            on_panel = np.zeros(round.users.size, bool)
+            on_panel[rows] = True
+            counts = counts & (on_panel | ~round.organic)
+        every = np.arange(round.users.size)
+        weights = np.where(counts, weights, 0.0)
+        chosen = {"minority_hit_rate": hit[every, minority], "dominant_hit_rate": hit[:, 0]}
+        return round.users, {
+            name: (weights * np.where(counts, values, 0.0), weights) for name, values in chosen.items()
         }
 
 
@@ -47,7 +65,7 @@ class SatisfiedVisits(SplitMeasure):
 
     def terms(self, round: Round) -> tuple[NDArray[np.int32], Terms]:
         """Count satisfied visits."""
-        return round.users, {"satisfied_visits": (round.takes > 0, np.ones(round.users.size))}
+        return round.users, {"satisfied_visits": (round.taken[:, 0] >= 0, np.ones(round.users.size))}
 
 
 class TasteShares(SplitMeasure):

@@ -133,11 +133,17 @@ def random_setup(
 
 
 def random_round(
-    world: World, rng: np.random.Generator, index: int = 0, slate: int = 10, active: float | None = None
+    world: World,
+    rng: np.random.Generator,
+    index: int = 0,
+    slate: int = 10,
+    active: float | None = None,
+    sources: bool = False,
 ) -> Round:
     """Return a round of random visits; slates differ in length, and in some visits nothing is taken.
 
-    active: share of users who visit; by default each user's own activity.
+    active: share of users who visit; by default each user's own activity. sources: whether some visits are organic, some
+    users have no recommender, and some slots are kept for newborn items; otherwise the recommender fills every slot.
     """
     people = world.users
     chance = people.activity if active is None else active
@@ -155,6 +161,7 @@ def random_round(
         found = np.minimum((shown >= 0).sum(axis=1), rng.integers(0, most + 1, visitors.size))
         columns = min(most, slate)
         taken[:, :columns] = np.where(np.arange(columns) < found[:, None], shown[:, :columns], -1)
+    unserved = rng.random(visitors.size) < 0.2 if sources else np.zeros(visitors.size, bool)
     heard = np.flatnonzero(rng.random(visitors.size) < 0.2)
     hit = rng.random((visitors.size, people.shares.shape[1]))
     hit[np.arange(hit.shape[1]) >= people.n_tastes[visitors][:, None]] = np.nan
@@ -164,7 +171,9 @@ def random_round(
         world=world,
         users=visitors,
         slates=shown,
-        organic=np.zeros(visitors.size, bool),
+        organic=unserved | (rng.random(visitors.size) < 0.3) if sources else unserved,
+        unserved=unserved,
+        cold=rng.random(shown.shape) < 0.2 if sources else None,
         intents=np.zeros(visitors.size, np.int32),
         depth=(shown >= 0).sum(axis=1).astype(np.int32),
         taken=taken,
@@ -174,6 +183,9 @@ def random_round(
         heard_users=visitors[heard],
         heard_items=rng.choice(live, heard.size).astype(np.int32),
         blocked=rng.integers(0, 256, (len(people), (len(world.items) + 7) // 8)).astype(np.uint8),
+        organic_slates=lambda users, intents: live[
+            (intents[:, None] + np.arange(min(slate, live.size))) % live.size
+        ].astype(np.int32),
     )
 
 
@@ -191,7 +203,9 @@ class Trial:
         splits = {"all": everybody, "none": ~everybody, "even": np.arange(len(world.users)) % 2 == 0}
         setup = random_setup(world, rng, splits=splits)
         shares = [None, None, 0.0, 1.0, None]
-        rounds = [random_round(world, rng, index, active=shares[index % 5]) for index in range(60)]
+        rounds = [
+            random_round(world, rng, index, active=shares[index % 5], sources=True) for index in range(60)
+        ]
         inputs, generators = _snapshot(world, rounds), _global_state()
 
         self.kind = kind

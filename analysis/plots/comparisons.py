@@ -107,7 +107,7 @@ def _arm_axis(ax: Axes, shown: Sequence[ArmStyle], places: np.ndarray, *, names:
 
 
 def half_life(runs: pd.DataFrame, arms: Mapping[str, ArmStyle] | None = None) -> Figure:
-    """Rounds until niche exposure had halved, per arm: one dot per seed, the median as a bar.
+    """Rounds until niche exposure was half of the organic arm's, per arm: one dot per seed, the median as a bar.
 
     `runs` is the table of one grid point, with `niche_half_life` and `niche_half_life_censored`.
     Where some seeds never halved there is an open triangle at the last round.
@@ -116,7 +116,7 @@ def half_life(runs: pd.DataFrame, arms: Mapping[str, ArmStyle] | None = None) ->
         styles = styles_for(runs, arms)
         found = half_lives(runs)
         page = sheet(
-            "How many rounds until niche exposure had halved",
+            "How many rounds until niche exposure was half of the organic arm's",
             "One dot per seed; the bar is the median over seeds, in brackets how many of them halved. Open "
             "triangle: not halved when the run ended. A falling niche share is not harm by itself: see what "
             "was wanted and taken.",
@@ -128,7 +128,7 @@ def half_life(runs: pd.DataFrame, arms: Mapping[str, ArmStyle] | None = None) ->
         )
         ax = page.rows[0][0]
         if not any(len(times) for times, _, _ in found.values()):
-            say(ax, "Niche half-life is not defined in this study.")
+            say(ax, "Niche half-life needs an organic arm, which this study does not have.")
             return page.figure
         right = max(float(times.max()) for times, _, _ in found.values() if len(times)) or 1.0
         places = np.arange(len(styles))[::-1]
@@ -159,7 +159,7 @@ def half_life(runs: pd.DataFrame, arms: Mapping[str, ArmStyle] | None = None) ->
 def half_lives(runs: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray, Survival]]:
     """Per arm: times (n,), whether censored (n,), and the Kaplan–Meier median over seeds.
 
-    A run without a time had no niche exposure to halve and is left out.
+    A run without a time had no organic run to compare with and is left out.
     """
     if not {"niche_half_life", "niche_half_life_censored"} <= set(runs.columns):
         return {}

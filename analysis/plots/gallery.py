@@ -55,8 +55,7 @@ NICHE = _Curves(
     (("niche_exposure", "niche_consumed", "niche_demand"),),
     "Read the three together. Niche exposure alone is not harm: even an ideal slate gives niche items less "
     "than their share of demand, since people take only a few items. Look where consumption falls away "
-    "while demand stays. Slates include organic visits (their share is behavior.organic), which set a floor "
-    "to niche exposure that no policy can go below.",
+    "while demand stays. Organic visits are not counted, except in an arm without a recommender.",
 )
 CURVES = (
     _Curves(
@@ -149,8 +148,8 @@ LORENZ_GUIDE = (
     "Compare it with the gray area, demand: demand is uneven too, and slates are shorter than wishes."
 )
 HALF_LIFE_GUIDE = (
-    "A run that ends before its niche exposure has halved is counted as “longer than that” (Kaplan–Meier "
-    "median over seeds). A short half-life says how fast exposure moved, not that anybody lost by it."
+    "Half of what the organic arm shows in the same world at the same time; 0 rounds: lost with the first slates. A run that "
+    "ends before is counted as “longer than that” (Kaplan–Meier median over seeds). A short half-life says how fast exposure moved, not that anybody lost by it."
 )
 FOREST_GUIDE = (
     "Each point is an arm minus the reference in the mean of the {span}, paired by seed. With five seeds "
@@ -206,7 +205,7 @@ def gallery(
             "exposure",
             "Niche half-life",
             half_life(point.runs, styles),
-            "Rounds until niche exposure had halved, one dot per seed and the median per arm; see the table.",
+            "Rounds until niche exposure was half of the organic arm's, one dot per seed and the median per arm; see the table.",
             HALF_LIFE_GUIDE,
         )
     if _has_values(rounds, ["minority_hit_rate", "minority_share", "dominant_hit_rate", "dominant_share"]):

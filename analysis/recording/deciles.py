@@ -65,8 +65,8 @@ class DecileRecord:
     def table(self) -> dict[str, Any]:
         """Return one row per (kept) round and decile, newborn items first.
 
-        Columns: round (the first that the row covers), rounds (how many it covers), decile, exposure (slots),
-        consumption (takes from slates), demand (share of the true demand for live items, mean over the
+        Columns: round (the first that the row covers), rounds (how many it covers), decile, exposure (slots of the
+        recommender; organic ones in an arm without it), consumption (takes from these slots), demand (share of the true demand for live items, mean over the
         rounds), live (items that could be shown, mean over the rounds).
         """
         first = np.arange(0, self._seen, self._stride)

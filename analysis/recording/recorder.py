@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ...sim.loop import RoundState, Simulation
 from ...sim.state import State, add_prefix, select_prefix
 from ..measures import build
 from ..measures.base import Round, Setup
-from ..measures.popularity import profile_popularity
+from ..measures.popularity import profile_groups, profile_popularity
 from .deciles import DecileRecord
 from .lorenz import LorenzRecord
 from .network import NetworkRecord
@@ -27,7 +28,7 @@ class Recorder:
     Args:
         simulation: the run, before its first round.
         columns: measures to compute; all if empty.
-        split_by: "group" and "community" add columns for every group or community.
+        split_by: "group", "community" and "profile" (see `popularity.profile_groups`) add columns for every part.
         parts: further parts of the population to split by, label → (users,).
     """
 
@@ -41,13 +42,15 @@ class Recorder:
         world = simulation.world
         popularity = world.taken.copy()
         log = simulation.log.view()
+        taken = (popularity, log.user, log.item, len(world.users))
+        profiles = profile_groups(*taken, world.items.catalog) if "profile" in split_by else {}
         self.setup = Setup(
             world=world,
             slate=simulation.platform.slate,
             popularity=popularity,
             key=simulation.streams.key("measures.panel"),
-            profile_popularity=profile_popularity(popularity, log.user, log.item, len(world.users)),
-            splits={**_splits(world, split_by), **(parts or {})},
+            profile_popularity=profile_popularity(*taken),
+            splits={**_splits(world, split_by), **profiles, **(parts or {})},
         )
         self.measures = build(self.setup, list(columns) or None)
         self.rows: list[dict[str, float]] = []
@@ -66,6 +69,8 @@ class Recorder:
             users=now.users,
             slates=now.slates,
             organic=now.organic,
+            unserved=now.unserved,
+            cold=now.cold,
             intents=choices.intents,
             depth=choices.depth,
             taken=choices.taken,
@@ -75,11 +80,13 @@ class Recorder:
             heard_users=now.heard_users,
             heard_items=now.heard_items,
             blocked=simulation.blocked.bits,
+            organic_slates=partial(simulation.organic_slates, now.round, simulation.platform.slate),
         )
         row: dict[str, float] = {"round": now.round}
         row.update(self.measures.update(round))
         self.rows.append(row)
-        counts = (round.shown_counts, round.taken_counts, round.live)
+        own = round.part("own")
+        counts = (own.shown_counts, own.taken_counts, round.live)
         self._lorenz.add(now.round, *counts)
         self._deciles.add(now.round, *counts)
         self._tastes.add(now.round)

@@ -33,6 +33,10 @@ _UNUSED_FIELDS = {"als": {"learning_rate", "negatives"}, "bpr": {"confidence", "
 RESAMPLES = 199
 """Bootstrap resamples for half-life intervals, as many as in the coverage study (docs/statistics.md)."""
 
+FROZEN = 0.9
+"""The report warns if a larger share of a slate was on the one before."""
+LOW_RANK = 5
+"""The report warns about factor models whose scores have a smaller effective rank."""
 EXHAUSTED = 0.2
 """The report warns if a larger share of the most-valued items is used up."""
 
@@ -292,7 +296,7 @@ def warnings(results: Results) -> list[str]:
     absent = [name for name in results.primary if name not in results.measures]
     if absent:
         found.append(f"Primary measures that were not taken in this study: {', '.join(absent)}.")
-    return found + _exhaustion(results)
+    return found + _exhaustion(results) + _freezing(results) + _low_ranks(results)
 
 
 def _noted(results: Results) -> list[str]:
@@ -327,6 +331,42 @@ def _exhaustion(results: Results) -> list[str]:
                 "new items arrive (world.arrivals) before drawing conclusions."
             )
     return found
+
+
+def _freezing(results: Results) -> list[str]:
+    """Return warnings about slates that hardly ever change."""
+    found = []
+    for point in results.points:
+        if "slate_stability" not in point.runs:
+            continue
+        share = point.runs.groupby("arm", sort=False)["slate_stability"].mean()
+        over = share[share > FROZEN]
+        if len(over):
+            where = f" at {point.label}" if point.label else ""
+            arms = ", ".join(f"{arm} ({100 * value:.0f} %)" for arm, value in over.items())
+            found.append(
+                f"Slates hardly change from visit to visit{where}: {arms}. What is shown here is the first fit rather than a "
+                "feedback loop. A cool-down (behavior.repeat), arrivals (world.arrivals) or a shorter first log "
+                "(platform.warmup) let it move."
+            )
+    return found
+
+
+def _low_ranks(results: Results) -> list[str]:
+    """Return a warning about factor models so strongly regularized that they are nearly the same model."""
+    if "effective_rank" not in results.runs:
+        return []
+    ranks = results.runs.groupby("arm", sort=False)["effective_rank"].mean()
+    low = ranks[ranks < LOW_RANK]
+    if len(low) < 2:
+        return []
+    arms = ", ".join(f"{arm} ({value:.1f})" for arm, value in low.items())
+    text = (
+        f"Factor models with an effective rank below {LOW_RANK}: {arms}. Their scores vary in a few directions only, whatever "
+        "their dimension: if these arms do not differ, that is no finding about dimensions. Weaken regularization, or let the "
+        "first log know more of tastes (behavior.search, platform.warmup)."
+    )
+    return [text]
 
 
 def facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

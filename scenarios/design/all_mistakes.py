@@ -31,18 +31,20 @@ CODE = re.compile(r'"(kind|model)": "[^"]*:')
 
 def check_names(study: Study) -> None:
     """Raise BadInput for measures that do not exist and data files that are folders, one line per mistake."""
-    from ...analysis.measures import MEASURES
+    from ...analysis.measures import MEASURES, USUAL
 
     wrong = []
     for name in study.measures:
         base, _, part = name.partition(":")
+        if name == USUAL:
+            continue
         if base not in MEASURES:
             close = did_you_mean(name, MEASURES)
             text = f'there is no measure "{name}".{close} `echodrift list measures` shows all'
             wrong.append(Mistake(text, ("measures",)))
         elif part:
             kind = part.partition("=")[0]
-            split = kind if kind in ("group", "community") else "group"
+            split = kind if kind in ("group", "community", "profile") else "group"
             text = f'"{name}" names a part of the users: write "{base}", and split_by = ["{split}"] for its parts'
             wrong.append(Mistake(text, ("measures",)))
     for name in study.primary:

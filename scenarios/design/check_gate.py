@@ -82,14 +82,15 @@ def _same_settings(one: Arm, other: Arm) -> bool:
 
 def bad_measure(study: Study, name: str) -> Iterator[tuple[str, *tuple[KeyPath, ...]]]:
     """Yield what is wrong with the name of a measure in this study, with other keys that may have caused it."""
-    from ...analysis.measures import MEASURES, measure_class
+    from ...analysis.measures import MEASURES, USUAL, computed, measure_class
+    from ...analysis.measures.popularity import PROFILES
 
     base, _, part = name.partition(":")
     if base not in MEASURES:
         close = did_you_mean(base, MEASURES)
         yield (f'there is no measure "{name}".{close} `echodrift list measures` shows all',)
-    elif study.measures and base not in study.measures:
-        text = f'this study does not compute "{base}": add it to measures ({", ".join(study.measures)})'
+    elif base not in computed(study.measures):
+        text = f'this study does not compute "{base}": add it to measures ({", ".join(study.measures or [USUAL])})'
         yield text, ("measures",)
     elif part and not measure_class(base).splits:
         yield (f'"{base}" is not a mean over users, so there is no "{name}"',)
@@ -97,14 +98,15 @@ def bad_measure(study: Study, name: str) -> Iterator[tuple[str, *tuple[KeyPath, 
         kind = part.partition("=")[0]
         yield (
             f'"{name}" is not computed: add split_by = ["{kind}"] to the study'
-            if kind in ("group", "community")
-            else f'"{name}": users are split by group=NAME or community=NUMBER',
+            if kind in ("group", "community", "profile")
+            else f'"{name}": users are split by group=NAME, community=NUMBER or profile=KIND',
             ("split_by",),
         )
     elif part and isinstance(study.world, WorldConfig):
         kind, _, label = part.partition("=")
         groups = [group.name for group in study.world.groups]
         labels = {"group": groups, "community": [str(each) for each in range(study.world.communities)]}
+        labels["profile"] = list(PROFILES)
         if label not in labels.get(kind, [label]):
             text = f'there is no {kind} "{label}" ("{name}").{did_you_mean(label, labels[kind])}'
             yield text, ("world", "groups"), ("world", "communities")

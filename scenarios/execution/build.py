@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ...agents.behavior import Behavior
+from ...agents.behavior import RARE, Behavior
 from ...agents.categorical import topic_weights
-from ...agents.generate import check_world, generate
+from ...agents.generate import check_consideration, check_world
 from ...agents.settings import WorldConfig
 from ...agents.users import Users
 from ...agents.world import World
@@ -22,14 +22,14 @@ from ...complaints import mistakes
 from ...errors import BadInput, KeyPath, Mistake, Mistakes
 from ...machine import blas_on_one_thread
 from ...policies.base import LogTransform, Policy
-from ...policies.interactions import Interactions
+from ...policies.interactions import Blocked, InteractionLog, Interactions
 from ...policies.outside.http_policy import check_token
 from ...policies.registry import build_log_transform, build_policy, build_reranker, inspected, is_built_in
 from ...policies.rerankers.chain import check_chain
 from ...policies.transforms.weights import check_transforms
 from ...sim import checkpoint
 from ...sim.learning import NO_CREATORS
-from ...sim.loop import Simulation
+from ...sim.loop import RoundState, Simulation
 from ...sim.platform import Platform
 from ...sim.recommender import REFERENCE_ARMS, NoRecommender, PolicyRecommender, Recommender
 from ...sim.schedule import STREAM, Schedule, Switch
@@ -40,6 +40,7 @@ from ..code.study_code import components
 from ..design.plan import widest_slate
 from ..design.switches import switched_policy, tested_share
 from ..specs.study import Arm, LogConfig, Study
+from .first_log import start_of
 
 if TYPE_CHECKING:
     from ...sim.model import FeedbackLoop
@@ -66,6 +67,13 @@ class Run:
         """Run one round and return its row of measures."""
         self.simulation.step()
         return self.recorder.rows[-1]
+
+    def summaries(self) -> dict[str, float]:
+        """Return numbers about the whole run beside the means of its measures."""
+        # Observed anew: a run that is resumed after its last round has not made an observation.
+        now = RoundState(self.simulation.round)
+        self.simulation.observe(now)
+        return self.simulation.recommender.summaries(now.seen)
 
     def tables(self) -> dict[str, dict[str, Any]]:
         """Return the run's tables beside its rounds: name → column → values (see `Recorder.tables`)."""
@@ -138,6 +146,7 @@ def check_study(study: Study) -> list[str]:
     providers: int | None = 0
     with wrong.collect():
         slate, world = widest_slate(study), study.world
+        check_consideration(study.behavior, slate)
         if isinstance(world, WorldConfig):
             topics, providers = world.topics, world.providers if _has_providers(world) else 0
             if world.creators is not None and world.creators.entry:
@@ -179,6 +188,12 @@ def _check_arm_in_world(study: Study, place: int, topics: int | None, providers:
     """Raise BadInput for settings of an arm that do not fit the world or the platform."""
     arm = study.arms[place]
     platform = arm_platform(study, arm)
+    if platform.cold_start and not _renews(study):
+        text = "needs a catalog that renews: nothing is ever newborn here. Set world.arrivals above 0 (or add [world.creators])"
+        raise BadInput(_about_platform(place, "cold_start", text, ("world", "arrivals")))
+    if platform.cold_start >= platform.slate:
+        text = f"must be below the slate ({platform.slate}), or nothing is recommended"
+        raise BadInput(_about_platform(place, "cold_start", text, ("arms", place, "platform", "slate")))
     if platform.learn_from == "organic" and getattr(study.world, "creators", None) is not None:
         raise BadInput(_about_platform(place, "learn_from", NO_CREATORS, ("world", "creators")))
     reranks, transforms = list(_specs(arm, "rerank")), [*_specs(arm, "transform"), *_specs(arm, "purge")]
@@ -194,6 +209,11 @@ def _check_arm_in_world(study: Study, place: int, topics: int | None, providers:
         if not platform.keep_exposures and inspected("log_transforms", spec).reads_slates is True:
             text = f"must be at least 1 for {spec['kind']}, which reads the slates that were shown"
             raise BadInput(_about_platform(place, "keep_exposures", text, ("arms", place, *path)))
+
+
+def _renews(study: Study) -> bool:
+    """Return whether items are born during the study."""
+    return study.world.arrivals > 0 or getattr(study.world, "creators", None) is not None
 
 
 def _has_providers(world: WorldConfig) -> bool:
@@ -223,39 +243,40 @@ def build_simulation(study: Study, arm: Arm, seed: int) -> tuple[Simulation, lis
     platform = arm_platform(study, arm)
     recommender = build_recommender(arm)
     streams = Streams(seed)
-    warmup_slate = study.platform.slate
-    world, history, notes = build_world(study, streams)
+    world, history, warm, notes = build_start(study, streams)
     if arm.switch:
         recommender = build_switching(arm, platform.slate, world.users, streams)
     paired = None
     if platform.learn_from == "organic":
         # A separate world from the same random streams: what happens there never affects the arm's world.
-        paired_world, paired_history, _ = build_world(study, Streams(seed))
+        paired_streams = Streams(seed)
+        its_world, its_history, its_warm, _ = build_start(study, paired_streams)
         plain = platform.model_copy(update={"learn_from": "all"})
         paired = Simulation(
-            paired_world,
-            plain,
-            NoRecommender(),
-            Streams(seed),
-            study.rounds,
-            paired_history,
-            warmup_slate=warmup_slate,
+            its_world, plain, NoRecommender(), paired_streams, study.rounds, its_history, warm=its_warm
         )
-    return Simulation(
-        world, platform, recommender, streams, study.rounds, history, paired, warmup_slate
-    ), notes
+    rare = float((world.users.activity < RARE).mean())
+    if rare > 0:
+        notes.append(
+            f"{rare:.1%} of the users visit less than once in {1 / RARE:.0f} rounds: means over visitors that count users "
+            "equally leave them out"
+        )
+    return Simulation(world, platform, recommender, streams, study.rounds, history, paired, warm), notes
 
 
-def build_world(study: Study, streams: Streams) -> tuple[World, Interactions | None, list[str]]:
-    """Return the world of a seed, its history from a real log (None if generated), and notes about it."""
-    slate = widest_slate(study)
+def build_start(
+    study: Study, streams: Streams
+) -> tuple[World, Interactions | None, tuple[InteractionLog, Blocked] | None, list[str]]:
+    """Return the world of a seed, its history from a real log, else what its warm-up left, and notes about it."""
     if isinstance(study.world, WorldConfig):
-        return generate(study.world, study.behavior, streams, study.rounds, slate), None, []
+        start = start_of(study, streams.seed)
+        return start.world, None, (start.log, start.blocked), []
     from ..real_logs.twin import draw_world
 
     twin = _infer_once(_inference_key(study.world), study.behavior.match)
+    slate = widest_slate(study)
     world, history = draw_world(study.world, study.behavior, streams, study.rounds, slate, twin)
-    return world, history, list(twin.notes)
+    return world, history, None, list(twin.notes)
 
 
 _NOT_INFERRED = {"tag_noise", "influence_spread", "arrivals", "retirements", "retire"}

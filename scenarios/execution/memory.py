@@ -23,6 +23,7 @@ from ...wording import counted
 from ..design.run import PlannedRun
 from ..design.switches import switched_policy
 from ..specs.study import Arm, Study
+from .first_log import is_kept
 from .run_size import RunSize, run_size
 
 MIB = 2**20
@@ -52,6 +53,8 @@ CELL_BYTES = 110
 """Bytes per round and measure: a number in a dictionary, then in two tables."""
 COLUMN_BYTES = 14_000
 """Bytes per measure while the table of rounds is written to Parquet."""
+PAIRS = 1000
+"""Pairs of users whose takes are compared (`analysis.measures.echo`)."""
 PANEL = 200
 """Users for whom `regret` values the whole catalog (`analysis.measures.panel`)."""
 WINDOW = 20
@@ -97,7 +100,12 @@ def estimate(study: Study, arm: Arm, ask: bool = True) -> Estimate:
     declared = sum(need.policy for need in needs)
 
     people, idiosyncrasies = _people(study, size), _idiosyncrasies(study, size)
-    world = worlds * (people + idiosyncrasies + _blocked(study, size))
+    world = worlds * (people + _blocked(study, size)) + idiosyncrasies
+    if is_kept(study):
+        # The start of the seed, for its next arm.
+        world += people + _blocked(study, size) + ENTRY_BYTES * size.before
+    else:
+        world += (worlds - 1) * idiosyncrasies
     # Values of a block of users, and their exponentials, while true demand is summed (`agents.values`).
     world += 8 * min(size.users * size.tastes * size.items, DEMAND_CELLS)
     slots = size.visits * size.slate
@@ -116,7 +124,7 @@ def estimate(study: Study, arm: Arm, ask: bool = True) -> Estimate:
     policy = counted_log + max(ranked, measured - min(declared, size.dense_scores))
     run = world + log + kept + policy + declared
     # Small arrays use the memory that networkx left behind, large ones do not.
-    rest = max(GRAPH_REST_BYTES * size.drawn_ties - (run - worlds * idiosyncrasies), 0)
+    rest = max(GRAPH_REST_BYTES * size.drawn_ties - (run - idiosyncrasies), 0)
     drawn = size.users * size.topics * (56 + 4 * size.tastes) + size.items * size.topics * 24
     graph = people + GRAPH_USER_BYTES * size.users + GRAPH_TIE_BYTES * size.drawn_ties
     generation = max(drawn, graph) - AFTER_GRAPH / HEADROOM
@@ -152,8 +160,8 @@ def _measures(size: RunSize) -> tuple[float, float]:
     """Return the bytes that measures keep, and the most that they take for a moment."""
     kept = (
         2 * size.users * WINDOW * (size.appetite + 1) * 4
-        + size.items * (4 * WINDOW * 4 + 4 * size.topics + 80)
-        + size.users * (7 * size.tastes + 40 + size.masks)
+        + size.items * (10 * WINDOW * 4 + 4 * size.topics + 150 + min(size.users, 2 * PAIRS) / 8)
+        + size.users * (7 * size.tastes + 40 + size.masks + 4 * size.slate)
         + size.columns * (size.rounds * CELL_BYTES + COLUMN_BYTES)
     )
     briefly = max(

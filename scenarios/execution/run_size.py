@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 
-from ...agents.behavior import Behavior
+from ...agents.behavior import LEAST_ACTIVITY, Behavior
 from ...agents.creators import expected_items
 from ...agents.generate import draw_items, draw_users
 from ...agents.lifetimes import Lifetimes
 from ...agents.settings import Group, NoGraph, WorldConfig
-from ...analysis.measures import MEASURES, measure_class
+from ...analysis.measures import computed, measure_class
 from ...policies.registry import build_reranker
 from ...policies.size import Size
 from ...sim.platform import Platform
@@ -101,7 +101,7 @@ def run_size(study: Study, arm: Arm) -> RunSize:
     known = items if popularity is None else items * -np.expm1(-entries / items * popularity).mean()
     labels = 2 * any(switch.users != 1 for switch in arm.switch)
     labels += groups * ("group" in study.split_by) + communities * ("community" in study.split_by)
-    names = study.measures or list(MEASURES)
+    names = computed(study.measures)
     split = [name for name in names if measure_class(name.partition(":")[0]).splits]
     return RunSize(
         users, items, topics, entries, rounds=rounds, catalog=catalog, tastes=tastes, ties=ties,
@@ -132,10 +132,15 @@ def _appetite(study: Study) -> int:
 
 
 def _mean_activity(groups: Sequence[Group], behavior: Behavior) -> float:
-    """Return the mean over users of a normal activity, clipped to its range."""
-    spread = behavior.activity_sd * ndtri((np.arange(200) + 0.5) / 200)
+    """Return the mean over users of their activity, clipped to its range."""
+    normal = ndtri((np.arange(200) + 0.5) / 200)
+    spread, tail = behavior.activity_sd * normal, behavior.activity_tail
+    factor = np.exp(tail * normal - tail**2 / 2)[:, None] if tail else 1.0
     groups = groups or [Group(name="everyone", share=1.0)]
-    means = [np.clip((group.activity or behavior.activity) + spread, 0.02, 1.0).mean() for group in groups]
+    means = [
+        np.clip(factor * ((group.activity or behavior.activity) + spread), LEAST_ACTIVITY, 1.0).mean()
+        for group in groups
+    ]
     return float(np.average(means, weights=[group.share for group in groups]))
 
 
@@ -200,16 +205,17 @@ def _sampled_takes(world_json: str, behavior_json: str, slate: int, chosen: bool
     )
     values += config.idiosyncrasy * rng.standard_normal((len(users), 1, config.items))
     gain = values - users.outside[:, None, None]
-    wanted = np.einsum("uk,uki->ui", users.shares, 1 / (1 + np.exp(-gain)))
+    wanted = np.einsum("uk,uki->ui", users.shares, expit(gain))
     # Where popular items are seen more often, the frequencies settle at p ∝ P(taken) ** (b / (1 − b)).
     b = min(behavior.organic_popularity, 0.8)
     mean = wanted.mean(axis=0) + 1e-9
     popularity = mean ** (1 / (1 - b))
-    draws = b / (1 - b) * np.log(mean) + rng.gumbel(size=wanted.shape)
+    noise = rng.gumbel(size=wanted.shape)[:, None, :]
+    scores = wanted[:, None, :] if chosen else b / (1 - b) * np.log(mean) + behavior.search * values + noise
     n = min(slate, config.items)
-    shown = np.argsort(-wanted if chosen else -draws, axis=1)[:, :n]
+    shown = np.argsort(-np.broadcast_to(scores, gain.shape), axis=2)[:, :, :n]
     # Every user visits once with every taste, weighted by its share.
-    seen = np.take_along_axis(gain, shown[:, None, :], axis=2)
+    seen = np.take_along_axis(gain, shown, axis=2)
     better = seen + rng.gumbel(size=seen.shape) > rng.gumbel(size=(*seen.shape[:2], 1))
     ranks, attention = np.arange(n), users.attention[:, None].astype(float)
     cascade = behavior.examination == "cascade"

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ...analysis.results import END
 from ...errors import StorageError, was_interrupted
@@ -38,6 +38,13 @@ class Steppable(Protocol):
     def tables(self) -> dict[str, dict[str, Any]]: ...
 
     def phases(self) -> dict[str, float]: ...
+
+
+@runtime_checkable
+class Summarized(Protocol):
+    """A simulation that also has numbers about the whole run."""
+
+    def summaries(self) -> dict[str, float]: ...
 
 
 class Cancelled(BaseException):
@@ -100,7 +107,8 @@ def execute(
             write_if_due(task.checkpoints, built, done, before_writing)
         rounds = pd.DataFrame(rows).drop(columns=["arm", "seed", "round"], errors="ignore")
         rounds.insert(0, "round", range(len(rounds)))
-        record.summaries = summaries(rounds)
+        whole: Any = built
+        record.summaries = summaries(rounds) | (whole.summaries() if isinstance(whole, Summarized) else {})
         record.add_notes(built.notes)
         if task.timed:
             record.phases = {phase: round(seconds, 4) for phase, seconds in built.phases().items()}
@@ -134,15 +142,9 @@ def execute_in_worker(task: Task, store: RunStore, parent: Parent) -> Record:
 
 
 def summaries(rounds: pd.DataFrame) -> dict[str, float]:
-    """Return the mean of every measure over the last rounds, and the niche half-life.
+    """Return the mean of every measure over the last rounds.
 
     Rounds in which a measure was not computed or not defined are left out; NaN where none remain.
     """
     last = rounds.tail(END)
-    found = {name: float(last[name].mean()) for name in rounds.columns if name != "round"}
-    if "niche_exposure" in rounds:
-        from ...analysis.measures.summaries import niche_half_life
-
-        half_life, censored = niche_half_life(rounds["round"].to_numpy(), rounds["niche_exposure"].to_numpy())
-        found |= {"niche_half_life": float(half_life), "niche_half_life_censored": float(censored)}
-    return found
+    return {name: float(last[name].mean()) for name in rounds.columns if name != "round"}

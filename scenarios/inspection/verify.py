@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tomllib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,9 +106,10 @@ class _Check:
             found.notes.append(
                 f"a study runs in it{by}: files that it writes at this moment may look damaged"
             )
-        self._results()
+        self._places()
+        early = self._plan()
+        self._results(early)
         self._state(is_locked)
-        self._plan()
         self._runs()
         self._bundles()
         self._checkpoints()
@@ -134,8 +136,19 @@ class _Check:
         self._damaged(file, what)
         return not what
 
-    def _results(self) -> None:
-        """Check the manifest and the tables of a finished study."""
+    def _places(self) -> None:
+        """Check that the folders are folders, and the lock is a file."""
+        for place in (RUNS, f"{RUNS}/{bundles.FOLDER}", checkpoint_files.FOLDER, "figures"):
+            path = self.folder.path / place
+            if (path.is_symlink() or path.exists()) and not path.is_dir():
+                self.seen.add(place)
+                self._damaged(place, "is not a folder")
+        lock = self.folder.path / LOCK
+        if lock.is_symlink() or lock.exists() and not lock.is_file():
+            self._damaged(LOCK, "is not a file; remove it")
+
+    def _results(self, early: bool) -> None:
+        """Check the manifest and the tables of a finished study. early: they may have no hashes."""
         path = self.folder.path
         self.seen.add(MANIFEST)
         if not (path / MANIFEST).exists():
@@ -144,7 +157,7 @@ class _Check:
             return
         self.found.checked += 1
         try:
-            hashes = dict(unsealed(read_file(path / MANIFEST))["hashes"])
+            hashes = dict(unsealed(read_file(path / MANIFEST), always=not early)["hashes"])
         except OSError as error:
             self._damaged(MANIFEST, describe_unreadable(error))
         except (ValueError, KeyError, TypeError):
@@ -152,6 +165,9 @@ class _Check:
         else:
             for name, digest in hashes.items():
                 self._compare(str(name), str(digest))
+            for file in path.glob("*.parquet"):
+                if file.name not in hashes and file.stem in TABLES:
+                    self._damaged(file.name, f"is not in {MANIFEST}")
 
     def _state(self, is_locked: bool) -> None:
         found = self.found
@@ -160,29 +176,36 @@ class _Check:
             return
         try:
             found.state = "interrupted" if finished_manifest(self.folder) is None else "finished"
-        except StorageError:
+        except StorageError as error:
             found.state = "damaged"
+            if not found.damaged:
+                self._damaged(MANIFEST, str(error).splitlines()[0])
 
-    def _plan(self) -> None:
-        """Check the plan, and the study and the facts beside it."""
+    def _plan(self) -> bool:
+        """Check the plan, and the study and the facts beside it; return whether an early echodrift wrote them."""
         runs = self.folder.store.folder
         facts = ledger.stored_facts(self.folder.path)
         names = [ledger.PLAN, ledger.STUDY, ledger.FACTS]
         self.seen |= {f"{RUNS}/{name}" for name in names}
         if not runs.exists():
-            return
-        if facts is None or facts.format < ledger.HASHED:
+            return facts is not None and facts.format < ledger.HASHED
+        if facts is not None and facts.format < ledger.HASHED:
             self.found.notes.append(
                 f"an early echodrift wrote it, without hashes of {RUNS}/{ledger.PLAN}, {RUNS}/{ledger.FACTS} and the bundles"
             )
-            return
+            return True
         self.found.checked += len(names)
         if ledger.read_plan(self.folder.path) is None:
             self._damaged(f"{RUNS}/{ledger.PLAN}", _what(runs / ledger.PLAN))
-            if not (runs / ledger.STUDY).exists():
-                self._damaged(f"{RUNS}/{ledger.STUDY}", "is missing")
+            for name, is_whole in ((ledger.STUDY, _is_toml), (ledger.FACTS, ledger.read_facts)):
+                try:
+                    what = "" if is_whole(read_file(runs / name)) else CHANGED
+                except OSError as error:
+                    what = describe_unreadable(error)
+                self._damaged(f"{RUNS}/{name}", what)
         for name, what in ledger.damaged_copies(self.folder.path).items():
             self._damaged(f"{RUNS}/{name}", what)
+        return False
 
     def _runs(self) -> None:
         """Check the runs, also those that the study does not have; of a finished study, all must be there."""
@@ -193,18 +216,31 @@ class _Check:
             planned = []
         found.runs = len(planned)
         here = {name for name in store.names() if is_run_name(name)}
+        unused: list[str] = []
         for key in sorted(here):
             record, at = store.inspect(key)
             files = ["run.json", *(record.files if record else ())]
             if record is None:
-                self._damaged(f"{RUNS}/{key}/{at}", _what(store.folder / key / at))
+                if planned and key not in planned:
+                    unused.append(key)
+                elif not (store.folder / key).is_dir():
+                    self._damaged(f"{RUNS}/{key}", "is not a folder; remove it")
+                else:
+                    self._damaged(
+                        f"{RUNS}/{key}/{at or 'run.json'}", _what(store.folder / key / (at or "run.json"))
+                    )
                 files = list(_files(store.folder / key))
+                self.seen.add(f"{RUNS}/{key}")
             else:
                 self.records[key] = record
             self.seen |= {f"{RUNS}/{key}/{name}" for name in files}
             found.checked += len(files)
         found.intact = len(self.records.keys() & set(planned))
-        other = len(here - set(planned))
+        if unused:
+            found.notes.append(
+                f"damaged, but not of this study, so that they are not used and may be removed: {short(', '.join(unused))}"
+            )
+        other = len(here - set(planned) - set(unused))
         if other and planned:
             found.notes.append(
                 f"{counted(other, 'run')} of other seeds, rounds or code than the study has now"
@@ -287,6 +323,13 @@ def _what(path: Path) -> str:
     except OSError as error:
         return describe_unreadable(error)
     return CHANGED
+
+
+def _is_toml(data: bytes) -> bool:
+    try:
+        return bool(tomllib.loads(data.decode()))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _digest(path: Path) -> str:

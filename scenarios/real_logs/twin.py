@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ...agents.behavior import Behavior
+from ...agents.behavior import LEAST_ACTIVITY, Behavior
 from ...agents.generate import clip_attention
 from ...agents.items import Items
 from ...agents.lifetimes import draw_lifetimes
@@ -34,7 +34,7 @@ from .topics import ItemTopics, topics_from_genres, topics_from_tags, topics_fro
 
 HISTORY_ROUNDS = 20
 """Number of rounds before round 0 that a log with timestamps is divided into, with equally many rows in each."""
-ACTIVITY_RANGE = (0.02, 1.0)
+ACTIVITY_RANGE = (LEAST_ACTIVITY, 1.0)
 """Lowest and highest probability of a visit in a round."""
 
 
@@ -168,7 +168,7 @@ def observed_niche(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
 def scaled_activity(counts: NDArray[np.int64], mean: float) -> NDArray[np.float64]:
     """Return (users,) visits per round: proportional to the counts, clipped to `ACTIVITY_RANGE`, with the given mean.
 
-    The factor is found by bisection, so that the mean is reached after clipping (a mean below 0.02 gives 0.02).
+    The factor is found by bisection, so that the mean is reached after clipping (a mean below the least gives the least).
     """
     low, high = 0.0, 1.0 / counts.min()
     for _ in range(60):

@@ -183,9 +183,10 @@ class Study(Config):
     primary: list[str] = ["niche_consumed", "minority_hit_rate", "community_gap", "welfare"]
     """Measures chosen in advance, on which conclusions rest."""
     measures: list[str] = []
-    """Measures to compute; all if empty."""
-    split_by: list[Literal["group", "community"]] = []
-    """Also report measures that are means over users for each group or community."""
+    """Measures to compute; the usual ones if empty. "usual" stands for these in a list: ["usual", "niche_exposure_all"]."""
+    split_by: list[Literal["group", "community", "profile"]] = []
+    """Also report measures that are means over users for each group, community or kind of profile ("niche", "diverse" and
+    "blockbuster": thirds by the share of popular items among what users took before round 0)."""
     grid: dict[str, list[Any]] = {}
     """Dotted key → values; every combination is run."""
     zip: list[dict[str, list[Any]]] = []

@@ -63,7 +63,7 @@ class Bundle:
 def read_bundle(index: Path) -> Bundle | None:
     """Return the bundle that an index describes; None if the index is damaged, or of an older kind."""
     try:
-        found = unsealed(read_file(index))
+        found = unsealed(read_file(index), always=True)
         return Bundle(index, dict(found["runs"]), dict(found["files"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

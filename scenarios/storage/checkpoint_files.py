@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOLDER = "checkpoints"
-FORMAT = 1
+FORMAT = 2
 """Increase it when the parts of a run's state, or their meaning, change."""
 _NAME = re.compile(r"(round|kept)-(\d+)(?:-of-(\d+))?-([0-9a-f]{32})\.npz")
 
@@ -101,7 +101,7 @@ class CheckpointFolder:
 
     def write(self, round: int, state: Mapping[str, NDArray[Any]], *, final: bool = False) -> None:
         """Write the state after `round` rounds, then remove the previous one. Raises StorageError."""
-        data = checkpoint_bytes(round, state)
+        data = checkpoint_bytes(self.folder.name, round, state)
         what = f"kept-{round:08d}" if final else f"round-{round:08d}-of-{self.rounds:08d}"
         name = f"{what}-{_short_digest(data)}.npz"
         try:
@@ -142,8 +142,11 @@ class CheckpointFolder:
                 path.unlink(missing_ok=True)
 
 
-def checkpoint_bytes(round: int, state: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return the content of a checkpoint file; raises PolicyError if the state contains Python objects."""
+def checkpoint_bytes(run: str, round: int, state: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return the content of a checkpoint file; raises PolicyError if the state contains Python objects.
+
+    run: the prefix key of the run, as in the name of its folder.
+    """
     import numpy as np
 
     objects = [name for name, array in state.items() if array.dtype.hasobject]
@@ -152,7 +155,9 @@ def checkpoint_bytes(round: int, state: Mapping[str, NDArray[Any]]) -> bytes:
             f"{objects[0]} of the state contains Python objects: state() must return arrays of numbers or text. "
             "With --checkpoint-every 0 no state is stored"
         )
-    header = json.dumps({"format": FORMAT, "model": MODEL_VERSION, "echodrift": version(), "round": round})
+    header = json.dumps(
+        {"format": FORMAT, "model": MODEL_VERSION, "echodrift": version(), "round": round, "run": run}
+    )
     buffer = io.BytesIO()
     arrays: dict[str, Any] = dict(state)
     np.savez(buffer, header=np.frombuffer(header.encode(), np.uint8), **arrays)
@@ -164,7 +169,7 @@ def read(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
     import numpy as np
 
     try:
-        data = checkpoint.path.read_bytes()
+        data = read_file(checkpoint.path)
     except OSError as error:
         raise Unusable(f"cannot be read ({error.strerror or error})") from None
     if _short_digest(data) != checkpoint.digest:
@@ -172,13 +177,15 @@ def read(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             header = json.loads(file["header"].tobytes())
-            round = header.pop("round")
+            round, run = header.pop("round"), header.pop("run", "")
             if header != {"format": FORMAT, "model": MODEL_VERSION, "echodrift": version()}:
                 by = f"echodrift {header['echodrift']} (model {header['model']}, format {header['format']})"
                 this = f"echodrift {version()} (model {MODEL_VERSION}, format {FORMAT})"
                 raise Unusable(f"was written by {by}; this is {this}")
             if round != checkpoint.round:
                 raise Unusable(f"is of round {round}, not of the one in its name")
+            if run != checkpoint.path.parent.name:
+                raise Unusable(f"is of another run ({run})")
             return {name: file[name] for name in file.files if name != "header"}
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise Unusable(f"is no checkpoint ({type(error).__name__})") from None
@@ -190,9 +197,17 @@ def what_is_wrong(path: Path) -> str | None:
     if named is None:
         return None
     try:
-        return "" if _short_digest(read_file(path)) == named[4] else CHANGED
+        data = read_file(path)
     except OSError as error:
         return describe_unreadable(error)
+    if _short_digest(data) != named[4]:
+        return CHANGED
+    try:
+        read(Checkpoint(path, named[1] == "kept", int(named[2]), named[4]))
+    except Unusable as why:
+        # One of another version is as it was written.
+        return "" if "was written by" in str(why) else str(why)
+    return ""
 
 
 def _short_digest(data: bytes) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...analysis.measures.summaries import niche_half_life
 from ...disk import TEMPORARY, write_new
 from ..design.labels import labels
 from .folder import TABLES
@@ -44,7 +47,8 @@ def collect(
             path = place / f"{TEMPORARY}{name}.parquet-{os.getpid()}"
             path.unlink(missing_ok=True)
             if name == "runs":
-                write_new(path, parquet(_runs(plan, front, records)))
+                times = half_lives(plan, front, records, files["rounds"])
+                write_new(path, parquet(runs_table(front, [records[run.key] for run in plan], times)))
             else:
                 stack(path, pieces[name], label_types(front, list(plan[0].grid) if plan else []))
             files[name] = path
@@ -78,14 +82,60 @@ def _pieces(
     return parts
 
 
-def _runs(
-    plan: Sequence[PlannedRun], front: Sequence[dict[str, Any]], records: Mapping[str, Record]
+def half_lives(
+    plan: Sequence[PlannedRun],
+    front: Sequence[Mapping[str, Any]],
+    records: Mapping[str, Record],
+    rounds: Path,
+) -> list[tuple[float, bool | None]] | None:
+    """Return the niche half-life of every run and whether it is censored, against the organic arm of its point and seed.
+
+    rounds: the table of all rounds. (NaN, None) for runs of the organic arm itself, failed ones, and those without a
+    finished run of that arm beside them; None if the study has no column `niche_exposure`.
+    """
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(rounds)
+    if "niche_exposure" not in table.schema_arrow.names:
+        return None
+    found = table.read(["round", "niche_exposure"], use_threads=False)
+    columns = [found[name].to_numpy() for name in ("round", "niche_exposure")]
+    reference = next(
+        (run.arm.name for run in plan if run.arm.policy["kind"] == "organic" and not run.arm.switch), ""
+    )
+    # Rows are in the order of the plan; a run has one per round.
+    done = [records[run.key].status == "ok" for run in plan]
+    ends = np.cumsum([run.study.rounds if ok else 0 for run, ok in zip(plan, done, strict=True)])
+    parts = [
+        [column[end - run.study.rounds : end] for column in columns] if ok else None
+        for run, ok, end in zip(plan, done, ends.tolist(), strict=True)
+    ]
+    organic = {
+        _place(label): part
+        for run, label, part in zip(plan, front, parts, strict=True)
+        if run.arm.name == reference
+    }
+    times: list[tuple[float, bool | None]] = []
+    for run, label, part in zip(plan, front, parts, strict=True):
+        beside = organic.get(_place(label))
+        if part is None or beside is None or run.arm.name == reference:
+            times.append((np.nan, None))
+        else:
+            times.append(niche_half_life(part[0], part[1], beside[1]))
+    return times
+
+
+def _place(label: Mapping[str, Any]) -> str:
+    return json.dumps([value for name, value in label.items() if name != "arm"])
+
+
+def runs_table(
+    front: Sequence[Mapping[str, Any]],
+    records: Sequence[Record],
+    half_lives: Sequence[tuple[float, bool | None]] | None = None,
 ) -> pd.DataFrame:
-    return runs_table(front, [records[run.key] for run in plan])
-
-
-def runs_table(front: Sequence[Mapping[str, Any]], records: Sequence[Record]) -> pd.DataFrame:
-    """Return the table `runs`: labels, status, error, seconds, summaries, notes; one row per record."""
+    """Return the table `runs`: labels, status, error, seconds, summaries, half-life, notes; one row per record."""
     import pandas as pd
 
     rows = [
@@ -100,12 +150,11 @@ def runs_table(front: Sequence[Mapping[str, Any]], records: Sequence[Record]) ->
         for label, record in zip(front, records, strict=True)
     ]
     runs = pd.DataFrame(rows, columns=None if rows else ["status", "error", "seconds", "notes"])
+    if "niche_exposure" in runs:
+        known = half_lives or [(math.nan, None)] * len(rows)
+        runs["niche_half_life"] = [time for time, _ in known]
+        runs["niche_half_life_censored"] = pd.Series([censored for _, censored in known], dtype=object)
     runs["notes"] = runs.pop("notes")
-    if "niche_half_life_censored" in runs:
-        known = runs["niche_half_life_censored"]
-        runs["niche_half_life_censored"] = (
-            known.astype(object).where(known.isna(), known == 1).where(known.notna(), None)
-        )
     return runs
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 RUNS = "runs"
 MANIFEST = "manifest.json"
+_RESULTS = (MANIFEST, "study.toml", "figures", "report.html", "report.json", "interactive.html")
 TABLES = ("rounds", "runs", "lorenz", "deciles", "tastes", "network_users", "network_ties")
 
 
@@ -95,6 +96,9 @@ class Folder:
         if (self.path / MANIFEST).exists() and (self.path / "study.toml").exists():
             return True
         ours = [name for name in entries if name.startswith(TEMPORARY)]
+        if any(map(is_run_name, self.store.names())):
+            # What lies beside the runs of a study that is lost.
+            ours += [name for name in entries if name in _RESULTS or name.endswith(".parquet")]
         if set(entries) - set(ours) - {RUNS, checkpoint_files.FOLDER} or self._runs_are_foreign():
             found = ", ".join(name for name in entries if name not in ours)
             raise StorageError(
@@ -182,10 +186,11 @@ class Folder:
         restored = ""
         for file in (self.planned_study_file, self.path / "study.toml"):
             try:
-                found = read_file(file)
-            except OSError:
+                found = read_file(file).decode()
+                tomllib.loads(found)
+            except (OSError, ValueError):
                 continue
-            if plan is None or plan.study.encode() == found:
+            if plan is None or plan.study == found:
                 break
         else:
             if plan is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +31,12 @@ def locked(folder: Path) -> Iterator[None]:
         at.mkdir(parents=True, exist_ok=True)
         at = folder / LOCK
         # Unbuffered, so that closing the file does not retry a failed write.
-        lock = at.open("a+b", buffering=0)
+        lock = FileIO(_opened(at, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+")
     except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EINVAL):
+            raise StorageError(
+                f"{at} is a link or a pipe, not a file that echodrift wrote; remove it"
+            ) from None
         raise cannot_write(at, error) from error
     with lock:
         _take(lock, folder)
@@ -41,6 +47,16 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError as error:
             raise cannot_write(at, error) from error
         yield
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Open a regular file and return its descriptor; raises OSError for links, which may lead anywhere, and for pipes."""
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    handle = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return handle
 
 
 def _take(lock: FileIO, folder: Path) -> None:
@@ -82,8 +98,8 @@ def lock_holder(path: Path) -> tuple[bool, int | None, str]:
     without locks, the folder counts as locked if the recorded id is a running process of this machine.
     """
     try:
-        with (path / LOCK).open() as lock:
-            number, _, host = lock.read().strip().partition(" ")
+        with FileIO(_opened(path / LOCK, os.O_RDONLY)) as lock:
+            number, _, host = lock.read().decode(errors="replace").strip().partition(" ")
             process = int(number) if number.isdigit() else None
             if fcntl is not None:
                 try:

@@ -175,8 +175,11 @@ class RunStore:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def _move_folder_in(self, temporary: Path, place: Path) -> None:
-        if place.exists():
+        if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
+        else:
+            # A link, pipe or file in its place; removing a pipe as a folder would wait for a writer.
+            place.unlink(missing_ok=True)
         try:
             os.replace(temporary, place)
         except OSError:

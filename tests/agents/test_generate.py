@@ -224,7 +224,7 @@ def test_a_block_model_of_one_community_keeps_its_degree(make_world):
     [
         (lambda: Behavior(repeat=-3), "repeat"),
         (lambda: Behavior(attention=1.5), "attention = 1.5 is a probability in a cascade"),
-        (lambda: Behavior(activity=0.001), "activity"),
+        (lambda: Behavior(activity=0.0001), "activity"),
         (lambda: WorldConfig(graph={"kind": "watts_strogatz", "degree": 3}), "degree"),
     ],
 )

@@ -63,7 +63,8 @@ def test_a_measure_is_described():
     for line in (
         "Computed together with `niche_consumed`.", "unit       share", "range      [0, 1]",
         "direction  neither direction is good by itself", "family     exposure",
-        "splits     by group and by community: niche_exposure:LABEL", "computed   every round",
+        "splits     by group, community and profile: niche_exposure:LABEL",
+        "sources    also niche_exposure_organic, niche_exposure_cold and niche_exposure_all (on request)", "computed   every round",
     ):  # fmt: skip
         assert line in page
     assert describe_component("niche_exposure:group=a") == page

@@ -65,6 +65,19 @@ def fake(study: Study, arm: Arm, seed: int) -> Fake:
     return Fake(study, arm, seed)
 
 
+class Decaying(Fake):
+    """Arm "b" shows less of the niche from a round on that depends on its seed and grid value."""
+
+    def __init__(self, study: Study, arm: Arm, seed: int) -> None:
+        super().__init__(study, arm, seed)
+        if arm.name == "a" and seed == 2:
+            raise ZeroDivisionError("no organic run of this seed")
+        self.falls = 3 * seed + (study.behavior.reinforcement > 0.05) if arm.name == "b" else 1000
+
+    def step(self) -> dict[str, float]:
+        return {**super().step(), "niche_exposure": 0.5 if self.at <= self.falls else 0.0}
+
+
 def sometimes_failing(study: Study, arm: Arm, seed: int) -> Fake:
     if arm.name == "b" and seed == 1:
         raise ZeroDivisionError("there is nothing\nto divide")
@@ -136,8 +149,10 @@ def test_tables(tmp_path: Path) -> None:
     row = runs.query("arm == 'b' and seed == 2 and `behavior.reinforcement` == 0.1").iloc[0]
     assert row["welfare"] == pytest.approx(one["welfare"].to_numpy()[-20:].mean(), rel=1e-12)
     assert row["regret"] == pytest.approx(np.nanmean(one["regret"].to_numpy()[-20:]), rel=1e-12)
-    # 2^-t: the mean of the first five is 0.194; the trailing mean of ten is 0.100 at round 9, 0.050 at round 10.
-    assert not row["niche_half_life_censored"] and row["niche_half_life"] == 10
+    # It falls as in the organic arm, so nothing decays; that arm itself has no half-life.
+    assert row["niche_half_life_censored"] is True and row["niche_half_life"] == ROUNDS - 1
+    assert runs.query("arm == 'a'")["niche_half_life"].isna().all()
+    assert runs.query("arm == 'a'")["niche_half_life_censored"].isna().all()
     assert list(result.lorenz.columns) == ["arm", "behavior.reinforcement", "seed", "when", "what", "x", "y"]
     manifest = result.manifest
     assert manifest["seeds"] == [0, 1, 2] and manifest["runs"] == 12 and manifest["failed"] == 0
@@ -145,6 +160,24 @@ def test_tables(tmp_path: Path) -> None:
     assert manifest["notes"] == ['arm "a": seen by a', 'arm "b": seen by b']
     assert manifest["versions"]["numpy"] == np.__version__
     assert result.study == study()
+
+
+def test_half_lives_are_against_the_organic_run_of_the_same_point_and_seed(tmp_path: Path) -> None:
+    runs = go(tmp_path / "out", builder=Decaying).runs
+    found = {
+        (row["behavior.reinforcement"], row["seed"]): row["niche_half_life"]
+        for row in runs[runs["arm"] == "b"].to_dict("records")
+    }
+    # As many rounds of nothing as rounds before make the mean half of the organic one.
+    assert {key: found[key] for key in found if key[1] < 2} == {
+        (0.02, 0): 0,
+        (0.02, 1): 5,
+        (0.1, 0): 1,
+        (0.1, 1): 7,
+    }
+    assert np.isnan(found[0.02, 2]), "the organic run failed"
+    random = [{"name": "a", "policy": {"kind": "random"}}, BASE["arms"][1]]
+    assert go(tmp_path / "none", study(arms=random), Decaying).runs["niche_half_life"].isna().all()
 
 
 @pytest.mark.parametrize("how", [{"jobs": 2}, {"jobs": 3, "backend": "threading"}, {"jobs": -1}])

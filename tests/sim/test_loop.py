@@ -333,17 +333,6 @@ def test_simulation_without_its_twin_is_refused(make_simulation):
     assert Simulation.PHASES[0] == "arrive" and Streams(0).seed == 0
 
 
-def test_the_warm_up_does_not_depend_on_the_length_of_an_arms_slates(make_simulation, make_world):
-    worlds = [make_world(slate=10) for _ in range(2)]
-    logs = [
-        Simulation(
-            world, Platform(slate=slate, warmup=4), NoRecommender(), Streams(0), 30, warmup_slate=5
-        ).log.view()
-        for world, slate in zip(worlds, (5, 10), strict=True)
-    ]
-    assert np.array_equal(logs[0].item, logs[1].item) and np.array_equal(logs[0].user, logs[1].user)
-
-
 def test_exposures_are_those_behind_the_log(make_simulation):
     whole, frozen, organic = Spy(), Spy(), Spy()
     course(make_simulation(PolicyRecommender(whole, [])), 6)

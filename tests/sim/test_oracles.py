@@ -7,6 +7,7 @@ import pytest
 from echodrift.agents.dynamics.choice import slate_value
 from echodrift.agents.values import item_values
 from echodrift.sim.oracles import oracle_items, oracle_slates
+from scipy.special import logsumexp
 
 USERS = np.arange(60, dtype=np.int32)
 
@@ -29,11 +30,10 @@ def test_oracle_item_ranks_by_the_probability_of_being_taken_alone(make_world, a
     odds = odds_of(world, USERS)
     alone = (world.users.shares[:, :, None] * odds / (1 + odds)).sum(axis=1)
     alone[~available] = -1
-    items, scores = oracle_items(world, USERS, 5, available)
+    items = oracle_items(world, USERS, 5, available)
     assert items[5].tolist()[3:] == [-1, -1] and set(items[5, :3]) == {0, 1, 2}
     for user in range(60):
         best = np.sort(alone[user][available[user]])[::-1][:5]
-        assert scores[user, : best.size] == pytest.approx(best, rel=1e-5)
         assert alone[user, items[user, : best.size]] == pytest.approx(best, rel=1e-5)
 
 
@@ -74,5 +74,43 @@ def test_list_coverage_beats_item_relevance_for_minorities(make_world):
     world = make_world(users=300, items=300, topics=10, slate=5)
     users = np.arange(300, dtype=np.int32)
     free = np.ones((300, 300), bool)
-    item_wise, whole = oracle_items(world, users, 5, free)[0], oracle_slates(world, users, 5, free)
+    item_wise, whole = oracle_items(world, users, 5, free), oracle_slates(world, users, 5, free)
     assert slate_value(world, users, whole, "hit").mean() > slate_value(world, users, item_wise, "hit").mean()
+
+
+@pytest.mark.parametrize("outside", [-60.0, -700.0])
+def test_oracles_hold_where_people_must_choose(make_world, available, outside):
+    """In logarithms of exact numbers: −log P(nothing is taken) of one item, and of the slate so far with each further item."""
+    world = make_world(behavior={"outside": outside, "match": 12.0})
+    values = item_values(world, USERS, len(world.items), context=True).astype(float)
+    log_odds = values - world.users.outside[USERS, None, None].astype(float)
+    shares = world.users.shares.astype(float)
+    worth = {
+        "hit": lambda log_sums, user: -logsumexp(np.log(shares[user])[:, None] - log_sums, axis=0),
+        "surplus": lambda log_sums, user: shares[user] @ log_sums,
+    }
+    items = oracle_items(world, USERS, 5, available)
+    slates = {objective: oracle_slates(world, USERS, 5, available, objective) for objective in worth}
+    for user in range(60):
+        alone = np.where(available[user], worth["hit"](np.logaddexp(0, log_odds[user]), user), -np.inf)
+        shown = items[user][items[user] >= 0]
+        assert alone[shown] == pytest.approx(np.sort(alone)[::-1][: shown.size], abs=2e-4)
+        for objective, found in slates.items():
+            log_sums, free = np.zeros((3, 1)), available[user].copy()
+            for item in found[user][found[user] >= 0]:
+                after = np.logaddexp(log_sums, log_odds[user])
+                reached = worth[objective](after, user)
+                assert free[item] and reached[item] >= reached[free].max() - 2e-4
+                free[item], log_sums = False, after[:, [item]]
+    assert len({tuple(row) for row in items.tolist()}) > 30, "not the first items for everybody"
+
+
+def test_the_value_of_a_slate_has_no_cap(make_world):
+    world = make_world(behavior={"outside": -500.0, "attention": 1.0, "attention_sd": 0.0})
+    slates = np.arange(300, dtype=np.int32).reshape(60, 5) % 80
+    values = item_values(world, USERS, 80, context=True).astype(float)
+    shown = np.take_along_axis(values, slates[:, None, :].repeat(3, axis=1), axis=2)
+    exact = logsumexp(shown - world.users.outside[:, None, None].astype(float), axis=2)
+    shares = world.users.shares.astype(float)
+    assert slate_value(world, USERS, slates) == pytest.approx((shares * exact).sum(axis=1), rel=1e-6)
+    assert slate_value(world, USERS, slates, "hit") == pytest.approx(np.ones(60))

@@ -58,7 +58,7 @@ def test_shadow_repeats_the_shares_where_service_is_neutral(make_world):
     """With every visit satisfied for sure, the shadow and the shares see the same draws: they are equal."""
     world = make_world(users=50)
     users = np.arange(50, dtype=np.int32)
-    from echodrift.agents.dynamics.choice import draw_taste
+    from echodrift.agents.dynamics.people import draw_taste
     from echodrift.philox import uniform
 
     for round in range(20):

@@ -69,7 +69,8 @@ def test_build_returns_what_was_asked_for_in_that_order():
     expected = ["welfare", "welfare:group=even", "niche_consumed", "niche_consumed:group=even", "coverage"]
     assert list(values) == [column.name for column in chosen.columns] == expected
     everything = [column.name for column in build(setup).columns]
-    assert [name for name in everything if ":" not in name] == list(MEASURES)
+    assert [name for name in everything if ":" not in name] == [c.name for c in catalog() if c.usual]
+    assert list(MEASURES) == [c.name for c in catalog()]
     assert list(build(setup, []).columns) == list(build(setup).columns)
 
 

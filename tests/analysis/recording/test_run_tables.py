@@ -49,9 +49,9 @@ class Witness:
         self.shown, self.taken, self.live, self.shares, self.neutral = [], [], [], [], []
 
     def observe(self, simulation, now):
-        world = simulation.world
-        self.shown.append(Counter(now.slates[now.slates >= 0].tolist()))
-        self.taken.append(Counter(now.choices.taken[now.choices.taken >= 0].tolist()))
+        world, slates, taken = simulation.world, now.slates[~now.organic], now.choices.taken[~now.organic]
+        self.shown.append(Counter(slates[slates >= 0].tolist()))
+        self.taken.append(Counter(taken[taken >= 0].tolist()))
         self.live.append(world.items.live(now.round).copy())
         self.shares.append(world.users.shares.copy())
         self.neutral.append(world.users.neutral.copy())

@@ -66,7 +66,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_service_is_taken_over_while_it_tells_the_same_version(go: Any) -> None:
-    assert go("1")[0] == ["own", "own", "web", "web"]
+    assert go("1")[0] == ["own", "web", "own", "web"]
     assert go("1")[0] == []
     built, said, manifest = go("2")
     assert built == ["web", "web"]

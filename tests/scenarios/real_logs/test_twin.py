@@ -167,8 +167,8 @@ def test_niche_never_separates_tied_items():
 def test_activity_is_proportional_within_its_range(mean):
     counts = np.array([5, 20, 21, 60, 400])
     activity = scaled_activity(counts, mean)
-    assert activity.mean() == pytest.approx(mean) and activity.min() >= 0.02 and activity.max() <= 1
-    inside = (activity > 0.02) & (activity < 1)
+    assert activity.mean() == pytest.approx(mean) and activity.min() >= 0.001 and activity.max() <= 1
+    inside = (activity > 0.001) & (activity < 1)
     ratio = activity[inside] / counts[inside]
     np.testing.assert_allclose(ratio, ratio[0])
 

@@ -156,7 +156,7 @@ def test_a_file_that_is_not_whole_is_not_taken(tmp_path_factory, data):
 
 def test_never_a_pickle(tmp_path):
     with pytest.raises(PolicyError, match="x of the state .* Python objects"):
-        checkpoint_bytes(1, {"x": np.array([object()])})
+        checkpoint_bytes("r", 1, {"x": np.array([object()])})
 
     class Bomb:
         def __reduce__(self):
