@@ -184,9 +184,10 @@ def read(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
                 raise Unusable(f"was written by {by}; this is {this}")
             if round != checkpoint.round:
                 raise Unusable(f"is of round {round}, not of the one in its name")
+            state = {name: file[name] for name in file.files if name != "header"}
             if run != checkpoint.path.parent.name:
                 raise Unusable(f"is of another run ({run})")
-            return {name: file[name] for name in file.files if name != "header"}
+            return state
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise Unusable(f"is no checkpoint ({type(error).__name__})") from None
 

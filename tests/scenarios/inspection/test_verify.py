@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -283,3 +284,80 @@ def test_a_bundle_counts_only_runs_that_are_there_as_they_are(tmp_path: Path) ->
     assert found.notes == [
         "runs/bundles has copies of 1 run that is not there, or not as they were: they are not used"
     ]
+
+
+def copied(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "out"))
+
+
+def test_a_manifest_that_vouches_for_nothing(original: Path, tmp_path: Path) -> None:
+    out = copied(original, tmp_path)
+    (out / "rounds.parquet").write_bytes(b"x")
+    (out / "manifest.json").write_text('{"hashes": {}}')
+    found = verify(out)
+    assert not found.ok and "manifest.json" in {each.file for each in found.damaged}
+
+
+@pytest.mark.parametrize("planned", [True, False], ids=["of the study", "of another one"])
+def test_a_damaged_run_that_the_study_does_not_use_is_no_damage(
+    original: Path, tmp_path: Path, planned: bool
+) -> None:
+    out = copied(original, tmp_path)
+    run = next((out / "runs").glob("a-seed0-*"))
+    other = run if planned else Path(shutil.copytree(run, run.with_name("a-seed9-" + "0" * 32)))
+    (other / "run.json").write_bytes(b"{}")
+    found = verify(out)
+    assert found.ok is not planned
+    assert planned or other.name in found.notes[0] and "may be removed" in found.notes[0]
+
+
+@pytest.mark.parametrize("index", [b"\0" * 300, b'{"runs": {}, "files": {}}', b"[]", b""])
+def test_an_index_without_its_hash_is_not_used(original: Path, tmp_path: Path, index: bytes) -> None:
+    out = copied(original, tmp_path)
+    (out / "runs/bundles/000001.json").write_bytes(index)
+    assert bundles.read_bundle(out / "runs/bundles/000001.json") is None
+    assert "runs/bundles/000001.json" in {each.file for each in verify(out).damaged}
+    assert answers(out) == answers(original)
+
+
+def test_a_folder_without_plan_study_and_manifest_is_run_again(original: Path, tmp_path: Path) -> None:
+    out = copied(original, tmp_path)
+    for name in ("manifest.json", "runs/plan.parquet", "runs/study.toml"):
+        (out / name).unlink(missing_ok=True)
+    go(out)
+    assert verify(out).ok and answers(out) == answers(original)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+@pytest.mark.parametrize("how", ["a pipe", "a link to a pipe", "a folder", "a link to nothing"])
+@pytest.mark.parametrize("file", ["runs/a-seed0-*", "runs/.lock", "runs/store.json", "runs/bundles", "checkpoints"])  # fmt: skip
+def test_things_that_are_no_files_are_told_without_waiting(
+    original: Path, tmp_path: Path, file: str, how: str
+) -> None:
+    out = copied(original, tmp_path)
+    path = next(out.glob(file))
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    match how:
+        case "a pipe":
+            os.mkfifo(path)
+        case "a link to a pipe":
+            os.mkfifo(tmp_path / "pipe")
+            path.symlink_to(tmp_path / "pipe")
+        case "a folder":
+            path.mkdir()
+        case _:
+            path.symlink_to(tmp_path / "nothing")
+    name = path.relative_to(out).as_posix()
+    found = verify(out)
+    is_fine = how == "a folder" and file in ("runs/bundles", "checkpoints")
+    assert is_fine or any(each.file.startswith(name) for each in found.damaged), found
+
+
+def test_a_state_of_another_run_is_told(original: Path, tmp_path: Path) -> None:
+    out = copied(original, tmp_path)
+    (out / "checkpoints").mkdir(exist_ok=True)
+    CheckpointFolder(out / "checkpoints/one", rounds=3).write(2, {"a": np.arange(3)})
+    assert verify(out).ok
+    (out / "checkpoints/one").rename(out / "checkpoints/two")
+    [found] = verify(out).damaged
+    assert found.file.startswith("checkpoints/two/") and found.what == "is of another run (one)"

@@ -279,6 +279,20 @@ def test_one_under_the_name_of_another_round_is_said_aloud(tmp_path, whole):
     assert "is of round 10, not of the one in its name; " in told.said[0]
 
 
+def test_one_of_another_run_is_said_aloud(tmp_path, whole):
+    """The folders of two runs are swapped: each state is whole and of the right round."""
+    run(study(policy={**MF, "dim": 2}), tmp_path / "other", 11)
+    run(study(), tmp_path / "own", 11)
+    own, other = ([*(tmp_path / of / checkpoints.FOLDER).iterdir()][0] for of in ("own", "other"))
+    for path in own.iterdir():
+        path.unlink()
+    for path in other.iterdir():
+        path.rename(own / path.name)
+    told, stepped = run(study(), tmp_path / "own")
+    assert stepped == 12 and tables(tmp_path / "own") == whole
+    assert f"is of another run ({other.name}); " in told.said[0]
+
+
 def test_a_folder_with_the_name_of_one_does_not_fail_the_run(tmp_path, whole):
     run(study(), tmp_path, 6)
     (path,) = (tmp_path / checkpoints.FOLDER).rglob("*.npz")

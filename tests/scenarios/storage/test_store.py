@@ -312,6 +312,21 @@ def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"cannot write {path / 'runs/.lock'}: ")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+@pytest.mark.parametrize("what", ["link", "pipe"])
+def test_a_lock_that_is_no_file_is_refused_and_what_it_leads_to_is_left_alone(
+    tmp_path: Path, what: str
+) -> None:
+    precious, lock = tmp_path / "precious", tmp_path / "out/runs/.lock"
+    precious.write_text("precious")
+    lock.parent.mkdir(parents=True)
+    lock.symlink_to(precious) if what == "link" else os.mkfifo(lock)
+    with pytest.raises(StorageError, match="is a link or a pipe, not a file that echodrift wrote; remove it"):
+        with Folder(tmp_path / "out").locked():
+            raise AssertionError
+    assert precious.read_text() == "precious"
+
+
 def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "table" / "inside").mkdir(parents=True)
     with pytest.raises(StorageError, match=r"table: a folder is in the way .*\nMove it away"):
