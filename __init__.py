@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .errors import BadInput, EchodriftError, ExitCode, PolicyError, StorageError
     from .policies.testing import check_policy
     from .scenarios.api import gate, loop, run
+    from .scenarios.calibration.calibrate import calibrate
+    from .scenarios.calibration.calibration import Calibration
     from .scenarios.design.load import load_study
     from .scenarios.inspection.verify import verify
     from .scenarios.offline.evaluate import evaluate
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Arm",
     "BadInput",
+    "Calibration",
     "EchodriftError",
     "ExitCode",
     "PolicyError",
@@ -30,6 +33,7 @@ __all__ = [
     "StorageError",
     "Study",
     "__version__",
+    "calibrate",
     "check_policy",
     "evaluate",
     "gate",
@@ -43,12 +47,14 @@ __all__ = [
 _HOMES = {
     "Arm": "scenarios.specs.study",
     "BadInput": "errors",
+    "Calibration": "scenarios.calibration.calibration",
     "EchodriftError": "errors",
     "ExitCode": "errors",
     "PolicyError": "errors",
     "Result": "scenarios.result",
     "StorageError": "errors",
     "Study": "scenarios.specs.study",
+    "calibrate": "scenarios.calibration.calibrate",
     "check_policy": "policies.testing",
     "evaluate": "scenarios.offline.evaluate",
     "load_study": "scenarios.design.load",

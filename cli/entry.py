@@ -10,6 +10,7 @@ import typer
 
 from ..errors import ExitCode
 from ..processes import current_directory
+from .commands.calibrate import calibrate
 from .commands.check import check
 from .commands.check_policy import check_policy
 from .commands.compare import compare
@@ -59,6 +60,7 @@ for name, command in (
     ("check-policy", check_policy),
     ("evaluate", evaluate),
     ("tune", tune),
+    ("calibrate", calibrate),
 ):
     app.command(name)(guarded(expand_options(command)))
 

@@ -31,8 +31,8 @@ class LogFiles:
 
 
 @dataclass(frozen=True)
-class LogOptions:
-    """How the files are read and how policies are evaluated on them."""
+class LogReading:
+    """How a log and its accompanying files are read."""
 
     items: Annotated[str | None, typer.Option(help="Item file with genres.")] = None
     tags: Annotated[str | None, typer.Option(help="Item-tag pairs, to learn topics from.")] = None
@@ -52,9 +52,15 @@ class LogOptions:
     min_rating: Annotated[
         float | None, typer.Option(help="Keep only interactions with at least this rating.")
     ] = None
+    topics: Annotated[str, typer.Option(help="Number of topics where they are learned, or auto.")] = "auto"
+
+
+@dataclass(frozen=True)
+class LogOptions(LogReading):
+    """How the files are read and how policies are evaluated on them."""
+
     user_core: Annotated[int, typer.Option(help="Keep users with at least this many items.")] = 0
     item_core: Annotated[int, typer.Option(help="Keep items with at least this many users.")] = 0
-    topics: Annotated[str, typer.Option(help="Number of topics where they are learned, or auto.")] = "auto"
     no_mask: Annotated[
         bool, typer.Option("--no-mask", help="Recommend and count what a user took in training, too.")
     ] = False

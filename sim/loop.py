@@ -119,7 +119,8 @@ class Simulation:
         if history is not None:
             import_history(history, world, self.log, self.blocked)
         elif warm is None:
-            self._warm_up(platform.slate)
+            for round in range(-platform.warmup, 0):
+                self.warm_up_round(round, platform.slate)
         if platform.learn_from == "organic":
             if paired is None:
                 raise BadInput('platform.learn_from = "organic" needs the paired organic simulation')
@@ -310,16 +311,16 @@ class Simulation:
             intents = draw_intents(self.world, round, users, self._choice_keys.intent)
         return organic_slates(self.world, round, users, intents, slate, self.blocked.bits, self._organic_keys)
 
-    def _warm_up(self, slate: int) -> None:
-        """Run the organic rounds before round 0, with drift off: the platform's first log, the same for every arm."""
-        for round in range(-self.platform.warmup, 0):
-            now = RoundState(round)
-            self.arrive(now)
-            now.organic = np.ones(now.users.size, bool)
-            now.slates = self.organic_slates(round, slate, now.users)
-            self.choose(now)
-            self.hear(now)
-            self._log_takes(now)
+    def warm_up_round(self, round: int, slate: int) -> RoundState:
+        """Run an organic round before round 0, with drift off: a part of the first log, the same for every arm."""
+        now = RoundState(round)
+        self.arrive(now)
+        now.organic = np.ones(now.users.size, bool)
+        now.slates = self.organic_slates(round, slate, now.users)
+        self.choose(now)
+        self.hear(now)
+        self._log_takes(now)
+        return now
 
     def _log_takes(self, now: RoundState) -> None:
         """Log what was taken in a round, record it in the world, and start its cool-downs."""

@@ -283,7 +283,7 @@ def test_one_of_another_run_is_said_aloud(tmp_path, whole):
     """The folders of two runs are swapped: each state is whole and of the right round."""
     run(study(policy={**MF, "dim": 2}), tmp_path / "other", 11)
     run(study(), tmp_path / "own", 11)
-    own, other = ([*(tmp_path / of / checkpoints.FOLDER).iterdir()][0] for of in ("own", "other"))
+    own, other = (next((tmp_path / of / checkpoints.FOLDER).iterdir()) for of in ("own", "other"))
     for path in own.iterdir():
         path.unlink()
     for path in other.iterdir():

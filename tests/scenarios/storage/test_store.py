@@ -321,9 +321,9 @@ def test_a_lock_that_is_no_file_is_refused_and_what_it_leads_to_is_left_alone(
     precious.write_text("precious")
     lock.parent.mkdir(parents=True)
     lock.symlink_to(precious) if what == "link" else os.mkfifo(lock)
-    with pytest.raises(StorageError, match="is a link or a pipe, not a file that echodrift wrote; remove it"):
-        with Folder(tmp_path / "out").locked():
-            raise AssertionError
+    told = "is a link or a pipe, not a file that echodrift wrote; remove it"
+    with pytest.raises(StorageError, match=told), Folder(tmp_path / "out").locked():
+        raise AssertionError
     assert precious.read_text() == "precious"
 
 
