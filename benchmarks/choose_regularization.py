@@ -95,7 +95,9 @@ def main() -> None:
     worlds = [(*pilot(study, seed), Streams(seed)) for seed in SEEDS[: options.seeds]]
     pilots = [(seen, demand, wanted(demand, streams)) for seen, demand, streams in worlds]
     popular = [ndcg(rank({"kind": "popularity"}, seen)[0], items, seen.n_items) for seen, _, items in pilots]
-    ceiling = [ndcg(np.argsort(-demand, axis=1)[:, :TOP], items, demand.shape[1]) for _, demand, items in pilots]
+    ceiling = [
+        ndcg(np.argsort(-demand, axis=1)[:, :TOP], items, demand.shape[1]) for _, demand, items in pilots
+    ]
     print(f"{study.name}: {np.mean([len(seen.log) for seen, *_ in pilots]):,.0f} entries in the first log")
     print(f"popularity {np.mean(popular):.4f}, true demand {np.mean(ceiling):.4f}")
     rows = []

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...sim.platform import Platform
 from ...sim.streams import Streams
-from .emulator import Array, sample
+from .emulator import Array
 from .pairs import Filter
 from .search import Job, Search, Simulated
 from .space import Size, tables_at, values_at
@@ -108,11 +108,14 @@ class Calibration:
                 "statistic": match.statistic.label,
                 "log": _short(match.log),
                 "world": _short(match.world),
-                **({} if match.statistic.tolerance is None else {"tolerance": match.statistic.tolerance, "relative": match.statistic.relative}),
-                "within": match.verdict or "not judged",
+                "tolerance": _short(
+                    match.statistic.tolerance * (match.log if match.statistic.relative else 1.0)
+                ),
+                "within": match.verdict == "match",
             }
             for match in self.matches
-        ]  # fmt: skip
+            if match.statistic.tolerance is not None
+        ]
         unknown = self.settings.loc[~self.settings["identified"], "quantity"]
         description = (
             f"A generated world whose first log looks like {Path(self.log).name}. {self.verdict} "

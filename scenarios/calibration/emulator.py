@@ -2,8 +2,9 @@
 
 Each statistic is a Gaussian process over the unit cube with a length scale per setting and the noise of a single
 simulation (Rasmussen & Williams 2006, chapters 2 and 5), fitted to one design of simulated worlds. Settings are weighted by
-the likelihood of the log's statistics; what the emulator does not know counts as noise. Differences of several statistics
-are not independent: their correlation is taken from the predictions of each world by the others.
+the likelihood of the log's statistics; what the emulator does not know counts as noise. With many settings and few worlds,
+fitted processes are too sure of themselves, so their variances are multiplied by how far off they are for worlds that they
+were not fitted to; the correlation of the differences of several statistics is taken from these worlds, too.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ from scipy.special import logsumexp
 Array = NDArray[np.float64]
 
 PARTICLES = 2048
-MOVES = 6
+MOVES = 8
 """Metropolis steps of each particle at each temperature."""
+FOLDS = 4
+"""Parts of the worlds, each of which is predicted by the others to see how far off predictions are."""
+SCALES = (1.0, 30.0)
+"""Shortest and longest length scale. Statistics change smoothly over the cube; shorter scales fit the noise of a hundred
+worlds, and sets become too narrow."""
 RESTARTS = 1
 """Further starting points of each process's hyper-parameters."""
 
@@ -37,8 +43,11 @@ class Emulator:
     """A fitted kernel of each statistic, in units of its standard deviation over the worlds."""
     inverses: list[Array]
     """Inverse covariance (worlds, worlds) of each."""
+    inflation: Array
+    """(statistics,) factor of the variances, at least 1: the mean squared difference between the values of worlds and what
+    processes that were fitted to others predict, in units of their variance."""
     correlation: Array
-    """(statistics, statistics) of the differences between values and predictions by the other worlds."""
+    """(statistics, statistics) of these differences."""
 
     @property
     def _scale(self) -> tuple[Array, Array]:
@@ -62,48 +71,52 @@ class Emulator:
                 center = center - known[:, without] * (column @ y) / pivot
                 spread = spread + known[:, without] ** 2 / pivot
             means[:, s] = mean[s] + scale[s] * center
-            variances[:, s] = scale[s] ** 2 * np.maximum(spread, 1e-9)
+            variances[:, s] = scale[s] ** 2 * np.maximum(spread, 1e-9) * self.inflation[s]
         return means, variances
 
     def log_likelihood(self, points: Array, observed: Array, without: int | None = None) -> Array:
         """Return (points,) the log-likelihood of one log's statistics (statistics,)."""
         means, variances = self.predict(points, without)
         z = (observed - means) / np.sqrt(variances)
-        return -0.5 * np.einsum("ps,st,pt->p", z, np.linalg.inv(self.correlation), z) - 0.5 * np.log(
-            variances
-        ).sum(axis=1)
+        distance = np.einsum("ps,st,pt->p", z, np.linalg.inv(self.correlation), z)
+        return -0.5 * (distance + np.log(variances).sum(axis=1))
 
 
-def fit_emulator(points: Array, values: Array, kernels: list | None = None) -> Emulator:
-    """Return the emulator of worlds (worlds, settings) with statistics (worlds, statistics).
+def fit_emulator(points: Array, values: Array) -> Emulator:
+    """Return the emulator of worlds (worlds, settings) with statistics (worlds, statistics)."""
+    count = values.shape[1]
+    part = np.arange(len(points)) % FOLDS
+    differences = np.empty(values.shape)
+    for fold in range(FOLDS):
+        others = part != fold
+        means, variances = _fit(points[others], values[others], np.ones(count), np.eye(count)).predict(
+            points[~others]
+        )
+        differences[~others] = (values[~others] - means) / np.sqrt(variances)
+    correlation = np.atleast_2d(np.corrcoef(differences.T))
+    # A little shrinkage keeps the inverse tame.
+    correlation = 0.9 * correlation + 0.1 * np.eye(count)
+    return _fit(points, values, np.maximum((differences**2).mean(axis=0), 1.0), correlation)
 
-    kernels: fitted before, to be used as they are.
-    """
+
+def _fit(points: Array, values: Array, inflation: Array, correlation: Array) -> Emulator:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
     scaled = (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-12)
-    if kernels is None:
-        kernels = []
-        for s in range(values.shape[1]):
-            start = ConstantKernel(1.0, (1e-2, 1e3)) * RBF(np.ones(points.shape[1]), (0.15, 30.0))
-            process = GaussianProcessRegressor(
-                start + WhiteKernel(0.05, (1e-4, 1.0)), n_restarts_optimizer=RESTARTS, random_state=s
-            )
-            with warnings.catch_warnings():
-                # A length scale at its bound means that the setting does not matter.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                kernels.append(process.fit(points, scaled[:, s]).kernel_)
+    kernels = []
+    for s in range(values.shape[1]):
+        start = ConstantKernel(1.0, (1e-2, 1e3)) * RBF(np.ones(points.shape[1]), SCALES)
+        process = GaussianProcessRegressor(
+            start + WhiteKernel(0.05, (1e-4, 1.0)), n_restarts_optimizer=RESTARTS, random_state=s
+        )
+        with warnings.catch_warnings():
+            # A length scale at its bound means that the setting does not matter.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            kernels.append(process.fit(points, scaled[:, s]).kernel_)
     inverses = [np.linalg.inv(kernel(points) + 1e-8 * np.eye(len(points))) for kernel in kernels]
-    residuals = np.empty(values.shape)
-    for s, inverse in enumerate(inverses):
-        # Leave-one-out residuals over their standard deviation (Rasmussen & Williams, equation 5.12).
-        residuals[:, s] = (inverse @ scaled[:, s]) / np.sqrt(np.diag(inverse))
-    correlation = np.corrcoef(residuals.T) if values.shape[1] > 1 else np.ones((1, 1))
-    # A little shrinkage keeps the inverse tame.
-    correlation = 0.9 * np.atleast_2d(correlation) + 0.1 * np.eye(values.shape[1])
-    return Emulator(points, values, kernels, inverses, correlation)
+    return Emulator(points, values, kernels, inverses, inflation, correlation)
 
 
 def sample(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...machine import one_thread
 from ...sim.streams import Streams
 from .calibration import IDENTIFIED
 from .emulator import PARTICLES, Array, sample
@@ -34,7 +35,8 @@ def recover(search: Search, seed: int, worlds: int | None = None, particles: int
             return emulator.log_likelihood(points, observed, without=place)
 
         rng = Streams(seed)("calibration.recovery", place)
-        found = sample(log_likelihood, emulator.points.shape[1], rng, particles)
+        with one_thread():
+            found = sample(log_likelihood, emulator.points.shape[1], rng, particles)
         low, high = np.quantile(found, [0.05, 0.95], axis=0)
         truth = emulator.points[place]
         inside.append((low <= truth) & (truth <= high))

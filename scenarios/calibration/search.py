@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...disk import read_file, sealed, unsealed, write_atomically
 from ...errors import EchodriftError
+from ...machine import one_thread
 from ...sim.streams import Streams
 from ..execution.parallel import Jobs, run_parallel
 from ..execution.progress import Progress
@@ -149,9 +150,8 @@ class Search:
     def close_in(self, seed: int) -> None:
         """Simulate worlds that the emulator expects to be nearest to the log, and learn from them, again and again."""
         for wave in range(WAVES):
-            emulator, y = self.emulator(), self.target
-            rng = Streams(seed)(f"calibration.wave.{wave}")
-            starts = sample(lambda points: emulator.log_likelihood(points, y), emulator.points.shape[1], rng)  # noqa: B023
+            emulator = self.emulator()
+            starts = self.not_ruled_out(emulator, Streams(seed)(f"calibration.wave.{wave}"))
             points = self.nearest(emulator, starts, WAVE)
             self.done += self.simulate(
                 Job(point, self.people, len(self.done) + place) for place, point in enumerate(points)
@@ -176,7 +176,17 @@ class Search:
         """Return the emulator of all simulations so far."""
         usable = self.usable
         points = np.array([each.job.point for each in usable])
-        return fit_emulator(points, np.array([emulated(each.statistics, self.names) for each in usable]))
+        values = np.array([emulated(each.statistics, self.names) for each in usable])
+        # Small matrices: more threads only wait for each other.
+        with one_thread():
+            return fit_emulator(points, values)
+
+    def not_ruled_out(self, emulator: Emulator, rng: np.random.Generator) -> Array:
+        """Return equally plausible points (particles, settings), given the log."""
+        with one_thread():
+            return sample(
+                lambda points: emulator.log_likelihood(points, self.target), emulator.points.shape[1], rng
+            )
 
     def nearest(self, emulator: Emulator, starts: Array, count: int) -> Array:
         """Return (count, settings) local optima of `distance`, each from a different one of the starting points."""
@@ -185,15 +195,16 @@ class Search:
         distance = self.distance(emulator.predict(starts)[0])
         chosen = starts[np.argsort(distance)[:: max(1, len(starts) // (2 * count))][:count]]
         found = []
-        for start in chosen:
-            best = minimize(
-                lambda x: float(self.distance(emulator.predict(x[None])[0])[0]),
-                start,
-                method="L-BFGS-B",
-                bounds=[(0.0, 1.0)] * len(start),
-                options={"maxiter": 40},
-            )
-            found.append((float(best.fun), np.clip(best.x, 0, 1)))
+        with one_thread():
+            for start in chosen:
+                best = minimize(
+                    lambda x: float(self.distance(emulator.predict(x[None])[0])[0]),
+                    start,
+                    method="L-BFGS-B",
+                    bounds=[(0.0, 1.0)] * len(start),
+                    options={"maxiter": 40},
+                )
+                found.append((float(best.fun), np.clip(best.x, 0, 1)))
         return np.array([x for _, x in sorted(found, key=lambda each: each[0])])
 
     def distance(self, means: Array) -> Array:

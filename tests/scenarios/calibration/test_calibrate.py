@@ -209,7 +209,9 @@ def test_bad_input_is_told_before_anything_is_simulated(
 
 def test_a_short_log_is_refused_with_its_size(tmp_path: Path) -> None:
     path = write_log(tmp_path / "log.csv", users=40)
-    with pytest.raises(BadInput, match=r"too short .* 40 users, .* 100 users, 100 items, 2,000 pairs are the least"):
+    with pytest.raises(
+        BadInput, match=r"too short .* 40 users, .* 100 users, 100 items, 2,000 pairs are the least"
+    ):
         calibrate(path, progress=False)
 
 

@@ -130,10 +130,15 @@ def test_a_filter_by_items_keeps_topics_and_ties_in_step() -> None:
 
 def test_matches_are_judged_in_tolerances() -> None:
     log = {"item_gini": 0.5, "dimensions": 10.5, "top_20": 0.6}
-    found = {match.statistic.name: match for match in matches(log, [{"item_gini": 0.53, "dimensions": 14.5, "top_20": 0.9}] * 2)}
+    found = {
+        match.statistic.name: match
+        for match in matches(log, [{"item_gini": 0.53, "dimensions": 14.5, "top_20": 0.9}] * 2)
+    }
     assert found["item_gini"].verdict == "match" and found["item_gini"].tolerances == pytest.approx(0.6)
     # The half dimension of the logarithm is taken off again.
     assert (found["dimensions"].log, found["dimensions"].world) == (10, 14)
-    assert found["dimensions"].tolerances == pytest.approx(0.4 / 0.25) and found["dimensions"].verdict == "miss"
+    assert (
+        found["dimensions"].tolerances == pytest.approx(0.4 / 0.25) and found["dimensions"].verdict == "miss"
+    )
     assert found["top_20"].verdict == "" and Match(BY_NAME["top_20"], 1, 1, 0).tolerances is None
     assert not math.isnan(found["top_20"].difference)
