@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .presets import is_preset_path
 from .study import LogConfig, Study
 
 FILES = ("log", "items", "social", "tags")
@@ -40,6 +41,9 @@ def _value(key: str, value: Any, base: Path) -> Any:
 
 def _in_world(world: Any, base: Path) -> None:
     if isinstance(world, dict):
+        preset = world.get("preset")
+        if isinstance(preset, str) and is_preset_path(preset):
+            world["preset"] = os.path.abspath(base / Path(preset).expanduser())
         graph = world.get("graph")
         for table, key in [*((world, name) for name in FILES if "log" in world), (graph, "path")]:
             if isinstance(table, dict) and isinstance(table.get(key), str):
