@@ -395,6 +395,7 @@ def test_schema_is_a_json_schema_of_both_worlds_with_words_for_every_field(call:
         ("rerankers", ["calibrated", "consumption", "mmr"]),
         ("measures", ["welfare", "niche_exposure"]),
         ("studies", ["default"]),
+        ("worlds", []),
     ],
 )
 def test_lists(call: Call, what: str, some: list[str]) -> None:

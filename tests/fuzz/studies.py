@@ -354,17 +354,8 @@ def _varied(make: Maker, study: dict[str, Any]) -> tuple[str, list[Any]]:
     """Return a key, and values that it may take."""
     part, model = make.pick([("behavior", Behavior), ("world", WorldConfig), ("platform", Platform)])
     skip = (
-        "preset",
-        "groups",
-        "creators",
-        "graph",
-        "users",
-        "items",
-        "topics",
-        "tastes",
-        "taste_shares",
-        "slate",
-    )
+        "preset", "groups", "creators", "graph", "users", "items", "topics", "tastes", "taste_shares", "slate",
+    )  # fmt: skip
     name = make.pick([name for name in model.model_fields if name not in skip])
     field = model.model_fields[name]
     values: list[Any] = []
