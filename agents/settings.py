@@ -125,6 +125,9 @@ class CreatorConfig(Config):
 class WorldConfig(Config):
     """A generated world."""
 
+    preset: str | None = Field(default=None, min_length=1)
+    """World that is like a real log: a name from `echodrift list worlds`, or a path to a preset file. It fills in what the
+    study leaves out of world, behavior and platform."""
     users: int = Field(default=1000, ge=1, le=10_000_000)
     """Number of users."""
     items: int = Field(default=2000, ge=1, le=10_000_000)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..agents.settings import WorldConfig
@@ -13,7 +14,7 @@ from ..scenarios.design.grid import grid_points
 from ..scenarios.design.load import dump
 from ..scenarios.design.plan import expand, seeds_of
 from ..scenarios.design.size import count_points, count_runs, count_seeds
-from ..scenarios.specs.files import library, read_toml
+from ..scenarios.specs.files import library, presets, read_toml
 from ..scenarios.specs.study import Study
 from ..scenarios.specs.uncertainty import Uncertainty
 from ..wording import component, counted, toml
@@ -75,8 +76,18 @@ def _bound(value: float) -> str:
 
 def studies() -> list[Row]:
     """Return the studies of the library with their titles."""
+    return _titles(library())
+
+
+def worlds() -> list[Row]:
+    """Return the presets of worlds with their titles."""
+    return _titles(presets())
+
+
+def _titles(files: Mapping[str, Path]) -> list[Row]:
+    """Return name and title of TOML files; of one that cannot be read, why."""
     rows = []
-    for name, path in library().items():
+    for name, path in files.items():
         try:
             rows.append((name, str(read_toml(path).get("name", ""))))
         except EchodriftError as error:
@@ -159,9 +170,10 @@ def _world(study: Study) -> str:
     world = study.world
     if not isinstance(world, WorldConfig):
         return f"inferred from {world.log}"
+    like = f" by the preset {toml(world.preset)}" if world.preset else ""
     visits = study.rounds * world.users * round(1000 * study.behavior.activity) // 1000
     return (
-        f"generated: {world.users:,} users, {world.items:,} items, {world.topics} topics, {world.graph.kind} graph; "
+        f"generated{like}: {world.users:,} users, {world.items:,} items, {world.topics} topics, {world.graph.kind} graph; "
         f"about {visits:,} visits in a run, slates of {study.platform.slate}"
     )
 

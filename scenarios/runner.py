@@ -22,6 +22,7 @@ from .design.drawn_studies import check_draws, design_notes
 from .design.draws import draws_table
 from .design.grid import grid_points
 from .design.plan import expand, seeds_of, study_digest, with_seeds
+from .design.preset_values import preset_notes
 from .design.run import PlannedRun
 from .design.size import MAX_RUNS, check_runs
 from .execution.parallel import checked_jobs
@@ -66,7 +67,7 @@ def check_runnable(study: Study, stops: bool = False, most_draws: int | None = N
     """Check everything about a study that its schema cannot: every grid point builds, files are readable.
 
     stops: a stopping rule decides on the number of seeds. most_draws: seeds whose draws from priors are checked, the
-    first ones; all if omitted. Returns notes about the files as sentences. BadInput has the mistakes of all checks.
+    first ones; all if omitted. Returns notes about the files and the preset as sentences. BadInput has the mistakes of all checks.
     """
     from .execution.build import check_study
 
@@ -81,6 +82,7 @@ def check_runnable(study: Study, stops: bool = False, most_draws: int | None = N
         with wrong.collect():
             notes |= dict.fromkeys(check_study(point) or ())
     wrong.report()
+    notes |= dict.fromkeys(preset_notes(study))
     check_draws(study, seeds_of(study)[:most_draws], check_study)
     return list(notes)
 
@@ -273,7 +275,7 @@ def _publish(
     options: RunOptions,
 ) -> None:
     until = options.until
-    notes = [*design_notes(study), *_notes(plan, records)]
+    notes = [*preset_notes(study), *design_notes(study), *_notes(plan, records)]
     if mixed := mixed_versions({run.key: records[run.key] for run in plan}.values()):
         notes.append(mixed)
     if study.uncertainty is not None:

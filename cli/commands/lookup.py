@@ -19,13 +19,14 @@ class Listed(StrEnum):
     transforms = "transforms"
     measures = "measures"
     studies = "studies"
+    worlds = "worlds"
 
 
 def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.")],
     debug: Debug = False,
 ) -> None:
-    """List policies, rerankers, log transforms, measures, or the studies that come with echodrift."""
+    """List policies, rerankers, log transforms, measures, or the studies and worlds that come with echodrift."""
     from .. import catalog
 
     rows = {
@@ -34,6 +35,7 @@ def list_(
         Listed.transforms: catalog.transforms,
         Listed.measures: catalog.measures,
         Listed.studies: catalog.studies,
+        Listed.worlds: catalog.worlds,
     }[what]()
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
@@ -53,29 +55,36 @@ def describe(
     study: Annotated[
         str,
         typer.Argument(
-            metavar="[STUDY | KIND]",
-            help="A study, the kind of a policy, reranker or log transform, or a measure.",
+            metavar="[STUDY | WORLD | KIND]",
+            help="A study, a world from `list worlds`, the kind of a policy, reranker or log transform, or a measure.",
         ),
     ] = "default",
     changes: Set = None,
     no_code: NoCode = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a study does (arms, runs, world, every setting), or what a kind does (every field) or measures."""
+    """Say what a study does (arms, runs, world, every setting), what a world is like, or what a kind does or measures."""
     from ...scenarios.design.load import load_study
-    from ...scenarios.specs.files import library
+    from ...scenarios.specs.files import library, presets
     from ..catalog import describe
     from ..component_help import describe_component
+    from ..preset_help import describe_preset, is_preset
 
     if no_code and ":" in study:
         raise BadInput(f"{study} names code, which --no-code refuses")
+    if is_preset(study):
+        if changes:
+            raise BadInput(f"--set changes a study, and {study} is a world")
+        print(describe_preset(study))
+        return
     page = None if study in library() or study.endswith(".toml") else describe_component(study)
     if page is None and not changes and study not in library() and "." not in study and "/" not in study:
         from ..component_help import kinds_with_help
 
         raise BadInput(
-            f'there is no study, policy, reranker, log transform or measure "{study}".{did_you_mean(study, [*library(), *kinds_with_help()])} '
-            "See echodrift list studies | policies | rerankers | transforms | measures; a path to a study ends in .toml"
+            f'there is no study, world, policy, reranker, log transform or measure "{study}".'
+            f"{did_you_mean(study, [*library(), *presets(), *kinds_with_help()])} See echodrift list studies | worlds | "
+            "policies | rerankers | transforms | measures; a path to a study ends in .toml"
         )
     if page is not None and changes:
         raise BadInput(f"--set changes a study, and {study} is a kind")

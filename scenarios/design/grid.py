@@ -114,6 +114,11 @@ def _check(study: Study, base: dict[str, Any], label: str) -> None:
                 "that have it), "
                 f"arms[name].rerank[0].…, arms[name].switch[0].… or arms[name].platform.….{close}"
             )
+        elif part == "world" and _varies_preset(study, key, inside, values):
+            wrong.append(
+                f"{where}: a preset cannot vary: its values are filled in before anything varies. Vary the settings "
+                'themselves ("world.quality_sd", …), or write one study for each preset'
+            )
         if values == []:
             wrong.append(f"{where}: the list of values is empty")
         listed = values or []
@@ -126,6 +131,15 @@ def _check(study: Study, base: dict[str, Any], label: str) -> None:
     wrong += _bad_zip_tables(study, label)
     if wrong:
         raise BadInput("\n".join(wrong))
+
+
+def _varies_preset(study: Study, key: str, inside: list[str | int], values: list[Any] | None) -> bool:
+    """Return whether `world.preset` varies, alone or in whole tables of a world. values: None for a prior."""
+    if inside:
+        return inside == ["preset"]
+    prior = study.uncertainty.priors[key] if study.uncertainty and values is None else None
+    tables = values or (prior.choice if prior else None) or []
+    return any(isinstance(table, dict) and "preset" in table for table in tables)
 
 
 def _bad_zip_tables(study: Study, label: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from .all_mistakes import beside_components, beside_schema
 from .components import spell_out
 from .drawn_studies import check_overrides, spell_out_uncertainty
 from .grid import VARIED, grid_points, varied_keys
+from .preset_values import as_written, fill_from_preset
 from .switches import with_comparison_arms
 
 
@@ -29,14 +30,14 @@ def load_study(
 ) -> Study:
     """Return a validated study from a path, the name of one in the library, a mapping, or a Study.
 
-    overrides: replace values of the study, in order. Every key is checked, in the study and at every
-    point of its grid. Paths to data are made absolute: those in a file are relative to that file,
+    overrides: replace values of the study, in order. What both leave out, the preset of the world fills in. Every key is
+    checked, in the study and at every point of its grid. Paths to data and presets are made absolute: those in a file are relative to that file,
     all others to the current folder. no_code: refuse a study that names code, before that is imported. Raises
     BadInput with one line per mistake.
     """
     label, base = label_of(source), Path()
     if isinstance(source, Study):
-        raw = source.model_dump(mode="json", exclude_none=True)
+        raw = as_written(source)
     elif isinstance(source, Mapping):
         raw = plain(source, "study")
     else:
@@ -47,7 +48,10 @@ def load_study(
     overrides = list(overrides)
     _check_quotes(data, label)
     placed = apply_overrides(data, overrides, label)
-    study = _validated(with_absolute_paths(data, Path()), label, placed)
+    data = with_absolute_paths(data, Path())
+    # Options come last: of all that wrote to a key, the last one is named.
+    placed = [*fill_from_preset(data, label, placed), *placed]
+    study = _validated(data, label, placed)
     if no_code:
         refuse_code(study, label, placed)
     wrong = Mistakes()

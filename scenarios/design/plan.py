@@ -92,6 +92,8 @@ def cell_of(study: Study, arm: Arm, digests: dict[str, str]) -> dict[str, Any]:
     data = study.model_dump(
         mode="json", include={"rounds", "world", "behavior", "platform", "measures", "split_by"}
     )
+    # Its values are written out.
+    data["world"].pop("preset", None)
     for key, path in input_files(study).items():
         if path not in digests:
             digests[path] = input_digest(Path(path))

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .presets import is_preset_path
 from .study import LogConfig, Study
 
 FILES = ("log", "items", "social", "tags")
@@ -32,7 +33,7 @@ def with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
 def _value(key: str, value: Any, base: Path) -> Any:
     """Return a value of a varied key with absolute paths; tables (`world`, `world.graph`) may contain some, too."""
     if key in KEYS and isinstance(value, str):
-        return os.path.abspath(base / Path(value).expanduser())
+        return _absolute(value, base)
     if key in ("world", "world.graph"):
         _in_world(value if key == "world" else {"graph": value}, base)
     return value
@@ -40,10 +41,18 @@ def _value(key: str, value: Any, base: Path) -> Any:
 
 def _in_world(world: Any, base: Path) -> None:
     if isinstance(world, dict):
+        preset = world.get("preset")
+        if isinstance(preset, str) and is_preset_path(preset):
+            world["preset"] = _absolute(preset, base)
         graph = world.get("graph")
         for table, key in [*((world, name) for name in FILES if "log" in world), (graph, "path")]:
             if isinstance(table, dict) and isinstance(table.get(key), str):
-                table[key] = os.path.abspath(base / Path(table[key]).expanduser())
+                table[key] = _absolute(table[key], base)
+
+
+def _absolute(path: str, base: Path) -> str:
+    # Path.expanduser raises an error for an unknown user.
+    return os.path.abspath(base / os.path.expanduser(path))
 
 
 def input_files(study: Study) -> dict[str, str]:

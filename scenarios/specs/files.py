@@ -1,4 +1,4 @@
-"""Find study files by path or by name, and read them."""
+"""Find study files and presets of worlds, and read them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def library() -> dict[str, Path]:
     return {path.stem: path for path in sorted(LIBRARY.glob("*.toml"))}
 
 
+def presets() -> dict[str, Path]:
+    """Return the presets of worlds that come with echodrift: name → file."""
+    return {path.stem: path for path in sorted((LIBRARY / "worlds").glob("*.toml"))}
+
+
 def find_study(source: str | Path) -> Path:
     """Return the file of a study given by path, or by the name of one in the library."""
     path = Path(source)
@@ -33,6 +38,11 @@ def find_study(source: str | Path) -> Path:
     except (OSError, ValueError) as error:
         raise BadInput(f"{str(source)!r} cannot be a study file: {error}") from error
     known = library()
+    if str(source) in presets():
+        raise BadInput(
+            f'"{source}" is a world, not a study: write preset = "{source}" under [world] in a study, or add '
+            f"--set world.preset={source}"
+        )
     if str(source) not in known:
         raise BadInput(
             f'no study "{source}": it is neither a file nor in the library ({", ".join(known) or "empty"}).'

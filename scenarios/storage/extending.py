@@ -199,6 +199,8 @@ def _comparable(study: Study) -> dict[str, Any]:
     data = study.model_dump(mode="json", exclude_none=True)
     for name in IGNORED:
         data.pop(name, None)
+    # Its values are written out.
+    data["world"].pop("preset", None)
     for key in input_files(study):
         # Their contents are compared separately.
         *parents, last = key.split(".")

@@ -330,7 +330,7 @@ def test_describe_knows_policies_and_rerankers(call: Call, tiny: Path) -> None:
     code, _, err = call("describe", "eese")
     assert (
         code == 2
-        and 'no study, policy, reranker, log transform or measure "eese". Did you mean "ease"?' in err
+        and 'no study, world, policy, reranker, log transform or measure "eese". Did you mean "ease"?' in err
     )
     code, _, err = call("describe", "ease", "--set", "rounds=3")
     assert code == 2 and "ease is a kind" in err
@@ -395,6 +395,7 @@ def test_schema_is_a_json_schema_of_both_worlds_with_words_for_every_field(call:
         ("rerankers", ["calibrated", "consumption", "mmr"]),
         ("measures", ["welfare", "niche_exposure"]),
         ("studies", ["default"]),
+        ("worlds", []),
     ],
 )
 def test_lists(call: Call, what: str, some: list[str]) -> None:

@@ -218,7 +218,7 @@ def test_until_decided_with_too_few_seeds_names_who_said_so(
         (["run", "--until", "decide"], "decided", "decided"),
         (["run", "--backend", "looky"], "loky, threading, dask or ray", "loky"),
         (["gate", "x", "--backend", "looky"], "loky, threading, dask or ray", "loky"),
-        (["list", "polices"], "measures or studies", "policies"),
+        (["list", "polices"], "studies or worlds", "policies"),
         (["run", "--seeds", "many"], "a whole number", ""),
         (["run", "--rounds", "1.5"], "a whole number", ""),
         (["plot", "x", "--limit", "low"], "a number", ""),

@@ -245,7 +245,7 @@ def _plain(value: Any) -> Any:
 
 
 def _world(make: Maker) -> dict[str, Any]:
-    skip = ("groups", "creators", "taste_shares", "tastes")
+    skip = ("preset", "groups", "creators", "taste_shares", "tastes")
     world = {"users": 20, "items": 30, "topics": 5, **make.table(WorldConfig, skip)}
     if make.chance(0.4):
         count = int(make.rng.integers(1, min(4, world["topics"]) + 1))
@@ -353,7 +353,9 @@ def _switch(make: Maker, study: dict[str, Any], arm: dict[str, Any]) -> dict[str
 def _varied(make: Maker, study: dict[str, Any]) -> tuple[str, list[Any]]:
     """Return a key, and values that it may take."""
     part, model = make.pick([("behavior", Behavior), ("world", WorldConfig), ("platform", Platform)])
-    skip = ("groups", "creators", "graph", "users", "items", "topics", "tastes", "taste_shares", "slate")
+    skip = (
+        "preset", "groups", "creators", "graph", "users", "items", "topics", "tastes", "taste_shares", "slate",
+    )  # fmt: skip
     name = make.pick([name for name in model.model_fields if name not in skip])
     field = model.model_fields[name]
     values: list[Any] = []
