@@ -136,12 +136,8 @@ def result_of(
     search: Search, seed: int, logs: int, curves: dict[str, list[float]], log: str, notes: list[str]
 ) -> Calibration:
     """Choose the preset, simulate logs of it, and put the result together."""
-    emulator, y = search.emulator(), search.target
-    particles = sample(
-        lambda points: emulator.log_likelihood(points, y),
-        emulator.points.shape[1],
-        Streams(seed)("calibration.set"),
-    )
+    emulator = search.emulator()
+    particles = search.not_ruled_out(emulator, Streams(seed)("calibration.set"))
     best = search.nearest(emulator, particles, 16)[0]
     # Users who come too rarely are in the world, but not in the log.
     passing = _passing(search, best)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_shuffles_keep_counts_and_are_drawn_anew(monkeypatch: pytest.MonkeyPatch
         assert (np.bincount(user, minlength=found.users) == found.user_counts).all()
         assert (np.bincount(item, minlength=found.items) == found.item_counts).all()
         assert np.unique(user.astype(np.int64) * found.items + item).size == len(found)
-    assert any((a[1] != b[1]).any() for a, b in zip(seen, seen[1:], strict=False))
+    assert any((a[1] != b[1]).any() for a, b in itertools.pairwise(seen))
 
 
 def test_divergence_is_that_of_scipy() -> None:
