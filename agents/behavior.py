@@ -54,7 +54,7 @@ class Behavior(Config):
     consideration: int = Field(default=2000, ge=1, le=10_000_000)
     """Items that come to mind on an organic visit, on average, often taken ones first; catalogs with at most as many live
     items are looked through as a whole."""
-    repeat: Annotated[int, Field(ge=0)] | Literal["never"] = 0
+    repeat: Annotated[int, Field(ge=0)] | Literal["never"] = 20
     """Rounds before a user may take the same item again; 0 = at once, "never" = once only."""
     reinforcement: float = Field(default=0.02, ge=0, lt=1)
     """ρ: a satisfied visit moves the shares toward its taste, s ← s + ρ(e_z − s)."""

@@ -94,9 +94,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study of one's own, its results, and a log."""
     folder = tmp_path_factory.mktemp("docs")
     (folder / "my-study.toml").write_text(STUDY)
-    rows = [(u, (u * 7 + i * i) % 40, 1 + i % 5, 1000 + i) for u in range(40) for i in range(12)]
+    rows = [(u, (u * 7 + i * (5 + u % 3)) % 120, 1 + i % 5, 1000 + i) for u in range(130) for i in range(22)]
     lines = ["userId,movieId,rating,timestamp", *(",".join(map(str, row)) for row in rows)]
     (folder / "ratings.csv").write_text("\n".join(lines) + "\n")
+    genres = ["movieId,title,genres", *(f"{i},Title {i},{'Drama' if i % 3 else 'Comedy'}" for i in range(120))]
+    (folder / "movies.csv").write_text("\n".join(genres) + "\n")
     echodrift.run(folder / "my-study.toml", out=folder / "out/my-study")
     return folder
 
@@ -124,6 +126,9 @@ def test_python_blocks(page: str, workplace: Path, monkeypatch: pytest.MonkeyPat
     )
     monkeypatch.setattr(echodrift, "evaluate", smaller(echodrift.evaluate, {"seeds": 2, "jobs": 1}))
     monkeypatch.setattr(echodrift, "tune", smaller(echodrift.tune, {"trials": 2}))
+    monkeypatch.setattr(echodrift, "calibrate", smaller(echodrift.calibrate, {"design": 32, "logs": 2}))
+    monkeypatch.setattr("echodrift.scenarios.calibration.search.WAVES", 1)
+    monkeypatch.setattr("echodrift.scenarios.calibration.calibrate.WAVES", 1)
     names = {"__name__": "__main__", "result": echodrift.Result(workplace / "out/my-study"), "np": np}
     for text in python(page):
         exec(compile(text, page, "exec"), names)  # noqa: S102  they are our own

@@ -8,7 +8,7 @@ from echodrift.sim.oracles import oracle_slates
 from echodrift.sim.streams import Streams
 
 COLUMNS = ("minority_hit_rate", "dominant_hit_rate", "regret", "satisfied_visits")
-SEARCH = {"search": 1.0, "organic_popularity": 0.2}
+SEARCH = {"repeat": 0, "search": 1.0, "organic_popularity": 0.2}
 
 
 def observed(simulation, rounds=1):

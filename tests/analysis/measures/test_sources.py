@@ -117,7 +117,9 @@ def test_slate_stability_compares_with_the_visit_before(rounds):
 
 def test_a_slate_that_never_changes_is_perfectly_stable(make_simulation):
     popular = PolicyRecommender(build_policy({"kind": "popularity"}), [])
-    simulation = make_simulation(popular, platform={"retrain_every": 100}, behavior={"organic": 0.0})
+    simulation = make_simulation(
+        popular, platform={"retrain_every": 100}, behavior={"organic": 0.0, "repeat": 0}
+    )
     recorder = Recorder(simulation, ["slate_stability"])
     for _ in range(5):
         simulation.step()
