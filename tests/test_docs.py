@@ -97,7 +97,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [(u, (u * 7 + i * (5 + u % 3)) % 120, 1 + i % 5, 1000 + i) for u in range(130) for i in range(22)]
     lines = ["userId,movieId,rating,timestamp", *(",".join(map(str, row)) for row in rows)]
     (folder / "ratings.csv").write_text("\n".join(lines) + "\n")
-    genres = ["movieId,title,genres", *(f"{i},Title {i},{'Drama' if i % 3 else 'Comedy'}" for i in range(120))]
+    genres = [
+        "movieId,title,genres",
+        *(f"{i},Title {i},{'Drama' if i % 3 else 'Comedy'}" for i in range(120)),
+    ]
     (folder / "movies.csv").write_text("\n".join(genres) + "\n")
     echodrift.run(folder / "my-study.toml", out=folder / "out/my-study")
     return folder

@@ -29,6 +29,8 @@ WAVES = 4
 """Rounds of further simulations near the best settings so far."""
 WAVE = 8
 """Simulations in each of them."""
+CLOSE = 0.5
+"""Expected distance from the log, in tolerances, that is close enough."""
 RANKS, SPECTRUM = 60, 60
 """Points of the curves that are drawn."""
 SOFT = {"pairs": 0.03, "items": 0.03, "top_20": 0.05, "singular_5": 0.1}
@@ -189,21 +191,26 @@ class Search:
             )
 
     def nearest(self, emulator: Emulator, starts: Array, count: int) -> Array:
-        """Return (count, settings) local optima of `distance`, each from a different one of the starting points."""
+        """Return (count, settings) points that are expected to match and are as typical of `starts` as can be, best first.
+
+        Of what the log does not rule out (starts), settings at the walls of the prior match no better than others. So what is
+        minimized is how far a point is from their mean, in standard deviations, and by how much more than `CLOSE` tolerances
+        it is expected to be away from the log; each from a different starting point.
+        """
         from scipy.optimize import minimize
 
-        distance = self.distance(emulator.predict(starts)[0])
-        chosen = starts[np.argsort(distance)[:: max(1, len(starts) // (2 * count))][:count]]
-        found = []
+        center, spread = starts.mean(axis=0), starts.std(axis=0) + 1e-6
+
+        def loss(x: Array) -> float:
+            beyond = max(0.0, float(self.distance(emulator.predict(x[None])[0])[0]) - CLOSE)
+            return float((((x - center) / spread) ** 2).mean()) + 10 * beyond**2
+
+        order = np.argsort(self.distance(emulator.predict(starts)[0]))
+        chosen = starts[order[:: max(1, len(starts) // (2 * count))][:count]]
+        bounds, found = [(0.0, 1.0)] * starts.shape[1], []
         with one_thread():
             for start in chosen:
-                best = minimize(
-                    lambda x: float(self.distance(emulator.predict(x[None])[0])[0]),
-                    start,
-                    method="L-BFGS-B",
-                    bounds=[(0.0, 1.0)] * len(start),
-                    options={"maxiter": 40},
-                )
+                best = minimize(loss, start, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
                 found.append((float(best.fun), np.clip(best.x, 0, 1)))
         return np.array([x for _, x in sorted(found, key=lambda each: each[0])])
 

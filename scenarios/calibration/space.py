@@ -37,7 +37,7 @@ class Quantity:
 
 
 QUANTITIES = (
-    Quantity("(1+κ)·match", 3.0, 16.0),
+    Quantity("(1+κ)·match", 3.0, 24.0),
     Quantity("(1+κ)·quality_sd", 0.2, 3.0),
     Quantity("(1+κ)·idiosyncrasy", 0.1, 2.5),
     Quantity("κ", 0.2, 1.2),
@@ -50,7 +50,7 @@ QUANTITIES = (
     Quantity("taste_focus", 0.4, 0.98),
     Quantity("homophily", 0.0, 1.0),
     Quantity("catalog", 1.0, 2.0, log=True),
-    Quantity("activity_tail", 0.3, 1.6),
+    Quantity("activity_tail", 0.3, 2.2),
     Quantity("tag_noise", 0.0, 0.9),
 )
 """Priors. "catalog": items of the world per item of the log, since many items never make it into a log; its upper end is
