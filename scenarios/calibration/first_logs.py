@@ -18,7 +18,7 @@ from ...sim.streams import Streams
 from .pairs import Filter, Pairs
 from .space import Size, configs
 
-SPARE = 1.3
+SPARE = 1.6
 """Users of a world per user of the log: those who come too rarely are not in a log."""
 PATIENCE = 4.0
 """Visits per pair of the log after which a world is given up that still has too few pairs."""

@@ -48,7 +48,7 @@ def test_every_point_is_a_world(point: list[float], capped: bool, has_topics: bo
 
 
 def collected(**changes) -> FirstLog:
-    tables = tables_at(SIZE, MIDDLE, 156)
+    tables = tables_at(SIZE, MIDDLE, 192)
     found = collect(tables, dataclasses.replace(SIZE, **changes), FILTER, 0)
     assert found is not None
     return found
@@ -75,7 +75,7 @@ def test_a_limit_keeps_what_was_taken_most_often() -> None:
 
 
 def test_people_who_take_nothing_make_no_log() -> None:
-    tables = tables_at(SIZE, MIDDLE, 156)
+    tables = tables_at(SIZE, MIDDLE, 192)
     tables["behavior"]["outside"] = 1000.0
     assert collect(tables, dataclasses.replace(SIZE, pairs=200), FILTER, 0) is None
 
@@ -83,7 +83,7 @@ def test_people_who_take_nothing_make_no_log() -> None:
 def small_search(tmp_path: Path | None = None) -> Search:
     size, how = dataclasses.replace(SIZE, pairs=2000), FILTER
     known = Known(None if tmp_path is None else tmp_path / "simulations.json", "a")
-    found = collect(tables_at(size, MIDDLE, 156), size, how, 12_345)
+    found = collect(tables_at(size, MIDDLE, 192), size, how, 12_345)
     assert found is not None
     observed = summarize(found.pairs, Streams(0))
     return Search(size, how, observed, 2, Progress(), known)
@@ -98,7 +98,7 @@ def shuffle_less(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_simulated_is_not_simulated_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     search = small_search(tmp_path)
     search.jobs = 1
-    jobs = [Job(MIDDLE, 156, seed) for seed in range(2)]
+    jobs = [Job(MIDDLE, 192, seed) for seed in range(2)]
     first = search.simulate(jobs)
     monkeypatch.setattr(searching._Work, "__call__", lambda *_: pytest.fail("simulated again"))
     search.known = Known(tmp_path / "simulations.json", "a")
