@@ -46,8 +46,9 @@ class Behavior(Config):
     visit most of the time and many hardly ever; logs have 1 to 1.5."""
     organic: float = Field(default=0.1, ge=0, le=1)
     """Share of visits that bypass the recommender's slate."""
-    organic_popularity: float = Field(default=0.5, ge=0, le=2)
-    """b: an organic visit shows items with probability ∝ (1 + times taken)^b · e^(κ·value); 0 ignores popularity."""
+    organic_popularity: float = Field(default=0.5, ge=0, le=1.5)
+    """b: an organic visit shows items with probability ∝ (1 + times taken)^b · e^(κ·value); 0 ignores popularity. Above 1 the
+    items that are taken most take over, and from 1.5 on slates are all but certain."""
     search: float = Field(default=0.0, ge=0, le=4)
     """κ: how well people find by themselves what they want in this visit; 0 = blind chance. With κ = 1 and b = 0 an organic
     slate is drawn from the visit's own demand, which the choice then sharpens; from about 2 on it is all but certain."""

@@ -15,7 +15,7 @@ from ..plots.comparisons import half_lives
 from ..results import END, Point, Results, cubes
 from ..saltelli import is_saltelli
 from ..statistics import FEWEST, DecayFit, half_life_fit
-from ..statistics.conclusions import HIGHER, LOWER
+from ..statistics.conclusions import HIGHER, LOW_RANK, LOWER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +35,6 @@ RESAMPLES = 199
 
 FROZEN = 0.9
 """The report warns if a larger share of a slate was on the one before."""
-LOW_RANK = 5
-"""The report warns about factor models whose scores have a smaller effective rank."""
 EXHAUSTED = 0.2
 """The report warns if a larger share of the most-valued items is used up."""
 

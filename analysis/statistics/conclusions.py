@@ -11,16 +11,26 @@ TOO_FEW, UNKNOWN = "too few seeds to say", "cannot say"
 FEWEST = 5
 """Fewest values, one per seed (for differences: pairs of runs), on which a verdict is based."""
 
+LOW_RANK = 5
+"""Effective rank below which the scores of a factor model vary in a few directions only, whatever its dimension."""
+COLLAPSED = f"both models have an effective rank below {LOW_RANK}: no finding about dimensions"
+
 
 def verdict(
-    interval: Interval, reference: float = 0.0, *, clear: bool | None = None, touching: str = ""
+    interval: Interval,
+    reference: float = 0.0,
+    *,
+    clear: bool | None = None,
+    touching: str = "",
+    collapsed: bool = False,
 ) -> str:
     """Return what an interval over seeds says of a mean, compared with a reference value.
 
-    One of the words above: TOO_FEW below 5 values or without an interval, UNKNOWN without any value. clear: whether
+    One of the words above: TOO_FEW below 5 values or without an interval, UNKNOWN without any value or of collapsed models. clear: whether
     the mean differs from the reference value, where an adjusted test decides that; by default, whether the interval
     excludes it. touching: HIGHER or LOWER, if an interval that only touches the reference value from that side
-    counts as lying on it.
+    counts as lying on it. collapsed: whether what is compared are two factor models below `LOW_RANK`, of which "no
+    clear difference" would say nothing.
     """
     if interval.n == 0:
         return UNKNOWN
@@ -29,8 +39,8 @@ def verdict(
     above = interval.low > reference or (touching == HIGHER and interval.low == reference)
     below = interval.high < reference or (touching == LOWER and interval.high == reference)
     if not touching and interval.low == interval.high == reference:
-        return EQUAL
+        return UNKNOWN if collapsed else EQUAL
     if not (above or below if clear is None else clear):
-        return OPEN
+        return UNKNOWN if collapsed else OPEN
     # The mean of all seeds may lie outside an interval that earlier looks narrowed.
     return HIGHER if above or (not below and interval.mean > reference) else LOWER

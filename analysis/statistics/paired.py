@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BadInput, did_you_mean
-from .conclusions import verdict
+from .conclusions import COLLAPSED, LOW_RANK, UNKNOWN, verdict
 from .intervals import LEVEL, Interval, holm, subtract, t_interval
 from .resampling import bca, sign_flip_interval
 
@@ -77,7 +77,8 @@ def compare(
     high, n, missing (tuple of seeds), p, p_holm, verdict (`conclusions.verdict`), reason. Primary measures are named
     in advance and not adjusted (p_holm is NaN): a difference is clear if the interval excludes zero. The others are
     adjusted by Holm within each arm, split measures (`name:group=…`) as a family of their own; a difference is clear
-    if the adjusted p is below 1 − level.
+    if the adjusted p is below 1 − level. Two arms with `effective_rank` in `runs`, both below `LOW_RANK` on average, are
+    never said not to differ: the verdict is "cannot say".
 
     method: "t" for paired t intervals and tests; "bca" for bootstrap intervals and the p-values they imply;
     "permutation" for the sign-flip test and the interval that inverts it; or a function that returns both.
@@ -147,19 +148,31 @@ def compare(
     columns = ["arm", "measure", "primary", "mean_arm", "mean_reference", "difference", "low", "high", "n"]
     table = pd.DataFrame(rows, columns=[*columns, "missing", "p", "reason"])
     reasons = [_reason(row) for row in table.itertuples()]
+    collapsed = _collapsed(runs)
     table["p_holm"] = np.nan
     others = ~table["primary"].astype(bool)
     split = table["measure"].str.contains(":", regex=False)
     for _, part in table[others].groupby(["arm", split], sort=False):
         table.loc[part.index, "p_holm"] = holm(part["p"].to_numpy())
-    table["verdict"] = [_verdict(row, level) for row in table.itertuples()]
-    table["reason"] = reasons
+    low = table["arm"].isin(collapsed) & (reference in collapsed)
+    table["verdict"] = [_verdict(row, level, each) for row, each in zip(table.itertuples(), low, strict=True)]
+    silent = (table["verdict"] == UNKNOWN) & low & (table["n"] > 0)
+    table["reason"] = [COLLAPSED if each else why for each, why in zip(silent, reasons, strict=True)]
     return table[[*columns, "missing", "p", "p_holm", "verdict", "reason"]]
 
 
-def _verdict(row, level: float) -> str:
+def _collapsed(runs: pd.DataFrame) -> set[str]:
+    """Return the arms whose effective rank is below `LOW_RANK` on average."""
+    if "effective_rank" not in runs:
+        return set()
+    ranks = runs.groupby("arm", sort=False)["effective_rank"].mean()
+    return set(ranks.index[ranks < LOW_RANK])
+
+
+def _verdict(row, level: float, collapsed: bool) -> str:
     interval = Interval(row.difference, row.low, row.high, row.n)
-    return verdict(interval, clear=None if row.primary else row.p_holm < 1 - level or row.low == row.high)
+    clear = None if row.primary else row.p_holm < 1 - level or row.low == row.high
+    return verdict(interval, clear=clear, collapsed=collapsed)
 
 
 def _reason(row) -> str:

@@ -51,3 +51,25 @@ def test_comparisons_say_nothing_below_five_pairs(primary: list[str]) -> None:
         runs = pd.DataFrame({"arm": ["old"] * n + ["new"] * n, "seed": [*range(n)] * 2, "m": values})
         row = compare(runs, "old", ["m"], primary=primary).iloc[0]
         assert row["verdict"] == said and row["low"] > 0
+
+
+def test_collapsed_models_are_never_said_not_to_differ() -> None:
+    rng = np.random.default_rng(0)
+    runs = pd.DataFrame(
+        [
+            {"arm": arm, "seed": seed, "same": rng.normal(), "other": shift + 0.01 * rng.normal(), "effective_rank": rank}
+            for arm, shift, rank in (("MF 8", 0, 2.4), ("MF 64", 1, 3.1), ("wide", 1, 30.0), ("organic", 0, np.nan))
+            for seed in range(12)
+        ]
+    )  # fmt: skip
+    table = compare(runs, "MF 8", ["same", "other"], primary=["same", "other"]).set_index(["arm", "measure"])
+    assert table.loc[("MF 64", "same"), "verdict"] == "cannot say"
+    assert "effective rank below 5" in table.loc[("MF 64", "same"), "reason"]
+    # A clear difference is one, whatever the models; other pairs are compared as ever.
+    assert (
+        table.loc[("MF 64", "other"), "verdict"] == "higher" and not table.loc[("MF 64", "other"), "reason"]
+    )
+    for arm in ("wide", "organic"):
+        assert table.loc[(arm, "same"), "verdict"] == "no clear difference"
+    again = compare(runs.drop(columns="effective_rank"), "MF 8", ["same"], primary=["same"])
+    assert (again["verdict"] == "no clear difference").all()
