@@ -20,6 +20,12 @@ def describe_prior(prior: Mapping[str, Any]) -> str:
             f"{name} ({100 * weight / sum(weights):.3g} %)"
             for name, weight in zip(names, weights, strict=True)
         )
+    if prior.get("sample") is not None:
+        values = prior["sample"]
+        joint = f"one of {len(values):,} joint rows"
+        if all(isinstance(value, int | float) for value in values):
+            return f"{joint}, {min(values):g} to {max(values):g}"
+        return joint
     if prior.get("normal") is not None:
         mean, sd = prior["normal"]
         return f"normal, mean {mean:g}, standard deviation {sd:g}, cut off at {prior['low']:g} and {prior['high']:g}{whole}"

@@ -36,7 +36,7 @@ def spell_out_uncertainty(study: Study, point: Study, label: str) -> Study:
     wrong: list[Mistake] = []
     priors = {}
     for key, prior in study.uncertainty.priors.items():
-        if prior.choice is None and prior.whole is None:
+        if prior.choice is None and prior.sample is None and prior.whole is None:
             prior = prior.model_copy(update={"whole": _is_whole(point, key, prior)})
         for text, value in _bounds(prior):
             problem = _problem(point, key, value, f'{label}: uncertainty.priors."{key}" {text}')
@@ -53,6 +53,11 @@ def spell_out_uncertainty(study: Study, point: Study, label: str) -> Study:
 def _bounds(prior: Prior) -> list[tuple[str, Any]]:
     if prior.choice is not None:
         return [(f"has the choice {short(toml(value))}", value) for value in prior.choice]
+    if prior.sample is not None:
+        # Of numbers the ends; what seeds draw is checked row by row.
+        numbers = all(isinstance(value, int | float) for value in prior.sample)
+        listed = [min(prior.sample), max(prior.sample)] if numbers else list(dict.fromkeys(prior.sample))
+        return [(f"has {short(toml(value))} in a row", value) for value in listed]
     bounds = [int(bound) if prior.whole and bound == int(bound) else bound for bound in prior.bounds]
     return [(f"reaches {bound:g}", bound) for bound in bounds]
 

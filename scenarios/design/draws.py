@@ -29,7 +29,8 @@ def draws_of(config: Uncertainty, seeds: Iterable[int]) -> list[dict[str, Any]]:
     """
     seeds = list(seeds)
     points = unit_points(config, seeds)
-    columns = [values_at(prior, points[:, place]) for place, prior in enumerate(config.priors.values())]
+    placed = zip(config.coordinates, config.priors.values(), strict=True)
+    columns = [values_at(prior, points[:, place]) for place, prior in placed]
     return [dict(zip(config.priors, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
@@ -65,7 +66,7 @@ def draw_identity(config: Uncertainty | None) -> dict[str, Any]:
 
 
 def unit_points(config: Uncertainty, seeds: Sequence[int]) -> FloatArray:
-    """Return the points of the unit cube of seeds, (seeds, keys), each in [0, 1).
+    """Return the points of the unit cube of seeds, (seeds, coordinates), each in [0, 1).
 
     draws: point `seed` of the scrambled Sobol' sequence, or row `seed mod block` of the Latin hypercube of
     block `seed // block`. saltelli: row `seed // replicates` of Saltelli's design in SALib's order: for each
@@ -75,7 +76,7 @@ def unit_points(config: Uncertainty, seeds: Sequence[int]) -> FloatArray:
     beyond = next((seed for seed in seeds if not 0 <= seed <= LAST_SEED), None)
     if beyond is not None:
         raise BadInput(f"seed {beyond}: with [uncertainty] a seed is the number of a draw, 0 to {LAST_SEED}")
-    keys = len(config.priors)
+    keys = max(config.coordinates) + 1
     if config.design == "saltelli":
         return _saltelli(config, keys, np.asarray(seeds, np.int64))
     if config.sampler == "latin_hypercube":
@@ -131,10 +132,11 @@ def values_at(prior: Prior, points: FloatArray) -> list[Any]:
     Whole numbers: the distribution extends from low − ½ to high + ½ and is rounded, so each number has the
     probability of ½ to either side of it (uniform: all equal).
     """
-    if prior.choice is not None:
-        steps = np.cumsum(prior.weights or [1.0] * len(prior.choice))
+    listed = prior.choice or prior.sample
+    if listed is not None:
+        steps = np.cumsum(prior.weights or [1.0] * len(listed))
         chosen = np.searchsorted(steps / steps[-1], points, side="right")
-        return [prior.choice[min(int(at), len(prior.choice) - 1)] for at in chosen]
+        return [listed[min(int(at), len(listed) - 1)] for at in chosen]
     low, high = prior.bounds
     wide = 0.5 if prior.whole else 0.0
     found = np.clip(_quantiles(prior, points, low - wide, high + wide), low - wide, high + wide)

@@ -18,6 +18,7 @@ from .all_mistakes import beside_components, beside_schema
 from .components import spell_out
 from .drawn_studies import check_overrides, spell_out_uncertainty
 from .grid import VARIED, grid_points, varied_keys
+from .joint_rows import fill_joint_rows
 from .preset_values import as_written, fill_from_preset
 from .switches import with_comparison_arms
 
@@ -49,6 +50,7 @@ def load_study(
     _check_quotes(data, label)
     placed = apply_overrides(data, overrides, label)
     data = with_absolute_paths(data, Path())
+    fill_joint_rows(data)
     # Options come last: of all that wrote to a key, the last one is named.
     placed = [*fill_from_preset(data, label, placed), *placed]
     study = _validated(data, label, placed)

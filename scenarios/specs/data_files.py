@@ -23,6 +23,8 @@ def with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
         for key, values in table.items() if isinstance(table, dict) else ():
             if isinstance(values, list):
                 table[key] = [_value(key, value, base) for value in values]
+    if isinstance(uncertainty, dict) and isinstance(uncertainty.get("sample"), str):
+        uncertainty["sample"] = _absolute(uncertainty["sample"], base)
     priors = uncertainty.get("priors") if isinstance(uncertainty, dict) else None
     for key, prior in priors.items() if isinstance(priors, dict) else ():
         if isinstance(prior, dict) and isinstance(prior.get("choice"), list):

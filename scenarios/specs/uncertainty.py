@@ -10,13 +10,14 @@ from pydantic import Field, model_validator
 from ...config import Config
 from ...errors import WrongFields
 
-SHAPES = ("uniform", "log_uniform", "normal", "choice")
+SHAPES = ("uniform", "log_uniform", "normal", "choice", "sample")
 """Families of priors."""
 EXAMPLES = {
     "uniform": "{ uniform = [0.5, 0.95] }",
     "log_uniform": "{ log_uniform = [0.001, 0.1] }",
     "normal": "{ normal = [0.8, 0.1], low = 0.5, high = 0.95 }",
     "choice": '{ choice = ["cascade", "power"], weights = [0.7, 0.3] }',
+    "sample": "{ sample = [0.31, 0.74, 0.52] }",
 }
 BLOCK = 20
 """Default number of seeds in a Latin hypercube."""
@@ -25,7 +26,7 @@ LEAST_MASS = 1e-3
 
 
 class Prior(Config):
-    """The prior of one key: exactly one of uniform, log_uniform, normal and choice."""
+    """The prior of one key: exactly one of uniform, log_uniform, normal, choice and sample."""
 
     uniform: list[float] | None = None
     """[low, high]: all values in between are equally plausible."""
@@ -39,8 +40,10 @@ class Prior(Config):
     """Highest value of a normal prior; required."""
     choice: list[Any] | None = None
     """One of these values."""
+    sample: list[Any] | None = None
+    """The values of this key in joint rows: all samples of a study have equally many, and a draw takes the same row of all."""
     weights: list[float] | None = None
-    """How plausible each choice is (they are normalized); equal if omitted."""
+    """How plausible each choice or row is (they are normalized); equal if omitted."""
     whole: bool | None = None
     """Whether only whole numbers are drawn; by default yes if the key accepts only those. The distribution then
     extends from low − ½ to high + ½ and is rounded: each number has the probability of ½ to either side of it."""
@@ -55,6 +58,8 @@ class Prior(Config):
         """Lowest and highest value that can be drawn; not for choices."""
         if self.normal is not None and self.low is not None and self.high is not None:
             return self.low, self.high
+        if self.sample is not None and all(isinstance(value, int | float) for value in self.sample):
+            return min(self.sample), max(self.sample)
         low, high = self.uniform or self.log_uniform or (math.nan, math.nan)
         return low, high
 
@@ -66,8 +71,8 @@ class Prior(Config):
             text = f"a prior is one of {', '.join(SHAPES)}, and {found}; for example {EXAMPLES['uniform']}"
             raise WrongFields(text, *SHAPES)
         shape = given[0]
-        if shape == "choice":
-            self._check_choice()
+        if shape in ("choice", "sample"):
+            self._check_list(shape)
             return self
         if self.weights is not None:
             raise WrongFields(f"weights belong to a choice, not to {shape}; remove them", "weights", shape)
@@ -115,22 +120,23 @@ class Prior(Config):
                 "high",
             )
 
-    def _check_choice(self) -> None:
-        choices = self.choice or []
+    def _check_list(self, shape: str) -> None:
+        values = getattr(self, shape)
+        what = {"choice": "choices", "sample": "rows"}[shape]
         for name in ("low", "high", "whole"):
             if getattr(self, name) is not None:
-                raise WrongFields(f"{name} does not belong to a choice; remove it", name, "choice")
-        if not choices:
-            raise WrongFields("the list of choices is empty", "choice")
-        if any(value in choices[:place] for place, value in enumerate(choices)):
+                raise WrongFields(f"{name} does not belong to a {shape}; remove it", name, shape)
+        if not values:
+            raise WrongFields(f"the list of {what} is empty", shape)
+        if shape == "choice" and any(value in values[:place] for place, value in enumerate(values)):
             raise WrongFields("the same choice is listed twice; give it a larger weight instead", "choice")
         if self.weights is None:
             return
-        if len(self.weights) != len(choices):
-            text = f"has {len(choices)} choices and {len(self.weights)} weights; one for each"
-            raise WrongFields(text, "choice", "weights")
+        if len(self.weights) != len(values):
+            text = f"has {len(values)} {what} and {len(self.weights)} weights; one for each"
+            raise WrongFields(text, shape, "weights")
         if min(self.weights) <= 0 or not math.isfinite(sum(self.weights)):
-            text = "every weight must be above 0; leave out a choice that is not plausible"
+            text = "every weight must be above 0; leave out what is not plausible"
             raise WrongFields(text, "weights")
 
 
@@ -157,6 +163,9 @@ class Uncertainty(Config):
     """Runs of each row of a Saltelli design, each with its own random numbers, which are the same in every row."""
     second_order: bool = False
     """Whether a Saltelli design includes the rows for second-order indices."""
+    sample: str | None = None
+    """File of joint rows (Parquet or CSV): a column per dotted key, and `weight` if rows are not equally plausible. The rows
+    are written into the priors when the study is loaded."""
     priors: dict[str, Prior] = Field(min_length=1)
     """Dotted key → prior."""
 
@@ -173,6 +182,14 @@ class Uncertainty(Config):
         if self.block != BLOCK and self.sampler != "latin_hypercube":
             text = 'block belongs to sampler = "latin_hypercube"; remove it'
             raise WrongFields(text, "block", "sampler")
+        rows = {key: prior for key, prior in self.priors.items() if prior.sample is not None}
+        if rows and self.design == "saltelli":
+            text = "joint rows depend on each other, and Sobol' indices are for priors that do not; leave out design"
+            raise WrongFields(text, "design", "sample", *(("priors", key) for key in rows))
+        shapes = {(len(prior.sample or ()), tuple(prior.weights or ())) for prior in rows.values()}
+        if len(shapes) > 1:
+            text = "samples are joint rows: all need equally many values and the same weights"
+            raise WrongFields(text, *(("priors", key, "sample") for key in rows))
         if self.design == "saltelli":
             if self.sampler != "sobol":
                 text = 'design = "saltelli" is made of Sobol\' points; leave out sampler'
@@ -182,6 +199,19 @@ class Uncertainty(Config):
                 text = f"base = {self.base} is not a power of two ({below} or {2 * below})"
                 raise WrongFields(text, "base", "design")
         return self
+
+    @property
+    def coordinates(self) -> list[int]:
+        """The coordinate of each prior: its own, but one for all samples, which draw a row together."""
+        found: list[int] = []
+        joint = None
+        for prior in self.priors.values():
+            if prior.sample is not None and joint is not None:
+                found.append(joint)
+                continue
+            found.append(max(found, default=-1) + 1)
+            joint = found[-1] if prior.sample is not None else joint
+        return found
 
     @property
     def rows_per_pair(self) -> int:
