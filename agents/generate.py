@@ -19,8 +19,12 @@ from .values import fill_demand_and_target
 from .world import World
 
 
-def generate(config: WorldConfig, behavior: Behavior, streams: Randomness, horizon: int, slate: int) -> World:
+def generate(
+    config: WorldConfig, behavior: Behavior, streams: Randomness, horizon: int, slate: int, warmup: int = 0
+) -> World:
     """Return the world of one seed, allocated for `horizon` rounds of slates of `slate` items.
+
+    warmup: organic rounds before round 0, in which items arrive, too.
 
     Topic t has weight π_t ∝ t^−topic_skew. Items: mixture (1 − blend)·e_t + blend·Dirichlet(0.05), quality
     N(0, quality_sd²). Users: see `draw_users`; providers who make items: see `agents.creators`. The model is
@@ -29,7 +33,9 @@ def generate(config: WorldConfig, behavior: Behavior, streams: Randomness, horiz
     check_world(config, behavior, slate, horizon)
     # If creators make the new items, births and retirements are decided round by round.
     turnover = config if config.creators is None else config.model_copy(update={"retirements": 0.0})
-    items = draw_items(config, draw_lifetimes(turnover, config.items, horizon, slate, streams), streams)
+    items = draw_items(
+        config, draw_lifetimes(turnover, config.items, horizon, slate, streams, warmup), streams
+    )
     users = draw_users(config, behavior, streams)
     creators = None
     if config.creators is not None:

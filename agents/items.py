@@ -30,7 +30,8 @@ class Items:
     provider: NDArray[np.int32]
     """(items,) id of the provider who made it."""
     birth: NDArray[np.int32]
-    """(items,) first round in which it can be shown; the round-0 catalog is born at the start of the warm-up."""
+    """(items,) first round in which it can be shown; in a world with arrivals, a part of the round-0 catalog is born in the
+    warm-up, the rest before it."""
     retirement: NDArray[np.int32]
     """(items,) first round in which it can no longer be shown; `NEVER` if it never retires."""
     tag: NDArray[np.float32]

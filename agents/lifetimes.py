@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .items import NEVER
 
 CATALOG_BIRTH = -(2**20)
-"""Birth round of the round-0 catalog: before any warm-up."""
+"""Birth round of an item that is there from the start: before any warm-up."""
 
 
 class Turnover(Protocol):
@@ -33,14 +33,18 @@ class Lifetimes:
     retirement: NDArray[np.int32]
 
 
-def draw_lifetimes(config: Turnover, catalog: int, horizon: int, slate: int, streams) -> Lifetimes:
-    """Return births and retirements over rounds 0…horizon−1.
+def draw_lifetimes(
+    config: Turnover, catalog: int, horizon: int, slate: int, streams, warmup: int = 0
+) -> Lifetimes:
+    """Return births and retirements over rounds 0…horizon−1, and births in a warm-up of organic rounds before them.
 
     Arrivals per round are Poisson; retirements equal them ("match") or are Poisson with their own mean.
-    "oldest" retires by age, with the round-0 catalog in random order; "random" retires any item. The catalog
-    never shrinks below one slate.
+    "oldest" retires by age, items of the same age in random order; "random" retires any item. The catalog
+    never shrinks below one slate. Items that arrive in the warm-up belong to the round-0 catalog, which has its full size in
+    round 0 only; those that left before it are in no slate and no measure, and so they are not simulated.
     """
-    birth = [np.full(catalog, CATALOG_BIRTH, np.int32)]
+    early = _early_births(config, catalog, slate, streams, warmup)
+    birth = [np.full(catalog - early.size, CATALOG_BIRTH, np.int32), early]
     arrivals = np.zeros(horizon, np.int64)
     leavers = np.zeros(horizon, np.int64)
     for round in range(1, horizon):
@@ -59,6 +63,16 @@ def draw_lifetimes(config: Turnover, catalog: int, horizon: int, slate: int, str
     for round in np.flatnonzero(leavers):
         retire_items(config, int(round), int(leavers[round]), slate, born, retirement, order, streams)
     return Lifetimes(born, retirement)
+
+
+def _early_births(config: Turnover, catalog: int, slate: int, streams, warmup: int) -> NDArray[np.int32]:
+    """Return the birth rounds, ascending, of the items that arrive before round 0; at least a slate is there before."""
+    if not config.arrivals or catalog <= slate:
+        return np.empty(0, np.int32)
+    rounds = np.arange(-warmup, 0)
+    arrivals = [streams("items.arrivals", int(round)).poisson(config.arrivals) for round in rounds]
+    # The latest ones: with a long warm-up, all items but a slate are younger than it.
+    return np.repeat(rounds, arrivals)[-(catalog - slate) :].astype(np.int32)
 
 
 def retire_items(

@@ -74,7 +74,9 @@ def _made_once(key: _Key, seed: int) -> Start:
 def _make(study: Study, seed: int) -> Start:
     streams = Streams(seed)
     assert isinstance(study.world, WorldConfig)
-    world = generate(study.world, study.behavior, streams, study.rounds, widest_slate(study))
+    world = generate(
+        study.world, study.behavior, streams, study.rounds, widest_slate(study), study.platform.warmup
+    )
     plain = study.platform.model_copy(update={"learn_from": "all"})
     simulation = Simulation(world, plain, NoRecommender(), streams, study.rounds)
     return Start(world, simulation.log, simulation.blocked)

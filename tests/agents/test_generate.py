@@ -239,3 +239,41 @@ def test_attention_of_a_group_is_checked_against_the_examination(make_world):
     with pytest.raises(BadInput, match=r"world.groups\[a\].attention = 2 is a probability"):
         make_world(groups=groups)
     assert make_world(groups=groups, behavior={"examination": "power"}).users.attention.mean() > 1.5
+
+
+def test_items_arrive_in_the_warm_up_too():
+    config = WorldConfig(users=5, items=300, arrivals=2.0)
+    without = draw_lifetimes(config, 300, 50, 10, Streams(0))
+    lives = draw_lifetimes(config, 300, 50, 10, Streams(0), warmup=40)
+    early = (lives.birth >= -40) & (lives.birth < 0)
+    assert 50 < early.sum() < 115 and (np.diff(lives.birth) >= 0).all()
+    # The catalog of round 0 and all that comes later are as they were; the oldest leave first.
+    assert ((lives.birth <= 0).sum(), lives.birth.size) == (300, without.birth.size)
+    assert (lives.birth[300:] == without.birth[300:]).all()
+    left = np.flatnonzero(lives.retirement < 50)
+    assert left.size and lives.birth[left].max() < lives.birth[early].min()
+    # A warm-up in which everything would be replaced leaves a slate to begin with.
+    long = draw_lifetimes(config, 300, 50, 10, Streams(0), warmup=400)
+    assert ((long.birth < -400).sum(), (long.birth[:300] < 0).all()) == (10, True)
+    still = draw_lifetimes(WorldConfig(users=5, items=300), 300, 50, 10, Streams(0), warmup=40)
+    assert (still.birth < -40).all()
+
+
+def test_nobody_takes_an_item_before_it_is_there():
+    from echodrift.scenarios.design.load import load_study
+    from echodrift.scenarios.execution.build import build_run
+
+    study = load_study(
+        {
+            "name": "t",
+            "rounds": 5,
+            "seeds": 1,
+            "world": {"users": 80, "items": 100, "arrivals": 1.5},
+            "platform": {"warmup": 30, "slate": 5},
+            "arms": [{"name": "a", "policy": {"kind": "popularity"}}],
+        }
+    )
+    simulation = build_run(study, study.arms[0], 0).simulation
+    log, birth = simulation.log.view(), simulation.world.items.birth
+    assert (log.round >= birth[log.item]).all()
+    assert (birth[log.item] > -30).any()

@@ -61,7 +61,7 @@ def test_blocked_and_retired_items_never_appear_and_a_slate_may_be_short(make_wo
 
 
 def test_slates_fill_up_even_where_one_item_has_nearly_all_the_weight(make_world):
-    world = make_world(users=40, items=30, topics=3, behavior={"organic_popularity": 2.0}, slate=10)
+    world = make_world(users=40, items=30, topics=3, behavior={"organic_popularity": 1.5}, slate=10)
     world.taken[7] = 1_000_000
     users = np.arange(40, dtype=np.int32)
     seen = organic_slates(world, 0, users, np.zeros_like(users), 10, np.zeros((40, 4), np.uint8), KEYS)
