@@ -35,8 +35,8 @@ from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 SEEDS = range(1000, 1005)
-REGULARIZATION = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-CONFIDENCE = (3.0, 10.0, 30.0)
+REGULARIZATION = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+CONFIDENCE = (1.0, 3.0, 10.0)
 WANTED, TOP = 20, 10
 
 
@@ -79,7 +79,7 @@ def rank(spec: dict, seen: Observation) -> tuple[NDArray[np.integer], float]:
     ranked = policy.rank(seen, everyone, TOP, np.random.default_rng(0)).items
     if not isinstance(policy, FactorPolicy):
         return ranked, np.nan
-    of_users, of_items = policy.factors(seen, everyone)
+    of_users, of_items = policy.factors(seen, np.unique(seen.log.user))
     return ranked, effective_rank(of_users, of_items[seen.popularity > 0])
 
 
@@ -112,7 +112,7 @@ def main() -> None:
                 rows.append(
                     {
                         "dim": dim, "confidence": confidence, "regularization": regularization, "ndcg": np.mean(scores),
-                        "error": np.std(scores, ddof=1) / np.sqrt(len(scores)), "rank": np.mean([r for (_, r), *_ in found]),
+                        "error": np.std(scores) / np.sqrt(max(len(scores) - 1, 1)), "rank": np.mean([r for (_, r), *_ in found]),
                     }
                 )  # fmt: skip
                 print("  dim {dim}  confidence {confidence:g}  regularization {regularization:g}  NDCG@10 {ndcg:.4f} ± {error:.4f}  effective rank {rank:.1f}".format(**rows[-1]), flush=True)  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ...analysis.plots.sheet import head, sheet
 from ...analysis.plots.style import INK, MUTED, RULE, look
@@ -31,7 +32,7 @@ def draw_matches(result: Calibration) -> Figure:
             f"band it matches. Dots: mean of {len(result.curves) - 1} simulated logs; lines: one standard deviation between them.",
             [1],
             height=0.24 * len(judged) + 0.2,
-            left=2.35,
+            left=2.6,
             heading=0.08,
         )
         [[ax]] = page.rows
@@ -86,6 +87,9 @@ def _counts(ax: Axes, curves: Sequence[Sequence[float]], size: int, title: str, 
         ax.plot(np.geomspace(1, size, RANKS), np.maximum(values, 0.5), **_style(number))
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())
     ax.grid(color=RULE, linewidth=0.4)
     ax.set_xlabel(
         f"rank of the {what}, most active first" if what == "user" else "rank of the item, most popular first"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -65,6 +66,10 @@ def build(study: Study, arm: Arm, seed: int) -> Steppable:
 def load_libraries() -> None:
     """Import the whole model, so that the time of a run does not include it."""
     from .build import build_run  # noqa: F401
+
+
+SLOPES = ("niche_exposure", "niche_consumed")
+"""Measures whose slopes over the rounds are summaries of a run."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +147,20 @@ def execute_in_worker(task: Task, store: RunStore, parent: Parent) -> Record:
 
 
 def summaries(rounds: pd.DataFrame) -> dict[str, float]:
-    """Return the mean of every measure over the last rounds.
+    """Return the mean of every measure over the last rounds, and the slopes of niche exposure and consumption.
 
-    Rounds in which a measure was not computed or not defined are left out; NaN where none remain.
+    A slope is that of a straight line through all rounds (least squares), per 100 rounds. Rounds in which a measure was not
+    computed or not defined are left out; NaN where none remain, or a slope has fewer than two.
     """
     last = rounds.tail(END)
-    return {name: float(last[name].mean()) for name in rounds.columns if name != "round"}
+    found = {name: float(last[name].mean()) for name in rounds.columns if name != "round"}
+    return found | {
+        f"{name}_slope": _slope(rounds["round"], rounds[name]) for name in SLOPES if name in rounds
+    }
+
+
+def _slope(when: pd.Series, values: pd.Series) -> float:
+    known = values.notna()
+    away = when[known] - when[known].mean()
+    square = float((away**2).sum())
+    return 100 * float((away * values[known]).sum()) / square if square else math.nan

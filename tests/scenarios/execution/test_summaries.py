@@ -81,3 +81,18 @@ def test_a_resumed_run_has_the_same_summaries(tmp_path: Path) -> None:
     echodrift.run({**study, "rounds": 4}, out=tmp_path / "out", jobs=1, keep_state=True)
     resumed = echodrift.run(study, out=tmp_path / "out", jobs=1).runs
     pd.testing.assert_frame_equal(resumed.drop(columns="seconds"), whole.drop(columns="seconds"))
+
+
+def test_slopes_are_those_of_a_straight_line() -> None:
+    from echodrift.scenarios.execution.worker import summaries
+
+    rounds = pd.DataFrame(
+        {"round": range(40), "niche_exposure": [0.3 - 0.002 * r for r in range(40)], "welfare": 1.0}
+    )
+    rounds.loc[7, "niche_exposure"] = np.nan
+    found = summaries(rounds)
+    assert found["niche_exposure_slope"] == pytest.approx(-0.2) and "welfare_slope" not in found
+    noisy = rounds.assign(niche_exposure=np.random.default_rng(0).random(40))
+    expected = 100 * np.polyfit(noisy["round"], noisy["niche_exposure"], 1)[0]
+    assert summaries(noisy)["niche_exposure_slope"] == pytest.approx(expected)
+    assert np.isnan(summaries(rounds.head(1))["niche_exposure_slope"])
