@@ -1,7 +1,7 @@
-"""Choose the regularization of ALS for each dimension by a rule that does not judge popularity.
+"""Choose the regularization of a factor model for each dimension by a rule that does not judge popularity.
 
     python benchmarks/choose_regularization.py default
-    python benchmarks/choose_regularization.py default --dims 4 64 --out curves.csv
+    python benchmarks/choose_regularization.py default --kind ials --dims 8 64 --out curves.csv
 
 Dimensions cannot be compared at the same regularization: the best value for 64 dimensions is a bad one for 8, and vice
 versa. Held-out parts of an organic log judge how well a model finds what is popular, since people come across popular items
@@ -14,6 +14,7 @@ for popularity and for a ranking by true demand itself are the floor and the cei
 from __future__ import annotations
 
 import argparse
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,8 +36,17 @@ from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 SEEDS = range(1000, 1005)
-REGULARIZATION = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-CONFIDENCE = (1.0, 3.0, 10.0)
+SETTINGS = {
+    "matrix_factorization": {
+        "confidence": (1.0, 3.0, 10.0),
+        "regularization": (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0),
+    },
+    "ials": {
+        "unobserved_weight": (0.1, 0.3, 1.0),
+        "regularization": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3),
+    },
+}
+"""Kind of policy → values of its two settings that are tried."""
 WANTED, TOP = 20, 10
 
 
@@ -87,6 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Choose regularization for each dimension.")
     parser.add_argument("study")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--kind", choices=SETTINGS, default="matrix_factorization")
     parser.add_argument("--dims", type=int, nargs="+", default=[8, 64])
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--out", type=Path, help="Write the curves as CSV.")
@@ -101,24 +112,21 @@ def main() -> None:
     print(f"{study.name}: {np.mean([len(seen.log) for seen, *_ in pilots]):,.0f} entries in the first log")
     print(f"popularity {np.mean(popular):.4f}, true demand {np.mean(ceiling):.4f}")
     rows = []
-    for dim in options.dims:
-        for confidence in CONFIDENCE:
-            for regularization in REGULARIZATION:
-                spec = {
-                    "kind": "matrix_factorization", "dim": dim, "confidence": confidence, "regularization": regularization,
-                }  # fmt: skip
-                found = [(rank(spec, seen), items, seen.n_items) for seen, _, items in pilots]
-                scores = [ndcg(ranked, items, n) for (ranked, _), items, n in found]
-                rows.append(
-                    {
-                        "dim": dim, "confidence": confidence, "regularization": regularization, "ndcg": np.mean(scores),
-                        "error": np.std(scores) / np.sqrt(max(len(scores) - 1, 1)), "rank": np.mean([r for (_, r), *_ in found]),
-                    }
-                )  # fmt: skip
-                print("  dim {dim}  confidence {confidence:g}  regularization {regularization:g}  NDCG@10 {ndcg:.4f} ± {error:.4f}  effective rank {rank:.1f}".format(**rows[-1]), flush=True)  # fmt: skip
+    (first, firsts), (second, seconds) = SETTINGS[options.kind].items()
+    for dim, one, two in itertools.product(options.dims, firsts, seconds):
+        spec = {"kind": options.kind, "dim": dim, first: one, second: two}
+        found = [(rank(spec, seen), items, seen.n_items) for seen, _, items in pilots]
+        scores = [ndcg(ranked, items, n) for (ranked, _), items, n in found]
+        row = {"dim": dim, first: one, second: two, "ndcg": np.mean(scores)}
+        row["error"] = np.std(scores) / np.sqrt(max(len(scores) - 1, 1))
+        row["rank"] = np.mean([r for (_, r), *_ in found])
+        rows.append(row)
+        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
     table = pd.DataFrame(rows)
     for _, best in table.loc[table.groupby("dim")["ndcg"].idxmax()].iterrows():
-        print(f"dim {best.dim:.0f}: confidence {best.confidence:g}, regularization {best.regularization:g} (NDCG@10 {best.ndcg:.4f})")  # fmt: skip
+        print(
+            f"dim {best.dim:.0f}: {first} {best[first]:g}, {second} {best[second]:g} (NDCG@10 {best.ndcg:.4f})"
+        )
     if options.out:
         table.assign(popularity=np.mean(popular), ceiling=np.mean(ceiling)).to_csv(options.out, index=False)
 
