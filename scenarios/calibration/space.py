@@ -52,6 +52,8 @@ QUANTITIES = (
     Quantity("catalog", 1.0, 2.0, log=True),
     Quantity("activity_tail", 0.3, 2.2),
     Quantity("tag_noise", 0.0, 0.9),
+    Quantity("communities", 4, 120, log=True),
+    Quantity("community_focus", 0.01, 1.0, log=True),
 )
 """Priors. "catalog": items of the world per item of the log, since many items never make it into a log; its upper end is
 set by the log."""
@@ -79,6 +81,8 @@ class Size:
         """The quantities that this log can say something of."""
         left_out = {"activity_tail"} if self.capped else set()
         left_out |= set() if self.has_topics else {"tag_noise"}
+        # Without ties, nobody can tell communities from tastes.
+        left_out |= set() if self.degree else {"communities", "community_focus"}
         return tuple(
             replace(each, high=self.most_catalog) if each.name == "catalog" else each
             for each in QUANTITIES
@@ -111,6 +115,8 @@ def tables_at(size: Size, point: NDArray[np.float64], people: int) -> dict[str, 
     if size.has_topics:
         world["tag_noise"] = value["tag_noise"]
     if size.degree:
+        world["communities"] = min(round(value["communities"]), people)
+        world["community_focus"] = value["community_focus"]
         world["graph"] = {"kind": "watts_strogatz", "degree": min(size.degree, (people - 1) // 2 * 2)}
     mean, spread = CAPPED_ACTIVITY if size.capped else (ACTIVITY, 0.0)
     behavior: dict[str, Any] = {
