@@ -24,7 +24,7 @@ def generate(
 ) -> World:
     """Return the world of one seed, allocated for `horizon` rounds of slates of `slate` items.
 
-    warmup: organic rounds before round 0, in which items arrive, too.
+    warmup: organic rounds before round 0, in which items arrive and retire, too.
 
     Topic t has weight π_t ∝ t^−topic_skew. Items: mixture (1 − blend)·e_t + blend·Dirichlet(0.05), quality
     N(0, quality_sd²). Users: see `draw_users`; providers who make items: see `agents.creators`. The model is

@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEWBORN_BLOCK = 256
-"""Block size of matrix products over items born after round 0."""
+"""Block size of matrix products over items that are not in the round-0 catalog."""
 NEVER = np.iinfo(np.int32).max
 """Retirement round of an item that never retires, and birth round of one that has not been made yet."""
 
 
 @dataclass
 class Items:
-    """Struct of arrays over all items that exist at some time during the run; ids are in order of birth.
+    """Struct of arrays over all items that exist at some time; the round-0 catalog has the first ids.
 
+    Then come those that retired before round 0, in a world with arrivals, and then the rest in order of birth.
     Rows are allocated for the whole horizon at the start, so ids and draws never shift; an item exists
     only from its birth round on. If creators make the new items, rows of future items are zeros with birth
     `NEVER` and provider −1, and are filled in order (`agents.production`).
@@ -33,7 +34,8 @@ class Items:
     """(items,) first round in which it can be shown; in a world with arrivals, a part of the round-0 catalog is born in the
     warm-up, the rest before it."""
     retirement: NDArray[np.int32]
-    """(items,) first round in which it can no longer be shown; `NEVER` if it never retires."""
+    """(items,) first round in which it can no longer be shown; `NEVER` if it never retires. In a world with arrivals, some
+    retire in the warm-up: they are in the first log only."""
     tag: NDArray[np.float32]
     """(items, topics) the topics that the platform observes; rows sum to one."""
     catalog: int
@@ -58,7 +60,7 @@ class Items:
     def topic_products(self, rows: NDArray[np.float32], n: int, first: int = 0) -> NDArray[np.float32]:
         """Return (len(rows), n − first): rows (m, topics) · true topics of the items first…n−1.
 
-        first: 0 or at least `catalog`. Items born after round 0 are multiplied in blocks of a fixed size: the rounding
+        first: 0 or at least `catalog`. Items beyond the catalog are multiplied in blocks of a fixed size: the rounding
         of a matrix product depends on its shape, and values must not depend on how many items come later.
         """
         catalog = min(n, self.catalog)
@@ -75,7 +77,7 @@ class Items:
         return out
 
     def n_born(self, round: int) -> int:
-        """Return how many items have been born by a round; their ids are below this number."""
+        """Return how many items have been born by a round from 0 on; their ids are below this number."""
         return int(np.searchsorted(self.birth, round, side="right"))
 
     def live(self, round: int) -> NDArray[np.bool_]:

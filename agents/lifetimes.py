@@ -27,7 +27,7 @@ class Turnover(Protocol):
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """Birth and retirement rounds of the catalog and of everything born within the horizon."""
+    """Birth and retirement rounds of the catalog, of what came before it, and of everything born within the horizon."""
 
     birth: NDArray[np.int32]
     retirement: NDArray[np.int32]
@@ -36,26 +36,23 @@ class Lifetimes:
 def draw_lifetimes(
     config: Turnover, catalog: int, horizon: int, slate: int, streams, warmup: int = 0
 ) -> Lifetimes:
-    """Return births and retirements over rounds 0…horizon−1, and births in a warm-up of organic rounds before them.
+    """Return births and retirements over the rounds of a warm-up and over rounds 0…horizon−1.
 
     Arrivals per round are Poisson; retirements equal them ("match") or are Poisson with their own mean.
     "oldest" retires by age, items of the same age in random order; "random" retires any item. The catalog
-    never shrinks below one slate. Items that arrive in the warm-up belong to the round-0 catalog, which has its full size in
-    round 0 only; those that left before it are in no slate and no measure, and so they are not simulated.
+    never shrinks below one slate, and has `catalog` items in round 0: these are the first, ordered by birth. Those
+    that retired before round 0 follow, then those born later.
     """
-    early = _early_births(config, catalog, slate, streams, warmup)
-    birth = [np.full(catalog - early.size, CATALOG_BIRTH, np.int32), early]
+    early = _early_lifetimes(config, catalog, slate, streams, warmup)
+    birth = [early.birth]
     arrivals = np.zeros(horizon, np.int64)
     leavers = np.zeros(horizon, np.int64)
     for round in range(1, horizon):
-        arrivals[round] = streams("items.arrivals", round).poisson(config.arrivals) if config.arrivals else 0
-        if config.retirements == "match":
-            leavers[round] = arrivals[round]
-        elif config.retirements:
-            leavers[round] = streams("items.retirements", round).poisson(config.retirements)
+        arrivals[round], leavers[round] = _turnover(config, round, streams)
         birth.append(np.full(arrivals[round], round, np.int32))
     born = np.concatenate(birth)
     retirement = np.full(born.size, NEVER, np.int32)
+    retirement[: early.retirement.size] = early.retirement
     if not leavers.any():
         return Lifetimes(born, retirement)
     # Drawn in order of id, so that it does not depend on the horizon.
@@ -65,14 +62,42 @@ def draw_lifetimes(
     return Lifetimes(born, retirement)
 
 
-def _early_births(config: Turnover, catalog: int, slate: int, streams, warmup: int) -> NDArray[np.int32]:
-    """Return the birth rounds, ascending, of the items that arrive before round 0; at least a slate is there before."""
-    if not config.arrivals or catalog <= slate:
-        return np.empty(0, np.int32)
-    rounds = np.arange(-warmup, 0)
-    arrivals = [streams("items.arrivals", int(round)).poisson(config.arrivals) for round in rounds]
-    # The latest ones: with a long warm-up, all items but a slate are younger than it.
-    return np.repeat(rounds, arrivals)[-(catalog - slate) :].astype(np.int32)
+def _turnover(config: Turnover, round: int, streams) -> tuple[int, int]:
+    """Return how many items arrive in a round, and how many are due to retire."""
+    arrivals = int(streams("items.arrivals", round).poisson(config.arrivals)) if config.arrivals else 0
+    if config.retirements == "match":
+        return arrivals, arrivals
+    leavers = streams("items.retirements", round).poisson(config.retirements) if config.retirements else 0
+    return arrivals, int(leavers)
+
+
+def _early_lifetimes(config: Turnover, catalog: int, slate: int, streams, warmup: int) -> Lifetimes:
+    """Return the lives up to round 0: first those of the round-0 catalog, then those that retired before it.
+
+    Both rates hold in the warm-up, too, so that a catalog that grows starts it smaller than it is in round 0. In a world
+    without arrivals the catalog stands until then.
+    """
+    if not config.arrivals:
+        return Lifetimes(np.full(catalog, CATALOG_BIRTH, np.int32), np.full(catalog, NEVER, np.int32))
+    rounds = range(-warmup, 0)
+    turnover = np.array([_turnover(config, round, streams) for round in rounds], np.int64).reshape(-1, 2)
+    # Size before each round, counted back from round 0. A catalog that grows is not traced back below one slate.
+    sizes = catalog - (turnover[::-1, 0] - turnover[::-1, 1]).cumsum()[::-1]
+    turnover[: np.append(0, 1 + np.flatnonzero(sizes < slate))[-1]] = 0
+    arrivals, leavers = turnover.T
+    first = catalog - int(arrivals.sum()) + int(leavers.sum())
+    born = np.concatenate(
+        [np.full(first, CATALOG_BIRTH, np.int32), np.repeat(np.array(rounds, np.int32), arrivals)]
+    )
+    retirement = np.full(born.size, NEVER, np.int32)
+    order = streams("items.early_retire_order").random(born.size)
+    for round, leave in zip(rounds, leavers, strict=True):
+        retire_items(config, round, int(leave), slate, born, retirement, order, streams)
+    # Too many are left only where more were due in a round than there were: none retires in the round of its birth.
+    surplus = int((retirement == NEVER).sum()) - catalog
+    retire_items(config, 0, surplus, slate, born, retirement, order, streams)
+    ids = np.argsort(retirement != NEVER, kind="stable")
+    return Lifetimes(born[ids], retirement[ids])
 
 
 def retire_items(

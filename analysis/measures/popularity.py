@@ -38,10 +38,12 @@ def profile_groups(
 ) -> dict[str, NDArray[np.bool_]]:
     """Return "profile=niche", "…diverse" and "…blockbuster" → (n_users,): thirds by the share of popular items in profiles.
 
-    A profile is what a user took before round 0: log entries users[j], items[j] (n,), every take counted. Popular are the
-    most often taken 20 % of the round-0 catalog, as in Abdollahpouri et al. (RMSE 2019). Users without a profile are in
-    none; equal shares are ordered by id.
+    A profile is what a user took before round 0, of the catalog that is left then: log entries users[j], items[j] (n,),
+    every take counted. Popular are the most often taken 20 % of that catalog, as in Abdollahpouri et al. (RMSE 2019). Users
+    without a profile are in none; equal shares are ordered by id.
     """
+    left = items < catalog
+    users, items = users[left], items[left]
     popular = np.zeros(popularity.size, bool)
     popular[np.argsort(-popularity[:catalog], kind="stable")[: round(POPULAR * catalog)]] = True
     count = np.bincount(users, minlength=n_users)

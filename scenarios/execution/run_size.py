@@ -76,7 +76,7 @@ def run_size(study: Study, arm: Arm) -> RunSize:
     slate = max([platform.slate, *(switch.slate or 0 for switch in arm.switch)])
     if isinstance(world, WorldConfig):
         users, items, topics, tastes, read = world.users, world.items, world.topics, _tastes(world), 0
-        new = world.arrivals * rounds
+        new = world.arrivals * rounds + _gone(world, study.platform.warmup)
         if world.creators is not None:
             new = expected_items(world, world.creators, rounds)
         ties = users * (getattr(world.graph, "degree", None) or 2 * getattr(world.graph, "attach", 0))
@@ -118,6 +118,12 @@ def run_size(study: Study, arm: Arm) -> RunSize:
         drawn_ties=drawn,
         read=read,
     )  # fmt: skip
+
+
+def _gone(world: WorldConfig, warmup: int) -> float:
+    """Return how many items are expected to retire in the warm-up."""
+    leavers = world.arrivals if world.retirements == "match" else world.retirements
+    return warmup * leavers if world.arrivals else 0.0
 
 
 def _tastes(world: WorldConfig) -> int:

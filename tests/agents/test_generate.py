@@ -245,21 +245,44 @@ def test_items_arrive_in_the_warm_up_too():
     config = WorldConfig(users=5, items=300, arrivals=2.0)
     without = draw_lifetimes(config, 300, 50, 10, Streams(0))
     lives = draw_lifetimes(config, 300, 50, 10, Streams(0), warmup=40)
-    early = (lives.birth >= -40) & (lives.birth < 0)
-    assert 50 < early.sum() < 115 and (np.diff(lives.birth) >= 0).all()
-    # The catalog of round 0 and all that comes later are as they were; the oldest leave first.
-    assert ((lives.birth <= 0).sum(), lives.birth.size) == (300, without.birth.size)
-    assert (lives.birth[300:] == without.birth[300:]).all()
+    first, gone = slice(0, 300), slice(300, 300 + lives.birth.size - without.birth.size)
+    early = lives.birth[first] >= -40
+    assert 50 < early.sum() < 115 and gone.stop - 300 == early.sum()
+    # The catalog of round 0 is live then, what left before it is not, and all that comes later is as it was.
+    assert (lives.birth[first] < 0).all() and (lives.retirement[first] > 0).all()
+    assert (np.diff(lives.birth[first]) >= 0).all() and (lives.retirement[gone] < 0).all()
+    assert (lives.birth[gone.stop :] == without.birth[300:]).all()
+    live = [((lives.birth <= round) & (lives.retirement > round)).sum() for round in range(-41, 50)]
+    assert set(live) == {300}
+    # The oldest leave first, before round 0 and after it.
     left = np.flatnonzero(lives.retirement < 50)
-    assert left.size and lives.birth[left].max() < lives.birth[early].min()
-    # A warm-up in which everything would be replaced leaves a slate to begin with.
-    long = draw_lifetimes(config, 300, 50, 10, Streams(0), warmup=400)
-    assert ((long.birth < -400).sum(), (long.birth[:300] < 0).all()) == (10, True)
+    assert left.size > early.sum() and lives.birth[left].max() < lives.birth[first][early].min()
     still = draw_lifetimes(WorldConfig(users=5, items=300), 300, 50, 10, Streams(0), warmup=40)
-    assert (still.birth < -40).all()
+    assert (still.birth < -40).all() and still.birth.size == 300
+    short = draw_lifetimes(config, 300, 5, 10, Streams(0), warmup=40)
+    assert (short.birth == lives.birth[: short.birth.size]).all()
 
 
-def test_nobody_takes_an_item_before_it_is_there():
+@pytest.mark.parametrize("retire", ["oldest", "random"])
+@pytest.mark.parametrize(
+    ("catalog", "arrivals", "retirements"),
+    [(300, 2.0, "match"), (300, 2.0, 0.0), (300, 9.0, 0.0), (300, 2.0, 5.0), (12, 30.0, "match"), (10, 3.0, 0.5), (300, 0.01, 9.0)],
+)  # fmt: skip
+def test_whatever_the_rates_the_catalog_has_its_size_in_round_0(catalog, arrivals, retirements, retire):
+    config = WorldConfig(items=catalog, arrivals=arrivals, retirements=retirements, retire=retire)
+    lives = draw_lifetimes(config, catalog, 30, 10, Streams(1), warmup=60)
+    live = [np.flatnonzero((lives.birth <= round) & (lives.retirement > round)) for round in range(-61, 1)]
+    assert (live[-1] == np.arange(catalog)).all() and min(map(len, live)) >= 10
+    assert (lives.retirement > lives.birth).all()
+    # Known by a round from 0 on: the first ids, whatever retired before.
+    for round in (0, 7):
+        known = np.flatnonzero(lives.birth <= round)
+        assert (known == np.arange(known.size)).all()
+    if retirements == 0.0:
+        assert (lives.retirement > 0).all() and 10 <= len(live[0]) < catalog
+
+
+def test_items_of_the_warm_up_are_taken_while_they_live_and_never_shown_later():
     from echodrift.scenarios.design.load import load_study
     from echodrift.scenarios.execution.build import build_run
 
@@ -274,6 +297,14 @@ def test_nobody_takes_an_item_before_it_is_there():
         }
     )
     simulation = build_run(study, study.arms[0], 0).simulation
-    log, birth = simulation.log.view(), simulation.world.items.birth
-    assert (log.round >= birth[log.item]).all()
-    assert (birth[log.item] > -30).any()
+    log, items = simulation.log.view(), simulation.world.items
+    assert (log.round >= items.birth[log.item]).all() and (log.round < items.retirement[log.item]).all()
+    gone = np.flatnonzero(items.retirement <= 0)
+    assert (items.birth[log.item] >= -30).any() and np.isin(log.item, gone).any()
+    # True demand and niche labels are those of the catalog of round 0.
+    assert items.demand[: items.catalog].sum() == pytest.approx(80)
+    assert items.niche[: items.catalog].sum() == 80
+    for _ in range(5):
+        now = simulation.step()
+        assert not np.isin(now.slates, gone).any() and now.seen.n_items >= items.catalog + gone.size
+        assert not now.seen.live[gone].any()

@@ -149,6 +149,10 @@ def test_profiles_are_thirds_by_the_share_of_popular_items():
     users = [0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5]
     items = [0, 1, 2, 3, 0, 2, 3, 1, 4, 10, 5, 0]
     found = profile_groups(popularity, np.array(users), np.array(items), 7, 10)
+    # Takes of items that retired before round 0 belong to no profile.
+    gone = [np.append(popularity, 50), np.append(users, [1, 2, 2]), np.append(items, [10, 10, 10])]
+    again = profile_groups(*gone, 7, 10)
+    assert all((again[name] == found[name]).all() for name in found)
     # Shares: 1, 0, 1/3, 1/2, 0, 1; user 6 has no profile.
     assert {name: np.flatnonzero(mask).tolist() for name, mask in found.items()} == {
         "profile=niche": [1, 4],

@@ -19,7 +19,7 @@ from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.execution import memory
 from echodrift.scenarios.execution.memory import MIB, Estimate, estimate, limit_jobs
 from echodrift.scenarios.execution.progress import Progress
-from echodrift.scenarios.execution.run_size import takes
+from echodrift.scenarios.execution.run_size import run_size, takes
 from echodrift.scenarios.runner import RunOptions, run_study
 from echodrift.scenarios.specs.study import Study
 from hypothesis import given
@@ -115,6 +115,17 @@ def outside(said: Any, monkeypatch: pytest.MonkeyPatch, library_bytes: Any = 0) 
     monkeypatch.setattr(Outside, "library_bytes", library_bytes)
     of = study({"kind": f"{__name__}:Outside"})
     return estimate(of, of.arms[1])
+
+
+def test_items_that_retire_in_the_warm_up_need_memory_too() -> None:
+    def items(platform: dict[str, Any], **world: Any) -> int:
+        of = study(world={"users": 50, "items": 100, **world}, platform=platform)
+        return run_size(of, of.arms[1]).items
+
+    assert items({"warmup": 40}) == 100
+    assert items({"warmup": 40}, arrivals=2.0) == 100 + 2 * (40 + 10)
+    assert items({"warmup": 40}, arrivals=2.0, retirements=0.5) == 100 + 20 + 20
+    assert items({"warmup": 40}, retirements=0.5) == 100
 
 
 def test_a_class_of_somebody_else_has_its_say(monkeypatch: pytest.MonkeyPatch) -> None:
