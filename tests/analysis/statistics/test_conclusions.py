@@ -80,7 +80,10 @@ def test_collapsed_models_are_never_said_not_to_differ() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "n", "said"),
-    [(-0.1, 0.3, 5, COLLAPSED), (0.0, 0.0, 5, COLLAPSED), (0.1, 0.3, 5, HIGHER), (-0.1, 0.3, 4, TOO_FEW), (np.nan, np.nan, 0, UNKNOWN)],
+    [
+        (-0.1, 0.3, 5, COLLAPSED), (0.0, 0.0, 5, COLLAPSED), (0.1, 0.3, 5, HIGHER), (-0.1, 0.3, 4, TOO_FEW),
+        (np.nan, np.nan, 0, UNKNOWN),
+    ],
 )  # fmt: skip
 def test_what_is_said_of_collapsed_models(low: float, high: float, n: int, said: str) -> None:
     assert verdict(Interval((low + high) / 2, low, high, n), collapsed=True) == said
