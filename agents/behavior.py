@@ -47,11 +47,12 @@ class Behavior(Config):
     organic: float = Field(default=0.1, ge=0, le=1)
     """Share of visits that bypass the recommender's slate."""
     organic_popularity: float = Field(default=0.5, ge=0, le=1.5)
-    """b: an organic visit shows items with probability ∝ (1 + times taken)^b · e^(κ·value); 0 ignores popularity. Above 1 the
-    items that are taken most take over, and from 1.5 on slates are all but certain."""
+    """b: an organic visit shows items with probability ∝ (1 + times taken)^b · e^(κ·value); 0 ignores popularity. Above 1
+    the items that are taken most take over: at 1.5, two slates share about half of their items."""
     search: float = Field(default=0.0, ge=0, le=4)
     """κ: how well people find by themselves what they want in this visit; 0 = blind chance. With κ = 1 and b = 0 an organic
-    slate is drawn from the visit's own demand, which the choice then sharpens; from about 2 on it is all but certain."""
+    slate is drawn from the visit's own demand, which the choice then sharpens. Where κ times the spread of values leaves
+    less than a tenth of a slate to chance, it is refused."""
     consideration: int = Field(default=2000, ge=1, le=10_000_000)
     """Items that come to mind on an organic visit, on average, often taken ones first; catalogs with at most as many live
     items are looked through as a whole."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..errors import BadInput
 from .behavior import LEAST_ACTIVITY, Behavior, check_attention
 from .categorical import sample_categorical, topic_weights
+from .certainty import check_search
 from .creators import Randomness, check_creators
 from .graphs import check_graph, draw_graph
 from .items import Items
@@ -64,7 +65,7 @@ def check_world(config: WorldConfig, behavior: Behavior, slate: int, horizon: in
             about=["platform.slate", "world.items"],
         )
     check_visits(config, behavior)
-    check_search(config, behavior)
+    check_search(config, behavior, slate)
     for place, group in enumerate(config.groups):
         try:
             check_attention(
@@ -97,23 +98,6 @@ def check_consideration(behavior: Behavior, slate: int) -> None:
             f"behavior.consideration = {behavior.consideration}: must be at least the longest slate ({slate}), since organic "
             "slates are filled from what people consider",
             about=["behavior.consideration", "platform.slate"],
-        )
-
-
-CERTAIN = 12.0
-"""Spread of κ times value over the catalog, in units of the noise of organic slates, from which on they are all but certain."""
-
-
-def check_search(config: WorldConfig, behavior: Behavior) -> None:
-    """Raise BadInput where organic slates are certain: nobody ever comes across anything but the best."""
-    # A taste is one topic above all: its match is `match` for a share of the items, and 0 for the rest.
-    spread = float(np.hypot(np.hypot(config.quality_sd, config.idiosyncrasy), behavior.match / 2))
-    if behavior.search * spread > CERTAIN:
-        raise BadInput(
-            f"behavior.search = {behavior.search:g}: values are spread by about {spread:.2g} over the catalog, so organic slates "
-            f"would be all but certain. Set behavior.search to at most {CERTAIN / spread:.2g}, or lower behavior.match, "
-            "world.quality_sd or world.idiosyncrasy",
-            about=["behavior.search", "behavior.match", "world.quality_sd", "world.idiosyncrasy"],
         )
 
 

@@ -39,8 +39,8 @@ def profile_groups(
     """Return "profile=niche", "…diverse" and "…blockbuster" → (n_users,): thirds by the share of popular items in profiles.
 
     A profile is what a user took before round 0, of the catalog that is left then: log entries users[j], items[j] (n,),
-    every take counted. Popular are the most often taken 20 % of that catalog, as in Abdollahpouri et al. (RMSE 2019). Users
-    without a profile are in none; equal shares are ordered by id.
+    every take counted. Popular are the most often taken 20 % of that catalog, as in Abdollahpouri et al. (RMSE 2019).
+    Users without a profile are in none; equal shares are ordered by id.
     """
     left = items < catalog
     users, items = users[left], items[left]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BadInput, did_you_mean
-from .conclusions import COLLAPSED, LOW_RANK, UNKNOWN, verdict
+from .conclusions import LOW_RANK, verdict
 from .intervals import LEVEL, Interval, holm, subtract, t_interval
 from .resampling import bca, sign_flip_interval
 
@@ -77,8 +77,8 @@ def compare(
     high, n, missing (tuple of seeds), p, p_holm, verdict (`conclusions.verdict`), reason. Primary measures are named
     in advance and not adjusted (p_holm is NaN): a difference is clear if the interval excludes zero. The others are
     adjusted by Holm within each arm, split measures (`name:group=…`) as a family of their own; a difference is clear
-    if the adjusted p is below 1 − level. Two arms with `effective_rank` in `runs`, both below `LOW_RANK` on average, are
-    never said not to differ: the verdict is "cannot say".
+    if the adjusted p is below 1 − level. Two arms with an `effective_rank` in `runs` below `LOW_RANK`,
+    both on average, are never said not to differ: the verdict is `COLLAPSED`.
 
     method: "t" for paired t intervals and tests; "bca" for bootstrap intervals and the p-values they imply;
     "permutation" for the sign-flip test and the interval that inverts it; or a function that returns both.
@@ -156,8 +156,7 @@ def compare(
         table.loc[part.index, "p_holm"] = holm(part["p"].to_numpy())
     low = table["arm"].isin(collapsed) & (reference in collapsed)
     table["verdict"] = [_verdict(row, level, each) for row, each in zip(table.itertuples(), low, strict=True)]
-    silent = (table["verdict"] == UNKNOWN) & low & (table["n"] > 0)
-    table["reason"] = [COLLAPSED if each else why for each, why in zip(silent, reasons, strict=True)]
+    table["reason"] = reasons
     return table[[*columns, "missing", "p", "p_holm", "verdict", "reason"]]
 
 

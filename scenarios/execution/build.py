@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ...agents.behavior import RARE, Behavior
 from ...agents.categorical import topic_weights
+from ...agents.certainty import check_search
 from ...agents.generate import check_consideration, check_world
 from ...agents.settings import WorldConfig
 from ...agents.users import Users
@@ -41,6 +42,7 @@ from ..design.plan import widest_slate
 from ..design.switches import switched_policy, tested_share
 from ..specs.study import Arm, LogConfig, Study
 from .first_log import start_of
+from .run_size import LOG_TOPICS
 
 if TYPE_CHECKING:
     from ...sim.model import FeedbackLoop
@@ -153,7 +155,7 @@ def check_study(study: Study) -> list[str]:
                 providers = None
             check_world(world, study.behavior, slate, study.rounds)
         else:
-            notes, providers = check_log(world, slate)
+            notes, providers = check_log(world, study.behavior, slate)
     for place in range(len(study.arms)):
         with wrong.collect():
             _check_arm_in_world(study, place, topics, providers)
@@ -296,8 +298,8 @@ def _infer_once(config: str, match: float):
     return infer_twin(LogConfig.model_validate_json(config), Behavior(match=match))
 
 
-def check_log(config: LogConfig, slate: int) -> tuple[list[str], int]:
-    """Raise BadInput for files of a log that cannot be used, and for a slate longer than its catalog.
+def check_log(config: LogConfig, behavior: Behavior, slate: int) -> tuple[list[str], int]:
+    """Raise BadInput for files of a log that cannot be used, and for slates longer than its catalog or certain.
 
     Returns the size of the log after its filters with the notes of its files, and the number of providers that they
     name.
@@ -323,6 +325,11 @@ def check_log(config: LogConfig, slate: int) -> tuple[list[str], int]:
             f"its filters. Set platform.slate to at most {len(log.items)}.",
             about=["platform.slate", "world.log", "world.min_rating", "world.user_core", "world.item_core"],
         )
+    quality_sd = float(np.log(log.item_counts + 1.0).std())
+    topics = LOG_TOPICS if config.topics == "auto" else config.topics
+    inferred = {"items": len(log.items), "topics": topics, "quality_sd": quality_sd}
+    like = WorldConfig().model_copy(update={**inferred, "idiosyncrasy": config.idiosyncrasy})
+    check_search(like, behavior, slate, from_log=True)
     return notes, providers
 
 

@@ -68,22 +68,3 @@ def test_a_population_of_which_nobody_comes_is_refused():
 def test_people_think_of_at_least_a_slate_of_items():
     with pytest.raises(BadInput, match=r"consideration = 5: must be at least the longest slate \(10\)"):
         check_consideration(Behavior(consideration=5), 10)
-
-
-@pytest.mark.parametrize(
-    ("world", "behavior"),
-    [
-        ({}, {"search": 4.0, "match": 10.0}),
-        ({"quality_sd": 20.0}, {"search": 0.7}),
-        ({}, {"search": 0.1, "match": 1e6}),
-    ],
-)
-def test_slates_that_are_certain_are_refused(world: dict, behavior: dict) -> None:
-    with pytest.raises(
-        BadInput, match=r"behavior.search = .*all but certain. Set behavior.search to at most"
-    ):
-        check_world(WorldConfig(**world), Behavior(**behavior), 10)
-    # Values alone may be spread as widely as anyone likes.
-    check_world(WorldConfig(**world), Behavior(**{**behavior, "search": 0.0}), 10)
-    with pytest.raises(ValueError, match="less than or equal to 1.5"):
-        Behavior(organic_popularity=1.6)

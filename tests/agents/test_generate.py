@@ -266,7 +266,10 @@ def test_items_arrive_in_the_warm_up_too():
 @pytest.mark.parametrize("retire", ["oldest", "random"])
 @pytest.mark.parametrize(
     ("catalog", "arrivals", "retirements"),
-    [(300, 2.0, "match"), (300, 2.0, 0.0), (300, 9.0, 0.0), (300, 2.0, 5.0), (12, 30.0, "match"), (10, 3.0, 0.5), (300, 0.01, 9.0)],
+    [
+        (300, 2.0, "match"), (300, 2.0, 0.0), (300, 9.0, 0.0), (300, 2.0, 5.0), (12, 30.0, "match"), (10, 3.0, 0.5),
+        (300, 0.01, 9.0),
+    ],
 )  # fmt: skip
 def test_whatever_the_rates_the_catalog_has_its_size_in_round_0(catalog, arrivals, retirements, retire):
     config = WorldConfig(items=catalog, arrivals=arrivals, retirements=retirements, retire=retire)

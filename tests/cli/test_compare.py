@@ -9,6 +9,7 @@ from typing import Any
 
 import echodrift
 import pytest
+from echodrift.analysis.statistics.conclusions import COLLAPSED, LOW_RANK
 from echodrift.scenarios.design.load import load_study
 from echodrift.scenarios.storage.folder import Folder
 
@@ -179,3 +180,20 @@ def test_nothing_to_compare_is_said(call: Call, here: Path) -> None:
     assert code == 0 and "minus" not in out
     code, _, err = call("compare", "o")
     assert code == 2 and '"old" is the only arm' in err
+
+
+def test_collapsed_models_are_no_finding_about_dimension_anywhere(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small, large = ('{ kind = "matrix_factorization", dim = ' + f"{dim} }}" for dim in (2, 3))
+    study = STUDY.replace('{ kind = "popularity" }', small).replace('{ kind = "random" }', large)
+    Path("s.toml").write_text(study + '[[arms]]\nname = "organic"\npolicy = { kind = "organic" }\n')
+    code, out, err = call("run", "s.toml", "--jobs", "1", "--out", "o")
+    assert code == 0, err
+    result = echodrift.Result("o")
+    assert result.runs.groupby("arm")["effective_rank"].mean()[["old", "new"]].lt(LOW_RANK).all()
+    verdicts = dict(result.compare()[["arm", "verdict"]].itertuples(index=False))
+    assert verdicts["new"] == COLLAPSED and verdicts["organic"] != COLLAPSED
+    for text in (out, call("compare", "o")[1], Path("o/report.html").read_text()):
+        assert COLLAPSED in text

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from echodrift import run
 from echodrift.analysis.measures import USUAL, build, catalog, computed
 from echodrift.analysis.measures.base import SOURCES
+from echodrift.analysis.measures.echo import CumulativeOverlap
 from echodrift.analysis.measures.exposure import gini
 from echodrift.analysis.measures.popularity import profile_groups
 from echodrift.analysis.measures.testing import random_round, random_setup, random_world
@@ -13,6 +15,7 @@ from echodrift.errors import BadInput
 from echodrift.policies.registry import build_policy
 from echodrift.scenarios.design.all_mistakes import check_names
 from echodrift.scenarios.design.load import load_study
+from echodrift.scenarios.execution.build import build_run
 from echodrift.sim.recommender import PolicyRecommender
 
 
@@ -142,6 +145,22 @@ def test_overlap_since_round_0_is_the_jaccard_of_all_takes(rounds):
         pairs = [(taken[members[a]], taken[members[b]]) for a, b in overlap._pairs.tolist()]
         known = [len(a & b) / len(a | b) for a, b in pairs if a | b]
         assert value == pytest.approx(np.mean(known))
+
+
+def test_homogenization_in_chaneys_sense_is_the_difference_from_an_arm_over_the_same_pairs(tmp_path):
+    arms = [{"name": kind, "policy": {"kind": kind}} for kind in ("popularity", "oracle_item")]
+    study = {"name": "t", "rounds": 6, "seeds": 2, "world": {"users": 40, "items": 60}, "arms": arms}
+    read = load_study(study)
+    one, other = (build_run(read, arm, 1).recorder.measures.measures for arm in read.arms)
+    pairs = [next(each for each in some if isinstance(each, CumulativeOverlap)) for some in (one, other)]
+    assert (pairs[0]._pairs == pairs[1]._pairs).all() and (pairs[0]._row == pairs[1]._row).all()
+    result = run(study, out=tmp_path / "o", jobs=1)
+    [row] = result.compare("overlap_cumulative", reference="oracle_item", arms=["popularity"]).to_dict(
+        "records"
+    )
+    means = result.rounds.groupby(["arm", "seed"])["overlap_cumulative"].mean()
+    assert row["difference"] == pytest.approx((means["popularity"] - means["oracle_item"]).mean())
+    assert row["difference"] > 0 and row["n"] == 2
 
 
 def test_profiles_are_thirds_by_the_share_of_popular_items():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from echodrift.analysis.statistics import Interval, compare, verdict
-from echodrift.analysis.statistics.conclusions import HIGHER, LOWER, TOO_FEW
+from echodrift.analysis.statistics.conclusions import COLLAPSED, HIGHER, LOWER, TOO_FEW, UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,27 @@ def test_collapsed_models_are_never_said_not_to_differ() -> None:
         ]
     )  # fmt: skip
     table = compare(runs, "MF 8", ["same", "other"], primary=["same", "other"]).set_index(["arm", "measure"])
-    assert table.loc[("MF 64", "same"), "verdict"] == "cannot say"
-    assert "effective rank below 5" in table.loc[("MF 64", "same"), "reason"]
+    assert table.loc[("MF 64", "same"), "verdict"] == COLLAPSED
     # A clear difference is one, whatever the models; other pairs are compared as ever.
-    assert (
-        table.loc[("MF 64", "other"), "verdict"] == "higher" and not table.loc[("MF 64", "other"), "reason"]
-    )
+    assert table.loc[("MF 64", "other"), "verdict"] == "higher"
     for arm in ("wide", "organic"):
         assert table.loc[(arm, "same"), "verdict"] == "no clear difference"
     again = compare(runs.drop(columns="effective_rank"), "MF 8", ["same"], primary=["same"])
     assert (again["verdict"] == "no clear difference").all()
+    # The mean over seeds counts, and too few seeds say nothing at all.
+    runs.loc[(runs["arm"] == "MF 64") & (runs["seed"] == 0), "effective_rank"] = 60.0
+    once = compare(runs, "MF 8", ["same"], arms=["MF 64"], primary=["same"])
+    assert once["verdict"].tolist() == ["no clear difference"]
+    few = compare(runs[runs["seed"].between(1, 4)], "MF 8", ["same"], arms=["MF 64"], primary=["same"])
+    assert few["verdict"].tolist() == [TOO_FEW]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "n", "said"),
+    [
+        (-0.1, 0.3, 5, COLLAPSED), (0.0, 0.0, 5, COLLAPSED), (0.1, 0.3, 5, HIGHER), (-0.1, 0.3, 4, TOO_FEW),
+        (np.nan, np.nan, 0, UNKNOWN),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_collapsed_models(low: float, high: float, n: int, said: str) -> None:
+    assert verdict(Interval((low + high) / 2, low, high, n), collapsed=True) == said

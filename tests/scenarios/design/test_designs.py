@@ -18,6 +18,7 @@ from echodrift.scenarios.design.load import dump, load_study
 from echodrift.scenarios.design.plan import expand
 from echodrift.scenarios.result import Result
 from echodrift.scenarios.runner import check_runnable, run_study
+from echodrift.scenarios.specs.files import library
 from echodrift.scenarios.specs.study import Arm, Study
 from echodrift.scenarios.specs.uncertainty import Prior, Uncertainty
 from hypothesis import given, settings
@@ -580,3 +581,12 @@ def test_any_prior_is_refused_in_words_or_draws_what_the_model_takes(of: dict[st
             prior = found.uncertainty.priors[key]
             low, high = prior.bounds
             assert value in prior.choice if prior.choice is not None else low <= value <= high
+
+
+def test_library_studies_that_leave_behavior_open_leave_search_open_too() -> None:
+    # No log tells how well people find what they want by themselves, so conclusions are to be held against it.
+    found = [load_study(name) for name in library()]
+    open_ones = [one for one in found if one.uncertainty is not None]
+    assert "uncertain" in library() and open_ones
+    for one in open_ones:
+        assert "behavior.search" in {*one.uncertainty.priors, *one.grid}, one.name
