@@ -88,7 +88,7 @@ def _entries(study: Study, label: str) -> Iterator[tuple[str, str, list[Any] | N
         for key, values in table.items():
             yield f'zip[{number}]."{key}"', key, values
     for key in study.uncertainty.priors if study.uncertainty else ():
-        yield f'uncertainty.priors."{key}"', key, None
+        yield study.uncertainty.source(key), key, None
 
 
 def _check(study: Study, base: dict[str, Any], label: str) -> None:
