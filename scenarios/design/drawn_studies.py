@@ -40,9 +40,9 @@ def spell_out_uncertainty(study: Study, point: Study, label: str) -> Study:
         if prior.choice is None and prior.sample is None and prior.whole is None:
             prior = prior.model_copy(update={"whole": _is_whole(point, key, prior)})
         for text, value in _bounds(prior):
-            if _problem(point, key, value, ""):
+            if _problem(point, {key: value}, "") and _problem(point, _row(study.uncertainty, key, value), ""):
                 where = _where(study.uncertainty, key, value, text)
-                problem = _problem(point, key, value, f"{label}: {where}")
+                problem = _problem(point, {key: value}, f"{label}: {where}")
                 wrong += problem.mistakes if problem else ()
                 break
         priors[key] = prior
@@ -57,6 +57,15 @@ def _where(config: Uncertainty, key: str, value: Any, text: str) -> str:
     if config.sample is not None and config.priors[key].sample is not None:
         return f"uncertainty.sample: {config.sample}, {place_of(config.sample, key, value)}"
     return f'uncertainty.priors."{key}" {text}'
+
+
+def _row(config: Uncertainty, key: str, value: Any) -> dict[str, Any]:
+    """Return what is drawn with a value of a key: the first joint row that has it, or the value alone."""
+    rows = {each: prior.sample for each, prior in config.priors.items() if prior.sample is not None}
+    if key not in rows:
+        return {key: value}
+    at = rows[key].index(value)
+    return {each: values[at] for each, values in rows.items()}
 
 
 def _bounds(prior: Prior) -> list[tuple[str, Any]]:
@@ -77,15 +86,15 @@ def _is_whole(point: Study, key: str, prior: Prior) -> bool:
     """Return whether a key accepts only whole numbers: a bound is valid and a value in between is not."""
     low, high = prior.bounds
     tried = low + PROBE * (high - low)
-    if _problem(point, key, tried, "") is None:
+    if _problem(point, {key: tried}, "") is None:
         return False
-    return any(_problem(point, key, int(end), "") is None for end in (low, high) if end == int(end))
+    return any(_problem(point, {key: int(end)}, "") is None for end in (low, high) if end == int(end))
 
 
-def _problem(point: Study, key: str, value: Any, source: str) -> BadInput | None:
-    """Return the error of a study in which one key has this value; None if it is valid."""
+def _problem(point: Study, values: Mapping[str, Any], source: str) -> BadInput | None:
+    """Return the error of a study with these values; None if it is valid."""
     try:
-        with_values(point)({key: value}, lambda _: source)
+        with_values(point)(values, lambda _: source)
     except BadInput as error:
         return error
     return None
@@ -208,7 +217,7 @@ def check_draws(study: Study, seeds: Iterable[int], check: Callable[[Study], Any
                     for text, value in _bounds(prior):
                         where = _where(study.uncertainty, key, value, text)
                         try:
-                            check(put({key: value}, lambda _, where=where: where))
+                            check(put(_row(study.uncertainty, key, value), lambda _, where=where: where))
                         except BadInput as error:
                             about = [("uncertainty", "priors", key)]
                             raise BadInput(f"{where}: {error}", about=about) from None

@@ -164,7 +164,7 @@ def _problem(name: str, value: Any) -> str:
         return "is missing" if missing else f"{short(repr(value))} is neither a number nor text"
     if isinstance(value, float) and not math.isfinite(value):
         return "is missing or not a finite number"
-    if name == WEIGHT and (not is_number(value) or value <= 0):
+    if name == WEIGHT and (isinstance(value, str | bool) or value <= 0):
         return f"{short(repr(value))} must be a number above 0"
     return ""
 

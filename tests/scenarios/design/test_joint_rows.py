@@ -125,6 +125,19 @@ def test_a_file_that_is_not_there_or_not_a_table(tmp_path: Path) -> None:
         load_study(found)
 
 
+def test_values_that_are_allowed_beside_each_other_only(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        {
+            "behavior.attention": [1.5, 0.9],
+            "behavior.examination": ["power", "cascade"],
+            "behavior.search": 0.5,
+        }
+    )
+    assert {draw["behavior.attention"] for draw in drawn(load_study(study(tmp_path, rows)))} == {1.5, 0.9}
+    with pytest.raises(BadInput, match='row 1, column "behavior.attention": .*at most 1'):
+        load_study(study(tmp_path, rows.assign(**{"behavior.examination": "cascade"})))
+
+
 def test_paths_of_data_are_relative_to_the_file_of_the_rows(tmp_path: Path) -> None:
     (tmp_path / "ties.csv").write_text("0,1\n1,2\n")
     (tmp_path / "rows.tsv").write_text("world.graph.path\tbehavior.search\nties.csv\t0.5\n")
