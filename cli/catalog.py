@@ -9,7 +9,7 @@ from typing import Any
 
 from ..agents.settings import WorldConfig
 from ..errors import EchodriftError
-from ..scenarios.design.drawn_studies import describe_uncertainty
+from ..scenarios.design.drawn_studies import describe_uncertainty, without_rows
 from ..scenarios.design.grid import grid_points
 from ..scenarios.design.load import dump
 from ..scenarios.design.plan import expand, seeds_of
@@ -156,7 +156,7 @@ def _distinct_runs(study: Study) -> tuple[int, int]:
 
 def _settings(study: Study) -> list[str]:
     """Return the study as lines of TOML without its description, which is printed above, and without an empty grid."""
-    lines = dump(study).splitlines()
+    lines = dump(without_rows(study)).splitlines()
     return [
         line
         for line in lines

@@ -235,9 +235,10 @@ def _over_behaviors(
         return None, (), None
     from ..sensitivity import response
     from ..sensitivity.columns import is_number
+    from ..sensitivity.priors import joint_keys
 
     drawn = draws.set_index("seed").reindex(line.pairs.seeds).reset_index()
-    surface = response(drawn, line.pairs.values)
+    surface = response(drawn, line.pairs.values, joint_keys(results.study.get("uncertainty")))
     limit = line.bound.offset
     above = line.side == "at_least"
     share = (surface.share_above if above else surface.share_below)(limit, level)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..sensitivity.priors import joint_keys
 from ..statistics import Interval, seeds_needed, sequential_seeds_needed
 from ..statistics.conclusions import FEWEST, TOO_FEW
 from ..statistics.resampling import FEW_BCA, fewest_values
@@ -140,6 +141,10 @@ OVER_BEHAVIORS = (
     "Intervals are about the average over the plausible behaviors of [uncertainty]; the shares say under how many of "
     "them a line holds."
 )
+JOINT = (
+    "The settings of joint rows are drawn together, and none of them moves alone: what a line turns on is looked for among "
+    "the other assumptions only."
+)
 ONE_GUESS = "This holds for one guess of how people behave. [uncertainty] in the study states it over a range of them."
 
 
@@ -177,6 +182,8 @@ def notes_of(
             'more often than the level says; take more seeds, or method = "t".'
         )
     found.append(ONE_GUESS if study.get("uncertainty") is None else OVER_BEHAVIORS)
+    if joint_keys(study.get("uncertainty")):
+        found.append(JOINT)
     return found
 
 

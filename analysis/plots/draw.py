@@ -244,6 +244,8 @@ def _differences(results: Results, asked: Request, styles: Styles) -> Figure:
 
 def _sensitivity(results: Results, asked: Request, styles: Styles) -> Figure:
     from ..sensitivity import sensitivity as indices
+    from ..sensitivity.given_data import JOINT_NOTE
+    from ..sensitivity.priors import joint_keys
 
     measure, gate = asked.measures[0], results.study.get("gate") or {}
     names = [name for name in asked.arms if name != asked.vs]
@@ -256,7 +258,10 @@ def _sensitivity(results: Results, asked: Request, styles: Styles) -> Figure:
     )
     minus = f" minus {asked.vs}" if asked.vs else ""
     what = f"{describe(measure).title}, {arm}{minus}, in the last {results.span} rounds"
-    return bars(shown, what, note=_fixed(asked))
+    overlap = (
+        f"{JOINT_NOTE[0].upper()}{JOINT_NOTE[1:]}." if joint_keys(results.study.get("uncertainty")) else ""
+    )
+    return bars(shown, what, note=" ".join(filter(None, [_fixed(asked), overlap])))
 
 
 _DRAWN: dict[str, Callable[[Results, Request, Styles], Figure]] = {

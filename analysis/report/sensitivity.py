@@ -11,7 +11,8 @@ from ..measures.columns import describe
 from ..results import Results, rows_at
 from ..saltelli import is_saltelli
 from ..sensitivity import REST, REST_LABEL, sensitivity
-from ..sensitivity.priors import describe_prior
+from ..sensitivity.columns import is_number
+from ..sensitivity.priors import describe_prior, joint_keys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +23,9 @@ MOST_FIGURES = 6
 """Most differences drawn as bar figures; the tables have all of them."""
 FIRST = "First order: what goes with it alone"
 TOTAL = "Total: with all its interactions"
-GUIDE = (
-    "The longer a bar, the more of the differences between seeds goes with that one assumption. “Everything else” "
-    "holds interactions and chance: where it is long, the assumptions say little about this number."
-)
+GUIDE = "The longer a bar, the more of the differences between seeds goes with that one assumption."
+GUIDE_REST = "“Everything else” holds interactions and chance: where it is long, the assumptions say little about this number."
+GUIDE_JOINT = "Settings of joint rows are drawn together: the bar of one counts what goes with the others, too, so bars overlap."
 
 
 def sensitivity_section(results: Results) -> dict[str, Any] | None:
@@ -88,7 +88,7 @@ def _indices(
 
 def _prior_row(key: str, prior: Mapping[str, Any], drawn: pd.DataFrame) -> dict[str, str]:
     values = drawn[key]
-    if prior.get("choice") is not None:
+    if prior.get("choice") is not None or not is_number(values):
         counts = values.astype(str).value_counts(sort=False)
         seen = ", ".join(f"{value} × {count}" for value, count in sorted(counts.items()))
     else:
@@ -146,6 +146,7 @@ def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) 
     from ..plots.sensitivity import sensitivity as bars
 
     plates = []
+    guide = f"{GUIDE} {GUIDE_JOINT if joint_keys(results.study['uncertainty']) else GUIDE_REST}"
     for number, (labels, part) in enumerate(found, 1):
         for measure, rows in part.groupby("measure", sort=False):
             if len(plates) == MOST_FIGURES or not rows["index"].notna().any():
@@ -165,7 +166,7 @@ def _plates(results: Results, found: list[tuple[dict[str, Any], pd.DataFrame]]) 
                     name if len(found) == 1 else f"{name}-{number}",
                     Plate(
                         name, "answer", f"Sensitivity: {title}", bars(panels(rows, FIRST, TOTAL), what),
-                        f"Bars: sensitivity of {what} to each assumption; the table has the numbers.", GUIDE,
+                        f"Bars: sensitivity of {what} to each assumption; the table has the numbers.", guide,
                     ),
                 )
             )  # fmt: skip

@@ -1,7 +1,9 @@
-"""First-order sensitivity indices from given data: independent draws of the keys, one value per draw.
+"""First-order sensitivity indices from given data: draws of the keys, one value per draw.
 
 The index of a key is the share of a value's variance explained by that key alone, Var(E[Y | X]) / Var(Y). The
-remainder (interactions of keys, and run-to-run variation) has a row of its own.
+remainder (interactions of keys, and run-to-run variation) has a row of its own. Of keys that are drawn together the
+index is the same quantity (the correlation ratio of Pearson), but counts what goes with the others, too: such indices
+overlap, so that there is no remainder.
 
 Keys with many values: RBD-FAST in the form for arbitrary draws (Plischke, "An effective algorithm for computing
 global sensitivity indices (EASI)", Reliability Engineering & System Safety, 2010), with the bias correction of
@@ -19,6 +21,7 @@ effect on the mean; `p_holm` is adjusted by Holm over the keys.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +42,10 @@ REST = "(rest)"
 """Key of the row for what no key explains alone: interactions and run-to-run variation."""
 REST_LABEL = "everything else"
 """Label of that row in reports and figures."""
+JOINT_NOTE = (
+    "settings of joint rows are drawn together: the index of one counts what goes with the others, too, so these indices "
+    "overlap and leave no remainder"
+)
 RESAMPLES = 200
 PERMUTATIONS = 999
 SEED = 20260
@@ -47,10 +54,13 @@ SEED = 20260
 Array = NDArray[np.float64]
 
 
-def indices(draws: pd.DataFrame, values: ArrayLike, level: float = 0.95) -> pd.DataFrame:
+def indices(
+    draws: pd.DataFrame, values: ArrayLike, level: float = 0.95, joint: Collection[str] = ()
+) -> pd.DataFrame:
     """Return the first-order index of every key with its interval: one row per key, then one for the rest.
 
-    draws: one column per key, a row per draw (a column "seed" is ignored). values: (draws,), NaN left out.
+    draws: one column per key, a row per draw (a column "seed" is ignored). values: (draws,), NaN left out. joint: keys
+    that are drawn together, which a note says; the rest then has no index.
     Columns: key, index, low, high, p, p_holm, n, method, note. An index can come out slightly below 0. It is
     NaN, with the reason in `note`, if there are fewer than 32 draws or nothing varies.
     """
@@ -91,9 +101,12 @@ def indices(draws: pd.DataFrame, values: ArrayLike, level: float = 0.95) -> pd.D
                 "p": p,
                 "method": method,
             }
-            rows[at]["note"] = note
-        left = 1 - found.sum()
-        rest |= {"index": left, "low": left - half[-1], "high": left + half[-1], "note": note}
+            rows[at]["note"] = "; ".join(filter(None, [note, JOINT_NOTE if rows[at]["key"] in joint else ""]))
+        if joint:
+            rest["note"] = JOINT_NOTE
+        else:
+            left = 1 - found.sum()
+            rest |= {"index": left, "low": left - half[-1], "high": left + half[-1], "note": note}
     table = pd.DataFrame([*rows, rest])
     table.insert(5, "p_holm", holm(table["p"].to_numpy(float)))
     return table

@@ -8,6 +8,13 @@ from typing import Any
 from ...wording import toml, unquoted
 
 
+def joint_keys(uncertainty: Mapping[str, Any] | None) -> list[str]:
+    """Return the keys that are drawn together, as joint rows; empty if each is drawn on its own."""
+    priors = (uncertainty or {}).get("priors") or {}
+    keys = [key for key, prior in priors.items() if prior.get("sample") is not None]
+    return keys if len(keys) > 1 else []
+
+
 def describe_prior(prior: Mapping[str, Any]) -> str:
     """Return a prior in plain text: "uniform, 0.5 to 0.95"."""
     whole = " (whole numbers)" if prior.get("whole") else ""

@@ -13,6 +13,7 @@ noise, and that does harm: if it is detected (`lack_of_fit`), shares come withou
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,8 @@ class Response:
     posterior: Posterior | None = field(repr=False, default=None)
     poorly_fitted: str = ""
     """Key on which the value depends in a way that a quadratic cannot follow; empty if none is detected."""
+    joint: Collection[str] = ()
+    """Keys that are drawn together, of which none moves alone."""
 
     @property
     def predictive(self) -> bool:
@@ -113,12 +116,14 @@ class Response:
     def flips(self, limit: float) -> list[Flip]:
         """Return the assumptions that would flip the verdict, most certain first; empty if none decides.
 
-        A key flips it if the mean over all other keys crosses the limit within the range of its draws. A crossing
+        A key flips it if the mean over all other keys crosses the limit within the range of its draws. Keys that are
+        drawn together are left out: with one moved and the others held, most points are not plausible. A crossing
         is reported if at least 90 % of the surfaces in the posterior have it in the same direction.
         """
         if self.posterior is None or not self.predictive:
             return []
-        found = [flip for key in self.draws for flip in self.posterior.flips(str(key), limit)]
+        keys = [str(key) for key in self.draws if key not in self.joint]
+        found = [flip for key in keys for flip in self.posterior.flips(key, limit)]
         return sorted(found, key=lambda flip: -flip.probability)
 
 
@@ -192,11 +197,11 @@ def _odd_choices(
     return found
 
 
-def response(draws: pd.DataFrame, values: ArrayLike) -> Response:
+def response(draws: pd.DataFrame, values: ArrayLike, joint: Collection[str] = ()) -> Response:
     """Fit a response surface: how a value depends on the draws.
 
-    draws: one column per key, a row per draw (a column "seed" is ignored). values: (draws,), NaN left out. The
-    same input gives the same result: the folds and the posterior samples have a fixed seed.
+    draws: one column per key, a row per draw (a column "seed" is ignored). values: (draws,), NaN left out. joint: keys
+    that are drawn together. The same input gives the same result: the folds and the posterior samples have a fixed seed.
     """
     draws = draws.drop(columns="seed", errors="ignore")
     values = np.asarray(values, np.float64)
@@ -211,14 +216,15 @@ def response(draws: pd.DataFrame, values: ArrayLike) -> Response:
     elif np.ptp(y) <= 1e-12 * np.abs(y).max():
         reason = "the value is the same in every draw"
     if reason:
-        return Response(float("nan"), y.size, reason, y, x)
+        return Response(float("nan"), y.size, reason, y, x, joint=joint)
     terms = Terms(coordinates)
     features = terms.at(coordinates.places)
     scale = y.std()
     coefficients = _posterior(features, (y - y.mean()) / scale) * scale
     coefficients[:, 0] += y.mean()
     fitted = Posterior(coordinates, terms, coefficients, coordinates.places)
-    return Response(_predicted(features, y), y.size, "", y, x, fitted, lack_of_fit(coordinates, y - y.mean()))
+    poor = lack_of_fit(coordinates, y - y.mean())
+    return Response(_predicted(features, y), y.size, "", y, x, fitted, poor, joint)
 
 
 def _posterior(features: Array, y: Array) -> Array:

@@ -10,6 +10,7 @@ from ...errors import BadInput, did_you_mean
 from ..saltelli import is_saltelli
 from .given_data import indices
 from .pairs import sobol_indices
+from .priors import joint_keys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,4 +80,4 @@ def _indices(uncertainty: dict[str, Any], draws: pd.DataFrame, values: pd.Series
     if is_saltelli(uncertainty):
         return sobol_indices(uncertainty, values.index.to_numpy(), values.to_numpy(float))
     drawn = draws.set_index("seed").reindex(values.index)
-    return indices(drawn, np.asarray(values, np.float64))
+    return indices(drawn, np.asarray(values, np.float64), joint=joint_keys(uncertainty))

@@ -13,11 +13,12 @@ from ...keys import expand_key, set_value
 from ...wording import counted, short, toml
 from ..specs.overrides import Override
 from ..specs.study import LogConfig, Study
-from ..specs.uncertainty import Prior
+from ..specs.uncertainty import Prior, Uncertainty, is_number
 from ..specs.validation import validate_study
 from .components import spell_out
 from .draws import LAST_SEED, draws_of, world_seed
 from .grid import grid_points
+from .joint_rows import place_of
 from .switches import refresh_comparison_arms
 
 PROBE = 0.381966
@@ -39,9 +40,10 @@ def spell_out_uncertainty(study: Study, point: Study, label: str) -> Study:
         if prior.choice is None and prior.sample is None and prior.whole is None:
             prior = prior.model_copy(update={"whole": _is_whole(point, key, prior)})
         for text, value in _bounds(prior):
-            problem = _problem(point, key, value, f'{label}: uncertainty.priors."{key}" {text}')
-            if problem:
-                wrong += problem.mistakes
+            if _problem(point, {key: value}, "") and _problem(point, _row(study.uncertainty, key, value), ""):
+                where = _where(study.uncertainty, key, value, text)
+                problem = _problem(point, {key: value}, f"{label}: {where}")
+                wrong += problem.mistakes if problem else ()
                 break
         priors[key] = prior
     if wrong:
@@ -50,13 +52,31 @@ def spell_out_uncertainty(study: Study, point: Study, label: str) -> Study:
     return study.model_copy(update={"uncertainty": config, "seeds": _seeds(study, label)})
 
 
+def _where(config: Uncertainty, key: str, value: Any, text: str) -> str:
+    """Return the place of a value that a prior can draw, for messages; of joint rows with the row in the file."""
+    if config.sample is not None and config.priors[key].sample is not None:
+        return f"uncertainty.sample: {config.sample}, {place_of(config.sample, key, value)}"
+    return f'uncertainty.priors."{key}" {text}'
+
+
+def _row(config: Uncertainty, key: str, value: Any) -> dict[str, Any]:
+    """Return what is drawn with a value of a key: the first joint row that has it, or the value alone."""
+    rows = {each: prior.sample for each, prior in config.priors.items() if prior.sample is not None}
+    if key not in rows:
+        return {key: value}
+    at = rows[key].index(value)
+    return {each: values[at] for each, values in rows.items()}
+
+
 def _bounds(prior: Prior) -> list[tuple[str, Any]]:
     if prior.choice is not None:
         return [(f"has the choice {short(toml(value))}", value) for value in prior.choice]
     if prior.sample is not None:
-        # Of numbers the ends; what seeds draw is checked row by row.
-        numbers = all(isinstance(value, int | float) for value in prior.sample)
-        listed = [min(prior.sample), max(prior.sample)] if numbers else list(dict.fromkeys(prior.sample))
+        # Of numbers one that is not whole, if any, and the ends; what seeds draw is checked row by row.
+        listed = list(dict.fromkeys(prior.sample))
+        if all(map(is_number, listed)):
+            broken = next((value for value in listed if value != int(value)), listed[0])
+            listed = [broken, min(listed), max(listed)]
         return [(f"has {short(toml(value))} in a row", value) for value in listed]
     bounds = [int(bound) if prior.whole and bound == int(bound) else bound for bound in prior.bounds]
     return [(f"reaches {bound:g}", bound) for bound in bounds]
@@ -66,15 +86,15 @@ def _is_whole(point: Study, key: str, prior: Prior) -> bool:
     """Return whether a key accepts only whole numbers: a bound is valid and a value in between is not."""
     low, high = prior.bounds
     tried = low + PROBE * (high - low)
-    if _problem(point, key, tried, "") is None:
+    if _problem(point, {key: tried}, "") is None:
         return False
-    return any(_problem(point, key, int(end), "") is None for end in (low, high) if end == int(end))
+    return any(_problem(point, {key: int(end)}, "") is None for end in (low, high) if end == int(end))
 
 
-def _problem(point: Study, key: str, value: Any, source: str) -> BadInput | None:
-    """Return the error of a study in which one key has this value; None if it is valid."""
+def _problem(point: Study, values: Mapping[str, Any], source: str) -> BadInput | None:
+    """Return the error of a study with these values; None if it is valid."""
     try:
-        with_values(point)({key: value}, lambda _: source)
+        with_values(point)(values, lambda _: source)
     except BadInput as error:
         return error
     return None
@@ -152,7 +172,7 @@ def drawn_studies(study: Study, point: Study, seeds: Iterable[int]) -> list[tupl
     found = []
     for seed, draw in zip(seeds, draws_of(study.uncertainty, seeds), strict=True):
         try:
-            found.append((put(draw, lambda key: f'uncertainty.priors."{key}"'), draw))
+            found.append((put(draw, study.uncertainty.source), draw))
         except BadInput as error:
             raise _at_draw(error, seed, draw) from None
     return found
@@ -195,9 +215,9 @@ def check_draws(study: Study, seeds: Iterable[int], check: Callable[[Study], Any
             for key, prior in study.uncertainty.priors.items():
                 if key.startswith("world.") or key == "platform.slate":
                     for text, value in _bounds(prior):
-                        where = f'uncertainty.priors."{key}" {text}'
+                        where = _where(study.uncertainty, key, value, text)
                         try:
-                            check(put({key: value}, lambda _, where=where: where))
+                            check(put(_row(study.uncertainty, key, value), lambda _, where=where: where))
                         except BadInput as error:
                             about = [("uncertainty", "priors", key)]
                             raise BadInput(f"{where}: {error}", about=about) from None
@@ -236,8 +256,17 @@ def describe_design(study: Study) -> str:
         )
     elif config is not None:
         seeds = study.seeds if isinstance(study.seeds, int) else len(study.seeds)
-        parts.append(f"{counted(len(config.priors), 'prior')} drawn for {counted(seeds, 'seed')}")
+        rows = _joint_rows(config)
+        alone = [prior for prior in config.priors.values() if prior.sample is None]
+        drawn = [*([rows] if rows else []), *([counted(len(alone), "prior")] if alone else [])]
+        parts.append(f"{' and '.join(drawn)} drawn for {counted(seeds, 'seed')}")
     return "".join(f"{part}, " for part in parts)
+
+
+def _joint_rows(config: Uncertainty) -> str:
+    """Return "512 joint rows of 12 keys"; empty without any."""
+    samples = [prior.sample for prior in config.priors.values() if prior.sample is not None]
+    return f"{counted(len(samples[0]), 'joint row')} of {counted(len(samples), 'key')}" if samples else ""
 
 
 def describe_uncertainty(study: Study) -> list[str]:
@@ -254,5 +283,16 @@ def describe_uncertainty(study: Study) -> list[str]:
         sampler = (
             "Sobol' points" if config.sampler == "sobol" else f"Latin hypercubes of {config.block} seeds"
         )
-        how = f"{sampler}, one draw per seed"
+        rows = _joint_rows(config)
+        named = f"; {rows} from {config.sample}" if config.sample else f"; {rows}"
+        how = f"{sampler}, one draw per seed{named if rows else ''}"
     return [how, *(f"{key}: {describe_prior(prior.model_dump())}" for key, prior in config.priors.items())]
+
+
+def without_rows(study: Study) -> Study:
+    """Return a study with the name of its file of joint rows instead of the rows, to be shown."""
+    config = study.uncertainty
+    if config is None or config.sample is None:
+        return study
+    priors = {key: prior for key, prior in config.priors.items() if prior.sample is None}
+    return study.model_copy(update={"uncertainty": config.model_copy(update={"priors": priors})})

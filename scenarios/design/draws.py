@@ -108,9 +108,14 @@ def _hypercubes(config: Uncertainty, keys: int, seeds: Sequence[int]) -> FloatAr
     from scipy.stats import qmc
 
     blocks: dict[int, FloatArray] = {}
+    joint = config.joint_coordinate
     for number in {seed // config.block: None for seed in seeds}:
         rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(number,)))
-        blocks[number] = qmc.LatinHypercube(keys, seed=rng).random(config.block)
+        points = qmc.LatinHypercube(keys, seed=rng).random(config.block)
+        if joint is not None:
+            # A systematic sample: every block has a row as often as its weight says, rounded up or down.
+            points[:, joint] = (np.floor(points[:, joint] * config.block) + rng.random()) / config.block
+        blocks[number] = points
     rows = [blocks[seed // config.block][seed % config.block] for seed in seeds]
     return np.array(rows, np.float64).reshape(len(seeds), keys)
 

@@ -87,8 +87,9 @@ def _entries(study: Study, label: str) -> Iterator[tuple[str, str, list[Any] | N
     for number, table in enumerate(study.zip):
         for key, values in table.items():
             yield f'zip[{number}]."{key}"', key, values
-    for key in study.uncertainty.priors if study.uncertainty else ():
-        yield f'uncertainty.priors."{key}"', key, None
+    if study.uncertainty is not None:
+        for key in study.uncertainty.priors:
+            yield study.uncertainty.source(key), key, None
 
 
 def _check(study: Study, base: dict[str, Any], label: str) -> None:

@@ -50,7 +50,7 @@ def load_study(
     _check_quotes(data, label)
     placed = apply_overrides(data, overrides, label)
     data = with_absolute_paths(data, Path())
-    fill_joint_rows(data)
+    fill_joint_rows(data, label, placed)
     # Options come last: of all that wrote to a key, the last one is named.
     placed = [*fill_from_preset(data, label, placed), *placed]
     study = _validated(data, label, placed)

@@ -27,8 +27,9 @@ def with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
         uncertainty["sample"] = _absolute(uncertainty["sample"], base)
     priors = uncertainty.get("priors") if isinstance(uncertainty, dict) else None
     for key, prior in priors.items() if isinstance(priors, dict) else ():
-        if isinstance(prior, dict) and isinstance(prior.get("choice"), list):
-            prior["choice"] = [_value(key, value, base) for value in prior["choice"]]
+        for shape in ("choice", "sample"):
+            if isinstance(prior, dict) and isinstance(prior.get(shape), list):
+                prior[shape] = [_value(key, value, base) for value in prior[shape]]
     return data
 
 

@@ -58,7 +58,7 @@ class Prior(Config):
         """Lowest and highest value that can be drawn; not for choices."""
         if self.normal is not None and self.low is not None and self.high is not None:
             return self.low, self.high
-        if self.sample is not None and all(isinstance(value, int | float) for value in self.sample):
+        if self.sample is not None and all(map(is_number, self.sample)):
             return min(self.sample), max(self.sample)
         low, high = self.uniform or self.log_uniform or (math.nan, math.nan)
         return low, high
@@ -140,6 +140,11 @@ class Prior(Config):
             raise WrongFields(text, "weights")
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; truth values are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _mass(normal: list[float], bounds: tuple[float, float]) -> float:
     """Return the probability of a normal between two bounds."""
     low, high = ((bound - normal[0]) / (normal[1] * math.sqrt(2)) for bound in bounds)
@@ -164,10 +169,10 @@ class Uncertainty(Config):
     second_order: bool = False
     """Whether a Saltelli design includes the rows for second-order indices."""
     sample: str | None = None
-    """File of joint rows (Parquet or CSV): a column per dotted key, and `weight` if rows are not equally plausible. The rows
-    are written into the priors when the study is loaded."""
-    priors: dict[str, Prior] = Field(min_length=1)
-    """Dotted key → prior."""
+    """File of joint rows (Parquet, CSV or TSV): a column per dotted key, and `weight` if rows are not equally plausible. The
+    rows are written into the priors when the study is loaded."""
+    priors: dict[str, Prior] = {}
+    """Dotted key → prior; may be left out with `sample`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -179,6 +184,9 @@ class Uncertainty(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> Uncertainty:
+        if not self.priors:
+            text = f'has neither priors nor a sample, so nothing is uncertain; for example "behavior.attention" = {EXAMPLES["uniform"]} in [uncertainty.priors]'
+            raise WrongFields(text, "priors", "sample")
         if self.block != BLOCK and self.sampler != "latin_hypercube":
             text = 'block belongs to sampler = "latin_hypercube"; remove it'
             raise WrongFields(text, "block", "sampler")
@@ -199,6 +207,18 @@ class Uncertainty(Config):
                 text = f"base = {self.base} is not a power of two ({below} or {2 * below})"
                 raise WrongFields(text, "base", "design")
         return self
+
+    def source(self, key: str) -> str:
+        """Return where the values of a key come from, for messages."""
+        if self.sample is not None and self.priors[key].sample is not None:
+            return f'uncertainty.sample: {self.sample}, column "{key}"'
+        return f'uncertainty.priors."{key}"'
+
+    @property
+    def joint_coordinate(self) -> int | None:
+        """The coordinate that joint rows are drawn by; None without any."""
+        placed = zip(self.coordinates, self.priors.values(), strict=True)
+        return next((at for at, prior in placed if prior.sample is not None), None)
 
     @property
     def coordinates(self) -> list[int]:

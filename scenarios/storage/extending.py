@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...disk import CHANGED
+from ...disk import CHANGED, json_digest
 from ...errors import EchodriftError, StorageError
 from ...keys import differences, expand_key, set_value
 from ...wording import counted, short, toml, unquoted
@@ -208,6 +208,17 @@ def _comparable(study: Study) -> dict[str, Any]:
         for step in parents:
             inside = inside[step]
         inside[last] = "a file"
+    samples = {
+        key: prior
+        for key, prior in (data.get("uncertainty") or {}).get("priors", {}).items()
+        if "sample" in prior
+    }
+    if samples:
+        # One line for all rows; the file that they come from may move.
+        count = counted(len(next(iter(samples.values()))["sample"]), "joint row")
+        data["uncertainty"]["sample"] = f"{count} ({json_digest(samples)[:12]}…)"
+        for key in samples:
+            del data["uncertainty"]["priors"][key]
     for key in study.uncertainty.priors if study.uncertainty else ():
         for each in expand_key(data, key):
             set_value(data, each, "drawn")

@@ -235,6 +235,14 @@ def test_the_share_of_behaviors_and_what_turns_it(planted: Callable[..., Results
     [below] = judge(results)[0].judgements
     assert below.tipping_points[0].holds == "below" and below.share is not None
     assert below.share.mean == pytest.approx(1 - line.share.mean, abs=1e-9)
+    # Rows of settings that are drawn together: the share stays, and no one of them is said to turn the line.
+    sample = {"sample": [0.1, 0.9]}
+    results.study["uncertainty"]["priors"] = {"behavior.attention": sample, "behavior.fatigue": sample}
+    [verdict] = judge(results)
+    assert verdict.judgements[0].tipping_points == () and verdict.judgements[0].share == below.share
+    assert any("none of them moves alone" in note for note in verdict.notes)
+    results.study["uncertainty"]["priors"]["behavior.fatigue"] = {"uniform": [0, 1]}
+    assert judge(results)[0].judgements[0].tipping_points == below.tipping_points
     results.study["uncertainty"]["design"] = "saltelli"
     with pytest.raises(BadInput, match="Saltelli"):
         judge(results)

@@ -85,6 +85,29 @@ def test_given_data_indices_of_known_functions(name: str, noise: float) -> None:
     assert set(table["method"][:5]) == {"rbd_fast"} and (table["n"] == 512).all()
 
 
+def test_indices_of_keys_that_are_drawn_together_overlap() -> None:
+    """Of normals with correlation ρ, E[X1 | X2] = ρ X2, so that X2 has the index ρ² of a value that is X1 alone."""
+    rng = np.random.default_rng(4)
+    one, beside, alone = rng.normal(size=(3, 2000))
+    table = pd.DataFrame({"a": one, "b": 0.7 * one + np.sqrt(1 - 0.49) * beside, "c": alone})
+    found = indices(table, one + 0.5 * alone, joint=("a", "b")).set_index("key")
+    expected = np.array([1, 0.49, 0.25]) / 1.25
+    assert np.abs(found["index"].to_numpy()[:3] - expected).max() < 0.05
+    assert found["note"].str.contains("drawn together").tolist() == [True, True, False, True]
+    assert np.isnan(found.loc[REST, "index"])
+    apart = indices(table, one + 0.5 * alone).set_index("key")
+    assert apart["index"][:3].equals(found["index"][:3]) and np.isfinite(apart.loc[REST, "index"])
+
+
+def test_keys_that_are_drawn_together_flip_nothing() -> None:
+    table = draws(128, 3)
+    value = table.iloc[:, 1] - 0.5 + 0.2 * table.iloc[:, 2]
+    first = str(table.columns[1])
+    assert response(table, value).flips(0.0)[0].key == first
+    assert first not in [flip.key for flip in response(table, value, joint=(first, "x")).flips(0.0)]
+    assert response(table, value, joint=(first,)).share_above(0.0) == response(table, value).share_above(0.0)
+
+
 def test_levels_against_the_correlation_ratio() -> None:
     """Choices: with balanced levels the index is the share of variance between them (closed form)."""
     rng = np.random.default_rng(0)
@@ -425,6 +448,26 @@ def test_a_study_says_which_assumption_drives_it(tmp_path: Path) -> None:
     assert plain.draws is None
     with pytest.raises(BadInput, match=r"no \[uncertainty\]"):
         plain.sensitivity("welfare")
+
+
+def test_a_study_over_joint_rows_says_that_indices_overlap(tmp_path: Path) -> None:
+    spread = np.linspace(0.5, 0.9, 64)
+    rows = pd.DataFrame(
+        {"behavior.attention": spread, "behavior.match": 10 * spread, "behavior.examination": "power"}
+    )
+    rows.loc[::2, "behavior.examination"] = "cascade"
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    result = go(tmp_path / "o", uncertainty={"sample": str(tmp_path / "rows.csv")})
+    found = result.sensitivity("welfare", arm="b", vs="a").set_index("key")
+    found = found[found["reference"] == "a"]
+    assert (found.loc[["behavior.attention", "behavior.match"], "index"] > 0.8).all()
+    assert np.isnan(found.loc[REST, "index"]) and found["note"].str.contains("drawn together").all()
+    assert sorted(result.draws["behavior.attention"]) != list(result.draws["behavior.attention"])
+    page = result.report().read_text("utf-8")
+    assert "32 joint rows" not in page and "one of 64 joint rows" in page
+    assert "leave no remainder" in page and "so bars overlap" in page
+    assert "cascade × " in page
+    result.plot("welfare", kind="sensitivity")
 
 
 def test_a_saltelli_study_has_totals(tmp_path: Path) -> None:

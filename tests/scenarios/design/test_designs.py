@@ -356,7 +356,7 @@ def test_a_stepped_run_has_what_its_seed_draws() -> None:
         ({"behavior.match": {"choice": [1, 2], "weights": [1]}}, "2 choices and 1 weights"),
         ({"behavior.match": {"choice": [1, 2], "weights": [1, 0]}}, "above 0"),
         ({"behavior.match": {"unifrom": [1, 2]}}, 'Did you mean "uniform"'),
-        ({}, "must not be empty"),
+        ({}, "has neither priors nor a sample"),
         (
             {"behavior.movement": {"uniform": [0.5, 1.5]}},
             '"behavior.movement" reaches 1.5: .*less than 1, but is 1.5',
