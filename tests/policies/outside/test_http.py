@@ -511,7 +511,14 @@ def test_a_missing_token_ends_a_study_before_it_starts_and_none_is_stored(tmp_pa
 def test_a_token_that_is_set_later_reaches_processes_that_run_already(tmp_path, monkeypatch):
     import echodrift as ed
 
-    small = {"world.users": 40, "world.items": 60, "platform.warmup": 5, "platform.slate": 5}
+    # The service knows nothing of items that have left.
+    small = {
+        "world.users": 40,
+        "world.items": 60,
+        "world.arrivals": 0,
+        "platform.warmup": 5,
+        "platform.slate": 5,
+    }
     with serving(with_token()) as url:
         http = {"kind": "http", "url": url, "retries": 0}
         for token, failed in ((None, 2), (TOKEN, 0), ("another-token", 2)):
@@ -519,7 +526,8 @@ def test_a_token_that_is_set_later_reaches_processes_that_run_already(tmp_path, 
                 monkeypatch.setenv("ECHO_TOKEN", token)
                 http["token_env"] = "ECHO_TOKEN"
             changes = small | {"arms": [{"name": "web", "policy": http}], "reference": "web"}
-            assert len(ed.run("default", rounds=2, seeds=2, jobs=2, set=changes).failed) == failed
+            found = ed.run("default", rounds=2, seeds=2, jobs=2, set=changes)
+            assert len(found.failed) == failed, found.failed["error"].tolist()
 
 
 class Telling(Scripted):
