@@ -446,6 +446,8 @@ def _shrunk(rng: Generator) -> dict[str, Any]:
 
 
 def _ways(table: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    if len(way) > 20:  # Inside a value that is nested too deeply on purpose.
+        return []
     inside = table.items() if isinstance(table, dict) else enumerate(table) if isinstance(table, list) else ()
     return [found for key, value in inside for found in [(*way, key), *_ways(value, (*way, key))]]
 
