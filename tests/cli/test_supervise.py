@@ -123,7 +123,8 @@ def test_signals_reach_the_command_and_its_workers(
     (tmp_path / "mine.py").write_text(POLICY.format(fit="time.sleep(1000)"))
     process = shell("run", "study.toml", "--out", "out", "--no-report", "--jobs", "2")
     until = time.monotonic() + 60
-    while len(list((tmp_path / "out/runs").glob("old-*"))) < 5 and time.monotonic() < until:
+    # Seed by seed: both workers hang in runs of the new arm after two of the old one.
+    while len(list((tmp_path / "out/runs").glob("old-*"))) < 2 and time.monotonic() < until:
         time.sleep(0.1)
     family = psutil.Process(process.pid).children(recursive=True)
     if number != signal.SIGKILL and to_all:
@@ -133,7 +134,7 @@ def test_signals_reach_the_command_and_its_workers(
     code, _, err = done(process)
     if number == signal.SIGINT:
         # The last run may be on disk before the command has heard of it.
-        assert code == 130 and re.search("Stopped. [45] of 10 runs are finished and kept", err)
+        assert code == 130 and re.search("Stopped. [12] of 10 runs? (is|are) finished and kept", err)
         assert "Traceback" not in err
     else:
         assert code == -number
