@@ -18,7 +18,7 @@ from ..measures.columns import describe, is_share
 from ..statistics import FEWEST, t_interval
 from .selection import is_numeric, short, values_of, written
 from .sheet import WIDTH, head, say, sheet
-from .style import INK, MUTED, ArmStyle, clean, look, styles_for
+from .style import INK, MUTED, ArmStyle, clean, look, styles_for, wrap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -260,7 +260,7 @@ def _bar(figure: Figure, axes: Sequence[Axes], mesh: Any, column: Column) -> Non
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
     elif column.unit:
         unit = {"percentage points": "pp"}.get(column.unit, column.unit)
-        bar.ax.set_title(clean(unit, 10), size=7, color=MUTED, loc="left", pad=3)
+        bar.ax.set_title("\n".join(wrap(clean(unit), 10)), size=7, color=MUTED, loc="left", pad=3)
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(length=2, pad=2, labelsize=7)
 

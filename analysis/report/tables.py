@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -313,41 +313,36 @@ def _noted(results: Results) -> list[str]:
 
 
 def _exhaustion(results: Results) -> list[str]:
-    found = []
-    for point in results.points:
-        if "exhausted_share" not in point.runs:
-            continue
-        share = point.runs.groupby("arm", sort=False)["exhausted_share"].mean()
-        over = share[share > EXHAUSTED]
-        if len(over):
-            where = f" at {point.label}" if point.label else ""
-            arms = ", ".join(f"{arm} ({100 * value:.0f} %)" for arm, value in over.items())
-            found.append(
-                f"People have used up more than {100 * EXHAUSTED:.0f} % of the items they value most{where}: {arms}. "
-                "Niche exposure then rises because favorites are no longer available, not because the recommender "
-                "found the niche; other curves move for the same reason. Allow repeats (behavior.repeat) or let "
-                "new items arrive (world.arrivals) before drawing conclusions."
-            )
-    return found
+    """Return warnings about people who run out of what they value."""
+    return [
+        f"People have used up more than {100 * EXHAUSTED:.0f} % of the items they value most{where}: {arms}. "
+        "Niche exposure then rises because favorites are no longer available, not because the recommender "
+        "found the niche; other curves move for the same reason. Allow repeats (behavior.repeat) or let "
+        "new items arrive (world.arrivals) before drawing conclusions."
+        for where, arms in _arms_above(results, "exhausted_share", EXHAUSTED)
+    ]
 
 
 def _freezing(results: Results) -> list[str]:
     """Return warnings about slates that hardly ever change."""
-    found = []
+    return [
+        f"Slates hardly change from visit to visit{where}: {arms}. What is shown here is the first fit rather than a "
+        "feedback loop. A cool-down (behavior.repeat), arrivals (world.arrivals) or a shorter first log "
+        "(platform.warmup) let it move."
+        for where, arms in _arms_above(results, "slate_stability", FROZEN)
+    ]
+
+
+def _arms_above(results: Results, measure: str, limit: float) -> Iterator[tuple[str, str]]:
+    """Yield, for each grid point with arms whose mean share is above a limit, (" at …" or "", those arms as text)."""
     for point in results.points:
-        if "slate_stability" not in point.runs:
+        if measure not in point.runs:
             continue
-        share = point.runs.groupby("arm", sort=False)["slate_stability"].mean()
-        over = share[share > FROZEN]
+        share = point.runs.groupby("arm", sort=False)[measure].mean()
+        over = share[share > limit]
         if len(over):
-            where = f" at {point.label}" if point.label else ""
             arms = ", ".join(f"{arm} ({100 * value:.0f} %)" for arm, value in over.items())
-            found.append(
-                f"Slates hardly change from visit to visit{where}: {arms}. What is shown here is the first fit rather than a "
-                "feedback loop. A cool-down (behavior.repeat), arrivals (world.arrivals) or a shorter first log "
-                "(platform.warmup) let it move."
-            )
-    return found
+            yield (f" at {point.label}" if point.label else ""), arms
 
 
 def _low_ranks(results: Results) -> list[str]:

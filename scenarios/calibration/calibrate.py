@@ -20,12 +20,13 @@ from ..execution.parallel import resolve_jobs
 from ..execution.progress import progress_display
 from ..model_version import MODEL_VERSION, version
 from ..offline.protocol.data import of_option
+from ..offline.storage import make_folder
 from ..real_logs.logs import Log, read_log
 from ..real_logs.metadata import read_items, read_tags, read_ties
 from ..real_logs.topics import topics_from_genres, topics_from_tags
 from ..specs.study import LogConfig
 from .calibration import Calibration, result_of
-from .output import SIMULATIONS, check_folder, make_folder, write
+from .output import SIMULATIONS, check, write
 from .pairs import Filter, Pairs, find_filter
 from .search import WAVE, WAVES, Known, Search, curves_of
 from .space import Size
@@ -39,6 +40,8 @@ ITEM_USERS = 5
 """Users of an item, at least."""
 FEWEST = {"users": 100, "items": 100, "pairs": 2000}
 """Size of a log below which statistics say too little."""
+MOST = {"users or items, whichever are fewer": 6000, "users × items": 100_000_000}
+"""Size of a log beyond which all its singular values, and those of simulated logs, take too long or too much memory."""
 ONCE, AGAIN = 200, 20
 """Cool-downs for logs of things that are taken once, and of counts, as of plays."""
 
@@ -82,7 +85,7 @@ def calibrate(
     _check_numbers(item_users, repeat, design, logs, seed)
     folder = None if out is None else Path(out)
     if folder is not None:
-        check_folder(folder)
+        check(folder)
     pairs, size, how, notes = _read(
         {
             "log": str(log), "items": items, "tags": tags, "social": social, "user_column": user_column,
@@ -158,7 +161,7 @@ def _read(
     order = np.lexsort((log.item, log.user))
     whole = Pairs(log.user[order], log.item[order], len(log.users), len(log.items), mixtures, ties)
     pairs = whole.of_items(item_users)
-    _check_size(config.log, pairs, item_users)
+    _check_size(config.log, whole, pairs, item_users)
     counts = bool((log.rating == np.round(log.rating)).all() and log.rating.max() > 100)
     if repeat is None:
         repeat = AGAIN if counts else ONCE
@@ -167,7 +170,7 @@ def _read(
             f"People take an item again after {repeat} rounds, since {why}. To change that: --repeat N."
         )
     size = Size(
-        users=pairs.users,
+        users=whole.users,
         items=pairs.items,
         pairs=len(whole),
         capped=how.most is not None,
@@ -200,8 +203,15 @@ def _topics(config: LogConfig, log: Log) -> tuple[Any, list[str]]:
     return None, []
 
 
-def _check_size(path: str, pairs: Pairs, item_users: int) -> None:
-    """Raise BadInput for a log that is too short."""
+def _check_size(path: str, whole: Pairs, pairs: Pairs, item_users: int) -> None:
+    """Raise BadInput for a log that is too short or too large. whole: with items that have few users, too."""
+    measured = (min(pairs.users, pairs.items), whole.users * whole.items)
+    for (name, most), found in zip(MOST.items(), measured, strict=True):
+        if found > most:
+            raise BadInput(
+                f"{shlex.quote(path)} is too large to calibrate from: {found:,} {name}, of {whole.users:,} users and "
+                f"{whole.items:,} items; {most:,} are the most. Give a file with a random part of its users"
+            )
     have = {"users": pairs.users, "items": pairs.items, "pairs": len(pairs)}
     short = [name for name, least in FEWEST.items() if have[name] < least]
     if short:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...errors import BadInput
 from ...sim.platform import Platform
 from ...sim.streams import Streams
 from .emulator import Array
@@ -116,11 +117,12 @@ class Calibration:
             for match in self.matches
             if match.statistic.tolerance is not None
         ]
-        unknown = self.settings.loc[~self.settings["identified"], "quantity"]
-        description = (
-            f"A generated world whose first log looks like {Path(self.log).name}. {self.verdict} "
-            f"Not identified by the log, so that other values do as well: {', '.join(unknown)}."
-        )
+        unknown = list(self.settings.loc[~self.settings["identified"], "quantity"])
+        description = f"A generated world, calibrated to {Path(self.log).name}. {self.verdict}"
+        if unknown:
+            description += (
+                f" Not identified by the log, so that other values do as well: {', '.join(unknown)}."
+            )
         likeness = {
             "log": Path(self.log).name,
             "users": self.size.users,
@@ -144,6 +146,10 @@ def result_of(
     people = round(search.size.users / passing)
     final = search.simulate(Job(best, people, 10_000 + place) for place in range(logs))
     usable = [each for each in final if each.statistics.keys() >= search.observed.keys()]
+    if not usable:
+        raise BadInput(
+            "no simulated log of the best settings has the statistics of this one; give a larger --design"
+        )
     tables = {
         **tables_at(search.size, best, people),
         "platform": {"slate": Platform().slate, "warmup": round(np.mean([each.rounds for each in usable]))},

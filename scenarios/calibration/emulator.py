@@ -136,11 +136,10 @@ def sample(
     value, power = log_likelihood(points), 0.0
     while power < 1:
         power, weights = _next_power(value, power)
-        chosen = np.floor(np.cumsum(weights) * particles + rng.random()).astype(int)
-        points_at = np.repeat(np.arange(particles), np.diff(chosen, prepend=0))
-        if points_at.size != particles:
-            points_at = np.resize(points_at, particles)
-        points, value = points[points_at], value[points_at]
+        # Systematic resampling: one uniform draw places all teeth of a comb.
+        comb = (np.arange(1, particles + 1) - rng.random()) / particles
+        kept = np.minimum(np.searchsorted(np.cumsum(weights), comb), particles - 1)
+        points, value = points[kept], value[kept]
         shape = np.linalg.cholesky(np.cov(points.T) + 1e-8 * np.eye(settings))
         for move in range(MOVES):
             step = (2.38 if move % 2 else 0.7) / np.sqrt(settings)

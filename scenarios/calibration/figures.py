@@ -107,36 +107,35 @@ def _style(number: int) -> dict:
 def draw_settings(result: Calibration) -> Figure:
     """The 90 % set of each quantity inside its prior, and the value of the preset."""
     table = result.settings
+    quantities = {each.name: each for each in result.size.quantities}
+    logs = ", ".join(name for name, each in quantities.items() if each.log)
     with look():
         page = sheet(
             "What the log says of each setting",
             "Light: what was thought possible beforehand. Dark: the 90 % of it that is not ruled out, if all other settings "
-            "may vary. Dot: the preset. Settings in gray are not identified: other values do as well.",
+            f"may vary. Dot: the preset. Settings in gray are not identified: other values do as well. On a log scale: {logs}.",
             [1],
             height=0.2 * len(table) + 0.1,
-            left=1.75,
+            left=2.05,
             right=0.9,
             heading=0.08,
             below=0.2,
         )
         [[ax]] = page.rows
-        for row, each in enumerate(table.itertuples()):
-            low, high = float(each.low), float(each.high)  # type: ignore[arg-type]
-
-            def place(value: float, low: float = low, high: float = high) -> float:
-                return (value - low) / (high - low)
-
-            color = WORLD if each.identified else "#9a9a9a"
+        for row, each in enumerate(table.to_dict("records")):
+            quantity = quantities[each["quantity"]]
+            ends = [quantity.place(each[name]) for name in ("set_low", "set_high")]
+            color = WORLD if each["identified"] else "#9a9a9a"
             ax.plot([0, 1], [row, row], color="#e6e6e6", linewidth=6, solid_capstyle="butt", zorder=1)
-            ends = [place(float(each.set_low)), place(float(each.set_high))]  # type: ignore[arg-type]
             ax.plot(ends, [row, row], color=color, linewidth=6, solid_capstyle="butt", zorder=2)
-            ax.plot([place(float(each.preset))], [row], marker="o", color=INK, zorder=3)  # type: ignore[arg-type]
-            ax.text(-0.01, row, f"{low:g}", ha="right", va="center", size=7, color=MUTED)
-            ax.text(1.01, row, f"{high:.3g}", ha="left", va="center", size=7, color=MUTED)
-            ax.text(
-                1.14, row, f"{each.preset:.3g}", ha="left", va="center", size=7.5, color=INK, weight="bold"
-            )
-            ax.text(-0.1, row, str(each.quantity), ha="right", va="center", size=7.5, color=INK)
+            # Also on the edge, where half of a marker would be cut off.
+            chosen = quantity.place(each["preset"])
+            ax.plot([chosen], [row], marker="o", color=INK, zorder=3, clip_on=False)
+            ax.text(-0.02, row, f"{each['low']:g}", ha="right", va="center", size=7, color=MUTED)
+            ax.text(1.02, row, f"{each['high']:.3g}", ha="left", va="center", size=7, color=MUTED)
+            preset = f"{each['preset']:.3g}"
+            ax.text(1.14, row, preset, ha="left", va="center", size=7.5, color=INK, weight="bold")
+            ax.text(-0.1, row, each["quantity"], ha="right", va="center", size=7.5, color=INK)
         ax.set_ylim(len(table) - 0.4, -0.6)
         ax.set_xlim(0, 1)
         ax.set_axis_off()

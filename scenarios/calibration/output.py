@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ...analysis.plots.style import render
 from ...analysis.report.pages import environment
-from ...disk import TEMPORARY, cannot_write, write_atomically
-from ...errors import StorageError
+from ...disk import write_atomically
+from ..offline.storage import check_folder, make_folder
 from ..storage.store import parquet
 from .calibration import Calibration
 from .figures import draw_logs, draw_matches, draw_settings
@@ -27,37 +27,14 @@ FIGURES = {
 }
 
 
-def check_folder(path: Path) -> None:
+def check(path: Path) -> None:
     """Raise StorageError unless the folder is missing, empty, or holds a calibration."""
-    try:
-        if not path.exists():
-            return
-        if not path.is_dir():
-            raise StorageError(f"{path} is a file, not a folder; choose another folder with --out")
-        entries = {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
-    except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be read: {error.strerror or error}; choose another folder with --out"
-        ) from None
-    foreign = sorted(entries - FILES)
-    if foreign:
-        raise StorageError(
-            f"{path} holds files that are not results of a calibration ({', '.join(foreign[:3])}); "
-            "choose another folder with --out"
-        )
-
-
-def make_folder(path: Path) -> None:
-    """Make the folder; raises StorageError."""
-    try:
-        (path / "figures").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    check_folder(path, FILES, "a calibration")
 
 
 def write(result: Calibration, folder: Path) -> None:
     """Write everything into the folder of a calibration; raises StorageError."""
-    make_folder(folder)
+    make_folder(folder / "figures")
     name = folder.resolve().name
     write_atomically(folder / "preset.toml", result.preset(name).encode())
     write_atomically(folder / "not-ruled-out.parquet", parquet(result.not_ruled_out))

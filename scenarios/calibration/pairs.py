@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ...wording import counted
+
 CAPPED = 0.5
 """Share of users with exactly as many items as the most active one, from which on their number was capped."""
 
@@ -72,9 +74,8 @@ class Filter:
 
     def __str__(self) -> str:
         most = "" if self.most is None else f", the {self.most} taken most often"
-        return (
-            f"users with at least {self.least} items{most}; then items with at least {self.item_users} users"
-        )
+        users = f"users with at least {counted(self.least, 'item')}{most}"
+        return f"{users}; then items with at least {counted(self.item_users, 'user')}"
 
 
 def find_filter(user_counts: NDArray[np.int64], item_users: int) -> Filter:

@@ -91,18 +91,14 @@ class Known:
         """Keep a result; raises StorageError if the file cannot be written."""
         self._found[_text(result.job)] = result
         if self.file is not None:
-            rows = [
-                {
-                    **vars(each),
-                    "point": each.job.point.tolist(),
-                    "people": each.job.people,
-                    "seed": each.job.seed,
-                }
-                for each in self._found.values()
-            ]
-            for row in rows:
-                del row["job"]
+            rows = [_row(each) for each in self._found.values()]
             write_atomically(self.file, json.dumps(sealed({"key": self.key, "simulated": rows})).encode())
+
+
+def _row(result: Simulated) -> dict[str, Any]:
+    job = result.job
+    row = {"point": job.point.tolist(), "people": job.people, "seed": job.seed}
+    return row | {name: value for name, value in vars(result).items() if name != "job"}
 
 
 def _text(job: Job) -> str:
@@ -118,7 +114,7 @@ class Search:
     observed: dict[str, float]
     jobs: int
     progress: Progress
-    known: Known = field(default_factory=lambda: Known())
+    known: Known = field(default_factory=Known)
     """Worlds that were simulated before."""
     done: list[Simulated] = field(default_factory=list)
     """Of the design and the waves, in their order."""

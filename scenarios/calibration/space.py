@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +36,17 @@ class Quantity:
             return self.low * (self.high / self.low) ** place
         return self.low + place * (self.high - self.low)
 
+    def place(self, value: float) -> float:
+        """Return the place in [0, 1] of a value; of a whole number, the middle of its part."""
+        if self.whole:
+            return (value - self.low + 0.5) / (self.high - self.low + 1)
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
 
+
+CATALOG = "items per item of the log"
+"""Many items of a world never make it into a log."""
 QUANTITIES = (
     Quantity("(1+κ)·match", 3.0, 24.0),
     Quantity("(1+κ)·quality_sd", 0.2, 3.0),
@@ -49,14 +60,13 @@ QUANTITIES = (
     Quantity("tastes", 2, 6, whole=True),
     Quantity("taste_focus", 0.4, 0.98),
     Quantity("homophily", 0.0, 1.0),
-    Quantity("catalog", 1.0, 2.0, log=True),
+    Quantity(CATALOG, 1.0, 2.0, log=True),
     Quantity("activity_tail", 0.3, 2.2),
     Quantity("tag_noise", 0.0, 0.9),
     Quantity("communities", 4, 120, log=True),
     Quantity("community_focus", 0.01, 1.0, log=True),
 )
-"""Priors. "catalog": items of the world per item of the log, since many items never make it into a log; its upper end is
-set by the log."""
+"""Priors. The upper end of `CATALOG` is set by the log."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +74,10 @@ class Size:
     """The size of a log, and which parts of it say something."""
 
     users: int
+    """Before items with few users are left out; so are its pairs."""
     items: int
+    """After that."""
     pairs: int
-    """Of its users, before items with few users are left out."""
     capped: bool
     has_topics: bool
     degree: int
@@ -84,7 +95,7 @@ class Size:
         # Without ties, nobody can tell communities from tastes.
         left_out |= set() if self.degree else {"communities", "community_focus"}
         return tuple(
-            replace(each, high=self.most_catalog) if each.name == "catalog" else each
+            replace(each, high=self.most_catalog) if each.name == CATALOG else each
             for each in QUANTITIES
             if each.name not in left_out
         )
@@ -101,7 +112,7 @@ def tables_at(size: Size, point: NDArray[np.float64], people: int) -> dict[str, 
     kappa = value["κ"]
     world: dict[str, Any] = {
         "users": people,
-        "items": round(size.items * value["catalog"]),
+        "items": round(size.items * value[CATALOG]),
         "topics": round(value["topics"]),
         "topic_skew": value["topic_skew"],
         "blend": value["blend"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,18 @@ OURS = {"evaluation.json", "tuning.json", "best.toml"} | {
 """Files of earlier results, which are replaced."""
 
 
-def check_folder(path: Path) -> None:
-    """Raise StorageError unless the folder is missing, empty, or holds results of this kind only."""
+def check_folder(path: Path, ours: Collection[str] = OURS, of: str = "an evaluation") -> None:
+    """Raise StorageError unless the folder is missing, empty, or holds results of this kind only.
+
+    ours: names of their files. of: what they are results of.
+    """
     try:
         if not path.exists():
             return
         if not path.is_dir():
             raise StorageError(f"{path} is a file, not a folder; choose another folder with --out")
         foreign = sorted(
-            {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)} - OURS
+            {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)} - set(ours)
         )
     except OSError as error:
         raise StorageError(
@@ -36,7 +40,7 @@ def check_folder(path: Path) -> None:
         ) from None
     if foreign:
         raise StorageError(
-            f"{path} holds files that are not results of an evaluation ({', '.join(foreign[:3])}); "
+            f"{path} holds files that are not results of {of} ({', '.join(foreign[:3])}); "
             "choose another folder with --out"
         )
 
