@@ -32,8 +32,8 @@ _BLACK = "#000000"
 DPI = 200
 
 # Okabe & Ito (2008) without its yellow, which is lost on white; black is the reference arm's.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F5AA8")
-_INKS = ("#005A8C", "#B04D00", "#00714F", "#A34D7C", "#1F7CB4", "#9A6A00", "#63428A")
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F5AA8", "#8C6239")
+_INKS = ("#005A8C", "#B04D00", "#00714F", "#A34D7C", "#1F7CB4", "#9A6A00", "#63428A", "#6E4A28")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.4, 1.2)), (0, (6, 1.5, 1.4, 1.5)))
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 _MARKERS = ("s", "^", "D", "v", "P", "X", "o", "<", ">", "h", "*")
@@ -89,7 +89,8 @@ def arm_styles(arms: Sequence[str], reference: str | None = None) -> dict[str, A
             styles[name] = ArmStyle(name, letter, _BLACK, _BLACK, "-", "o")
             continue
         hue = place % len(_COLORS)
-        dash = _DASHES[place % len(_DASHES)]
+        # Another dash with each turn of the colors, so that no two of the first 32 arms share both.
+        dash = _DASHES[(place + place // len(_COLORS)) % len(_DASHES)]
         marker = _MARKERS[place % len(_MARKERS)]
         styles[name] = ArmStyle(name, letter, _COLORS[hue], _INKS[hue], dash, marker)
         place += 1
